@@ -1,0 +1,194 @@
+"""The blob store: immutable bytes under the digest of their content, in a folder or a bucket.
+
+A blob is whole or absent: the store publishes it in one step, and every read is
+checked against the digest.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from treadle.kernel.errors import CorruptData, NotFound, StorageError, StorageFull, TreadleError
+from treadle.kernel.files import replacing, storage_errors
+from treadle.kernel.ids import digest_bytes, digest_file
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
+
+
+# obstore takes these apart from the store's own; it panics when they are mixed.
+_CLIENT_OPTIONS = ("allow_http", "allow_invalid_certificates", "connect_timeout", "proxy_url", "timeout")
+
+
+class BlobStore(Protocol):
+    """Keeps bytes by the BLAKE3 digest of their content."""
+
+    def put(self, data: bytes) -> str:
+        """Keeps some bytes; returns their digest."""
+
+    def put_file(self, path: Path) -> str:
+        """Keeps a file's bytes; returns their digest."""
+
+    def get(self, digest: str) -> bytes:
+        """The bytes of a digest."""
+
+    def fetch(self, digest: str, path: Path) -> None:
+        """Writes the bytes of a digest to a file, atomically."""
+
+    def has(self, digest: str) -> bool:
+        """Whether the bytes of a digest are kept here."""
+
+
+class ObjectBlobStore:
+    """Blobs in any object store that obstore reaches: folder, memory, S3, GCS, Azure.
+
+    Args:
+        store: The object store.
+        name: What to call it in errors.
+    """
+
+    def __init__(self, store: ObjectStore, name: str) -> None:
+        self._store = store
+        self._name = name
+
+    @staticmethod
+    def _key(digest: str) -> str:
+        return f"b3/{digest[:2]}/{digest[2:]}"
+
+    @contextlib.contextmanager
+    def _errors(self, digest: str) -> Iterator[None]:
+        try:
+            yield
+        except TreadleError:
+            raise
+        except FileNotFoundError:
+            raise NotFound(f"blob {digest[:12]} is not in the store", where=self._name) from None
+        except Exception as error:  # obstore's errors share no public base with OSError
+            text = str(error)
+            if "No space left" in text or "os error 28" in text or "quota" in text.lower():
+                raise StorageFull(
+                    "no space is left in the blob store", where=self._name, fix="free some space and retry"
+                ) from error
+            raise StorageError(f"the blob store failed: {text}", where=self._name) from error
+
+    def put(self, data: bytes) -> str:
+        """Keeps some bytes; returns their digest. Keeping them twice costs nothing.
+
+        Raises:
+            StorageFull: If no space is left; nothing half-written stays.
+            StorageError: If the store can't be written.
+        """
+        import obstore
+
+        digest = digest_bytes(data)
+        with self._errors(digest):
+            if not self.has(digest):
+                obstore.put(self._store, self._key(digest), data)
+        return digest
+
+    def put_file(self, path: Path) -> str:
+        """Keeps a file's bytes; returns their digest.
+
+        Raises:
+            CorruptData: If the file changed while it was read.
+            StorageFull: If no space is left; nothing half-written stays.
+            StorageError: If the store can't be written.
+        """
+        import obstore
+
+        with storage_errors(str(path)):
+            digest = digest_file(path)
+        with self._errors(digest):
+            if not self.has(digest):
+                obstore.put(self._store, self._key(digest), _checked(path, digest))
+        return digest
+
+    def get(self, digest: str) -> bytes:
+        """The bytes of a digest.
+
+        Raises:
+            NotFound: If they aren't kept here.
+            CorruptData: If what is kept isn't what was put.
+        """
+        import obstore
+
+        with self._errors(digest):
+            data = bytes(obstore.get(self._store, self._key(digest)).bytes())
+        if digest_bytes(data) != digest:
+            raise self._corrupt(digest)
+        return data
+
+    def fetch(self, digest: str, path: Path) -> None:
+        """Writes the bytes of a digest to a file, atomically and checked.
+
+        Raises:
+            NotFound: If they aren't kept here.
+            CorruptData: If what is kept isn't what was put; ``path`` stays as it was.
+        """
+        import obstore
+
+        with self._errors(digest), replacing(path) as temporary:
+            with temporary.open("wb") as file:
+                for chunk in obstore.get(self._store, self._key(digest)).stream(min_chunk_size=1 << 20):
+                    file.write(chunk)
+            if digest_file(temporary) != digest:
+                raise self._corrupt(digest)
+
+    def has(self, digest: str) -> bool:
+        """Whether the bytes of a digest are kept here."""
+        import obstore
+
+        try:
+            with self._errors(digest):
+                obstore.head(self._store, self._key(digest))
+        except NotFound:
+            return False
+        return True
+
+    def _corrupt(self, digest: str) -> CorruptData:
+        return CorruptData(
+            f"blob {digest[:12]} is not what was stored",
+            where=self._name,
+            fix="restore the blob store from its backup; this content can't be trusted",
+        )
+
+
+def _checked(path: Path, digest: str) -> Iterator[bytes]:
+    """A file's bytes; an error instead of their end, which stops the upload, if they aren't the digest's."""
+    from blake3 import blake3
+
+    hasher = blake3()
+    with storage_errors(str(path)), path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            hasher.update(chunk)
+            yield chunk
+    if hasher.hexdigest() != digest:
+        raise CorruptData("the file changed while it was read", where=str(path), fix="add it again")
+
+
+def open_blobs(url: str, root: Path, options: dict[str, str]) -> ObjectBlobStore:
+    """Opens the blob store at a URL.
+
+    Args:
+        url: A folder (relative to ``root``), or ``s3://bucket/prefix``.
+        root: The project's folder.
+        options: The object store's options, such as ``endpoint``.
+
+    Raises:
+        StorageError: If the folder can't be made or the URL isn't known.
+    """
+    from obstore.store import LocalStore, from_url
+
+    try:
+        if "://" in url:
+            client: Any = {key: value for key, value in options.items() if key in _CLIENT_OPTIONS}
+            store: Any = {key: value for key, value in options.items() if key not in client}
+            return ObjectBlobStore(from_url(url, client_options=client, **store), url)
+        folder = root / url
+        folder.mkdir(parents=True, exist_ok=True)
+        return ObjectBlobStore(LocalStore(folder), str(folder))
+    except Exception as error:  # obstore's errors share no public base
+        raise StorageError(f"the blob store can't be opened: {error}", where=url) from error

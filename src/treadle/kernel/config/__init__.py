@@ -1,0 +1,39 @@
+"""``treadle.toml``: the one file that says what a project is and what its loop may do."""
+
+from treadle.kernel.config.load import find_project, load_config, parse_config
+from treadle.kernel.config.schema import (
+    Budget,
+    ChecksConfig,
+    Config,
+    DataCheck,
+    DatasetConfig,
+    GroupCheck,
+    MonitorConfig,
+    PerformanceCheck,
+    Project,
+    RegistryConfig,
+    RetrainConfig,
+    ServeConfig,
+    Store,
+    TrainConfig,
+)
+
+__all__ = [
+    "Budget",
+    "ChecksConfig",
+    "Config",
+    "DataCheck",
+    "DatasetConfig",
+    "GroupCheck",
+    "MonitorConfig",
+    "PerformanceCheck",
+    "Project",
+    "RegistryConfig",
+    "RetrainConfig",
+    "ServeConfig",
+    "Store",
+    "TrainConfig",
+    "find_project",
+    "load_config",
+    "parse_config",
+]

@@ -1,0 +1,165 @@
+"""Reading ``treadle.toml``: every mistake is answered with its line and the nearest right name."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from treadle.kernel.config.schema import Config
+from treadle.kernel.errors import ConfigError, NotFound
+from treadle.kernel.names import check_name, did_you_mean
+
+FILE = "treadle.toml"
+
+
+def find_project(start: Path) -> Path:
+    """The nearest folder at or above ``start`` that has a ``treadle.toml``.
+
+    Raises:
+        NotFound: If there is none.
+    """
+    start = start.resolve()
+    for folder in (start, *start.parents):
+        if (folder / FILE).is_file():
+            return folder
+    raise NotFound(f"no {FILE} here or above", where=str(start), fix="run `treadle init` to write one")
+
+
+def load_config(folder: Path) -> Config:
+    """The configuration of the project in a folder.
+
+    Raises:
+        ConfigError: If the file is missing, isn't TOML, or says something it can't say.
+    """
+    path = folder / FILE
+    try:
+        text = path.read_text("utf-8")
+    except FileNotFoundError:
+        raise ConfigError("the file is missing", where=str(path), fix="run `treadle init`") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"the file can't be read: {error}", where=str(path)) from error
+    return parse_config(text, str(path))
+
+
+def parse_config(text: str, where: str = FILE) -> Config:
+    """Reads and validates the text of a ``treadle.toml``.
+
+    Args:
+        text: The file's content.
+        where: What to call the file in errors.
+
+    Raises:
+        ConfigError: With the line, the key and the nearest valid name.
+    """
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"not valid TOML: {error}", where=where) from error
+    _check_keys(raw, Config, (), text, where)
+    try:
+        config = msgspec.convert(raw, Config)
+    except msgspec.ValidationError as error:
+        message, _, path = str(error).partition(" - at `$")
+        keys = tuple(re.findall(r"\.([^.`\[]+)|\[\.\.\.\]", path))
+        keys = tuple(key for key in keys if key)
+        place = _place(text, keys, where)
+        missing = re.search(r"missing required field `(\w+)`", message)
+        if missing:
+            table = f"[{'.'.join(keys)}]" if keys else "the file"
+            raise ConfigError(f"{table} needs `{missing[1]}`", where=place) from None
+        key = f"`{'.'.join(keys)}`" if keys else "the value"
+        raise ConfigError(f"{key}: {_plain(message)}", where=place) from None
+    _check_references(config, text, where)
+    return config
+
+
+def _plain(message: str) -> str:
+    if "matching regex" in message:
+        return "expected a duration, a number and a unit (s, m, h, d, w), such as 90d or 1h30m"
+    if "Invalid enum value" in message:
+        return message.replace("Invalid enum value", "it can't be")
+    return message[0].lower() + message[1:]
+
+
+def _check_keys(
+    raw: dict[str, Any], kind: type[msgspec.Struct], path: tuple[str, ...], text: str, where: str
+) -> None:
+    """Refuses unknown keys, table by table, before the values are looked at."""
+    fields = {f.encode_name: f for f in msgspec.structs.fields(kind)}
+    for key, value in raw.items():
+        if key not in fields:
+            table = f"[{'.'.join(path)}]" if path else "the file"
+            raise ConfigError(
+                f"{table} has no key `{key}`",
+                where=_place(text, (*path, key), where),
+                fix=did_you_mean(key, fields),
+            )
+        if not isinstance(value, dict):
+            continue
+        inner = msgspec.inspect.type_info(fields[key].type)
+        for option in inner.types if isinstance(inner, msgspec.inspect.UnionType) else (inner,):
+            if isinstance(option, msgspec.inspect.StructType):
+                _check_keys(value, option.cls, (*path, key), text, where)
+            elif isinstance(option, msgspec.inspect.DictType) and isinstance(
+                option.value_type, msgspec.inspect.StructType
+            ):
+                for name, table in value.items():
+                    if isinstance(table, dict):
+                        _check_keys(table, option.value_type.cls, (*path, key, name), text, where)
+
+
+def _check_references(config: Config, text: str, where: str) -> None:
+    """What one table says of another must be there."""
+    check_name("project", config.project.name)
+    for name in config.data:
+        check_name("dataset", name)
+    if config.registry.model:
+        check_name("model", config.registry.model)
+    train = config.train
+    if train is None:
+        return
+    if train.data not in config.data:
+        raise ConfigError(
+            f"`train.data` names {train.data!r}, which no [data.*] table describes",
+            where=_place(text, ("train", "data"), where),
+            fix=did_you_mean(train.data, config.data) or "add [data.NAME] with its path",
+        )
+    data = config.data[train.data]
+    table = ("data", train.data)
+    if not data.label:
+        raise ConfigError(
+            f"[data.{train.data}] needs `label`, the column to predict", where=_place(text, table, where)
+        )
+    if not data.time:
+        raise ConfigError(
+            f"[data.{train.data}] needs `time`, the column that says when a row happened",
+            where=_place(text, table, where),
+            fix="windows, the holdout and monitoring are cut by it",
+        )
+    hidden = {data.label, data.label_time} & set(train.features)
+    if hidden:
+        raise ConfigError(
+            f"`train.features` has {hidden.pop()!r}, which gives the label away",
+            where=_place(text, ("train", "features"), where),
+        )
+
+
+def _place(text: str, keys: tuple[str, ...], where: str) -> str:
+    """``FILE:LINE`` of a key, or of the nearest table above it that can be found."""
+    lines = text.splitlines()
+    for depth in range(len(keys), 0, -1):
+        table, key = keys[: depth - 1], keys[depth - 1]
+        inside: tuple[str, ...] = ()
+        for number, line in enumerate(lines, 1):
+            header = re.match(r"\s*\[+\s*([^\]]+?)\s*\]+", line)
+            if header:
+                inside = tuple(part.strip().strip("\"'") for part in header[1].split("."))
+                if inside == keys[:depth]:
+                    return f"{where}:{number}"
+            elif inside == table and re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*[=.]", line):
+                return f"{where}:{number}"
+    return where

@@ -1,0 +1,225 @@
+"""The metadata store: SQLite beside the project, or Postgres by URL, with the same semantics.
+
+A room declares its tables on :data:`schema` with the column types below and opens
+``database.read()`` or ``database.write()``. The tables themselves are made by the
+numbered migrations in ``kernel/migrations``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.types import TypeDecorator
+
+from treadle.kernel.errors import StorageError, StorageFull, WorkspaceTooNew
+from treadle.kernel.lock import Holder, exclusive
+
+SCHEMA_VERSION = "0001"
+schema = sa.MetaData()
+
+T = TypeVar("T")
+
+
+class Instant(TypeDecorator[datetime]):
+    """A moment, kept as microseconds since 1970 in UTC: sorts and compares alike everywhere."""
+
+    impl = sa.BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> int | None:
+        """To the database."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"{value!r} has no time zone")
+        delta = value - datetime(1970, 1, 1, tzinfo=UTC)
+        return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
+
+    def process_result_value(self, value: int | None, dialect: sa.Dialect) -> datetime | None:
+        """From the database."""
+        if value is None:
+            return None
+        seconds, micros = divmod(value, 1_000_000)
+        return datetime.fromtimestamp(seconds, UTC).replace(microsecond=micros)
+
+
+class Json(TypeDecorator[T], Generic[T]):
+    """A typed value, kept as JSON text.
+
+    Args:
+        kind: The type to read it back as; anything that msgspec can decode.
+    """
+
+    impl = sa.Text
+    cache_ok = True
+
+    def __init__(self, kind: Any) -> None:
+        super().__init__()
+        self.kind = kind
+
+    def process_bind_param(self, value: T | None, dialect: sa.Dialect) -> str | None:
+        """To the database."""
+        return None if value is None else msgspec.json.encode(value).decode()
+
+    def process_result_value(self, value: str | None, dialect: sa.Dialect) -> T | None:
+        """From the database."""
+        if value is None:
+            return None
+        decoded: T = msgspec.json.decode(value, type=self.kind)
+        return decoded
+
+
+class Database:
+    """A metadata store that is open.
+
+    Args:
+        engine: Where it is; made by :func:`open_database`.
+    """
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self.engine = engine
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """A connection that sees one consistent state and changes nothing.
+
+        Raises:
+            StorageError: If the database can't be read.
+        """
+        with _storage_errors(self.engine), self.engine.connect() as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[sa.Connection]:
+        """A transaction: all of it is kept when the block ends well, nothing otherwise.
+
+        Raises:
+            StorageFull: If the disk is full.
+            StorageError: If the database can't be written.
+        """
+        with _storage_errors(self.engine), self.engine.connect() as connection:
+            connection = connection.execution_options(treadle_write=True)
+            with connection.begin():
+                yield connection
+
+    def close(self) -> None:
+        """Lets go of every connection."""
+        self.engine.dispose()
+
+
+@contextlib.contextmanager
+def _storage_errors(engine: sa.Engine) -> Iterator[None]:
+    try:
+        yield
+    except sa.exc.IntegrityError:
+        raise
+    except sa.exc.DBAPIError as error:
+        where = engine.url.render_as_string(hide_password=True)
+        text = str(error.orig)
+        if "full" in text or "No space" in text:
+            raise StorageFull(
+                "the disk is full; the change was not made",
+                where=where,
+                fix="free some space and run the same command again",
+            ) from error
+        raise StorageError(f"the metadata store failed: {text}", where=where) from error
+
+
+def open_database(url: str, root: Path) -> Database:
+    """Opens a metadata store, makes it if it is new, and brings it to this version's schema.
+
+    Args:
+        url: ``sqlite:///FILE`` (relative to ``root``), ``sqlite:////ABSOLUTE`` or ``postgresql://...``.
+        root: The project's folder.
+
+    Raises:
+        WorkspaceTooNew: If a later version of Treadle wrote it.
+        StorageError: If it can't be opened.
+    """
+    database = Database(_engine(url, root))
+    found = _version(database)
+    if found != SCHEMA_VERSION:
+        _migrate(database, root)
+    return database
+
+
+def _engine(url: str, root: Path) -> sa.Engine:
+    parsed = sa.make_url(url)
+    if parsed.get_backend_name() == "postgresql":
+        return sa.create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+    if parsed.get_backend_name() != "sqlite" or not parsed.database:
+        raise StorageError(
+            "the metadata URL names no database that Treadle knows",
+            where=parsed.render_as_string(hide_password=True),
+            fix="use sqlite:///FILE or postgresql://USER@HOST/NAME",
+        )
+    path = root / parsed.database
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(str(error), where=str(path)) from error
+    engine = sa.create_engine(
+        parsed.set(database=str(path)), connect_args={"timeout": 30, "check_same_thread": False}
+    )
+
+    @sa.event.listens_for(engine, "connect")
+    def prepare(connection: Any, _: Any) -> None:
+        connection.isolation_level = None
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute("PRAGMA foreign_keys=ON")
+
+    @sa.event.listens_for(engine, "begin")
+    def begin(connection: sa.Connection) -> None:
+        # A writer takes its lock at once: a reader that turned into a writer would fail, not wait.
+        write = connection.get_execution_options().get("treadle_write", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+    return engine
+
+
+def _version(database: Database) -> str | None:
+    with database.read() as connection:
+        if not sa.inspect(connection).has_table("alembic_version"):
+            return None
+        found = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+    if found is not None and found > SCHEMA_VERSION:
+        raise WorkspaceTooNew(
+            f"this workspace has schema {found}; this Treadle knows schemas up to {SCHEMA_VERSION}",
+            where=database.engine.url.render_as_string(hide_password=True),
+            fix="upgrade Treadle (pip install -U 'treadle[platform]'); nothing was changed",
+        )
+    return found
+
+
+def _migrate(database: Database, root: Path) -> None:
+    import time
+
+    from alembic import command
+    from alembic.config import Config
+    from treadle.kernel.errors import Busy
+
+    config = Config()
+    config.set_main_option("script_location", "treadle.kernel:migrations")
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            with exclusive(root / ".treadle" / "migrate.lock", Holder(0, "migrating")):
+                if _version(database) == SCHEMA_VERSION:
+                    return
+                with database.write() as connection:
+                    if connection.dialect.name == "postgresql":
+                        connection.execute(sa.text("SELECT pg_advisory_xact_lock(7305417)"))
+                    config.attributes["connection"] = connection
+                    command.upgrade(config, "head")
+                return
+        except Busy:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)

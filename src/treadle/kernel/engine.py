@@ -1,0 +1,135 @@
+"""Column work: queries over Parquet files and columns in memory.
+
+Small on purpose: rooms say what they want in SQL, the engine runs it where the
+data is. DuckDB is the embedded engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from treadle.kernel.errors import CorruptData, StorageFull
+from treadle.kernel.files import replacing
+
+if TYPE_CHECKING:
+    import duckdb
+    import numpy as np
+    import numpy.typing as npt
+
+    Column = npt.NDArray[np.generic]
+
+
+class Engine(Protocol):
+    """Runs SQL over columns. A table in ``tables`` is a list of Parquet files or named columns."""
+
+    def rows(
+        self, sql: str, params: Sequence[object] = (), tables: Mapping[str, Any] | None = None
+    ) -> list[tuple[Any, ...]]:
+        """The result as rows."""
+
+    def columns(
+        self, sql: str, params: Sequence[object] = (), tables: Mapping[str, Any] | None = None
+    ) -> dict[str, Column]:
+        """The result as NumPy columns; columns with missing values are masked arrays."""
+
+    def write_parquet(
+        self, path: Path, sql: str, params: Sequence[object] = (), tables: Mapping[str, Any] | None = None
+    ) -> int:
+        """Writes the result to a Parquet file, atomically; returns its number of rows."""
+
+
+def quote(name: str) -> str:
+    """A column's or table's name as SQL writes it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def text(value: str) -> str:
+    """A text literal as SQL writes it."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+class DuckDBEngine:
+    """The embedded engine.
+
+    Args:
+        temp: A folder for what doesn't fit in memory.
+        threads: How many threads one query may use.
+        memory: The most memory that one query may use, such as ``2GB``.
+    """
+
+    def __init__(self, temp: Path, threads: int = 2, memory: str = "2GB") -> None:
+        self._config: Any = {"threads": threads, "memory_limit": memory, "temp_directory": str(temp)}
+
+    @contextmanager
+    def _open(self, tables: Mapping[str, Any] | None) -> Iterator[duckdb.DuckDBPyConnection]:
+        import duckdb
+
+        connection = duckdb.connect(":memory:", config=self._config)
+        try:
+            connection.execute("SET TimeZone = 'UTC'")
+            for name, source in (tables or {}).items():
+                if isinstance(source, Path | list):
+                    paths = source if isinstance(source, list) else [source]
+                    files = ", ".join(text(str(path)) for path in paths)
+                    connection.execute(
+                        f"CREATE VIEW {quote(name)} AS SELECT * FROM "  # noqa: S608 - names are quoted
+                        f"read_parquet([{files}], union_by_name = true, hive_partitioning = false)"
+                    )
+                else:
+                    connection.register(name, source)
+            yield connection
+        except (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException):
+            raise  # the query is wrong, not the data
+        except duckdb.Error as error:
+            first = str(error).partition("\n")[0]
+            if "No space left" in first:
+                raise StorageFull("no space is left on the disk", fix="free some space and retry") from error
+            if "pytz" in first or isinstance(error, duckdb.OutOfMemoryException):
+                raise
+            raise CorruptData(
+                f"the data can't be read: {first}",
+                fix="check that every file is complete Parquet with the same columns",
+            ) from error
+        finally:
+            connection.close()
+
+    def rows(
+        self, sql: str, params: Sequence[object] = (), tables: Mapping[str, Any] | None = None
+    ) -> list[tuple[Any, ...]]:
+        """The result as rows.
+
+        Raises:
+            CorruptData: If a file can't be read.
+        """
+        with self._open(tables) as connection:
+            return connection.execute(sql, list(params)).fetchall()
+
+    def columns(
+        self, sql: str, params: Sequence[object] = (), tables: Mapping[str, Any] | None = None
+    ) -> dict[str, Column]:
+        """The result as NumPy columns; columns with missing values are masked arrays.
+
+        Raises:
+            CorruptData: If a file can't be read.
+        """
+        with self._open(tables) as connection:
+            return connection.execute(sql, list(params)).fetchnumpy()
+
+    def write_parquet(
+        self, path: Path, sql: str, params: Sequence[object] = (), tables: Mapping[str, Any] | None = None
+    ) -> int:
+        """Writes the result to a Parquet file, atomically; returns its number of rows.
+
+        Raises:
+            CorruptData: If a file that is read is broken.
+            StorageFull: If no space is left; nothing half-written stays.
+        """
+        with replacing(path) as temporary, self._open(tables) as connection:
+            target = text(str(temporary))
+            written = connection.execute(
+                f"COPY ({sql}) TO {target} (FORMAT parquet, COMPRESSION zstd)", list(params)
+            ).fetchall()
+        return int(written[0][0])

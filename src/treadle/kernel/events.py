@@ -1,0 +1,42 @@
+"""The timeline: every decision, who or what took it, when and why. Only ever added to."""
+
+from __future__ import annotations
+
+import msgspec
+import sqlalchemy as sa
+
+from treadle.kernel.database import Database, Instant, Json, schema
+from treadle.kernel.types import Event
+
+events = sa.Table(
+    "events",
+    schema,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("at", Instant, nullable=False),
+    sa.Column("recorded_at", Instant, nullable=False),
+    sa.Column("subject", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("message", sa.Text, nullable=False),
+    sa.Column("facts", Json(dict[str, str]), nullable=False),
+    sa.Index("events_by_subject", "subject", "at", "id"),
+)
+
+
+def record(connection: sa.Connection, event: Event) -> None:
+    """Adds an event in the caller's transaction, once."""
+    known = connection.execute(sa.select(events.c.id).where(events.c.id == event.id)).first()
+    if known is None:
+        connection.execute(events.insert().values(**msgspec.structs.asdict(event)))
+
+
+def timeline(database: Database, subject: str, limit: int = 1000) -> list[Event]:
+    """The latest events of a subject, oldest first."""
+    query = (
+        sa.select(events)
+        .where(events.c.subject == subject)
+        .order_by(events.c.at.desc(), events.c.id.desc())
+        .limit(limit)
+    )
+    with database.read() as connection:
+        return [Event(**row) for row in reversed(connection.execute(query).mappings().all())]

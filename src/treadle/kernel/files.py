@@ -1,0 +1,58 @@
+"""Writing files so that a crash leaves the old one or the new one, never half of it."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+from treadle.kernel.errors import StorageError, StorageFull, TreadleError
+
+
+@contextlib.contextmanager
+def storage_errors(where: str) -> Iterator[None]:
+    """Turns the operating system's errors inside the block into :class:`StorageError`.
+
+    Raises:
+        StorageFull: When no space is left.
+        StorageError: For every other operating-system error.
+    """
+    try:
+        yield
+    except TreadleError:
+        raise
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StorageFull(
+                "no space is left on the disk",
+                where=where,
+                fix="free some space and run the same command again; nothing was half-written",
+            ) from error
+        raise StorageError(error.strerror or str(error), where=where) from error
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path beside ``path`` that takes its place, durably, when the block succeeds.
+
+    On any error the temporary file goes and ``path`` stays as it was.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with storage_errors(str(path)):
+            yield temporary
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Replaces a file's content, all or nothing."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)

@@ -1,0 +1,65 @@
+"""Identifiers: sortable names for events, digests for contents."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from pathlib import Path
+from typing import Protocol
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_CHUNK = 1 << 20
+
+
+class Ids(Protocol):
+    """Makes identifiers; passed in, so that a test can foresee them."""
+
+    def new(self, prefix: str) -> str:
+        """A new identifier, ``prefix_`` and 26 characters, sortable by creation time."""
+
+
+def _crockford(number: int, length: int) -> str:
+    out = []
+    for _ in range(length):
+        number, digit = divmod(number, 32)
+        out.append(_ALPHABET[digit])
+    return "".join(reversed(out))
+
+
+class RandomIds:
+    """Identifiers after the ULID specification (48 bits of time, 80 random), in lower case."""
+
+    def new(self, prefix: str) -> str:
+        """A new identifier; unique without coordination."""
+        stamp = time.time_ns() // 1_000_000
+        return f"{prefix}_{_crockford(stamp << 80 | secrets.randbits(80), 26)}"
+
+
+class SequentialIds:
+    """Identifiers that count: ``run_1``, ``run_2``; for tests."""
+
+    def __init__(self) -> None:
+        self._next: dict[str, int] = {}
+
+    def new(self, prefix: str) -> str:
+        """The next identifier of this prefix."""
+        self._next[prefix] = self._next.get(prefix, 0) + 1
+        return f"{prefix}_{self._next[prefix]}"
+
+
+def digest_bytes(data: bytes) -> str:
+    """The BLAKE3 digest of some bytes, 64 hexadecimal characters."""
+    from blake3 import blake3
+
+    return blake3(data).hexdigest()
+
+
+def digest_file(path: Path) -> str:
+    """The BLAKE3 digest of a file's bytes, read once in pieces of 1 MiB."""
+    from blake3 import blake3
+
+    hasher = blake3()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            hasher.update(chunk)
+    return hasher.hexdigest()

@@ -1,0 +1,70 @@
+"""One holder at a time, across processes, let go by the operating system when the holder dies."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from treadle.kernel.errors import Busy
+
+
+class Holder(msgspec.Struct, frozen=True):
+    """Who holds a lock.
+
+    Attributes:
+        pid: The process.
+        doing: What it is doing, such as ``treadle up``.
+        url: Where its API answers, if it serves one.
+    """
+
+    pid: int
+    doing: str
+    url: str | None = None
+
+
+def holder(path: Path) -> Holder | None:
+    """Who holds the lock at ``path`` right now; ``None`` when nobody does."""
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:
+        return None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            with contextlib.suppress(msgspec.DecodeError):
+                return msgspec.json.decode(file.read(), type=Holder)
+            return Holder(0, "starting")
+    return None
+
+
+@contextlib.contextmanager
+def exclusive(path: Path, me: Holder) -> Iterator[None]:
+    """Holds the lock at ``path`` for the block.
+
+    Raises:
+        Busy: If another process holds it; the error says which and what it is doing.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            other = holder(path)
+            who = f"{other.doing} (process {other.pid})" if other else "another process"
+            raise Busy(
+                f"{who} is driving this workspace",
+                where=str(path.parent),
+                fix="wait for it to end, or start `treadle up` once and send it everything",
+            ) from None
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, msgspec.json.encode(me), 0)
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,41 @@
+"""Names that users type: which are allowed, and what they may have meant."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+
+from treadle.kernel.errors import InvalidInput, NotFound
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+def check_name(kind: str, name: str) -> str:
+    """The name itself, if it may name a thing of this kind.
+
+    Raises:
+        InvalidInput: If it is empty, longer than 100 characters, or has characters
+            other than letters, digits, ``.``, ``_`` and ``-``.
+    """
+    if not _NAME.fullmatch(name):
+        raise InvalidInput(
+            f"{name!r} can't be the name of a {kind}",
+            fix="use 1 to 100 letters, digits, '.', '_' or '-', starting with a letter or digit",
+        )
+    return name
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str | None:
+    """A hint naming the nearest known name, or all of them when none is near; None if there are none."""
+    options = sorted(known)
+    near = difflib.get_close_matches(name, options, n=1, cutoff=0.6)
+    if near:
+        return f"did you mean {near[0]!r}?"
+    return f"known: {', '.join(options[:12])}" if options else None
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> NotFound:
+    """The error for a name that nothing has, with the nearest name that something has."""
+    hint = did_you_mean(name, known)
+    return NotFound(f"there is no {kind} {name!r}", fix=hint or f"no {kind} has been made yet")

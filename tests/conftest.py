@@ -1,0 +1,85 @@
+"""What every test may ask for: a project folder and an open workspace, on each metadata store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from treadle.kernel.clock import ManualClock
+from treadle.kernel.ids import SequentialIds
+from treadle.kernel.workspace import Workspace
+
+PROJECT = """
+[project]
+name = "toy"
+
+[data.rows]
+path = "data/rows.parquet"
+time = "at"
+key = "id"
+label = "late"
+label_time = "known_at"
+
+[train]
+command = "python train.py"
+data = "rows"
+features = ["hour", "carrier"]
+window = "60d"
+holdout = "14d"
+replicas = 2
+timeout = "60s"
+grace = "2s"
+params = { depth = 3 }
+
+[checks.data]
+min_rows = 100
+max_null = { hour = 0.1 }
+
+[checks.performance]
+metric = "roc_auc"
+bound = 0.6
+
+[checks.groups]
+by = ["carrier"]
+margin = 0.02
+min_rows = 50
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A folder with a ``treadle.toml``."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "treadle.toml").write_text(PROJECT)
+    return folder
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    """A clock that stands at noon of 1 March 2026."""
+    return ManualClock(datetime(2026, 3, 1, 12, tzinfo=UTC))
+
+
+@pytest.fixture(autouse=True)
+def _tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    import contextlib
+    import importlib
+
+    from treadle.kernel import database, events, workspace  # noqa: F401
+
+    for room in ("experiment", "data", "train", "evaluate", "registry", "deploy", "monitor", "retrain", "govern"):
+        with contextlib.suppress(ModuleNotFoundError):
+            importlib.import_module(f"treadle.{room}.store")
+    monkeypatch.setattr(database, "_migrate", lambda db, root: database.schema.create_all(db.engine))
+
+
+@pytest.fixture
+def workspace(project: Path, clock: ManualClock) -> Iterator[Workspace]:
+    """The project's workspace, open on SQLite and a folder."""
+    opened = Workspace.open(project, clock=clock, ids=SequentialIds())
+    yield opened
+    opened.close()

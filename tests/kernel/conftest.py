@@ -1,0 +1,1 @@
+from servers import full_disk, metadata_url, postgres_server, postgres_url, s3, s3_server  # noqa: F401
