@@ -1,0 +1,117 @@
+"""What a dataset version is, and which part of it a model was made of."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+
+class FileEntry(msgspec.Struct, frozen=True, order=True):
+    """A file of a version.
+
+    Attributes:
+        path: Where it lies within the dataset, with forward slashes.
+        size: In bytes.
+        digest: BLAKE3 of its bytes.
+        parquet: BLAKE3 of its rows as Parquet, where the file itself is CSV; empty otherwise.
+    """
+
+    path: str
+    size: int
+    digest: str
+    parquet: str = ""
+
+
+class Column(msgspec.Struct, frozen=True):
+    """A column of a dataset: its name and its SQL type."""
+
+    name: str
+    type: str
+
+
+class DatasetVersion(msgspec.Struct, frozen=True, kw_only=True):
+    """What a dataset held at some moment; never changes.
+
+    Attributes:
+        dataset: The dataset's name.
+        number: Counts the dataset's versions from 1.
+        digest: BLAKE3 of the sorted file entries: the same content has the same digest.
+        created_at: When it was made.
+        rows: How many rows all files have.
+        bytes: How many bytes all files have.
+        columns: The columns.
+        files: The files.
+        actor: Who made it.
+    """
+
+    dataset: str
+    number: int
+    digest: str
+    created_at: datetime
+    rows: int
+    bytes: int
+    columns: tuple[Column, ...]
+    files: tuple[FileEntry, ...]
+    actor: str
+
+    @property
+    def ref(self) -> str:
+        """How people write it: ``flights@v3``."""
+        return f"{self.dataset}@v{self.number}"
+
+
+class Roles(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Which columns cut and order a slice; see ``[data.NAME]`` in ``treadle.toml``.
+
+    Attributes:
+        time: When a row happened.
+        key: What names a row.
+        label: What is predicted.
+        label_time: When the label became known; the row's own time when None.
+    """
+
+    time: str | None = None
+    key: str | None = None
+    label: str | None = None
+    label_time: str | None = None
+
+
+class SliceSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A part of a dataset version: rows of a stretch of time whose labels were known by some moment.
+
+    Attributes:
+        dataset: The dataset's name.
+        version: The version's digest.
+        since: The first moment, inclusive; from the beginning when None.
+        until: The last moment, exclusive; to the end when None.
+        known_by: Only rows with a label that was known by then; all rows when None.
+        roles: The columns by which it is cut; those of ``treadle.toml`` when None. A slice
+            that was made has them written down, so that it can be made again later.
+    """
+
+    dataset: str
+    version: str
+    since: datetime | None = None
+    until: datetime | None = None
+    known_by: datetime | None = None
+    roles: Roles | None = None
+
+
+class DataInput(msgspec.Struct, frozen=True, kw_only=True):
+    """Data that a model was made of or judged by.
+
+    Attributes:
+        role: What it was used for.
+        spec: Which rows.
+        number: The version's number, for people.
+        digest: BLAKE3 of ``spec``: identifies the content.
+        rows: How many.
+    """
+
+    role: Literal["train", "holdout", "input"]
+    spec: SliceSpec
+    number: int
+    digest: str
+    rows: int

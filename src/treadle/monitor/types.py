@@ -1,0 +1,187 @@
+"""What was predicted, what became true, and what the monitors make of it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal, TypeAlias
+
+import msgspec
+
+Value: TypeAlias = bool | int | float | str | None
+MonitorKind = Literal["input", "prediction", "performance"]
+WindowState = Literal["ok", "alert", "inconclusive"]
+
+
+class PredictionBatch(msgspec.Struct, frozen=True, kw_only=True):
+    """Predictions that were served, in columns of equal length.
+
+    Attributes:
+        batch: The batch's identity: sending it twice is sending it once.
+        ids: The prediction's key, chosen by the caller or the server; labels refer to it.
+        at: When each was asked for, in seconds since 1970.
+        version: The model version that answered.
+        revision: The deployment revision that answered.
+        inputs: Each feature's values.
+        outputs: The probability or value predicted.
+        latency_ms: How long the request took that each was part of.
+    """
+
+    batch: str
+    ids: list[str]
+    at: list[float]
+    version: list[int]
+    revision: list[int]
+    inputs: dict[str, list[Value]]
+    outputs: list[float]
+    latency_ms: list[float]
+
+
+class LabelBatch(msgspec.Struct, frozen=True, kw_only=True):
+    """Labels that became known; a later one for the same prediction corrects an earlier.
+
+    Attributes:
+        batch: The batch's identity: sending it twice is sending it once.
+        ids: The predictions' keys.
+        values: The labels, 0 or 1 for a binary task.
+        known_at: When each became known, in seconds since 1970.
+    """
+
+    batch: str
+    ids: list[str]
+    values: list[float]
+    known_at: list[float]
+
+
+class NumericProfile(msgspec.Struct, frozen=True, tag="numeric"):
+    """How a numeric column was distributed.
+
+    Attributes:
+        edges: Inner bin edges, increasing; bin *i* holds ``edges[i-1] < x <= edges[i]``.
+        counts: Rows in each of the ``len(edges) + 1`` bins.
+        nulls: Rows without a value.
+        mean: Of the values.
+    """
+
+    edges: list[float]
+    counts: list[int]
+    nulls: int
+    mean: float | None = None
+
+
+class CategoryProfile(msgspec.Struct, frozen=True, tag="category"):
+    """How a column of categories was distributed.
+
+    Attributes:
+        counts: Rows of each of the most frequent categories.
+        other: Rows of all the rest.
+        nulls: Rows without a value.
+    """
+
+    counts: dict[str, int]
+    other: int
+    nulls: int
+
+
+class Profile(msgspec.Struct, frozen=True, kw_only=True):
+    """What a model saw when it was made; live traffic is held against it.
+
+    Attributes:
+        rows: How many rows were profiled.
+        inputs: The profile of each feature, on the training data.
+        prediction: The profile of the model's own predictions on held-out data.
+        metric: The metric's name.
+        value: Its value on held-out data.
+    """
+
+    rows: int
+    inputs: dict[str, NumericProfile | CategoryProfile]
+    prediction: NumericProfile
+    metric: str
+    value: float
+
+
+class WindowResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What one monitor found in one window of time.
+
+    Attributes:
+        model: The model.
+        kind: What is watched: an input's drift, the predictions' shift, or performance.
+        subject: The column, ``prediction``, or the metric's name.
+        since: The window's start.
+        until: The window's end, exclusive.
+        version: The version in production at the window's end.
+        state: Fine, an alert, or too little data to tell.
+        statistic: The statistic's name, such as ``psi`` or ``roc_auc``.
+        value: Its value.
+        low: Lower end of its interval, where it has one.
+        high: Upper end of its interval, where it has one.
+        limit: The value from which it is an alert.
+        n: Rows behind it.
+        base_rate: Share of true labels (performance of a binary model).
+        mean_prediction: Mean of the predictions in the window.
+        sentence: The finding in words.
+    """
+
+    model: str
+    kind: MonitorKind
+    subject: str
+    since: datetime
+    until: datetime
+    version: int
+    state: WindowState
+    statistic: str
+    value: float | None
+    n: int
+    sentence: str
+    low: float | None = None
+    high: float | None = None
+    limit: float | None = None
+    base_rate: float | None = None
+    mean_prediction: float | None = None
+
+
+class Alert(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that somebody, or a cycle, should act on.
+
+    Attributes:
+        id: Its identity: model, monitor, subject and window.
+        model: The model.
+        kind: Which monitor.
+        at: When it was raised: the window's end.
+        subjects: The columns or metrics concerned, worst first.
+        sentence: What happened.
+        version: The version in production.
+        delivered: Whether the webhook has taken it (True when none is configured).
+        cycle: The cycle that it started, if any.
+    """
+
+    id: str
+    model: str
+    kind: MonitorKind
+    at: datetime
+    subjects: tuple[str, ...]
+    sentence: str
+    version: int
+    delivered: bool = False
+    cycle: str | None = None
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a model's monitors stand.
+
+    Attributes:
+        model: The model.
+        version: The version in production now; None if there is none.
+        predictions: How many predictions are logged; one that was sent again counts once.
+        until: The end of the last window that was computed; None before the first.
+        results: The latest result of each monitor: performance, predictions, then the inputs
+            with the largest drift first.
+        alerts: The alerts raised, oldest first.
+    """
+
+    model: str
+    version: int | None
+    predictions: int
+    until: datetime | None
+    results: tuple[WindowResult, ...]
+    alerts: tuple[Alert, ...]

@@ -1,0 +1,207 @@
+"""What a cycle is: one turn of the wheel, stage by stage."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from treadle.monitor.types import Alert, WindowResult
+
+TriggerKind = Literal["manual", "alert"]
+StageName = Literal["data", "check", "train", "evaluate", "register", "approve", "deploy"]
+StageState = Literal["pending", "running", "done", "failed", "skipped"]
+CycleState = Literal["running", "trained", "promoted", "refused", "held", "unchanged", "failed"]
+Goal = Literal["train", "deploy"]
+Scalar: TypeAlias = bool | int | float | str
+
+
+class Trigger(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a cycle was started.
+
+    Attributes:
+        kind: By hand or by an alert.
+        actor: Who asked.
+        reason: One sentence.
+        alert: The alert, if one did.
+    """
+
+    kind: TriggerKind
+    actor: str
+    reason: str
+    alert: str | None = None
+
+
+class NewCycle(msgspec.Struct, frozen=True, kw_only=True):
+    """What is asked for when a cycle is started.
+
+    Attributes:
+        goal: To train and compare only, or to get into production.
+        trigger: Why.
+        params: Hyperparameters that differ from ``[train.params]``.
+        like: A run whose hyperparameters to take instead.
+        name: What to call its runs.
+        experiment: What its runs belong to.
+    """
+
+    trigger: Trigger
+    goal: Goal = "deploy"
+    params: dict[str, Scalar] = {}
+    like: str | None = None
+    name: str | None = None
+    experiment: str = "default"
+
+
+class Stage(msgspec.Struct, frozen=True, kw_only=True):
+    """One stage of a cycle.
+
+    Attributes:
+        name: Which.
+        state: How far it is.
+        started_at: When it began, by the machine's clock.
+        ended_at: When it ended, by the machine's clock.
+        summary: What came of it, one sentence.
+    """
+
+    name: StageName
+    state: StageState = "pending"
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    summary: str = ""
+
+
+class Cycle(msgspec.Struct, frozen=True, kw_only=True):
+    """One turn of the wheel.
+
+    Attributes:
+        id: Its identity.
+        model: The model.
+        goal: To train and compare only, or to get into production.
+        trigger: Why it was started.
+        as_of: The moment from which it looks back.
+        state: Running, or how it ended: trained (its goal was no more), promoted, refused by
+            the gate, held for approval, unchanged (production was made of the same), failed.
+        stages: Its stages, in order.
+        started_at: When it began, by the machine's clock.
+        ended_at: When it ended, by the machine's clock.
+        version: The version that it registered.
+        evaluations: The evaluations that it made.
+        runs: The runs that it trained.
+        cpu_seconds: What its jobs cost.
+        error: Why it failed.
+    """
+
+    id: str
+    model: str
+    goal: Goal
+    trigger: Trigger
+    as_of: datetime
+    state: CycleState
+    stages: tuple[Stage, ...]
+    started_at: datetime
+    ended_at: datetime | None = None
+    version: int | None = None
+    evaluations: tuple[str, ...] = ()
+    runs: tuple[str, ...] = ()
+    cpu_seconds: float = 0.0
+    error: str | None = None
+
+
+class PlannedStage(msgspec.Struct, frozen=True):
+    """What a stage would do."""
+
+    name: StageName
+    sentence: str
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What a cycle would do, without doing it.
+
+    Attributes:
+        model: The model.
+        as_of: The moment from which it would look back.
+        stages: What each stage would do.
+        problems: Why it would not get to the end, as far as can be seen now.
+        cpu_seconds: What it would cost, from the latest cycles; None without any.
+    """
+
+    model: str
+    as_of: datetime
+    stages: tuple[PlannedStage, ...]
+    problems: tuple[str, ...]
+    cpu_seconds: float | None
+
+
+class Tick(msgspec.Struct, frozen=True, kw_only=True):
+    """What one look at the world found and started.
+
+    Attributes:
+        windows: The windows that were computed.
+        alerts: The alerts that were raised.
+        cycle: The cycle that an alert started, if any.
+        held_back: Why an alert that could start a cycle did not.
+    """
+
+    windows: list[WindowResult]
+    alerts: list[Alert]
+    cycle: str | None = None
+    held_back: str | None = None
+
+
+class ReplayState(msgspec.Struct, frozen=True, kw_only=True):
+    """A replay of the past.
+
+    Attributes:
+        since: Where it began.
+        at: The replayed time.
+        end: The end of the data, up to which it can go.
+    """
+
+    since: datetime
+    at: datetime
+    end: datetime
+
+
+class ReplayStep(msgspec.Struct, frozen=True, kw_only=True):
+    """One step of a replay.
+
+    Attributes:
+        since: The replayed time before.
+        until: The replayed time after.
+        requests: Requests sent to the inference server.
+        failed: Of those, how many were not answered with predictions.
+        rows: Rows predicted.
+        labels: Labels that became known.
+        tick: What the monitors found and started.
+    """
+
+    since: datetime
+    until: datetime
+    requests: int
+    failed: int
+    rows: int
+    labels: int
+    tick: Tick
+
+
+class Reign(msgspec.Struct, frozen=True, kw_only=True):
+    """A stretch of time in which a version was in production.
+
+    Attributes:
+        version: The version.
+        since: From when.
+        until: Until when; None when it still is.
+        actor: Who put it there.
+        reason: Why.
+        cycle: The cycle that made it, if any.
+        cpu_seconds: What that cycle cost.
+    """
+
+    version: int
+    since: datetime
+    until: datetime | None
+    actor: str
+    reason: str
+    cycle: str | None = None
+    cpu_seconds: float | None = None
