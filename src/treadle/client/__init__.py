@@ -1,0 +1,14 @@
+"""The one way in: what the command line, the SDK and an inference server use to reach Treadle."""
+
+from typing import TYPE_CHECKING
+
+from treadle.kernel.lazy import attach
+
+if TYPE_CHECKING:
+    from treadle.client.client import Client as Client
+    from treadle.client.connect import connect as connect
+    from treadle.client.connect import find_server as find_server
+
+__getattr__, __all__ = attach(
+    __name__, {"Client": "client", "connect": "connect", "find_server": "connect"}
+)

@@ -1,0 +1,355 @@
+"""The typed client of the API: one method for each thing that can be asked."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Self, TypeVar
+from urllib.parse import quote, urlencode
+
+import msgspec
+
+from treadle.client.transport import Answer, Body, Transport
+from treadle.data.types import DatasetVersion
+from treadle.deploy.types import DeploymentStatus, DesiredRevision, ReplicaReport, Revision
+from treadle.evaluate.types import Evaluation
+from treadle.experiment.types import Artifact, Comparison, JournalBatch, NewRun, Point, Run
+from treadle.govern.types import Spending
+from treadle.kernel.errors import ErrorBody, TreadleError, Unavailable, from_body
+from treadle.kernel.files import replacing
+from treadle.kernel.types import Event, Health
+from treadle.monitor.types import Alert, LabelBatch, PredictionBatch, WindowResult
+from treadle.registry.types import ModelVersion
+from treadle.retrain.types import (
+    Cycle,
+    NewCycle,
+    Plan,
+    Reign,
+    ReplayState,
+    ReplayStep,
+    Tick,
+)
+
+T = TypeVar("T")
+
+
+class Client:
+    """Talks to the API.
+
+    Args:
+        transport: How requests get there.
+    """
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    @classmethod
+    def http(cls, url: str) -> Self:
+        """A client of a server."""
+        from treadle.client.http import HttpTransport
+
+        return cls(HttpTransport(url))
+
+    @classmethod
+    def in_process(cls, root: Path) -> Self:
+        """A client of the workspace in a folder, without a server."""
+        from treadle.client.inprocess import InProcessTransport
+
+        return cls(InProcessTransport(root))
+
+    @property
+    def server(self) -> str:
+        """Where requests go: a server's address, or the project's folder."""
+        return self._transport.name
+
+    @property
+    def embedded(self) -> bool:
+        """Whether requests stay in this process."""
+        return "://" not in self._transport.name
+
+    def close(self) -> None:
+        """Lets go of connections and threads."""
+        self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _send(self, method: str, target: str, body: Body = b"") -> Answer:
+        answer = self._transport.send(method, target, body)
+        if answer.status < 400:
+            return answer
+        raw = answer.read()
+        try:
+            raise from_body(msgspec.json.decode(raw, type=ErrorBody))
+        except msgspec.DecodeError:
+            error = Unavailable if answer.status in (502, 503, 504) else TreadleError
+            raise error(
+                f"the server answered {answer.status}: {raw[:200].decode(errors='replace')}",
+                where=f"{self.server}{target}",
+            ) from None
+
+    def _ask(self, kind: Any, method: str, path: str, body: Any = None, /, **query: Any) -> Any:
+        given = {name: value for name, value in query.items() if value is not None}
+        target = f"{path}?{urlencode(given, doseq=True)}" if given else path
+        raw = self._send(method, target, b"" if body is None else msgspec.json.encode(body)).read()
+        return msgspec.json.decode(raw, type=kind)
+
+    # ── the server itself ────────────────────────────────────────────────
+
+    def health(self) -> Health:
+        """Who answers, and in which state."""
+        found: Health = self._ask(Health, "GET", "/v1/health")
+        return found
+
+    # ── experiment ───────────────────────────────────────────────────────
+
+    def create_run(self, new: NewRun) -> Run:
+        """Starts a run; starting it again is the same run."""
+        run: Run = self._ask(Run, "POST", "/v1/runs", new)
+        return run
+
+    def append_journal(self, run_id: str, batch: JournalBatch) -> Run:
+        """Adds records to a run's journal, each once."""
+        run: Run = self._ask(Run, "POST", f"/v1/runs/{quote(run_id)}/journal", batch)
+        return run
+
+    def run(self, run_id: str) -> Run:
+        """A run, by its identifier or the beginning of it."""
+        run: Run = self._ask(Run, "GET", f"/v1/runs/{quote(run_id)}")
+        return run
+
+    def runs(
+        self,
+        *,
+        experiment: str | None = None,
+        sort: str = "-started_at",
+        limit: int = 50,
+        cycle: str | None = None,
+    ) -> list[Run]:
+        """Runs, sorted by ``started_at`` or ``metrics.NAME``, a minus sign for descending."""
+        runs: list[Run] = self._ask(
+            list[Run], "GET", "/v1/runs", experiment=experiment, sort=sort, limit=limit, cycle=cycle
+        )
+        return runs
+
+    def history(self, run_id: str, metric: str) -> list[Point]:
+        """A metric's curve."""
+        points: list[Point] = self._ask(list[Point], "GET", f"/v1/runs/{quote(run_id)}/curve", metric=metric)
+        return points
+
+    def artifacts(self, run_id: str) -> list[Artifact]:
+        """The files that a run made."""
+        found: list[Artifact] = self._ask(list[Artifact], "GET", f"/v1/runs/{quote(run_id)}/artifacts")
+        return found
+
+    def compare(self, run_ids: list[str]) -> Comparison:
+        """Runs side by side."""
+        found: Comparison = self._ask(Comparison, "GET", "/v1/comparison", run=run_ids)
+        return found
+
+    # ── blobs ────────────────────────────────────────────────────────────
+
+    def put_blob(self, path: Path) -> str:
+        """Keeps a file's bytes; returns their digest."""
+        with path.open("rb") as file:
+            pieces: Iterator[bytes] = iter(lambda: file.read(1 << 20), b"")
+            raw = self._send("POST", "/v1/blobs", pieces).read()
+        digest: str = msgspec.json.decode(raw, type=str)
+        return digest
+
+    def fetch_blob(self, digest: str, path: Path) -> None:
+        """Writes the bytes of a digest to a file, atomically."""
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            for piece in self._send("GET", f"/v1/blobs/{quote(digest)}").body:
+                file.write(piece)
+
+    # ── data ─────────────────────────────────────────────────────────────
+
+    def datasets(self) -> list[DatasetVersion]:
+        """The latest version of each dataset."""
+        found: list[DatasetVersion] = self._ask(list[DatasetVersion], "GET", "/v1/datasets")
+        return found
+
+    def add_data(self, name: str) -> DatasetVersion:
+        """Makes a version of what a dataset's path holds now; the same version if nothing changed."""
+        version: DatasetVersion = self._ask(
+            DatasetVersion, "POST", f"/v1/datasets/{quote(name)}/versions", actor=actor()
+        )
+        return version
+
+    def data_log(self, name: str) -> list[DatasetVersion]:
+        """A dataset's versions, newest first."""
+        found: list[DatasetVersion] = self._ask(
+            list[DatasetVersion], "GET", f"/v1/datasets/{quote(name)}/versions"
+        )
+        return found
+
+    def training_data(self, name: str, folder: Path | None = None) -> Path:
+        """The rows that a training would see now, as a local Parquet file."""
+        target = (folder or Path(".treadle/cache/data")) / f"{name}.parquet"
+        with replacing(target) as temporary, temporary.open("wb") as file:
+            for piece in self._send("GET", f"/v1/datasets/{quote(name)}/training").body:
+                file.write(piece)
+        return target.resolve()
+
+    # ── registry ─────────────────────────────────────────────────────────
+
+    def models(self, model: str | None = None) -> list[ModelVersion]:
+        """Model versions, newest first."""
+        found: list[ModelVersion] = self._ask(list[ModelVersion], "GET", "/v1/models", model=model)
+        return found
+
+    def model(self, ref: str) -> ModelVersion:
+        """A version: ``flights/3``, ``flights@production``, ``flights@latest`` or ``flights``."""
+        found: ModelVersion = self._ask(ModelVersion, "GET", "/v1/model", ref=ref)
+        return found
+
+    def approve(self, ref: str, reason: str) -> Revision:
+        """Lets a held version into production and deploys it."""
+        found: Revision = self._ask(
+            Revision, "POST", "/v1/model/approval", ref=ref, reason=reason, actor=actor()
+        )
+        return found
+
+    def reigns(self, model: str) -> list[Reign]:
+        """What was in production when, oldest first."""
+        found: list[Reign] = self._ask(list[Reign], "GET", f"/v1/models/{quote(model)}/reigns")
+        return found
+
+    def timeline(self, model: str) -> list[Event]:
+        """Every decision about a model, oldest first."""
+        found: list[Event] = self._ask(list[Event], "GET", f"/v1/models/{quote(model)}/timeline")
+        return found
+
+    def evaluation(self, evaluation_id: str) -> Evaluation:
+        """What a gate found."""
+        found: Evaluation = self._ask(Evaluation, "GET", f"/v1/evaluations/{quote(evaluation_id)}")
+        return found
+
+    # ── deploy ───────────────────────────────────────────────────────────
+
+    def deploy(self, ref: str, reason: str) -> Revision:
+        """Deploys a version that has been approved before (a rollback, say)."""
+        found: Revision = self._ask(
+            Revision, "POST", "/v1/deployments", ref=ref, reason=reason, actor=actor()
+        )
+        return found
+
+    def deployment(self, model: str) -> DeploymentStatus:
+        """What should run and what does."""
+        found: DeploymentStatus = self._ask(DeploymentStatus, "GET", f"/v1/deployments/{quote(model)}")
+        return found
+
+    def revisions(self, model: str) -> list[Revision]:
+        """A model's deployments, oldest first."""
+        found: list[Revision] = self._ask(list[Revision], "GET", f"/v1/deployments/{quote(model)}/revisions")
+        return found
+
+    def desired(self, model: str) -> DesiredRevision | None:
+        """What a replica is to serve."""
+        found: DesiredRevision | None = self._ask(
+            DesiredRevision | None, "GET", f"/v1/deployments/{quote(model)}/desired"
+        )
+        return found
+
+    def report(self, report: ReplicaReport) -> DesiredRevision | None:
+        """Tells how a replica is; returns what it is to serve."""
+        found: DesiredRevision | None = self._ask(DesiredRevision | None, "POST", "/v1/replicas", report)
+        return found
+
+    # ── monitor ──────────────────────────────────────────────────────────
+
+    def send_predictions(self, model: str, batch: PredictionBatch) -> None:
+        """Logs predictions; sending a batch twice is sending it once."""
+        self._send("POST", f"/v1/predictions/{quote(model)}", msgspec.json.encode(batch)).read()
+
+    def send_labels(self, model: str, batch: LabelBatch) -> None:
+        """Logs labels; sending a batch twice is sending it once."""
+        self._send("POST", f"/v1/labels/{quote(model)}", msgspec.json.encode(batch)).read()
+
+    def look(self, model: str) -> Tick:
+        """Computes the windows that have ended, raises alerts, starts what they trigger."""
+        found: Tick = self._ask(Tick, "POST", f"/v1/monitors/{quote(model)}/look")
+        return found
+
+    def windows(self, model: str, since: datetime | None = None) -> list[WindowResult]:
+        """What the monitors found, oldest first."""
+        found: list[WindowResult] = self._ask(
+            list[WindowResult],
+            "GET",
+            f"/v1/monitors/{quote(model)}/windows",
+            since=since.isoformat() if since else None,
+        )
+        return found
+
+    def alerts(self, model: str) -> list[Alert]:
+        """The alerts raised, oldest first."""
+        found: list[Alert] = self._ask(list[Alert], "GET", f"/v1/monitors/{quote(model)}/alerts")
+        return found
+
+    # ── retrain ──────────────────────────────────────────────────────────
+
+    def plan(self, new: NewCycle) -> Plan:
+        """What a cycle would do; changes nothing."""
+        found: Plan = self._ask(Plan, "POST", "/v1/plan", new)
+        return found
+
+    def start_cycle(self, new: NewCycle) -> Cycle:
+        """Starts a cycle, which goes on by itself."""
+        cycle: Cycle = self._ask(Cycle, "POST", "/v1/cycles", new)
+        return cycle
+
+    def resume(self) -> list[Cycle]:
+        """Goes on with the cycles that were interrupted; returns them."""
+        found: list[Cycle] = self._ask(list[Cycle], "POST", "/v1/cycles/resume")
+        return found
+
+    def cycle(self, cycle_id: str) -> Cycle:
+        """A cycle as it stands."""
+        found: Cycle = self._ask(Cycle, "GET", f"/v1/cycles/{quote(cycle_id)}")
+        return found
+
+    def cycles(self, model: str | None = None) -> list[Cycle]:
+        """Cycles, oldest first."""
+        found: list[Cycle] = self._ask(list[Cycle], "GET", "/v1/cycles", model=model)
+        return found
+
+    def replay(self) -> ReplayState | None:
+        """The replay under way, if any."""
+        found: ReplayState | None = self._ask(ReplayState | None, "GET", "/v1/replay")
+        return found
+
+    def start_replay(self, at: datetime) -> ReplayState:
+        """Sets the workspace's clock to a moment in the past of its data."""
+        found: ReplayState = self._ask(ReplayState, "POST", "/v1/replay", at=at.isoformat())
+        return found
+
+    def step_replay(self, until: datetime) -> ReplayStep:
+        """Replays what happened up to a moment."""
+        found: ReplayStep = self._ask(ReplayStep, "POST", "/v1/replay/step", until=until.isoformat())
+        return found
+
+    def stop_replay(self) -> None:
+        """Gives the workspace the machine's clock again."""
+        self._send("DELETE", "/v1/replay").read()
+
+    def report_page(self, model: str) -> bytes:
+        """A model's history as a self-contained HTML page."""
+        return self._send("GET", f"/v1/models/{quote(model)}/report").read()
+
+    # ── govern ───────────────────────────────────────────────────────────
+
+    def spending(self, model: str) -> Spending:
+        """What was spent in the last 30 days."""
+        found: Spending = self._ask(Spending, "GET", f"/v1/models/{quote(model)}/spending")
+        return found
+
+
+def actor() -> str:
+    """Who is asking: the user of this machine."""
+    return os.environ.get("TREADLE_ACTOR") or os.environ.get("USER") or f"uid:{os.getuid()}"
