@@ -1,0 +1,210 @@
+"""Keeping runs: written by their journals, each record once."""
+
+from __future__ import annotations
+
+import builtins
+import re
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+
+from treadle.experiment import rules, store
+from treadle.experiment.folder import JournalReader, RunFolder
+from treadle.experiment.types import (
+    Artifact,
+    Comparison,
+    Finish,
+    JournalBatch,
+    LogArtifact,
+    NewRun,
+    Point,
+    Record,
+    Run,
+)
+from treadle.kernel.errors import CorruptData, InvalidInput
+from treadle.kernel.workspace import Workspace
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_BATCH = 10_000
+
+
+class Experiments:
+    """The runs of a workspace.
+
+    Args:
+        workspace: Where they are kept.
+    """
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._database = workspace.database
+        self._blobs = workspace.blobs
+
+    def create(self, new: NewRun) -> Run:
+        """Starts a run. Starting one that is known changes nothing and returns it as it stands.
+
+        Raises:
+            InvalidInput: If a name, parameter or tag can't be used.
+        """
+        rules.check_run(new)
+        with self._database.write() as connection:
+            store.insert_run(connection, new)
+            return store.find_run(connection, new.id)
+
+    def apply(self, run_id: str, batch: JournalBatch) -> Run:
+        """Adds records to a run's journal, each once; all of the batch or nothing.
+
+        Raises:
+            NotFound: If there is no such run.
+            InvalidInput: If a record says something it can't say, or an artifact's bytes
+                aren't in the blob store.
+            Conflict: If records before the batch are missing, or a parameter would change.
+        """
+        self._check_artifacts(batch.records)
+        with self._database.write() as connection:
+            run = store.find_run(connection, run_id, lock=True)
+            records = rules.unseen(run, batch)
+            if not records:
+                return run
+            changes = rules.fold(run, store.last_steps(connection, run_id), records)
+            run = rules.after(run, changes)
+            store.update_run(connection, run)
+            store.add_points(connection, run_id, changes)
+            store.put_artifacts(connection, run_id, changes.artifacts.values())
+            return run
+
+    def ingest(self, folder: Path) -> Run:
+        """Takes in what a script left in its folder: the run, its new records, its files.
+
+        May be called while the script still writes, and again after a crash. A torn last
+        line waits until it is whole.
+
+        Args:
+            folder: Has ``job.json`` or ``run.json``, ``journal.jsonl`` and ``files/``.
+
+        Raises:
+            NotFound: If there is no run in the folder, or a file that it logged is missing.
+            CorruptData: If the journal can't be read.
+            InvalidInput: If an artifact's path leads out of the folder or through a link, or
+                a record says something it can't say; nothing of this call is kept then.
+            Conflict: If a parameter would change; nothing of this call is kept then.
+        """
+        place = RunFolder(folder)
+        run = self.create(place.read_run())
+        known = run.applied
+        records = list(_new_records(place, run))
+        for record in rules.fold(run, {}, records).artifacts.values():
+            place.artifact(record.path)
+        for start in range(0, len(records), _BATCH):
+            piece = [self._keep(place, record) for record in records[start : start + _BATCH]]
+            run = self.apply(run.id, JournalBatch(known + start, piece))
+        return run
+
+    def end(self, run_id: str, at: datetime, message: str) -> Run:
+        """Ends a run as failed whose script is gone; does nothing to one that has ended.
+
+        Raises:
+            NotFound: If there is no such run.
+        """
+        with self._database.write() as connection:
+            run = store.find_run(connection, run_id, lock=True)
+            if run.status == "running":
+                run = rules.ended(run, Finish(at.timestamp(), "failed", message))
+                store.update_run(connection, run)
+            return run
+
+    def get(self, run_id: str) -> Run:
+        """A run, by its identifier or an unambiguous beginning of it.
+
+        Raises:
+            NotFound: If there is none.
+            InvalidInput: If several begin so.
+        """
+        with self._database.read() as connection:
+            return store.find_run(connection, run_id)
+
+    def list(
+        self,
+        experiment: str | None = None,
+        limit: int = 100,
+        sort: str = "-started_at",
+        cycle: str | None = None,
+    ) -> builtins.list[Run]:
+        """Runs in an order.
+
+        Args:
+            experiment: Only those of this experiment.
+            limit: At most so many.
+            sort: ``started_at`` or ``metrics.NAME``; with a minus sign, descending. Runs that
+                lack the metric, or whose value is NaN, come last.
+            cycle: Only those of this cycle.
+
+        Raises:
+            InvalidInput: If ``sort`` or ``limit`` can't be used.
+            NotFound: If no run has the metric to sort by.
+        """
+        if not 1 <= limit <= 100_000:
+            raise InvalidInput(f"`limit` can't be {limit}", fix="use 1 to 100000")
+        with self._database.read() as connection:
+            return store.select_runs(connection, experiment, cycle, sort, limit)
+
+    def history(self, run_id: str, metric: str) -> builtins.list[Point]:
+        """A metric's curve, by step and then in the order in which it was logged.
+
+        Raises:
+            NotFound: If there is no such run, or it has no such metric.
+        """
+        with self._database.read() as connection:
+            return store.select_points(connection, store.find_run(connection, run_id).id, metric)
+
+    def artifacts(self, run_id: str) -> builtins.list[Artifact]:
+        """The files that a run made, by path.
+
+        Raises:
+            NotFound: If there is no such run.
+        """
+        with self._database.read() as connection:
+            return store.select_artifacts(connection, store.find_run(connection, run_id).id)
+
+    def compare(self, ids: Sequence[str]) -> Comparison:
+        """Runs side by side, in the order asked for.
+
+        Raises:
+            NotFound: If one of them isn't there.
+            InvalidInput: If none is asked for.
+        """
+        if not ids:
+            raise InvalidInput("there is nothing to compare", fix="name at least one run")
+        with self._database.read() as connection:
+            return rules.compare([store.find_run(connection, run_id) for run_id in ids])
+
+    def _keep(self, place: RunFolder, record: Record) -> Record:
+        """The record; an artifact's bytes go to the blob store first, and their digest into it."""
+        if not isinstance(record, LogArtifact) or record.digest:
+            return record
+        file = place.artifact(record.path)
+        size = file.stat().st_size
+        return msgspec.structs.replace(record, digest=self._blobs.put_file(file), size=size)
+
+    def _check_artifacts(self, records: builtins.list[Record]) -> None:
+        for record in records:
+            if isinstance(record, LogArtifact) and not (
+                _DIGEST.fullmatch(record.digest) and self._blobs.has(record.digest)
+            ):
+                raise InvalidInput(
+                    f"the bytes of artifact {record.path!r} are not in the blob store",
+                    where=record.digest or "no digest",
+                    fix="put them there first, then send the record with their digest",
+                )
+
+
+def _new_records(place: RunFolder, run: Run) -> Iterator[Record]:
+    try:
+        reader = JournalReader(place.journal, run.applied)
+    except CorruptData:
+        if run.status == "running":
+            raise
+        return  # The run has ended, and the gate has added metrics of its own since.
+    while records := reader.read():
+        yield from records
