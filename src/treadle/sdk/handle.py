@@ -1,0 +1,320 @@
+"""A run, for the script that makes it."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from treadle.experiment import (
+    Finish,
+    LogArtifact,
+    LogMetrics,
+    LogParams,
+    LogTags,
+    NewRun,
+    RunFolder,
+    check_artifact_path,
+    check_name,
+    check_params,
+)
+from treadle.experiment.types import Scalar
+from treadle.kernel.errors import ConfigError, Conflict, InvalidInput, TreadleError
+from treadle.kernel.units import format_duration
+from treadle.sdk import summary, values
+from treadle.sdk.inputs import Setting
+from treadle.sdk.journal import Journal
+from treadle.sdk.sender import Sender
+
+Status = Literal["finished", "failed"]
+
+_running: set[RunHandle] = set()
+
+
+class RunHandle:
+    """A run that is being made. End it with ``finish``, or use it as a context manager.
+
+    Every method that logs returns when the record is with the operating system, so a
+    crash loses nothing. Safe to use from several threads, and in forked children: they
+    may log, and only the process that started the run ends it.
+
+    Attributes:
+        id: The run's identifier.
+        name: The run's name.
+    """
+
+    def __init__(
+        self,
+        new: NewRun,
+        folder: RunFolder,
+        journal: Journal,
+        setting: Setting | None,
+        sender: Sender | None,
+    ) -> None:
+        self.id = new.id
+        self.name = new.name
+        self._folder = folder
+        self._journal = journal
+        self._setting = setting
+        self._sender = sender
+        self._params: dict[str, Scalar] = dict(new.params)
+        self._seed = new.seed or 0
+        self._curves: dict[str, summary.Curve] = {}
+        self._started = time.monotonic()
+        self._status: Status | None = None
+        self._owned = True
+        _running.add(self)
+
+    # ── what it was given ────────────────────────────────────────────────
+
+    @property
+    def params(self) -> dict[str, Scalar]:
+        """All hyperparameters: the job's, or those of ``[train.params]`` and ``start_run``."""
+        return dict(self._params)
+
+    @property
+    def seed(self) -> int:
+        """The seed to use."""
+        return self._seed
+
+    @property
+    def features(self) -> list[str]:
+        """The columns that the model may see.
+
+        Raises:
+            ConfigError: If there is neither a job nor a ``[train]`` table.
+        """
+        return list(self._train().features)
+
+    @property
+    def label(self) -> str:
+        """The column to predict.
+
+        Raises:
+            ConfigError: If there is neither a job nor a ``[train]`` table.
+        """
+        return self._train().label
+
+    @property
+    def task(self) -> str:
+        """What is predicted: ``binary`` or ``regression``.
+
+        Raises:
+            ConfigError: If there is neither a job nor a ``[train]`` table.
+        """
+        return self._train().task
+
+    # ── logging ──────────────────────────────────────────────────────────
+
+    def log(
+        self, metrics: Mapping[str, Any] | None = None, /, *, step: int | None = None, **named: Any
+    ) -> None:
+        """Logs metrics: ``run.log(loss=0.3, step=7)`` or ``run.log({"val/auc": 0.7})``.
+
+        Args:
+            metrics: Names and values, for names that Python can't write as keywords.
+            step: The training step; without it, each metric counts its own values from 0.
+            named: Names and values. NaN and infinities are values too.
+
+        Raises:
+            InvalidInput: If a value isn't a number, or a name or the step can't be used.
+            Conflict: If the run has ended.
+            StorageError: If the disk is full or fails.
+        """
+        if metrics is not None:
+            named = values.merged("run.log", metrics, named)
+        curves = self._curves
+        for name, value in named.items():
+            if type(value) is not float:
+                named[name] = values.number(name, value)
+            if name not in curves:
+                check_name("metric", name)
+        if step is not None:
+            step = values.whole_step(step)
+        if not named:
+            return
+        self._append(LogMetrics(time.time(), named, step))
+        for name, value in named.items():
+            curve = curves.get(name)
+            if curve is None:
+                curve = curves.setdefault(name, summary.Curve())
+            curve.add(value)
+
+    def log_params(self, params: Mapping[str, Any] | None = None, /, **named: Any) -> None:
+        """Logs hyperparameters that became known.
+
+        Raises:
+            InvalidInput: If a name or value can't be a parameter's.
+            Conflict: If a parameter is known with another value, or the run has ended.
+            StorageError: If the disk is full or fails.
+        """
+        found = values.scalars(values.merged("run.log_params", params, named))
+        check_params(found, self._params, self.id)
+        new = {name: value for name, value in found.items() if name not in self._params}
+        if new:
+            self._append(LogParams(new))
+            self._params.update(new)
+
+    def set_tags(self, tags: Mapping[str, Any] | None = None, /, **named: Any) -> None:
+        """Sets tags; a later value replaces an earlier one.
+
+        Raises:
+            InvalidInput: If a name can't be a tag's.
+            Conflict: If the run has ended.
+            StorageError: If the disk is full or fails.
+        """
+        found = values.texts(values.merged("run.set_tags", tags, named))
+        if found:
+            self._append(LogTags(found))
+
+    def log_artifact(self, path: str | os.PathLike[str], name: str | None = None) -> None:
+        """Keeps a copy of a file, or of all files of a folder.
+
+        Args:
+            path: The file or folder.
+            name: Its path within the run; its own name by default.
+
+        Raises:
+            NotFound: If there is no such file.
+            InvalidInput: If the folder is empty or has links to folders, or the name can't be used.
+            Conflict: If the run has ended.
+            StorageError: If the disk is full or fails.
+        """
+        from treadle.sdk.copying import copy_in
+
+        self._check_running()
+        source = Path(path)
+        target = check_artifact_path(source.resolve().name if name is None else name)
+        for record in copy_in(source, self._folder.files, target):
+            self._append(record)
+
+    def log_model(self, model: Any, example: Any) -> None:
+        """Keeps a model in the form that is evaluated and served: ONNX with a signature.
+
+        Args:
+            model: A fitted scikit-learn estimator or pipeline, or the path of an ``.onnx``
+                file that has one input per column.
+            example: Rows as the model takes them, to prove it on: a DataFrame, or a mapping
+                of column names to values. Up to 100 of them are kept with the model.
+
+        Raises:
+            ModelInvalid: If it can't be converted, or the converted model answers the example
+                differently from the original by more than 1e-4.
+            InvalidInput: If the example can't be used.
+            MissingExtra: If the converter isn't installed.
+            Conflict: If the run has ended.
+        """
+        from treadle.sdk.model import write_model
+
+        self._check_running()
+        task = self._setting.task if self._setting else None
+        for file in write_model(model, example, task, self._folder.files / "model"):
+            self._append(LogArtifact(f"model/{file.name}", file.stat().st_size))
+
+    # ── the end ──────────────────────────────────────────────────────────
+
+    def finish(self, status: Status = "finished", message: str | None = None) -> None:
+        """Ends the run and sees to it that it is kept; ending it again does nothing.
+
+        Waits at most 5 seconds for a server. Where there is none, or it doesn't answer,
+        one line on standard error says so and the run waits for ``treadle sync``.
+
+        Args:
+            status: How it ended.
+            message: Why it failed.
+
+        Raises:
+            InvalidInput: If the status is another.
+        """
+        if status not in ("finished", "failed"):
+            raise InvalidInput(f"a run can't end as {status!r}", fix="use 'finished' or 'failed'")
+        if self._status or not self._owned:
+            return
+        problem = None
+        try:
+            self._append(Finish(time.time(), status, values.text(message) if message else None))
+        except TreadleError as error:
+            problem = error.message
+        self._status = status
+        _running.discard(self)
+        self._journal.close()
+        if self._sender:
+            self._say(problem or self._sender.finish(), message)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None or (isinstance(error, SystemExit) and not error.code):
+            self.finish()
+        else:
+            self.finish("failed", _describe(error))
+
+    def __repr__(self) -> str:
+        return f"<run {self.id} {self._status or 'running'}>"
+
+    def _repr_html_(self) -> str:
+        return summary.html(self.id, self._status or "running", self._params, self._curves)
+
+    def _train(self) -> Setting:
+        if self._setting is None:
+            raise ConfigError(
+                "there is no [train] table that says what to learn",
+                where="treadle.toml",
+                fix="run `treadle init`, then give [train] command, data and features",
+            )
+        return self._setting
+
+    def _check_running(self) -> None:
+        if self._status:
+            raise Conflict("the run has ended", where=self.id, fix="start another with treadle.start_run()")
+
+    def _append(self, record: LogMetrics | LogParams | LogTags | LogArtifact | Finish) -> None:
+        self._check_running()
+        self._journal.append(record)
+
+    def _say(self, problem: str | None, message: str | None) -> None:
+        took = format_duration(time.monotonic() - self._started)
+        out = [f"run {self.id} {self._status} after {took}" + (f": {message}" if message else "")]
+        out += summary.lines(self._curves)
+        if problem:
+            out.append(f"  kept in {self._folder.path} ({problem}); `treadle sync` sends it")
+        else:
+            out.append(f"  → treadle runs show {self.id}")
+        with contextlib.suppress(Exception):  # A closed terminal is no reason to fail.
+            print("\n".join(out), file=sys.stderr, flush=True)  # noqa: T201 - the summary
+
+
+def _describe(error: BaseException) -> str:
+    said = str(error)
+    return values.text(f"{type(error).__name__}: {said}" if said else type(error).__name__)[:10_000]
+
+
+def _finish_all() -> None:
+    """Ends what a program left running when it ended, as the program itself ended."""
+    interactive = hasattr(sys, "ps1")  # There an error ends a cell, not the program.
+    error = None if interactive else getattr(sys, "last_value", None)
+    for handle in list(_running):
+        if error is None:
+            handle.finish()
+        else:
+            handle.finish("failed", _describe(error))
+
+
+def _disown_all() -> None:
+    """A forked child writes into the same journals but neither sends nor ends the runs."""
+    for handle in _running:
+        handle._owned = False  # noqa: SLF001 - this module's own class
+    _running.clear()
+
+
+atexit.register(_finish_all)
+os.register_at_fork(after_in_child=_disown_all)
