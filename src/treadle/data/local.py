@@ -1,0 +1,33 @@
+"""A version's files on this machine: fetched from the blob store once, checked against their digests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from treadle.data.types import DatasetVersion
+from treadle.kernel.ids import digest_file
+from treadle.kernel.workspace import Workspace
+
+
+def local_blob(workspace: Workspace, digest: str, check: bool = False) -> Path:
+    """A blob as a Parquet file.
+
+    Args:
+        workspace: Where it is kept.
+        digest: Which.
+        check: Whether to read a file that is here already again, and to replace it if it rotted.
+
+    Raises:
+        NotFound: If the blob store doesn't have it.
+        CorruptData: If the blob store has something else.
+        StorageFull: If no space is left.
+    """
+    path = workspace.state / "cache" / "blobs" / f"{digest}.parquet"
+    if not path.exists() or (check and digest_file(path) != digest):
+        workspace.blobs.fetch(digest, path)
+    return path
+
+
+def local_files(workspace: Workspace, version: DatasetVersion, check: bool = False) -> list[Path]:
+    """All files of a version as Parquet, in their order; raises what :func:`local_blob` raises."""
+    return [local_blob(workspace, file.parquet or file.digest, check) for file in version.files]

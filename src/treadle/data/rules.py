@@ -1,0 +1,196 @@
+"""What a version is, what it must hold, and how a slice is cut. No I/O."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from treadle.data.types import Column, DatasetVersion, FileEntry, Roles, SliceSpec
+from treadle.kernel.config import DatasetConfig
+from treadle.kernel.engine import quote
+from treadle.kernel.errors import InvalidInput
+from treadle.kernel.ids import digest_bytes
+from treadle.kernel.names import did_you_mean
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NUMBER = re.compile(r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|FLOAT|DOUBLE|DECIMAL\(.*\)")
+_TIME = re.compile(r"DATE|TIMESTAMP(_S|_MS|_NS)?|TIMESTAMP WITH TIME ZONE")
+
+
+def parse_ref(ref: str) -> tuple[str, int | None]:
+    """Reads ``flights``, ``flights@latest`` or ``flights@v3``: a name, and a number or None for the latest.
+
+    Raises:
+        InvalidInput: If it is none of them.
+    """
+    name, at, version = ref.partition("@")
+    if not at or version == "latest":
+        return name, None
+    number = re.fullmatch(r"v([1-9]\d*)", version)
+    if not number:
+        raise InvalidInput(
+            f"{ref!r} names no dataset version", fix=f"write {name}, {name}@latest or {name}@v3"
+        )
+    return name, int(number[1])
+
+
+def version_digest(files: Iterable[FileEntry]) -> str:
+    """BLAKE3 over path, size and digest of the sorted files: the same content has the same digest."""
+    return digest_bytes(msgspec.json.encode([(file.path, file.size, file.digest) for file in sorted(files)]))
+
+
+def check_alike(columns: Mapping[str, Sequence[Column]]) -> None:
+    """Refuses files that can't be read as one table: other names, or types that no number widens.
+
+    Args:
+        columns: The columns of each file.
+
+    Raises:
+        InvalidInput: Naming the first file and column that don't fit the first file.
+    """
+    if not columns:
+        return
+    first, *others = columns
+    expected = {column.name: column.type for column in columns[first]}
+    for path in others:
+        found = {column.name: column.type for column in columns[path]}
+        for name in sorted(expected.keys() ^ found.keys()):
+            lacks, has = (path, first) if name in expected else (first, path)
+            raise InvalidInput(
+                f"the file has no column {name!r}, which {has} has",
+                where=lacks,
+                fix=did_you_mean(name, found if lacks == path else expected),
+            )
+        for name, kind in found.items():
+            other = expected[name]
+            if kind != other and not _widens(kind, other):
+                raise InvalidInput(
+                    f"column {name!r} is {kind} here and {other} in {first}",
+                    where=path,
+                    fix="give the column one type in every file",
+                )
+
+
+def _widens(kind: str, other: str) -> bool:
+    """Whether two types have a common one. Integers would lose digits as a 4-byte float."""
+    if "FLOAT" in (kind, other):
+        return {kind, other} == {"FLOAT", "DOUBLE"}
+    return bool(_NUMBER.fullmatch(kind) and _NUMBER.fullmatch(other))
+
+
+def roles_of(config: DatasetConfig) -> Roles:
+    """The columns' roles as ``treadle.toml`` declares them."""
+    return Roles(time=config.time, key=config.key, label=config.label, label_time=config.label_time)
+
+
+def check_roles(dataset: str, roles: Roles, columns: Sequence[Column]) -> None:
+    """Refuses data without a declared column, or with a time column that holds no times.
+
+    Raises:
+        InvalidInput: Naming the key, the column and the nearest column that there is.
+    """
+    types = {column.name: column.type for column in columns}
+    for role, name in msgspec.structs.asdict(roles).items():
+        if name is None:
+            continue
+        where = f"[data.{dataset}] {role}"
+        if name not in types:
+            raise InvalidInput(f"the data has no column {name!r}", where=where, fix=did_you_mean(name, types))
+        if role.endswith("time") and not _TIME.fullmatch(types[name]):
+            raise InvalidInput(
+                f"column {name!r} is {types[name]}, not a time",
+                where=where,
+                fix="store it as a date or a timestamp; one without a zone is taken as UTC",
+            )
+
+
+def complete(spec: SliceSpec, roles: Roles) -> SliceSpec:
+    """The spec with its roles written down and its moments in UTC.
+
+    Raises:
+        InvalidInput: If it can't be cut: no zone, an empty stretch, or a column that it needs isn't declared.
+    """
+    moments = {name: getattr(spec, name) for name in ("since", "until", "known_by")}
+    for name, moment in moments.items():
+        if moment is not None and moment.tzinfo is None:
+            raise InvalidInput(
+                f"`{name}` has no time zone", where=spec.dataset, fix="give it one, such as UTC"
+            )
+        moments[name] = moment and moment.astimezone(UTC)
+    if spec.since and spec.until and spec.since >= spec.until:
+        raise InvalidInput(
+            f"the stretch from {spec.since:%Y-%m-%d %H:%M} to {spec.until:%Y-%m-%d %H:%M} is empty",
+            where=spec.dataset,
+        )
+    roles = spec.roles or roles
+    if (spec.since or spec.until) and not roles.time:
+        raise _undeclared(spec.dataset, "time", "a slice is cut by it")
+    if spec.known_by and not roles.label:
+        raise _undeclared(spec.dataset, "label", "a slice by known labels needs it")
+    if spec.known_by and not (roles.label_time or roles.time):
+        raise _undeclared(spec.dataset, "label_time", "it says when a label became known")
+    return msgspec.structs.replace(spec, **moments, roles=roles)
+
+
+def _undeclared(dataset: str, key: str, why: str) -> InvalidInput:
+    return InvalidInput(
+        f"no `{key}` column is declared; {why}", where=f"[data.{dataset}]", fix=f"add {key} = COLUMN to it"
+    )
+
+
+def slice_digest(spec: SliceSpec) -> str:
+    """BLAKE3 of a complete spec. What is None is left out, so that later fields don't change old digests."""
+    return digest_bytes(msgspec.json.encode(spec, order="deterministic"))
+
+
+def slice_query(spec: SliceSpec, columns: Sequence[Column]) -> tuple[str, list[int]]:
+    """SQL that cuts a complete spec's rows out of table ``t``, and its parameters (microseconds since 1970).
+
+    Rows are in the order of time and key; ties are broken by all other columns, so
+    that the order never depends on threads.
+    """
+    roles = spec.roles or Roles()
+    where, params = [], []
+    for column, sign, moment in (
+        (roles.time, ">=", spec.since),
+        (roles.time, "<", spec.until),
+        (roles.label_time or roles.time, "<=", spec.known_by),
+    ):
+        if column and moment:
+            where.append(f"epoch_us({quote(column)}) {sign} ?")
+            params.append(micros(moment))
+    if spec.known_by and roles.label:
+        where.append(f"{quote(roles.label)} IS NOT NULL")
+    first = [name for name in (roles.time, roles.key) if name]
+    order = first + [column.name for column in columns if column.name not in first]
+    condition = f" WHERE {' AND '.join(where)}" if where else ""
+    return f"SELECT * FROM t{condition} ORDER BY {', '.join(map(quote, order))}", params  # noqa: S608 - names are quoted
+
+
+def micros(moment: datetime) -> int:
+    """Microseconds since 1970."""
+    return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+def moment(micros: int) -> datetime:
+    """The moment so many microseconds after the start of 1970."""
+    return _EPOCH + timedelta(microseconds=micros)
+
+
+def nothing(
+    spec: SliceSpec, version: DatasetVersion, bounds: tuple[datetime, datetime] | None
+) -> InvalidInput:
+    """The error for a slice without rows; says which stretch of time the version does cover."""
+    parts = [
+        f"{word} {moment:%Y-%m-%d %H:%M}"
+        for word, moment in (("from", spec.since), ("to", spec.until))
+        if moment
+    ]
+    known = f" with a label known by {spec.known_by:%Y-%m-%d %H:%M}" if spec.known_by else ""
+    covers = f"it covers {bounds[0]:%Y-%m-%d %H:%M} to {bounds[1]:%Y-%m-%d %H:%M} (UTC)" if bounds else None
+    return InvalidInput(
+        " ".join(["there are no rows", *parts]) + known, where=version.ref, fix=covers or "add data to it"
+    )

@@ -1,0 +1,176 @@
+"""Datasets: versions of files, and slices of versions."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from treadle.data import rules, store
+from treadle.data.local import local_files
+from treadle.data.snapshot import snapshot
+from treadle.data.types import DataInput, DatasetVersion, SliceSpec
+from treadle.kernel.config import DatasetConfig
+from treadle.kernel.engine import quote
+from treadle.kernel.errors import CorruptData, InvalidInput, NotFound
+from treadle.kernel.names import unknown
+from treadle.kernel.workspace import Workspace
+
+Versions: TypeAlias = list[DatasetVersion]
+Paths: TypeAlias = list[Path]
+
+
+class Datasets:
+    """Versions of the project's datasets.
+
+    A version is the bytes of its files, kept in the blob store by digest. A CSV file is
+    kept as it is, and beside it as Parquet, made once: everybody reads the same rows of
+    the same types from then on, whatever the next release of the engine makes of CSV.
+
+    Args:
+        workspace: Where everything is kept.
+    """
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._ws = workspace
+
+    def snapshot(self, name: str, actor: str) -> DatasetVersion:
+        """Makes a version of what a dataset's files hold now, or returns the latest if it is the same.
+
+        All is validated before anything is kept.
+
+        Args:
+            name: One of ``[data.*]``.
+            actor: Who asks.
+
+        Raises:
+            NotFound: If no dataset has the name, or its files are missing.
+            CorruptData: If a file can't be read, or changes meanwhile.
+            InvalidInput: If the files don't fit each other, or a declared column is missing.
+            StorageFull: If no space is left; no version was made.
+        """
+        return snapshot(self._ws, name, self._config(name), actor)
+
+    def get(self, ref: str) -> DatasetVersion:
+        """The version that people call ``flights`` (its latest), ``flights@latest`` or ``flights@v3``.
+
+        Raises:
+            InvalidInput: If it isn't written like that.
+            NotFound: If there is none.
+        """
+        name, number = rules.parse_ref(ref)
+        versions = self.log(name)
+        if not versions:
+            raise NotFound(f"{name!r} has no version yet", fix=f"make one: treadle data add {name}")
+        for version in versions:
+            if number in (None, version.number):
+                return version
+        raise NotFound(f"{name!r} has no version v{number}", fix=f"the latest is {versions[0].ref}")
+
+    def log(self, name: str) -> Versions:
+        """Every version of a dataset, the newest first.
+
+        Raises:
+            NotFound: If no dataset has the name.
+        """
+        with self._ws.database.read() as connection:
+            found = store.newest_first(connection, name)
+        if not found:
+            self._config(name)
+        return found
+
+    def list(self) -> Versions:
+        """The latest version of every dataset that has one, by name."""
+        with self._ws.database.read() as connection:
+            return store.latest_of_each(connection)
+
+    def bounds(self, version: DatasetVersion) -> tuple[datetime, datetime]:
+        """The first and the last moment of a version's rows.
+
+        Raises:
+            InvalidInput: If the dataset has no time column, or no row has a time.
+            CorruptData: If the version's files can't be read any more.
+        """
+        roles = rules.roles_of(self._config(version.dataset))
+        rules.check_roles(version.dataset, roles, version.columns)
+        found = self._bounds(version, roles.time)
+        if found is None:
+            raise InvalidInput(
+                "no row has a time", where=version.ref, fix=f"declare `time` in [data.{version.dataset}]"
+            )
+        return found
+
+    def slice(self, spec: SliceSpec, role: Literal["train", "holdout", "input"]) -> tuple[DataInput, Path]:
+        """Cuts rows out of a version into one Parquet file, in the order of time and key; once per spec.
+
+        Args:
+            spec: Which rows.
+            role: What they are for.
+
+        Returns:
+            What they are, and the file, which is a cache: it may be deleted when nobody reads it.
+
+        Raises:
+            NotFound: If there is no such version.
+            InvalidInput: If there are no such rows; says what the version covers.
+            CorruptData: If the version's files can't be read any more.
+            StorageFull: If no space is left.
+        """
+        with self._ws.database.read() as connection:
+            version = store.by_digest(connection, spec.dataset, spec.version)
+        if version is None:
+            raise NotFound(f"{spec.dataset!r} has no version with digest {spec.version[:12]!r}")
+        roles = spec.roles or rules.roles_of(self._config(spec.dataset))
+        rules.check_roles(spec.dataset, roles, version.columns)
+        spec = rules.complete(spec, roles)
+        digest = rules.slice_digest(spec)
+        path = self._ws.state / "cache" / "slices" / f"{digest}.parquet"
+        rows = self._rows(path) or self._cut(spec, version, path)
+        if not rows:
+            raise rules.nothing(spec, version, self._bounds(version, roles.time))
+        return DataInput(role=role, spec=spec, number=version.number, digest=digest, rows=rows), path
+
+    def paths(self, version: DatasetVersion) -> Paths:
+        """The version's Parquet files on this machine.
+
+        Raises:
+            CorruptData: If they can't be had any more.
+        """
+        return local_files(self._ws, version)
+
+    def _rows(self, path: Path) -> int:
+        """The rows of a slice that was cut before; 0 if it wasn't or can't be read."""
+        try:
+            return _count(self._ws, path) if path.exists() else 0
+        except CorruptData:
+            return 0
+
+    def _cut(self, spec: SliceSpec, version: DatasetVersion, path: Path) -> int:
+        sql, params = rules.slice_query(spec, version.columns)
+        engine = self._ws.engine
+        try:
+            rows = engine.write_parquet(path, sql, params, {"t": local_files(self._ws, version)})
+        except CorruptData:  # perhaps the cache rotted: what doesn't match its digest is fetched again
+            rows = engine.write_parquet(path, sql, params, {"t": local_files(self._ws, version, check=True)})
+        if not rows:
+            path.unlink(missing_ok=True)
+        return rows
+
+    def _bounds(self, version: DatasetVersion, column: str | None) -> tuple[datetime, datetime] | None:
+        if column is None:
+            return None
+        micros = f"epoch_us({quote(column)})"
+        sql = f"SELECT min({micros}), max({micros}) FROM t"  # noqa: S608 - the name is quoted
+        [(low, high)] = self._ws.engine.rows(sql, tables={"t": local_files(self._ws, version)})
+        return None if low is None else (rules.moment(low), rules.moment(high))
+
+    def _config(self, name: str) -> DatasetConfig:
+        datasets = self._ws.config.data
+        if name not in datasets:
+            raise unknown("dataset", name, datasets)
+        return datasets[name]
+
+
+def _count(workspace: Workspace, path: Path) -> int:
+    [(rows,)] = workspace.engine.rows("SELECT count(*) FROM t", tables={"t": path})
+    return int(rows)

@@ -1,0 +1,62 @@
+"""The table of dataset versions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from treadle.data.types import Column, DatasetVersion, FileEntry
+from treadle.kernel.database import Instant, Json, schema
+
+versions = sa.Table(
+    "dataset_versions",
+    schema,
+    sa.Column("dataset", sa.Text, primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("digest", sa.Text, nullable=False),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("rows", sa.BigInteger, nullable=False),
+    sa.Column("bytes", sa.BigInteger, nullable=False),
+    sa.Column("columns", Json(tuple[Column, ...]), nullable=False),
+    sa.Column("files", Json(tuple[FileEntry, ...]), nullable=False),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Index("dataset_versions_by_digest", "dataset", "digest"),
+)
+
+
+def insert(connection: sa.Connection, version: DatasetVersion) -> None:
+    """Adds a version; its number must be free."""
+    connection.execute(versions.insert().values(**msgspec.structs.asdict(version)))
+
+
+def newest_first(connection: sa.Connection, dataset: str) -> list[DatasetVersion]:
+    """Every version of a dataset."""
+    return _select(connection, _of(dataset))
+
+
+def latest(connection: sa.Connection, dataset: str) -> DatasetVersion | None:
+    """The newest version of a dataset."""
+    return next(iter(_select(connection, _of(dataset).limit(1))), None)
+
+
+def by_digest(connection: sa.Connection, dataset: str, digest: str) -> DatasetVersion | None:
+    """The newest version of a dataset that has this content."""
+    query = _of(dataset).where(versions.c.digest == digest).limit(1)
+    return next(iter(_select(connection, query)), None)
+
+
+def latest_of_each(connection: sa.Connection) -> list[DatasetVersion]:
+    """The newest version of every dataset, by name."""
+    newest = sa.select(versions.c.dataset, sa.func.max(versions.c.number)).group_by(versions.c.dataset)
+    query = sa.select(versions).where(sa.tuple_(versions.c.dataset, versions.c.number).in_(newest))
+    return _select(connection, query.order_by(versions.c.dataset))
+
+
+def _of(dataset: str) -> sa.Select[Any]:
+    return sa.select(versions).where(versions.c.dataset == dataset).order_by(versions.c.number.desc())
+
+
+def _select(connection: sa.Connection, query: sa.Select[Any]) -> list[DatasetVersion]:
+    return [DatasetVersion(**row) for row in connection.execute(query).mappings()]
