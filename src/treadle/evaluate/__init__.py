@@ -1,0 +1,31 @@
+"""The gate: checks of data and models, and their verdicts with the evidence for each."""
+
+from typing import TYPE_CHECKING
+
+from treadle.kernel.lazy import attach
+
+if TYPE_CHECKING:
+    from treadle.evaluate.holdout import Holdout as Holdout
+    from treadle.evaluate.metrics import estimate as estimate
+    from treadle.evaluate.metrics import is_loss as is_loss
+    from treadle.evaluate.metrics import paired_difference as paired_difference
+    from treadle.evaluate.service import Evaluations as Evaluations
+    from treadle.evaluate.types import Estimate as Estimate
+    from treadle.evaluate.types import Evaluation as Evaluation
+    from treadle.evaluate.types import Outcome as Outcome
+    from treadle.evaluate.types import Verdict as Verdict
+
+__getattr__, __all__ = attach(
+    __name__,
+    {
+        "Estimate": "types",
+        "Evaluation": "types",
+        "Evaluations": "service",
+        "Holdout": "holdout",
+        "Outcome": "types",
+        "Verdict": "types",
+        "estimate": "metrics",
+        "is_loss": "metrics",
+        "paired_difference": "metrics",
+    },
+)

@@ -1,0 +1,91 @@
+"""What verdicts add up to, and the tests on shares that they rest on. No I/O."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from scipy.special import ndtr, ndtri
+
+from treadle.evaluate.types import Outcome
+
+POWER = 0.9
+
+
+def aggregate(outcomes: Iterable[Outcome]) -> Outcome:
+    """Fail if any fails, else inconclusive if any is, else pass (also when there are none)."""
+    found = set(outcomes)
+    return "fail" if "fail" in found else "inconclusive" if "inconclusive" in found else "pass"
+
+
+def against(low: float, high: float, bound: float) -> Outcome:
+    """Whether an interval lies at or above a bound (pass), below it (fail), or on both sides."""
+    return "pass" if low >= bound else "fail" if high < bound else "inconclusive"
+
+
+def needed(n: int, distance: float, se: float, alpha: float) -> int | None:
+    """How many units would probably have decided, if the estimate stays what it is.
+
+    ``n * ((z_alpha + z_beta) * se / distance)^2`` with 90 % power: so many that a one-sided
+    bound at level 1 - alpha clears the line in nine samples of ten, for an estimate that
+    truly lies this far from it. None when the estimate lies on the line, where no number would.
+
+    Args:
+        n: The units at hand.
+        distance: From the estimate to the line that decides.
+        se: Standard error of the estimate with ``n`` units.
+        alpha: One-sided error level of the decision.
+    """
+    if distance == 0:
+        return None
+    reach = float(ndtri(1 - alpha) + ndtri(POWER)) * se / abs(distance)
+    return max(math.ceil(n * reach**2), n + 1)
+
+
+def wilson(count: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Wilson's two-sided score interval for a share (JASA 22, 1927)."""
+    z2 = float(ndtri((1 + confidence) / 2)) ** 2
+    share = count / n
+    middle = (share + z2 / (2 * n)) / (1 + z2 / n)
+    half = math.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n * n))) / (1 + z2 / n)
+    # At 0 and n the interval ends there exactly; rounding must not say otherwise.
+    return (0.0 if count == 0 else middle - half), (1.0 if count == n else middle + half)
+
+
+def share_increase(
+    now: tuple[int, int], before: tuple[int, int], confidence: float = 0.95
+) -> tuple[float, float, float]:
+    """Whether a share has grown: Newcombe's interval for the difference, and a one-sided p-value.
+
+    The interval is Newcombe's hybrid score interval (method 10; Statistics in Medicine 17,
+    1998); the p-value is that of the two-proportion z test with pooled variance.
+
+    Args:
+        now: Count and rows now.
+        before: Count and rows before.
+        confidence: Of the two-sided interval.
+
+    Returns:
+        Low end, high end and p-value.
+    """
+    (x, n), (y, m) = now, before
+    p, q = x / n, y / m
+    (p_low, p_high), (q_low, q_high) = wilson(x, n, confidence), wilson(y, m, confidence)
+    low = p - q - math.hypot(p - p_low, q_high - q)
+    high = p - q + math.hypot(p_high - p, q - q_low)
+    pooled = (x + y) / (n + m)
+    se = math.sqrt(pooled * (1 - pooled) * (1 / n + 1 / m))
+    return low, high, float(ndtr(-(p - q) / se)) if se else 1.0
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """P-values adjusted by Holm's step-down procedure, in the order given.
+
+    Rejecting what is at most alpha keeps the chance of any false rejection at most alpha,
+    whatever the dependence (Scandinavian Journal of Statistics 6, 1979).
+    """
+    adjusted, highest = [0.0] * len(p_values), 0.0
+    for rank, place in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[place]))
+        adjusted[place] = highest
+    return adjusted

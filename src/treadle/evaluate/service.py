@@ -1,0 +1,172 @@
+"""Runs the gate: reads the rows, judges, and keeps what was found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from treadle.evaluate import data_checks, performance, store
+from treadle.evaluate.holdout import Holdout, load
+from treadle.evaluate.rules import aggregate
+from treadle.evaluate.types import Evaluation
+from treadle.kernel.errors import Conflict, NotFound
+from treadle.kernel.names import unknown
+from treadle.kernel.workspace import Workspace
+
+
+class Evaluations:
+    """Checks of data and models, as ``[checks]`` in ``treadle.toml`` says.
+
+    Every evaluation is kept for ever under the identity that the caller gives it, and is
+    never made again: asking twice is asking once, also after a crash.
+
+    Args:
+        workspace: The workspace.
+    """
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._config = workspace.config
+
+    def check_data(
+        self, evaluation_id: str, data: Path, subject: str, reference: Path | None = None
+    ) -> Evaluation:
+        """Checks rows before a model is trained on them (``[checks.data]``), in one pass over them.
+
+        Args:
+            evaluation_id: The evaluation's identity.
+            data: The rows, a Parquet file.
+            subject: What they are, such as ``flights@v3``.
+            reference: The rows that production was trained on, if there are any: the share of
+                missing values is held against theirs.
+
+        Raises:
+            InvalidInput: If a check names a column that the data doesn't have, or is of the
+                wrong kind for it.
+            CorruptData: If a file can't be read.
+            Conflict: If something else was evaluated under this identity.
+        """
+
+        def make() -> Evaluation:
+            verdicts = data_checks.check(self._workspace.engine, self._config, data, reference)
+            return Evaluation(
+                id=evaluation_id,
+                kind="data",
+                at=self._workspace.clock.now(),
+                outcome=aggregate(verdict.outcome for verdict in verdicts),
+                verdicts=tuple(verdicts),
+                subject=subject,
+            )
+
+        return self._once(evaluation_id, "data", subject, make)
+
+    def load_holdout(self, data: Path) -> Holdout:
+        """Reads the rows that models are judged on; see :func:`treadle.evaluate.holdout.load`."""
+        return load(self._workspace.engine, self._config, data)
+
+    def measure(self, rows: Holdout, scores: npt.ArrayLike) -> dict[str, float]:
+        """Point values of all the task's metrics.
+
+        Raises:
+            InvalidInput: If the labels or scores can't be used.
+        """
+        metric = self._config.checks.performance.metric
+        return performance.measure(self._config.project.task, metric, rows.labels, scores)
+
+    def judge(
+        self,
+        evaluation_id: str,
+        *,
+        subject: str,
+        holdout: Holdout,
+        candidate: npt.ArrayLike,
+        production: npt.ArrayLike | None = None,
+        replicas: Sequence[npt.ArrayLike] = (),
+        data: str | None = None,
+        baseline: str | None = None,
+    ) -> Evaluation:
+        """Judges a candidate on held-out rows, against its bound and against production.
+
+        Args:
+            evaluation_id: The evaluation's identity.
+            subject: The run that made the candidate.
+            holdout: The rows.
+            candidate: The candidate's scores.
+            production: The scores of the version in production on the same rows, if there is one.
+            replicas: Scores of the recipe's other replicas; with the candidate's they show
+                the noise that the seed alone makes.
+            data: Digest of the rows.
+            baseline: The version in production, such as ``flights/3``.
+
+        Raises:
+            ConfigError: If ``[checks.performance] metric`` doesn't suit the task.
+            InvalidInput: If labels or scores can't be used: no rows, one class, missing or
+                infinite values, probabilities out of range, unequal lengths.
+            Conflict: If something else was evaluated under this identity.
+        """
+        metric = self._config.checks.performance.metric
+
+        def make() -> Evaluation:
+            measured = [self.measure(holdout, scores) for scores in (candidate, *replicas)]
+            if production is not None:
+                self.measure(holdout, production)  # refuses scores that can't be used
+            values = [metrics[metric] for metrics in measured]
+            verdicts = performance.judge(
+                self._config.checks, holdout, candidate, production, baseline or "production"
+            )
+            return Evaluation(
+                id=evaluation_id,
+                kind="model",
+                at=self._workspace.clock.now(),
+                outcome=aggregate(verdict.outcome for verdict in verdicts),
+                verdicts=tuple(verdicts),
+                subject=subject,
+                baseline=baseline,
+                data=data,
+                metrics=measured[0],
+                noise=float(np.std(values, ddof=1)) if replicas else None,
+            )
+
+        return self._once(evaluation_id, "model", subject, make)
+
+    def get(self, evaluation_id: str) -> Evaluation:
+        """The evaluation of that identity.
+
+        Raises:
+            NotFound: If there is none.
+        """
+        with self._workspace.database.read() as connection:
+            found = store.find(connection, evaluation_id)
+        if found is None:
+            raise self._unknown(evaluation_id)
+        return found
+
+    def list(self, subject: str | None = None) -> list[Evaluation]:
+        """All evaluations, or those of a subject; the newest first."""
+        with self._workspace.database.read() as connection:
+            return store.newest_first(connection, subject)
+
+    def _unknown(self, evaluation_id: str) -> NotFound:
+        return unknown("evaluation", evaluation_id, [known.id for known in self.list()])
+
+    def _once(
+        self, evaluation_id: str, kind: str, subject: str, make: Callable[[], Evaluation]
+    ) -> Evaluation:
+        """What is kept under the identity; made and kept if nothing is."""
+        database = self._workspace.database
+        with database.read() as connection:
+            found = store.find(connection, evaluation_id)
+        if found is None:
+            made = make()
+            with database.write() as connection:
+                found = store.keep(connection, made)
+        if (found.kind, found.subject) != (kind, subject):
+            raise Conflict(
+                f"evaluation {evaluation_id!r} is of the {found.kind} {found.subject!r}, "
+                f"not of the {kind} {subject!r}",
+                fix="evaluate under an identity of its own",
+            )
+        return found

@@ -1,0 +1,31 @@
+"""Numbers as verdicts write them."""
+
+from __future__ import annotations
+
+from treadle.evaluate.types import Estimate
+
+
+def show(value: float) -> str:
+    """A metric's value, to four decimals (two from 10 on)."""
+    return f"{value:.4f}" if abs(value) < 10 else f"{value:,.2f}"
+
+
+def signed(value: float) -> str:
+    """A difference, with its sign."""
+    return f"{value:+.4f}" if abs(value) < 10 else f"{value:+,.2f}"
+
+
+def percent(share: float) -> str:
+    """A share, to three digits."""
+    return f"{100 * share:.3g} %"
+
+
+def size(found: Estimate, unit: str) -> str:
+    """What an estimate rests on: ``12,345 rows``, or ``14 days (12,345 rows)``."""
+    rows = f"{found.n:,} rows"
+    return rows if unit == "rows" else f"{found.clusters:,} {unit} ({rows})"
+
+
+def would(more: int | None) -> str:
+    """How many units would decide, as the end of a sentence."""
+    return f"; about {more:,} would" if more else ""
