@@ -10,7 +10,7 @@ from treadle.data.types import DataInput
 from treadle.experiment.types import NewRun
 
 Scalar: TypeAlias = bool | int | float | str
-JobOutcome = Literal["finished", "crashed", "timed_out", "cancelled"]
+JobOutcome = Literal["finished", "crashed", "timed_out", "cancelled", "lost"]
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,10 +40,11 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CodeFile(msgspec.Struct, frozen=True, order=True):
-    """A file of the code version: path within the project, and BLAKE3 of its bytes."""
+    """A file of the code version: path within the project, BLAKE3 of its bytes, and whether it may be run."""
 
     path: str
     digest: str
+    executable: bool = False
 
 
 class CodeVersion(msgspec.Struct, frozen=True):
@@ -58,6 +59,27 @@ class CodeVersion(msgspec.Struct, frozen=True):
     files: tuple[CodeFile, ...]
     commit: str | None = None
     dirty: bool = False
+
+
+class Package(msgspec.Struct, frozen=True, order=True):
+    """An installed distribution."""
+
+    name: str
+    version: str
+
+
+class Environment(msgspec.Struct, frozen=True, kw_only=True):
+    """What code runs in, as far as it can change a model.
+
+    Attributes:
+        python: The interpreter and its version, such as ``CPython 3.11.9``.
+        platform: Operating system and processor, such as ``Linux x86_64``.
+        packages: What is installed, sorted.
+    """
+
+    python: str
+    platform: str
+    packages: tuple[Package, ...]
 
 
 class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,7 +108,8 @@ class JobResult(msgspec.Struct, frozen=True, kw_only=True):
     """How a job ended.
 
     Attributes:
-        outcome: Finished (exit code 0), crashed, timed out or cancelled.
+        outcome: Finished (exit code 0), crashed, timed out, cancelled, or lost: whoever watched
+            it died with the machine or was killed, so that nobody knows; what it cost isn't known either.
         exit_code: The command's own; negative for a signal.
         wall_seconds: From start to end.
         cpu_seconds: User and system time of the command and its children.
