@@ -1,0 +1,166 @@
+"""What may become of a version, what a version needs, and which one was in production when."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import PurePosixPath
+from typing import Final
+
+import msgspec
+
+from treadle.kernel.errors import Conflict, InvalidInput, Refused
+from treadle.kernel.ids import digest_bytes
+from treadle.kernel.names import did_you_mean
+from treadle.registry.types import ModelFile, ModelVersion, NewVersion, Status, Transition
+
+MOVES: Final[dict[Status, tuple[Status, ...]]] = {
+    "candidate": ("staging", "production", "refused", "archived"),
+    "staging": ("production", "archived"),
+    "production": ("deprecated",),
+    "deprecated": ("production", "archived"),
+    "refused": ("archived",),
+    "archived": (),
+}
+"""Every change of status that there is; deprecated to production is a rollback."""
+
+ALIASES: Final = ("production", "latest")
+_NEEDED_FILES = ("model.onnx", "signature.json", "example.json")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+def check_move(version: ModelVersion, after: Status) -> None:
+    """Refuses a change of status that isn't one of :data:`MOVES`.
+
+    Raises:
+        Conflict: With what can be done instead.
+    """
+    allowed = MOVES[version.status]
+    if after in allowed:
+        return
+    if version.status == "production":
+        fix = "promote another version; this one becomes deprecated then"
+    else:
+        fix = f"it can become: {', '.join(allowed)}" if allowed else "an archived version stays archived"
+    raise Conflict(f"a version that is {version.status} can't become {after}", where=version.ref, fix=fix)
+
+
+def check_outcome(version: ModelVersion, outcome: str, reason: str, *, override: bool) -> None:
+    """Lets into production only what passed its gate, or what somebody answers for.
+
+    Raises:
+        Refused: If the outcome isn't ``pass`` and nobody overrides it.
+        InvalidInput: If somebody overrides it and doesn't say why.
+    """
+    if outcome == "pass":
+        return
+    if not override:
+        raise Refused(
+            f"the gate's outcome is {outcome}, and only a version that passed goes to production",
+            where=version.ref,
+            fix="look at its evaluations; promote it with override and a reason if you answer for it",
+        )
+    if not reason.strip():
+        raise InvalidInput("an override needs a reason", where=version.ref, fix="say why the gate is wrong")
+
+
+def check_expected(version: ModelVersion, current: int | None, expect: int | None) -> None:
+    """The compare of compare-and-swap: what is in production must be what the caller saw there.
+
+    Args:
+        version: Who is to go there.
+        current: The number in production; None for none.
+        expect: The number that the caller saw; 0 for none; None when it doesn't matter.
+
+    Raises:
+        Conflict: If they differ.
+    """
+    if expect is not None and (current or 0) != expect:
+        now = f"version {current}" if current else "nothing"
+        seen = f"version {expect}" if expect else "nothing"
+        raise Conflict(
+            f"{now} is in production by now, not {seen}",
+            where=version.ref,
+            fix="look at the history and decide again",
+        )
+
+
+def problems(new: NewVersion) -> list[str]:
+    """Everything that keeps a version from being registered, as far as it can be seen by looking at it."""
+    texts = {name: getattr(new, name) for name in ("run", "recipe", "code", "environment", "profile")}
+    found = [f"{name} is empty" for name, value in texts.items() if not value]
+    groups = {name: getattr(new, name) for name in ("data", "metrics", "evaluations", "serve")}
+    found += [f"{name} is empty" for name, value in groups.items() if not value]
+    found += [f"metric {name} is {value}" for name, value in new.metrics.items() if not math.isfinite(value)]
+    names = [field.name for field in new.signature.inputs]
+    if not names:
+        found.append("the signature has no inputs")
+    found += [f"input {name} stands twice in the signature" for name in _repeated(names)]
+    return found + _file_problems(new.files)
+
+
+def _file_problems(files: Iterable[ModelFile]) -> list[str]:
+    paths = [file.path for file in files]
+    found = [f"file {name} is missing" for name in _NEEDED_FILES if name not in paths]
+    found += [f"file {path} stands twice" for path in _repeated(paths)]
+    for file in files:
+        pure = PurePosixPath(file.path)
+        if pure.is_absolute() or ".." in pure.parts or "\\" in file.path or str(pure) != file.path:
+            found.append(f"file {file.path!r} does not lie in the model's folder")
+        if not _DIGEST.fullmatch(file.digest):
+            found.append(f"file {file.path} has no BLAKE3 digest")
+    return found
+
+
+def _repeated(names: list[str]) -> list[str]:
+    return sorted({name for name in names if names.count(name) > 1})
+
+
+def version_id(new: NewVersion) -> str:
+    """BLAKE3 over the recipe and the files: what the version is, whoever registers it."""
+    return digest_bytes(msgspec.json.encode((new.recipe, sorted(new.files))))
+
+
+def in_production(history: Iterable[Transition], at: datetime) -> int | None:
+    """The number that was in production at a moment; None if none was.
+
+    Args:
+        history: A model's transitions in the order in which they were made. That order
+            counts, not their times: in a replay of the past, time can go back.
+        at: The moment; a transition counts from its own moment on.
+    """
+    current = None
+    for transition in history:
+        if transition.at <= at:
+            if transition.after == "production":
+                current = transition.number
+            elif transition.number == current:
+                current = None
+    return current
+
+
+def parse_ref(ref: str) -> tuple[str, int | str | None]:
+    """Takes ``flights/3``, ``flights@latest`` or ``flights`` apart.
+
+    Returns:
+        The model, and the number, the alias, or None.
+
+    Raises:
+        InvalidInput: If it is none of these.
+    """
+    if "/" in ref:
+        model, _, number = ref.partition("/")
+        if model and number.isascii() and number.isdigit():
+            return model, int(number)
+    elif "@" in ref:
+        model, _, alias = ref.partition("@")
+        if model and alias in ALIASES:
+            return model, alias
+        raise InvalidInput(f"{ref!r} names no version", fix=did_you_mean(alias, ALIASES))
+    elif ref:
+        return ref, None
+    raise InvalidInput(
+        f"{ref!r} names no version", fix="write MODEL/NUMBER, MODEL@production, MODEL@latest or MODEL"
+    )
