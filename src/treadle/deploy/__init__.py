@@ -1,0 +1,33 @@
+"""Deploy: which version should run, which does, and the server that answers with it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from treadle.kernel.lazy import attach
+
+if TYPE_CHECKING:
+    from treadle.deploy.service import Deployments as Deployments
+    from treadle.deploy.supervisor import Supervisor as Supervisor
+    from treadle.deploy.supervisor import replica_command as replica_command
+    from treadle.deploy.types import DeploymentStatus as DeploymentStatus
+    from treadle.deploy.types import DesiredRevision as DesiredRevision
+    from treadle.deploy.types import Replica as Replica
+    from treadle.deploy.types import ReplicaOptions as ReplicaOptions
+    from treadle.deploy.types import ReplicaReport as ReplicaReport
+    from treadle.deploy.types import Revision as Revision
+
+__getattr__, __all__ = attach(
+    __name__,
+    {
+        "DeploymentStatus": "types",
+        "Deployments": "service",
+        "DesiredRevision": "types",
+        "Replica": "types",
+        "ReplicaOptions": "types",
+        "ReplicaReport": "types",
+        "Revision": "types",
+        "Supervisor": "supervisor",
+        "replica_command": "supervisor",
+    },
+)

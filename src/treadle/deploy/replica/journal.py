@@ -1,0 +1,171 @@
+"""The prediction journal: what was answered is written down before it is answered.
+
+A record is handed to the operating system before its response is sent, so killing the
+process loses nothing that was answered. A power failure can lose the last moments: the
+journal is not forced to the disk.
+
+A segment is a file of records, each with its length and CRC-32. The one being written is
+``ID.open``; sealed ones are ``ID.ROWS.sealed`` and never change. A segment becomes one
+batch whose identity is the segment's, so shipping it twice is shipping it once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import struct
+import threading
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from treadle.kernel.ids import Ids
+from treadle.monitor.types import PredictionBatch
+
+_HEADER = struct.Struct(">II")
+
+
+class Answered(msgspec.Struct, array_like=True, gc=False):
+    """Rows that one model answered together, as they are written down."""
+
+    ids: list[str]
+    at: list[float]
+    version: int
+    revision: int
+    inputs: dict[str, list[Any]]
+    outputs: list[float]
+    latency_ms: list[float]
+
+
+class Segment(msgspec.Struct, frozen=True, order=True):
+    """A sealed segment: its identity (sortable by age), file, rows and bytes."""
+
+    id: str
+    path: Path
+    rows: int
+    size: int
+
+
+class Journal:
+    """Writes segments and hands them out for shipping. Safe to use from several threads.
+
+    Args:
+        folder: Where; segments that a killed process left there are sealed at once.
+        ids: Makes the segments' identities.
+        segment_size: Bytes from which a segment is sealed.
+    """
+
+    def __init__(self, folder: Path, ids: Ids, segment_size: int = 1 << 20) -> None:
+        self._folder = folder
+        self._ids = ids
+        self._segment_size = segment_size
+        self._lock = threading.Lock()
+        self._encoder = msgspec.msgpack.Encoder()
+        self._file = -1
+        self._path = folder
+        self._size = self._rows = self._revision = 0
+        folder.mkdir(parents=True, exist_ok=True)
+        for left in sorted(folder.glob("*.open")):
+            self._seal_file(left, sum(len(record.outputs) for record in _records(left)))
+
+    def append(self, record: Answered) -> None:
+        """Hands a record to the operating system.
+
+        Raises:
+            OSError: If it could not be written (a full disk); the journal stays whole.
+        """
+        body = self._encoder.encode(record)
+        data = _HEADER.pack(len(body), zlib.crc32(body)) + body
+        with self._lock:
+            if self._file >= 0 and record.revision != self._revision:
+                self._seal()
+            if self._file < 0:
+                self._open(record.revision)
+            written = os.write(self._file, data)
+            if written != len(data):
+                os.ftruncate(self._file, self._size)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
+            self._size += written
+            self._rows += len(record.outputs)
+            if self._size >= self._segment_size:
+                self._seal()
+
+    def _open(self, revision: int) -> None:
+        path = self._folder / f"{self._ids.new('segment')}.open"
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
+        self._path, self._size, self._rows, self._revision = path, 0, 0, revision
+
+    def seal(self) -> None:
+        """Ends the segment being written, if any: all that was appended can be shipped."""
+        with self._lock:
+            self._seal()
+
+    def _seal(self) -> None:
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+            self._seal_file(self._path, self._rows)
+
+    @staticmethod
+    def _seal_file(path: Path, rows: int) -> None:
+        if rows:
+            path.rename(path.with_suffix(f".{rows}.sealed"))
+        else:
+            path.unlink()
+
+    def sealed(self) -> list[Segment]:
+        """The segments that wait for shipping, oldest first."""
+        found = []
+        for path in self._folder.glob("*.sealed"):
+            with contextlib.suppress(FileNotFoundError):
+                name, rows, _ = path.name.split(".")
+                found.append(Segment(name, path, int(rows), path.stat().st_size))
+        return sorted(found)
+
+    def backlog(self) -> int:
+        """Bytes that have not been shipped."""
+        return self._size * (self._file >= 0) + sum(segment.size for segment in self.sealed())
+
+    def read(self, segment: Segment) -> PredictionBatch:
+        """A segment as the batch that is sent."""
+        batch = PredictionBatch(
+            batch=segment.id, ids=[], at=[], version=[], revision=[], inputs={}, outputs=[], latency_ms=[]
+        )
+        for record in _records(segment.path):
+            rows = len(record.outputs)
+            batch.ids.extend(record.ids)
+            batch.at.extend(record.at)
+            batch.version.extend([record.version] * rows)
+            batch.revision.extend([record.revision] * rows)
+            for name, values in record.inputs.items():
+                batch.inputs.setdefault(name, []).extend(values)
+            batch.outputs.extend(record.outputs)
+            batch.latency_ms.extend(record.latency_ms)
+        return batch
+
+    def discard(self, segment: Segment) -> None:
+        """Forgets a segment: it was acknowledged, or had to make room."""
+        segment.path.unlink(missing_ok=True)
+
+    def set_aside(self, segment: Segment) -> Path:
+        """Keeps a segment that the platform refuses, out of the way; returns where."""
+        return segment.path.rename(segment.path.with_suffix(".refused"))
+
+
+def _records(path: Path) -> Iterator[Answered]:
+    """The whole records of a segment; a torn one at the end was never answered."""
+    data = path.read_bytes()
+    decoder = msgspec.msgpack.Decoder(Answered)
+    start = 0
+    while start + _HEADER.size <= len(data):
+        length, checksum = _HEADER.unpack_from(data, start)
+        start += _HEADER.size
+        body = memoryview(data)[start : start + length]
+        if len(body) != length or zlib.crc32(body) != checksum or not length:
+            return
+        yield decoder.decode(body)
+        start += length

@@ -1,0 +1,22 @@
+"""What a replica needs of the platform; ``treadle.client.Client`` is one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from treadle.deploy.types import DesiredRevision, ReplicaReport
+from treadle.monitor.types import PredictionBatch
+
+
+class Platform(Protocol):
+    """Everything that a replica asks of the platform. Called from several threads."""
+
+    def report(self, report: ReplicaReport) -> DesiredRevision | None:
+        """Tells how the replica is; returns what it is to serve."""
+
+    def fetch_blob(self, digest: str, path: Path) -> None:
+        """Writes the bytes of a digest to a file."""
+
+    def send_predictions(self, model: str, batch: PredictionBatch) -> None:
+        """Logs predictions; sending a batch twice is sending it once."""

@@ -1,0 +1,84 @@
+"""The life of a revision, as pure decisions: pending, serving, failed, superseded.
+
+The desired revision is the newest that is pending or serving. Every decision takes a
+model's revisions as they stand and returns those that change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from msgspec.structs import replace
+
+from treadle.deploy.types import ReplicaReport, Revision
+
+
+def desired(revisions: Sequence[Revision]) -> Revision | None:
+    """The revision that should run: the newest that is pending or serving."""
+    alive = [r for r in revisions if r.state in ("pending", "serving")]
+    return max(alive, key=lambda r: r.revision, default=None)
+
+
+def serving(revisions: Sequence[Revision]) -> Revision | None:
+    """The revision that was last seen to run."""
+    seen = [r for r in revisions if r.state == "serving"]
+    return max(seen, key=lambda r: r.revision, default=None)
+
+
+def started(revisions: Sequence[Revision], new: Revision) -> tuple[Revision, list[Revision]]:
+    """A new revision becomes the desired one; those still pending are superseded.
+
+    It falls back to what serves now, for that is known to work; only when nothing
+    serves, to what was desired before.
+
+    Returns:
+        The new revision with its number, and the revisions that change.
+    """
+    before = serving(revisions) or desired(revisions)
+    number = max((r.revision for r in revisions), default=0) + 1
+    new = replace(new, revision=number, previous=before.revision if before else None)
+    return new, [replace(r, state="superseded") for r in revisions if r.state == "pending"]
+
+
+def served(revisions: Sequence[Revision], report: ReplicaReport, now: datetime) -> list[Revision]:
+    """A replica answers with the desired revision: it serves, and what served before is superseded."""
+    wanted = desired(revisions)
+    if wanted is None or wanted.state != "pending" or report.revision != wanted.revision:
+        return []
+    first = replace(wanted, state="serving", served_at=wanted.served_at or now)
+    return [first, *(replace(r, state="superseded") for r in revisions if r.state == "serving")]
+
+
+def failed(
+    revisions: Sequence[Revision], report: ReplicaReport, others: Iterable[ReplicaReport]
+) -> list[Revision]:
+    """A replica could not load the desired revision, and no other one serves it: roll back.
+
+    Args:
+        revisions: The model's revisions.
+        report: What the replica tells.
+        others: What the other live replicas told last.
+
+    Returns:
+        The failed revision and, where there is one, the revision to go back to.
+    """
+    wanted = desired(revisions)
+    if wanted is None or report.failed != wanted.revision:
+        return []
+    if any(o.revision == wanted.revision for o in others if o.replica != report.replica):
+        return []
+    broken = replace(wanted, state="failed", error=report.error or "it could not be loaded")
+    back = fallback(revisions, wanted)
+    if back is None:
+        return [broken]
+    return [broken, back if back.state == "serving" else replace(back, state="pending")]
+
+
+def fallback(revisions: Sequence[Revision], revision: Revision) -> Revision | None:
+    """The nearest of a revision's predecessors that has not failed."""
+    by_number = {r.revision: r for r in revisions}
+    found = by_number.get(revision.previous or 0)
+    while found is not None and found.state == "failed":
+        found = by_number.get(found.previous or 0)
+    return found

@@ -1,0 +1,97 @@
+"""The deployments' tables: revisions, and replicas as last heard of."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import msgspec
+import sqlalchemy as sa
+
+from treadle.deploy.types import Replica, ReplicaReport, Revision
+from treadle.kernel.database import Instant, Json, schema
+
+_FORGOTTEN_AFTER = timedelta(days=1)
+
+revisions = sa.Table(
+    "revisions",
+    schema,
+    sa.Column("model", sa.Text, primary_key=True),
+    sa.Column("revision", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("key", sa.Text, nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("at", Instant, nullable=False),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("served_at", Instant),
+    sa.Column("error", sa.Text),
+    sa.Column("previous", sa.Integer),
+    sa.UniqueConstraint("model", "key"),
+)
+
+replicas = sa.Table(
+    "replicas",
+    schema,
+    sa.Column("model", sa.Text, primary_key=True),
+    sa.Column("replica", sa.Text, primary_key=True),
+    sa.Column("heard_at", Instant, nullable=False),
+    sa.Column("report", Json(ReplicaReport), nullable=False),
+)
+
+_FIELDS = [revisions.c[name] for name in Revision.__struct_fields__]
+
+
+def lock(connection: sa.Connection, model: str) -> None:
+    """Keeps others from changing a model's revisions until the transaction ends."""
+    connection.execute(
+        sa.select(revisions.c.revision).where(revisions.c.model == model).with_for_update()
+    ).all()
+
+
+def read_revisions(connection: sa.Connection, model: str) -> list[Revision]:
+    """A model's revisions, oldest first."""
+    query = sa.select(*_FIELDS).where(revisions.c.model == model).order_by(revisions.c.revision)
+    return [Revision(**row) for row in connection.execute(query).mappings()]
+
+
+def find_by_key(connection: sa.Connection, model: str, key: str) -> Revision | None:
+    """The revision that was asked for under a key."""
+    query = sa.select(*_FIELDS).where(revisions.c.model == model, revisions.c.key == key)
+    row = connection.execute(query).mappings().first()
+    return Revision(**row) if row else None
+
+
+def add_revision(connection: sa.Connection, revision: Revision, key: str) -> None:
+    """Adds a revision."""
+    connection.execute(revisions.insert().values(key=key, **msgspec.structs.asdict(revision)))
+
+
+def update_revision(connection: sa.Connection, revision: Revision) -> None:
+    """Writes a revision's new state."""
+    connection.execute(
+        revisions.update()
+        .where(revisions.c.model == revision.model, revisions.c.revision == revision.revision)
+        .values(state=revision.state, served_at=revision.served_at, error=revision.error)
+    )
+
+
+def save_report(connection: sa.Connection, report: ReplicaReport, now: datetime) -> None:
+    """Keeps what a replica said last, and forgets those long gone."""
+    mine = (replicas.c.model == report.model) & (replicas.c.replica == report.replica)
+    connection.execute(replicas.delete().where(mine | (replicas.c.heard_at < now - _FORGOTTEN_AFTER)))
+    connection.execute(
+        replicas.insert().values(model=report.model, replica=report.replica, heard_at=now, report=report)
+    )
+
+
+def read_replicas(connection: sa.Connection, model: str, since: datetime) -> list[Replica]:
+    """The replicas of a model heard of since a moment, by name."""
+    query = (
+        sa.select(replicas.c.report, replicas.c.heard_at)
+        .where(replicas.c.model == model, replicas.c.heard_at >= since)
+        .order_by(replicas.c.replica)
+    )
+    return [
+        Replica(heard_at=heard_at, **msgspec.structs.asdict(report))
+        for report, heard_at in connection.execute(query)
+    ]

@@ -1,0 +1,223 @@
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+from replica_parts import (
+    HTTP,
+    FolderPlatform,
+    ids_of,
+    one_row,
+    options,
+    post,
+    running,
+    wait_for,
+    write_model,
+)
+
+from treadle.deploy.replica.journal import Answered, Journal
+from treadle.deploy.replica.shipper import Shipper
+from treadle.deploy.replica.stats import Stats
+from treadle.kernel.errors import TreadleError, Unavailable
+from treadle.kernel.ids import RandomIds, SequentialIds
+
+
+def answered(*ids: str, revision: int = 1, **inputs) -> Answered:
+    rows = len(ids)
+    columns = inputs or {"hour": [1.5] * rows, "carrier": ["AA"] * rows}
+    return Answered(list(ids), [10.0] * rows, 7, revision, columns, [0.5] * rows, [1.25] * rows)
+
+
+class Inbox:
+    """A platform that keeps batches, fails as told, and counts how often each batch came."""
+
+    def __init__(self) -> None:
+        self.batches = {}
+        self.times = {}
+        self.error: TreadleError | None = None
+        self.after = False
+
+    def send_predictions(self, model, batch):
+        if self.error and not self.after:
+            raise self.error
+        self.batches[batch.batch] = batch
+        self.times[batch.batch] = self.times.get(batch.batch, 0) + 1
+        if self.error:
+            raise self.error
+
+    @property
+    def ids(self) -> list[str]:
+        return [row for batch in self.batches.values() for row in batch.ids]
+
+
+def shipper(journal: Journal, inbox: Inbox, limit: int = 1 << 20) -> tuple[Shipper, Stats]:
+    stats = Stats()
+    return Shipper(journal, inbox, "toy", stats, 60, limit), stats
+
+
+def test_what_is_written_is_what_is_shipped(tmp_path):
+    journal, inbox = Journal(tmp_path, RandomIds()), Inbox()
+    journal.append(answered("a", "b", hour=[1, None], carrier=["AA", None]))
+    journal.append(answered("c"))
+    shipper(journal, inbox)[0].flush(1)
+    (batch,) = inbox.batches.values()
+    assert batch.ids == ["a", "b", "c"]
+    assert batch.inputs == {"hour": [1, None, 1.5], "carrier": ["AA", None, "AA"]}
+    assert (batch.version, batch.revision) == ([7] * 3, [1] * 3)
+    assert (batch.at, batch.outputs, batch.latency_ms) == ([10.0] * 3, [0.5] * 3, [1.25] * 3)
+    assert list(tmp_path.iterdir()) == []
+    assert journal.backlog() == 0
+
+
+def test_a_segment_holds_one_revision_and_at_most_so_many_bytes(tmp_path):
+    journal = Journal(tmp_path, SequentialIds(), segment_size=1000)
+    for i in range(30):
+        journal.append(answered(f"a{i}"))
+    journal.append(answered("b", revision=2, other=[1]))
+    journal.seal()
+    segments = journal.sealed()
+    assert len(segments) > 3
+    assert sum(segment.rows for segment in segments) == 31
+    assert all(segment.size < 1200 for segment in segments)
+    assert journal.read(segments[-1]).inputs == {"other": [1]}
+    assert segments == sorted(segments)
+
+
+@pytest.mark.parametrize("cut", [1, 5, 60])
+def test_a_torn_record_of_a_killed_process_is_dropped_and_the_others_are_shipped(tmp_path, cut):
+    journal = Journal(tmp_path, RandomIds())
+    journal.append(answered("a"))
+    journal.append(answered("b"))
+    (left,) = tmp_path.iterdir()
+    os.truncate(left, left.stat().st_size - cut)
+    again, inbox = Journal(tmp_path, RandomIds()), Inbox()
+    shipper(again, inbox)[0].flush(1)
+    assert inbox.ids == ["a"]
+    assert list(inbox.batches) == [left.stem]
+
+
+def test_damage_ends_a_segment_at_the_last_whole_record(tmp_path):
+    journal = Journal(tmp_path, RandomIds())
+    journal.append(answered("a"))
+    journal.append(answered("b"))
+    journal.append(answered("c"))
+    (left,) = tmp_path.iterdir()
+    raw = bytearray(left.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    left.write_bytes(raw)
+    again = Journal(tmp_path, RandomIds())
+    assert again.read(again.sealed()[0]).ids == ["a"]
+
+
+def test_an_empty_leftover_goes(tmp_path):
+    (tmp_path / "segment_x.open").touch()
+    assert Journal(tmp_path, RandomIds()).sealed() == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_batch_whose_acknowledgement_was_lost_is_sent_again_as_the_same_batch(tmp_path):
+    journal, inbox = Journal(tmp_path, RandomIds()), Inbox()
+    ship, stats = shipper(journal, inbox)
+    journal.append(answered("a"))
+    inbox.error, inbox.after = Unavailable("gone"), True
+    with pytest.raises(Unavailable):
+        ship.flush(0)
+    inbox.error = None
+    ship.flush(1)
+    assert list(inbox.times.values()) == [2]
+    assert inbox.ids == ["a"]
+    assert stats.unlogged == 0
+
+
+def test_while_the_platform_is_away_the_oldest_make_room(tmp_path):
+    journal, inbox = Journal(tmp_path, SequentialIds(), segment_size=1), Inbox()
+    inbox.error = Unavailable("gone")
+    journal.append(answered("0"))
+    size = journal.sealed()[0].size
+    ship, stats = shipper(journal, inbox, limit=3 * size)
+    for i in range(1, 6):
+        journal.append(answered(str(i)))
+    ship.ship()
+    assert (stats.unlogged, journal.backlog()) == (3, 3 * size)
+    inbox.error = None
+    ship.ship()
+    assert inbox.ids == ["3", "4", "5"]
+
+
+def test_what_the_platform_refuses_is_set_aside_and_holds_up_nothing(tmp_path):
+    from treadle.kernel.errors import InvalidInput
+
+    journal, inbox = Journal(tmp_path, RandomIds()), Inbox()
+    ship, stats = shipper(journal, inbox)
+    journal.append(answered("bad"))
+    inbox.error = InvalidInput("no such column")
+    ship.flush(1)
+    inbox.error = None
+    journal.append(answered("good"))
+    ship.flush(1)
+    assert inbox.ids == ["good"]
+    assert stats.unlogged == 1
+    assert [path.suffix for path in tmp_path.iterdir()] == [".refused"]
+
+
+def test_a_short_write_leaves_the_journal_whole(tmp_path, monkeypatch):
+    journal, inbox = Journal(tmp_path, RandomIds()), Inbox()
+    journal.append(answered("a"))
+    write = os.write
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", lambda fd, data: write(fd, data[:10]))
+        with pytest.raises(OSError, match="space") as found:
+            journal.append(answered("lost"))
+        assert found.value.errno == errno.ENOSPC
+    journal.append(answered("b"))
+    shipper(journal, inbox)[0].flush(1)
+    assert inbox.ids == ["a", "b"]
+
+
+def test_a_full_disk_fails_no_request_and_is_counted_and_told(tmp_path):
+    """The journal's file is the kernel's own full device."""
+    platform = FolderPlatform(write_model(tmp_path / "model"))
+    with running(options(tmp_path / "state", flush=60), platform) as server:
+        kept = ids_of(post(server.url, one_row())[1])
+        journal = server._journal
+        full = os.open("/dev/full", os.O_WRONLY)
+        good = os.dup(journal._file)
+        os.dup2(full, journal._file)
+        assert [post(server.url, one_row())[0] for _ in range(5)] == [200] * 5
+        os.dup2(good, journal._file)
+        for descriptor in (full, good):
+            os.close(descriptor)
+        kept += ids_of(post(server.url, one_row())[1])
+        metrics = HTTP.request("GET", server.url + "/metrics").data.decode()
+        assert "treadle_unlogged_rows_total 5.0" in metrics
+        flushed = HTTP.request("POST", server.url + "/treadle/flush")
+        assert (flushed.status, flushed.json()) == (200, {"unlogged": 5})
+        wait_for(lambda: platform.reports[-1].unlogged == 5)
+    assert [row for batch in platform.batches for row in batch.ids] == kept
+
+
+def test_flush_says_so_when_the_platform_is_away_and_loses_nothing(tmp_path, monkeypatch):
+    from treadle.deploy.replica import app
+
+    monkeypatch.setattr(app, "_FLUSH_TIMEOUT", 0.2)
+    platform = FolderPlatform(write_model(tmp_path / "model"))
+    with running(options(tmp_path / "state", flush=60), platform) as server:
+        platform.away = True
+        ids = ids_of(post(server.url, one_row())[1])
+        refused = HTTP.request("POST", server.url + "/treadle/flush")
+        assert refused.status == 503
+        assert "1 predictions wait" in refused.json()["error"]
+        platform.away = False
+        assert HTTP.request("POST", server.url + "/treadle/flush").status == 200
+    assert [row for batch in platform.batches for row in batch.ids] == ids
+
+
+def test_without_logging_nothing_is_written(tmp_path):
+    platform = FolderPlatform(write_model(tmp_path / "model"))
+    with running(options(tmp_path / "state", log_predictions=False), platform) as server:
+        assert post(server.url, one_row())[0] == 200
+        assert HTTP.request("POST", server.url + "/treadle/flush").status == 200
+    assert not Path(tmp_path / "state" / "journal").exists()
+    assert platform.batches == []
