@@ -1,0 +1,43 @@
+"""Monitoring: the prediction log, labels that arrive late, drift, performance, alerts."""
+
+from typing import TYPE_CHECKING
+
+from treadle.kernel.lazy import attach
+
+if TYPE_CHECKING:
+    from treadle.monitor.log import PredictionLog as PredictionLog
+    from treadle.monitor.notify import Notifier as Notifier
+    from treadle.monitor.notify import WebhookNotifier as WebhookNotifier
+    from treadle.monitor.profile import build_profile as build_profile
+    from treadle.monitor.service import Monitors as Monitors
+    from treadle.monitor.types import Alert as Alert
+    from treadle.monitor.types import CategoryProfile as CategoryProfile
+    from treadle.monitor.types import LabelBatch as LabelBatch
+    from treadle.monitor.types import MonitorKind as MonitorKind
+    from treadle.monitor.types import NumericProfile as NumericProfile
+    from treadle.monitor.types import PredictionBatch as PredictionBatch
+    from treadle.monitor.types import Profile as Profile
+    from treadle.monitor.types import Summary as Summary
+    from treadle.monitor.types import WindowResult as WindowResult
+    from treadle.monitor.types import WindowState as WindowState
+
+__getattr__, __all__ = attach(
+    __name__,
+    {
+        "Alert": "types",
+        "CategoryProfile": "types",
+        "LabelBatch": "types",
+        "MonitorKind": "types",
+        "Monitors": "service",
+        "Notifier": "notify",
+        "NumericProfile": "types",
+        "PredictionBatch": "types",
+        "PredictionLog": "log",
+        "Profile": "types",
+        "Summary": "types",
+        "WebhookNotifier": "notify",
+        "WindowResult": "types",
+        "WindowState": "types",
+        "build_profile": "profile",
+    },
+)

@@ -1,0 +1,214 @@
+"""Batches of predictions and labels: checked whole, then turned into columns of fixed types. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from treadle.kernel.config.schema import Task
+from treadle.kernel.errors import InvalidInput
+from treadle.kernel.names import did_you_mean
+from treadle.monitor.types import LabelBatch, PredictionBatch, Value
+from treadle.registry.types import FieldKind, Signature
+
+if TYPE_CHECKING:
+    from arro3.core import Array
+
+_DAY_US = 86_400_000_000
+_LAST_SECOND = 253_402_300_799  # the end of the year 9999
+_NUMBERS = frozenset({float, int, bool, type(None)})
+_TEXTS = frozenset({str, type(None)})
+_MAX_ID = 500
+
+Columns = dict[str, "Array"]
+
+
+def prediction_columns(
+    batch: PredictionBatch, signatures: Sequence[Signature], recorded: np.int64
+) -> Columns:
+    """The columns of the prediction table.
+
+    A feature's type follows from the model's signature, never from the values at hand: a
+    batch in which it is always missing has the same type as any other.
+
+    Args:
+        batch: The predictions.
+        signatures: The signature of each version that the batch names.
+        recorded: When they were written down, in microseconds since 1970.
+
+    Raises:
+        InvalidInput: Naming the first thing that can't be used.
+    """
+    rows = len(batch.ids)
+    _check_keys(batch.batch, batch.ids)
+    _check_lengths(
+        rows,
+        {
+            "at": batch.at,
+            "version": batch.version,
+            "revision": batch.revision,
+            "outputs": batch.outputs,
+            "latency_ms": batch.latency_ms,
+            **{f"inputs.{name}": values for name, values in batch.inputs.items()},
+        },
+    )
+    outputs = _floats("outputs", batch.outputs)
+    if any(signature.output == "probability" for signature in signatures):
+        _refuse("outputs", (outputs < 0) | (outputs > 1), "is no probability")
+    latency = _floats("latency_ms", batch.latency_ms)
+    _refuse("latency_ms", latency < 0, "is negative")
+    kinds = _kinds(signatures)
+    _check_features(batch.inputs, kinds)
+    at = _moments("at", batch.at)
+    columns = {
+        "prediction_id": _texts("ids", batch.ids),
+        "at": _timestamps(at),
+        "day": _days(at),
+        "version": _integers("version", batch.version),
+        "revision": _integers("revision", batch.revision),
+        "latency_ms": _numbers(latency.tolist()),
+        "output": _numbers(outputs.tolist()),
+        "recorded_at": _timestamps(np.full(rows, recorded, np.int64)),
+    }
+    for name, kind in kinds.items():
+        where, values = f"inputs.{name}", batch.inputs[name]
+        columns[f"input_{name}"] = _texts(where, values) if kind == "string" else _feature(where, values)
+    return columns
+
+
+def label_columns(batch: LabelBatch, task: Task, recorded: np.int64) -> Columns:
+    """The columns of the label table.
+
+    Args:
+        batch: The labels.
+        task: What the labels are: 0 or 1 for ``binary``, any number for ``regression``.
+        recorded: When they were written down, in microseconds since 1970.
+
+    Raises:
+        InvalidInput: Naming the first thing that can't be used.
+    """
+    _check_keys(batch.batch, batch.ids)
+    _check_lengths(len(batch.ids), {"values": batch.values, "known_at": batch.known_at})
+    values = _floats("values", batch.values)
+    if task == "binary":
+        _refuse("values", ~np.isin(values, (0.0, 1.0)), "is no label of a binary task (0 or 1)")
+    known = _moments("known_at", batch.known_at)
+    return {
+        "prediction_id": _texts("ids", batch.ids),
+        "value": _numbers(values.tolist()),
+        "known_at": _timestamps(known),
+        "day": _days(known),
+        "recorded_at": _timestamps(np.full(len(batch.ids), recorded, np.int64)),
+    }
+
+
+def _check_keys(batch: str, ids: Sequence[str]) -> None:
+    if not 0 < len(batch) <= _MAX_ID:
+        raise InvalidInput(f"a batch is named by 1 to {_MAX_ID} characters", where="batch")
+    for row, key in enumerate(ids):
+        if not isinstance(key, str) or not 0 < len(key) <= _MAX_ID:
+            raise InvalidInput(f"a prediction is named by 1 to {_MAX_ID} characters", where=f"ids, row {row}")
+
+
+def _check_lengths(rows: int, columns: Mapping[str, Sequence[Any]]) -> None:
+    for name, values in columns.items():
+        if len(values) != rows:
+            raise InvalidInput(f"there are {rows:,} ids and {len(values):,} of these", where=name)
+
+
+def _kinds(signatures: Sequence[Signature]) -> dict[str, FieldKind]:
+    """What each feature holds, in all versions that the batch names."""
+    kinds: dict[str, FieldKind] = {}
+    for field in (field for signature in signatures for field in signature.inputs):
+        if (kinds.setdefault(field.name, field.kind) == "string") != (field.kind == "string"):
+            raise InvalidInput(
+                "the versions in the batch disagree about its type",
+                where=f"inputs.{field.name}",
+                fix="send each version's predictions in a batch of their own",
+            )
+    return kinds
+
+
+def _check_features(inputs: Mapping[str, Sequence[Value]], kinds: Mapping[str, FieldKind]) -> None:
+    for name in inputs:
+        if name not in kinds:
+            raise InvalidInput(
+                "the model has no such input", where=f"inputs.{name}", fix=did_you_mean(name, kinds)
+            )
+    for name, kind in kinds.items():
+        if name not in inputs:
+            raise InvalidInput("this input of the model is missing", where=f"inputs.{name}")
+        allowed = _TEXTS if kind == "string" else _NUMBERS
+        if not set(map(type, inputs[name])) <= allowed:
+            row = next(i for i, value in enumerate(inputs[name]) if type(value) not in allowed)
+            raise InvalidInput(
+                f"{inputs[name][row]!r:.40} is no {'text' if kind == 'string' else 'number'}",
+                where=f"inputs.{name}, row {row}",
+            )
+
+
+def _floats(name: str, values: Sequence[float]) -> npt.NDArray[np.float64]:
+    try:
+        array = np.array(values, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        raise InvalidInput("not every value is a number", where=name) from None
+    _refuse(name, ~np.isfinite(array), "is not finite")
+    return array
+
+
+def _moments(name: str, values: Sequence[float]) -> npt.NDArray[np.int64]:
+    seconds = _floats(name, values)
+    _refuse(name, (seconds < 0) | (seconds > _LAST_SECOND), "is no moment in seconds since 1970")
+    return np.round(seconds * 1e6).astype(np.int64)
+
+
+def _refuse(name: str, bad: npt.NDArray[np.bool_], why: str) -> None:
+    if bad.any():
+        more = f" ({int(bad.sum()):,} rows in all)" if bad.sum() > 1 else ""
+        raise InvalidInput(f"the value {why}{more}", where=f"{name}, row {int(bad.argmax())}")
+
+
+def _feature(name: str, values: Sequence[Any]) -> Array:
+    try:
+        return _numbers([None if value is None or value != value else float(value) for value in values])  # noqa: PLR0124 - NaN
+    except OverflowError:
+        raise InvalidInput("a number is too large", where=name) from None
+
+
+def _numbers(values: Sequence[float | None]) -> Array:
+    from arro3.core import Array, DataType
+
+    return Array(values, type=DataType.float64())
+
+
+def _integers(name: str, values: Sequence[int]) -> Array:
+    from arro3.core import Array, DataType
+
+    for row, value in enumerate(values):
+        if type(value) is not int or not 0 <= value < 1 << 62:
+            raise InvalidInput("the value is no count", where=f"{name}, row {row}")
+    return Array(values, type=DataType.int64())
+
+
+def _texts(name: str, values: Sequence[Any]) -> Array:
+    from arro3.core import Array, DataType
+
+    try:
+        return Array(values, type=DataType.string())
+    except UnicodeEncodeError:
+        raise InvalidInput("a text is not valid Unicode", where=name) from None
+
+
+def _timestamps(micros: npt.NDArray[np.int64]) -> Array:
+    from arro3.core import Array, DataType
+
+    return Array(micros).cast(DataType.timestamp("us", tz="UTC"))
+
+
+def _days(micros: npt.NDArray[np.int64]) -> Array:
+    from arro3.core import Array, DataType
+
+    return Array((micros // _DAY_US).astype(np.int32)).cast(DataType.date32())

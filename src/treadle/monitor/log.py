@@ -1,0 +1,188 @@
+"""The prediction log: what was served and what became true, as Delta tables by day.
+
+``predictions/MODEL`` and ``labels/MODEL`` lie under ``[store] tables``. Both are only ever
+added to; a reader sees each prediction once, with the label that was known by a moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from treadle.kernel.clock import SystemClock
+from treadle.kernel.names import check_name, unknown
+from treadle.kernel.workspace import Workspace
+from treadle.monitor.batches import label_columns, prediction_columns
+from treadle.monitor.delta import DayTable, typed_rows
+from treadle.monitor.types import LabelBatch, PredictionBatch
+from treadle.registry import Field, Registry
+
+if TYPE_CHECKING:
+    from treadle.kernel.engine import Column
+
+_PREDICTION = {
+    "prediction_id": "VARCHAR",
+    "at": "TIMESTAMPTZ",
+    "version": "BIGINT",
+    "revision": "BIGINT",
+    "latency_ms": "DOUBLE",
+    "output": "DOUBLE",
+    "recorded_at": "TIMESTAMPTZ",
+}
+_LABEL = {
+    "prediction_id": "VARCHAR",
+    "value": "DOUBLE",
+    "known_at": "TIMESTAMPTZ",
+    "recorded_at": "TIMESTAMPTZ",
+}
+
+
+class PredictionLog:
+    """The predictions and labels of a workspace's models.
+
+    Args:
+        workspace: Where they are kept.
+    """
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._ws = workspace
+
+    def append(self, model: str, batch: PredictionBatch) -> None:
+        """Keeps predictions that were served; a batch that is here already is not added again.
+
+        Raises:
+            NotFound: If there is no such model, or no version that the batch names.
+            InvalidInput: If any row can't be used; nothing of the batch is kept then.
+            Conflict: If a feature's type differs from the one that it had before.
+            StorageError: If the table can't be written.
+        """
+        self._check_model(model)
+        registry = Registry(self._ws)
+        versions = {number: registry.get(f"{model}/{number}") for number in sorted(set(batch.version))}
+        columns = prediction_columns(batch, [version.signature for version in versions.values()], _now())
+        if batch.ids:
+            self._table("predictions", model).append(batch.batch, columns)
+
+    def append_labels(self, model: str, batch: LabelBatch) -> None:
+        """Keeps labels that became known; a batch that is here already is not added again.
+
+        Labels may come before their predictions, twice, and corrected: of a prediction's
+        labels the one that became known last holds.
+
+        Raises:
+            NotFound: If there is no such model.
+            InvalidInput: If any row can't be used; nothing of the batch is kept then.
+            StorageError: If the table can't be written.
+        """
+        self._check_model(model)
+        columns = label_columns(batch, self._ws.config.project.task, _now())
+        if batch.ids:
+            self._table("labels", model).append(batch.batch, columns)
+
+    def count(self, model: str) -> int:
+        """How many predictions are kept; one that was sent again counts once."""
+        table = self._table("predictions", model)
+        days = table.days()
+        source = table.read(days[0], days[-1]) if days else None
+        if source is None:
+            return 0
+        sql = "SELECT count(DISTINCT prediction_id) FROM rows_"
+        return int(self._ws.engine.rows(sql, (), {"rows_": source})[0][0])
+
+    def first_day(self, model: str) -> date | None:
+        """The day of the earliest prediction, in UTC; None if there is none."""
+        days = self._table("predictions", model).days()
+        return days[0] if days else None
+
+    def scan(
+        self,
+        model: str,
+        sql: str,
+        *,
+        since: datetime,
+        until: datetime,
+        inputs: Sequence[Field] = (),
+        known_by: datetime | None = None,
+    ) -> dict[str, Column]:
+        """What a query finds among the predictions of a stretch of time.
+
+        Reads only the days concerned. The query sees the relation ``log``: ``prediction_id``,
+        ``at``, ``version``, ``revision``, ``latency_ms``, ``output``, ``input_FEATURE`` for
+        each feature, and ``label`` (NULL where it is not known). A prediction that was sent
+        more than once within the stretch is seen as it was asked for last.
+
+        Args:
+            model: The model.
+            sql: The query.
+            since: The first moment, inclusive.
+            until: The last moment, exclusive.
+            inputs: Features to be there even if no prediction had them yet.
+            known_by: Only labels that were known by then; no labels at all when None.
+
+        Raises:
+            CorruptData: If a file is broken.
+            StorageError: If the tables can't be read.
+        """
+        table = self._table("predictions", model)
+        wanted = {f"input_{field.name}": sql_type(field) for field in inputs}
+        columns = _PREDICTION | wanted | {k: v for k, v in table.columns().items() if k != "day"}
+        tables: dict[str, Any] = {}
+        last = until - timedelta(microseconds=1)
+        predictions = _from(tables, "predictions", table.read(since.date(), last.date()), columns)
+        labels = _from(tables, "labels", self._labels(model, since, known_by), _LABEL)
+        moment = _instant(known_by or since)
+        query = f"""
+            WITH known AS (
+                SELECT prediction_id, arg_max(value, (known_at, recorded_at, value)) AS label
+                FROM ({labels}) WHERE known_at <= {moment} GROUP BY prediction_id
+            ), once AS (
+                SELECT * FROM ({predictions}) WHERE "at" >= {_instant(since)} AND "at" < {_instant(until)}
+                QUALIFY row_number() OVER (
+                    PARTITION BY prediction_id ORDER BY "at" DESC, recorded_at DESC, version DESC, output
+                ) = 1
+            ), log AS MATERIALIZED (SELECT once.*, label FROM once LEFT JOIN known USING (prediction_id))
+            {sql}"""  # noqa: S608 - names are quoted, values are moments
+        return self._ws.engine.columns(query, (), tables)
+
+    def _labels(self, model: str, since: datetime, known_by: datetime | None) -> Any:
+        """The label rows that may matter; a day's grace for clocks that disagree."""
+        if known_by is None or known_by < since:
+            return None
+        return self._table("labels", model).read(since.date() - timedelta(days=1), known_by.date())
+
+    def _table(self, kind: str, model: str) -> DayTable:
+        store = self._ws.config.store
+        base = store.tables if "://" in store.tables else str(self._ws.root / store.tables)
+        return DayTable(f"{base.rstrip('/')}/{kind}/{check_name('model', model)}", store.options)
+
+    def _check_model(self, model: str) -> None:
+        check_name("model", model)
+        if model != self._ws.config.model:
+            known = Registry(self._ws).models()
+            if model not in known:
+                raise unknown("model", model, [*known, self._ws.config.model])
+
+
+def sql_type(field: Field) -> str:
+    """How a feature is kept: texts as text, all else as numbers."""
+    return "VARCHAR" if field.kind == "string" else "DOUBLE"
+
+
+def _from(tables: dict[str, Any], name: str, source: Any, columns: Mapping[str, str]) -> str:
+    if source is None:
+        return typed_rows(columns, None)
+    tables[name] = source
+    return typed_rows(columns, name)
+
+
+def _instant(moment: datetime) -> str:
+    """A moment as SQL writes it."""
+    return f"TIMESTAMPTZ '{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}+00'"
+
+
+def _now() -> np.int64:
+    """When rows were written down, by the machine's clock, in microseconds since 1970."""
+    return np.int64(SystemClock().now().timestamp() * 1e6)

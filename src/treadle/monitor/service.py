@@ -1,0 +1,232 @@
+"""Computes windows as they end, raises alerts, and delivers them."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timedelta
+from typing import TypeAlias
+
+import msgspec
+import numpy as np
+import sqlalchemy as sa
+
+from treadle.kernel.clock import SystemClock
+from treadle.kernel.engine import quote
+from treadle.kernel.errors import Conflict, NotFound, TreadleError
+from treadle.kernel.events import record
+from treadle.kernel.types import Event
+from treadle.kernel.units import parse_duration
+from treadle.kernel.workspace import Workspace
+from treadle.monitor import findings, rules, store
+from treadle.monitor.findings import Window
+from treadle.monitor.log import PredictionLog
+from treadle.monitor.notify import Notifier, WebhookNotifier
+from treadle.monitor.profile import count, decode_profile, histogram_sql
+from treadle.monitor.types import Alert, Profile, Summary, WindowResult
+from treadle.registry import ModelVersion, Registry
+
+_log = logging.getLogger("treadle.monitor")
+_INSTANT = timedelta(microseconds=1)
+
+Results: TypeAlias = list[WindowResult]
+Alerts: TypeAlias = list[Alert]
+
+
+class Monitors:
+    """The monitors of a workspace's models.
+
+    A window is as long as ``[monitor] every``; the first begins at midnight UTC of the day of
+    the first prediction, each other where the one before it ended. It is computed once, after
+    it has ended, from the predictions that are logged by then and the labels known by its
+    end, against the profile of the version in production at its end. So it comes out the
+    same whether it is computed at once or after an outage, however many labels came since.
+
+    Args:
+        workspace: Where everything is kept.
+        notifier: Takes alerts; the webhook of ``[monitor]``, if it names one, when left out.
+    """
+
+    def __init__(self, workspace: Workspace, notifier: Notifier | None = None) -> None:
+        self._ws = workspace
+        self._config = workspace.config.monitor
+        self._log = PredictionLog(workspace)
+        url = self._config.webhook
+        self._notifier = notifier or (WebhookNotifier(url) if url else None)
+
+    def evaluate(self, model: str, until: datetime) -> Results:
+        """Computes every window that has ended by a moment and wasn't computed before, in order.
+
+        Alerts are raised with the window that shows them, and delivered at the end; those
+        that could not be delivered before are tried again.
+
+        Returns:
+            The results of the windows computed now, oldest first.
+
+        Raises:
+            CorruptData: If the log or a profile can't be read.
+            StorageError: If a store can't be read or written.
+        """
+        every = parse_duration(self._config.every)
+        computed: Results = []
+        while True:
+            before, since = self._next(model)
+            if since is None or since + every > until:
+                break
+            found = self._compute(model, since, since + every)
+            if self._keep(model, before, since + every, found):
+                computed += found
+        self._deliver(model)
+        return computed
+
+    def windows(self, model: str, since: datetime | None = None) -> Results:
+        """Results of windows that ended after a moment, oldest first."""
+        with self._ws.database.read() as connection:
+            return store.read_windows(connection, model, since)
+
+    def alerts(self, model: str) -> Alerts:
+        """The alerts raised, oldest first."""
+        with self._ws.database.read() as connection:
+            return store.read_alerts(connection, model)
+
+    def mark_cycle(self, alert_id: str, cycle_id: str) -> None:
+        """Notes which cycle an alert started; noting it again changes nothing.
+
+        Raises:
+            NotFound: If there is no such alert.
+            Conflict: If it started another cycle.
+        """
+        with self._ws.database.write() as connection:
+            alert = store.find_alert(connection, alert_id)
+            if alert is None:
+                raise NotFound(
+                    f"there is no alert {alert_id!r}", fix="see `treadle monitor` for those there are"
+                )
+            if alert.cycle not in {None, cycle_id}:
+                raise Conflict(
+                    f"it started {alert.cycle}, and can't start {cycle_id} as well", where=alert_id
+                )
+            store.set_cycle(connection, alert_id, cycle_id)
+
+    def summary(self, model: str) -> Summary:
+        """Where the model's monitors stand."""
+        production = Registry(self._ws).production(model)
+        with self._ws.database.read() as connection:
+            until = store.last_window(connection, model)
+            results = store.read_windows(connection, model, until=until) if until else []
+            raised = store.read_alerts(connection, model)
+        order = ("performance", "prediction", "input")
+        results.sort(key=lambda r: (order.index(r.kind), -(r.value or 0), r.subject))
+        return Summary(
+            model=model,
+            version=production.number if production else None,
+            predictions=self._log.count(model),
+            until=until,
+            results=tuple(results),
+            alerts=tuple(raised),
+        )
+
+    def _next(self, model: str) -> tuple[datetime | None, datetime | None]:
+        """Up to when windows were computed, and where the next begins; None where nothing is yet."""
+        with self._ws.database.read() as connection:
+            before = store.monitored_until(connection, model)
+        if before is not None:
+            return before, before
+        first = self._log.first_day(model)
+        return None, rules.midnight(first) if first else None
+
+    def _compute(self, model: str, since: datetime, until: datetime) -> Results:
+        version = Registry(self._ws).production(model, at=until - _INSTANT)
+        if version is None:
+            return []
+        profile = decode_profile(self._ws.blobs.get(version.profile))
+        window = Window(model=model, version=version.number, since=since, until=until)
+        return [*self._drifts(window, version, profile), self._performance(window, profile)]
+
+    def _drifts(self, window: Window, version: ModelVersion, profile: Profile) -> Results:
+        """Inputs of all versions' requests, predictions of the version in production: one query."""
+        columns = [(shape, quote(f"input_{name}")) for name, shape in profile.inputs.items()]
+        columns.append((profile.prediction, f"CASE WHEN version = {version.number} THEN output END"))
+        found = self._log.scan(
+            window.model,
+            histogram_sql(columns),
+            since=window.since,
+            until=window.until,
+            inputs=version.signature.inputs,
+        )
+        *inputs, prediction = count([shape for shape, _ in columns], found)
+        drifts = [
+            findings.input_result(window, name, profile.inputs[name], current, len(inputs), self._config)
+            for name, current in zip(profile.inputs, inputs, strict=True)
+        ]
+        return [*drifts, findings.prediction_result(window, profile.prediction, prediction, self._config)]
+
+    def _performance(self, window: Window, profile: Profile) -> WindowResult:
+        wide = findings.performance_window(self._config, window)
+        start = rules.epoch_us(wide.since)
+        length = rules.cluster_length(wide.length) // _INSTANT
+        found = self._log.scan(
+            window.model,
+            f'SELECT label, output, (epoch_us("at") - {start}) // {length} AS cluster FROM log '  # noqa: S608
+            f"WHERE version = {window.version} ORDER BY prediction_id",
+            since=wide.since,
+            until=wide.until,
+            known_by=wide.until,
+        )
+        return findings.performance_result(
+            wide,
+            profile,
+            found["label"],
+            np.asarray(found["output"]),
+            np.asarray(found["cluster"]),
+            window.length,
+            self._config,
+            binary=self._ws.config.project.task == "binary",
+        )
+
+    def _keep(self, model: str, before: datetime | None, until: datetime, found: Results) -> bool:
+        """Writes a window's results and the alerts that are news, once; False if somebody else has."""
+        cooldown = parse_duration(self._ws.config.retrain.cooldown)
+        try:
+            with self._ws.database.write() as connection:
+                if not store.move_on(connection, model, before, until):
+                    return False
+                store.add_windows(connection, found)
+                for alert in findings.to_alerts(found, delivered=self._notifier is None):
+                    if rules.raises(alert, store.read_alerts(connection, model, alert.kind), cooldown):
+                        store.add_alert(connection, alert)
+                        record(connection, _event(alert))
+        except sa.exc.IntegrityError:
+            # On Postgres two can find no first window and both write it; one gets through.
+            return False
+        return True
+
+    def _deliver(self, model: str) -> None:
+        if self._notifier is None:
+            return
+        with self._ws.database.read() as connection:
+            waiting = store.read_alerts(connection, model, delivered=False)
+        for alert in waiting:
+            try:
+                self._notifier.notify(msgspec.structs.replace(alert, delivered=True))
+            except TreadleError as error:
+                _log.warning("alert %s was not delivered: %s", alert.id, error.message)
+                return  # the others would fare no better; the next look tries again
+            with self._ws.database.write() as connection:
+                store.set_delivered(connection, alert.id)
+
+
+def _event(alert: Alert) -> Event:
+    return Event(
+        id=f"alert:{alert.id}",
+        at=alert.at,
+        recorded_at=SystemClock().now(),
+        subject=f"model:{alert.model}",
+        kind="alert",
+        actor=f"monitor:{alert.kind}",
+        message=alert.sentence,
+        facts={
+            "alert": alert.id,
+            "version": f"{alert.model}/{alert.version}",
+            "subjects": ", ".join(alert.subjects),
+        },
+    )

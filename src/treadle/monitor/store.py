@@ -1,0 +1,149 @@
+"""What the monitors found and raised, kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+import sqlalchemy as sa
+
+from treadle.kernel.database import Instant, Json, schema
+from treadle.monitor.types import Alert, MonitorKind, WindowResult
+
+windows = sa.Table(
+    "windows",
+    schema,
+    sa.Column("model", sa.Text, primary_key=True),
+    sa.Column("kind", sa.Text, primary_key=True),
+    sa.Column("subject", sa.Text, primary_key=True),
+    sa.Column("until", Instant, primary_key=True),
+    sa.Column("since", Instant, nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("statistic", sa.Text, nullable=False),
+    sa.Column("value", sa.Float),
+    sa.Column("n", sa.BigInteger, nullable=False),
+    sa.Column("sentence", sa.Text, nullable=False),
+    sa.Column("low", sa.Float),
+    sa.Column("high", sa.Float),
+    sa.Column("limit", sa.Float),
+    sa.Column("base_rate", sa.Float),
+    sa.Column("mean_prediction", sa.Float),
+    sa.Index("windows_by_time", "model", "until"),
+)
+
+alerts = sa.Table(
+    "alerts",
+    schema,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("model", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("at", Instant, nullable=False),
+    sa.Column("subjects", Json(tuple[str, ...]), nullable=False),
+    sa.Column("sentence", sa.Text, nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("delivered", sa.Boolean, nullable=False),
+    sa.Column("cycle", sa.Text),
+    sa.Index("alerts_by_time", "model", "at"),
+)
+
+monitored = sa.Table(
+    "monitored",
+    schema,
+    sa.Column("model", sa.Text, primary_key=True),
+    sa.Column("until", Instant, nullable=False),
+)
+"""Up to when each model's windows have been computed."""
+
+
+def monitored_until(connection: sa.Connection, model: str) -> datetime | None:
+    """Up to when the windows have been computed; None before the first."""
+    found: datetime | None = connection.execute(
+        sa.select(monitored.c.until).where(monitored.c.model == model).with_for_update()
+    ).scalar()
+    return found
+
+
+def move_on(connection: sa.Connection, model: str, before: datetime | None, until: datetime) -> bool:
+    """Takes the next window, unless somebody else has.
+
+    Args:
+        connection: A write transaction.
+        model: The model.
+        before: What :func:`monitored_until` was when the window was chosen.
+        until: The window's end.
+    """
+    if monitored_until(connection, model) != before:
+        return False
+    if before is None:
+        connection.execute(monitored.insert().values(model=model, until=until))
+    else:
+        connection.execute(monitored.update().where(monitored.c.model == model).values(until=until))
+    return True
+
+
+def add_windows(connection: sa.Connection, results: Sequence[WindowResult]) -> None:
+    """Adds the results of one window."""
+    if results:
+        connection.execute(windows.insert(), [msgspec.structs.asdict(result) for result in results])
+
+
+def read_windows(
+    connection: sa.Connection, model: str, since: datetime | None = None, until: datetime | None = None
+) -> list[WindowResult]:
+    """Results of windows that ended after ``since``, or exactly at ``until``, oldest first."""
+    query = (
+        sa.select(windows)
+        .where(windows.c.model == model)
+        .order_by(windows.c.until, windows.c.kind, windows.c.subject)
+    )
+    if since is not None:
+        query = query.where(windows.c.until > since)
+    if until is not None:
+        query = query.where(windows.c.until == until)
+    return [WindowResult(**row) for row in connection.execute(query).mappings()]
+
+
+def last_window(connection: sa.Connection, model: str) -> datetime | None:
+    """When the last window with results ended."""
+    query = sa.select(sa.func.max(windows.c.until, type_=Instant)).where(windows.c.model == model)
+    found: datetime | None = connection.execute(query).scalar()
+    return found
+
+
+def add_alert(connection: sa.Connection, alert: Alert) -> None:
+    """Adds an alert."""
+    connection.execute(alerts.insert().values(**msgspec.structs.asdict(alert)))
+
+
+def read_alerts(
+    connection: sa.Connection,
+    model: str,
+    kind: MonitorKind | None = None,
+    delivered: bool | None = None,
+) -> list[Alert]:
+    """Alerts, oldest first."""
+    query = sa.select(alerts).where(alerts.c.model == model).order_by(alerts.c.at, alerts.c.id)
+    if kind is not None:
+        query = query.where(alerts.c.kind == kind)
+    if delivered is not None:
+        query = query.where(alerts.c.delivered == delivered)
+    return [Alert(**row) for row in connection.execute(query).mappings()]
+
+
+def find_alert(connection: sa.Connection, alert_id: str) -> Alert | None:
+    """An alert by its identity."""
+    query = sa.select(alerts).where(alerts.c.id == alert_id).with_for_update()
+    row = connection.execute(query).mappings().first()
+    return Alert(**row) if row else None
+
+
+def set_delivered(connection: sa.Connection, alert_id: str) -> None:
+    """Notes that an alert was taken."""
+    connection.execute(alerts.update().where(alerts.c.id == alert_id).values(delivered=True))
+
+
+def set_cycle(connection: sa.Connection, alert_id: str, cycle: str) -> None:
+    """Notes which cycle an alert started."""
+    connection.execute(alerts.update().where(alerts.c.id == alert_id).values(cycle=cycle))
