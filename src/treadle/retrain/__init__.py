@@ -1,0 +1,47 @@
+"""Retrain: the cycle that turns the wheel, what starts it, and the replay of a past."""
+
+from typing import TYPE_CHECKING
+
+from treadle.kernel.lazy import attach
+
+if TYPE_CHECKING:
+    from treadle.retrain.loop import Loop as Loop
+    from treadle.retrain.replay import Replays as Replays
+    from treadle.retrain.report import render_report as render_report
+    from treadle.retrain.service import Cycles as Cycles
+    from treadle.retrain.types import Cycle as Cycle
+    from treadle.retrain.types import CycleState as CycleState
+    from treadle.retrain.types import Goal as Goal
+    from treadle.retrain.types import NewCycle as NewCycle
+    from treadle.retrain.types import Plan as Plan
+    from treadle.retrain.types import PlannedStage as PlannedStage
+    from treadle.retrain.types import Reign as Reign
+    from treadle.retrain.types import ReplayState as ReplayState
+    from treadle.retrain.types import ReplayStep as ReplayStep
+    from treadle.retrain.types import Stage as Stage
+    from treadle.retrain.types import Tick as Tick
+    from treadle.retrain.types import Trigger as Trigger
+    from treadle.retrain.worker import Worker as Worker
+
+__getattr__, __all__ = attach(
+    __name__,
+    {
+        "Cycle": "types",
+        "CycleState": "types",
+        "Cycles": "service",
+        "Goal": "types",
+        "Loop": "loop",
+        "NewCycle": "types",
+        "Plan": "types",
+        "PlannedStage": "types",
+        "Reign": "types",
+        "ReplayState": "types",
+        "ReplayStep": "types",
+        "Replays": "replay",
+        "Stage": "types",
+        "Tick": "types",
+        "Trigger": "types",
+        "Worker": "worker",
+        "render_report": "report",
+    },
+)

@@ -1,0 +1,103 @@
+"""The stage that puts a version to work, and the ways a person does the same."""
+
+from __future__ import annotations
+
+import msgspec
+
+from treadle.deploy import Deployments, Revision
+from treadle.evaluate import Evaluations
+from treadle.kernel.errors import Conflict, JobFailed
+from treadle.kernel.workspace import Workspace
+from treadle.registry import ModelVersion, Registry
+from treadle.retrain import rules
+from treadle.retrain.step import CycleContext, Step
+
+_PATIENCE = 60.0
+
+
+def deploy(context: CycleContext) -> Step:
+    """Has the version served; it counts as production once it answers requests."""
+    workspace, cycle, work = context.workspace, context.cycle, context.work
+    evaluations = [Evaluations(workspace).get(e) for e in cycle.evaluations]
+    version = Registry(workspace).get(f"{cycle.model}/{work.number}")
+    revision = publish(
+        workspace, version, f"cycle:{cycle.id}", rules.reason(evaluations), cycle.id, outcome="pass"
+    )
+    work = msgspec.structs.replace(work, revision=revision.revision)
+    served = "serving" if revision.state == "serving" else "served as soon as `treadle up` runs"
+    return Step(work, f"{version.ref} in production, revision {revision.revision}, {served}", "promoted")
+
+
+def publish(
+    workspace: Workspace, version: ModelVersion, actor: str, reason: str, key: str, outcome: str
+) -> Revision:
+    """Deploys a version and, once it serves (or nothing serves at all), makes it production.
+
+    Args:
+        workspace: The project's workspace.
+        version: The version.
+        actor: Who decided.
+        reason: Why.
+        key: The decision's identity: publishing it twice is publishing it once.
+        outcome: The gate's outcome; anything but ``pass`` is recorded as overridden.
+
+    Raises:
+        JobFailed: If the replicas can't load it; the revision before it serves on.
+    """
+    deployments = Deployments(workspace)
+    revision = deployments.deploy(version.model, version.number, actor, reason, key)
+    revision = deployments.wait(version.model, revision.revision, _PATIENCE)
+    if revision.state == "failed":
+        raise JobFailed(
+            f"the inference server can't load it: {revision.error}",
+            where=f"{version.ref}, revision {revision.revision}",
+            fix="the version before it serves on; see .treadle/logs/replica.log",
+        )
+    Registry(workspace).promote(
+        version.model,
+        version.number,
+        actor=actor,
+        reason=reason,
+        key=key,
+        outcome=outcome,
+        override=outcome != "pass",
+    )
+    return revision
+
+
+def approve(workspace: Workspace, ref: str, actor: str, reason: str) -> Revision:
+    """Lets a held version into production.
+
+    Raises:
+        Conflict: If the version isn't waiting for approval.
+    """
+    version = Registry(workspace).get(ref)
+    if version.status != "candidate":
+        raise Conflict(
+            f"{version.ref} is {version.status}; only a candidate can be approved",
+            where=version.ref,
+            fix="`treadle models ls` shows what waits",
+        )
+    return publish(workspace, version, actor, reason, f"approve:{version.id}", _outcome(workspace, version))
+
+
+def redeploy(workspace: Workspace, ref: str, actor: str, reason: str) -> Revision:
+    """Puts a version that was in production before back to work.
+
+    Raises:
+        Conflict: If it never was in production.
+    """
+    version = Registry(workspace).get(ref)
+    if version.status not in ("production", "deprecated"):
+        raise Conflict(
+            f"{version.ref} is {version.status} and has never been in production",
+            where=version.ref,
+            fix="a cycle's gate or `treadle models approve` lets a version in",
+        )
+    key = workspace.ids.new("deploy")
+    return publish(workspace, version, actor, reason, key, _outcome(workspace, version))
+
+
+def _outcome(workspace: Workspace, version: ModelVersion) -> str:
+    outcomes = [Evaluations(workspace).get(e).outcome for e in version.evaluations]
+    return next((o for o in ("fail", "inconclusive") if o in outcomes), "pass")

@@ -1,0 +1,99 @@
+"""What the report tells, gathered from the rooms."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+from treadle.evaluate import Evaluation, Evaluations
+from treadle.kernel.errors import NotFound
+from treadle.kernel.workspace import Workspace
+from treadle.monitor import Alert, Monitors, PredictionLog, WindowResult
+from treadle.registry import ModelVersion, Registry
+from treadle.retrain.service import Cycles
+from treadle.retrain.types import Cycle, Reign
+
+
+class Turn(msgspec.Struct, frozen=True):
+    """A cycle with the verdicts that decided it."""
+
+    cycle: Cycle
+    evaluations: tuple[Evaluation, ...]
+
+
+class Facts(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that the page shows.
+
+    Attributes:
+        model: The model.
+        metric: The metric that it is held to.
+        now: The workspace's time.
+        since: The start of what is shown.
+        until: The end of what is shown.
+        reigns: What was in production when.
+        versions: The versions registered, oldest first.
+        performance: Performance windows, oldest first.
+        inputs: Drift of each input, by column, oldest first.
+        prediction: Shift of the predictions, oldest first.
+        alerts: The alerts raised.
+        turns: The cycles towards production.
+        predictions: How many predictions were served.
+        cpu_seconds: What all cycles cost, experiments included.
+    """
+
+    model: str
+    metric: str
+    now: datetime
+    since: datetime
+    until: datetime
+    reigns: list[Reign]
+    versions: list[ModelVersion]
+    performance: list[WindowResult]
+    inputs: dict[str, list[WindowResult]]
+    prediction: list[WindowResult]
+    alerts: list[Alert]
+    turns: list[Turn]
+    predictions: int
+    cpu_seconds: float
+
+
+def gather(workspace: Workspace, model: str) -> Facts:
+    """The facts of a model.
+
+    Raises:
+        NotFound: If the model has no version yet.
+    """
+    versions = sorted(Registry(workspace).list(model), key=lambda version: version.number)
+    if not versions:
+        raise NotFound(f"{model} has no version yet", fix="`treadle run` makes the first")
+    windows = Monitors(workspace).windows(model)
+    inputs: dict[str, list[WindowResult]] = {}
+    for window in windows:
+        if window.kind == "input":
+            inputs.setdefault(window.subject, []).append(window)
+    cycles = Cycles(workspace).list(model)
+    reigns = Cycles(workspace).reigns(model)
+    now = workspace.clock.now()
+    starts = [w.since for w in windows] + [r.since for r in reigns] + [v.created_at for v in versions]
+    return Facts(
+        model=model,
+        metric=workspace.config.checks.performance.metric,
+        now=now,
+        since=min(starts),
+        until=max([now, *(window.until for window in windows)]),
+        reigns=reigns,
+        versions=versions,
+        performance=[w for w in windows if w.kind == "performance"],
+        inputs=inputs,
+        prediction=[w for w in windows if w.kind == "prediction"],
+        alerts=Monitors(workspace).alerts(model),
+        turns=[_turn(workspace, cycle) for cycle in cycles if cycle.goal == "deploy"],
+        predictions=PredictionLog(workspace).count(model),
+        cpu_seconds=sum(cycle.cpu_seconds for cycle in cycles),
+    )
+
+
+def _turn(workspace: Workspace, cycle: Cycle) -> Turn:
+    evaluations = Evaluations(workspace)
+    return Turn(cycle, tuple(evaluations.get(e) for e in cycle.evaluations))

@@ -1,0 +1,49 @@
+"""The page itself: the template filled with facts and pictures."""
+
+from __future__ import annotations
+
+from importlib import resources
+
+import treadle
+from treadle.kernel.units import format_duration
+from treadle.kernel.workspace import Workspace
+from treadle.retrain.report import charts
+from treadle.retrain.report.facts import Facts, gather
+
+
+def render_report(workspace: Workspace, model: str) -> str:
+    """A model's history as a self-contained HTML page: what ran when, why, and at what cost.
+
+    Raises:
+        NotFound: If the model has no version yet.
+    """
+    return render(gather(workspace, model))
+
+
+def render(facts: Facts) -> str:
+    """The page that shows some facts."""
+    import jinja2
+    from markupsafe import Markup
+
+    source = resources.files(__package__).joinpath("page.html.j2").read_text("utf-8")
+    template = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(source)
+    ends = [turn.cycle.state for turn in facts.turns]
+    return template.render(
+        facts=facts,
+        charts={
+            name: Markup(make(facts))  # noqa: S704 - our own SVG; its texts are escaped
+            for name, make in (
+                ("production", charts.production),
+                ("performance", charts.performance),
+                ("rates", charts.rates),
+                ("drift", charts.drift),
+                ("cost", charts.cost),
+            )
+        },
+        forest=lambda verdicts: Markup(charts.forest(verdicts)),  # noqa: S704 - as above
+        outcome=charts.OUTCOME,
+        colour=charts.colour,
+        duration=format_duration,
+        ends={state: ends.count(state) for state in dict.fromkeys(ends)},
+        treadle=treadle.__version__,
+    )

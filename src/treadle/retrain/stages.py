@@ -1,0 +1,97 @@
+"""The stages of a cycle: each reads what the earlier ones came to and has its effect once."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import msgspec
+
+from treadle.kernel.errors import TreadleError
+from treadle.kernel.workspace import Workspace
+from treadle.retrain import store
+from treadle.retrain.gate import approve, check, evaluate, register
+from treadle.retrain.make import data, train
+from treadle.retrain.publish import deploy
+from treadle.retrain.service import Cycles
+from treadle.retrain.step import CycleContext, Step
+from treadle.retrain.types import Cycle, NewCycle
+from treadle.retrain.work import Work
+
+_log = logging.getLogger("treadle.cycle")
+_STAGES: dict[str, Callable[[CycleContext], Step]] = {
+    "data": data,
+    "check": check,
+    "train": train,
+    "evaluate": evaluate,
+    "register": register,
+    "approve": approve,
+    "deploy": deploy,
+}
+
+
+def perform(workspace: Workspace, cycle_id: str, name: str) -> bool:
+    """Performs one stage of a cycle, once in effect however often it is called.
+
+    Returns:
+        Whether the cycle goes on to its next stage.
+    """
+    cycle, asked, work = _load(workspace, cycle_id)
+    stage = next(stage for stage in cycle.stages if stage.name == name)
+    if cycle.state != "running" or stage.state == "done":
+        return cycle.state == "running"
+    cycle = store.replace_stage(cycle, name, state="running", started_at=datetime.now(UTC))
+    _save(workspace, cycle)
+    try:
+        step = _STAGES[name](CycleContext(workspace, cycle, asked, work))
+    except TreadleError as error:
+        Cycles(workspace).fail(cycle_id, error)
+        return False
+    except Exception as error:  # noqa: BLE001 - a cycle that stumbles over a bug must end and say so
+        _log.exception("cycle %s, stage %s", cycle_id, name)
+        kind = error.__class__.__name__
+        Cycles(workspace).fail(
+            cycle_id,
+            TreadleError(
+                f"stage {name} stopped on an unexpected {kind}: {error}",
+                where=cycle_id,
+                fix="the log of `treadle up` has the details; please report it",
+            ),
+        )
+        return False
+    _finish(workspace, cycle, name, step)
+    return step.end is None
+
+
+def _load(workspace: Workspace, cycle_id: str) -> tuple[Cycle, NewCycle, Work]:
+    with workspace.database.read() as connection:
+        found = store.load(connection, cycle_id)
+    if found is None:
+        raise Cycles(workspace).missing(cycle_id)
+    return found
+
+
+def _save(workspace: Workspace, cycle: Cycle, work: Work | None = None) -> None:
+    with workspace.database.write() as connection:
+        store.update(connection, cycle, work)
+
+
+def _finish(workspace: Workspace, cycle: Cycle, name: str, step: Step) -> None:
+    """Writes the stage's result and, where it ends the cycle, the cycle's, in one transaction."""
+    now = datetime.now(UTC)
+    cycle = store.replace_stage(cycle, name, state="done", ended_at=now, summary=step.summary)
+    work = step.work
+    cycle = msgspec.structs.replace(
+        cycle,
+        version=work.number or None,
+        evaluations=tuple(e for e in (work.data_evaluation, work.model_evaluation) if e),
+        runs=tuple(training.run for training in work.trainings),
+        cpu_seconds=sum(training.job.cpu_seconds for training in work.trainings if not training.cached),
+    )
+    if step.end is not None:
+        cycle = msgspec.structs.replace(cycle, state=step.end, ended_at=now)
+        for stage in cycle.stages:
+            if stage.state == "pending":
+                cycle = store.replace_stage(cycle, stage.name, state="skipped")
+    _save(workspace, cycle, work)
