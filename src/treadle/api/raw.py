@@ -1,0 +1,95 @@
+"""Routes that move bytes instead of JSON: blobs, training data, the report."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import msgspec
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import FileResponse, HTMLResponse, Response
+
+from treadle.api.rooms import Rooms
+from treadle.data import SliceSpec
+from treadle.kernel.errors import InvalidInput
+from treadle.kernel.files import storage_errors
+from treadle.retrain import render_report
+from treadle.retrain.rules import windows
+
+
+async def _put_blob(request: Request) -> Response:
+    """Keeps the body's bytes; answers with their digest."""
+    rooms: Rooms = request.app.state.rooms
+    folder = _uploads(rooms)
+    with storage_errors(str(folder)), tempfile.NamedTemporaryFile(dir=folder) as file:
+        async for piece in request.stream():
+            await run_in_threadpool(file.write, piece)
+        file.flush()
+        digest = await run_in_threadpool(rooms.workspace.blobs.put_file, Path(file.name))
+    return Response(msgspec.json.encode(digest), media_type="application/json")
+
+
+async def _get_blob(request: Request) -> Response:
+    """The bytes of a digest."""
+    rooms: Rooms = request.app.state.rooms
+    digest = request.path_params["digest"]
+    if len(digest) != 64 or not set(digest) <= set("0123456789abcdef"):
+        raise InvalidInput("a digest is 64 hexadecimal characters", where=digest[:80])
+    folder = Path(tempfile.mkdtemp(dir=_uploads(rooms)))
+    try:
+        await run_in_threadpool(rooms.workspace.blobs.fetch, digest, folder / "blob")
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return _Vanishing(folder / "blob", media_type="application/octet-stream")
+
+
+async def _training_data(request: Request) -> Response:
+    """The rows that a training would see now, as Parquet."""
+    rooms: Rooms = request.app.state.rooms
+    path = await run_in_threadpool(_training_slice, rooms, request.path_params["dataset"])
+    return FileResponse(path, media_type="application/vnd.apache.parquet")
+
+
+def _training_slice(rooms: Rooms, dataset: str) -> Path:
+    config = rooms.workspace.config
+    version = rooms.datasets.snapshot(dataset, "sdk")
+    if config.train is None or config.train.data != dataset:
+        whole = SliceSpec(dataset=dataset, version=version.digest)
+        return rooms.datasets.slice(whole, "input")[1]
+    learn, _ = windows(config, version.digest, rooms.workspace.clock.now())
+    return rooms.datasets.slice(learn, "train")[1]
+
+
+async def _report(request: Request) -> Response:
+    """A model's history as a self-contained page."""
+    rooms: Rooms = request.app.state.rooms
+    page = await run_in_threadpool(render_report, rooms.workspace, request.path_params["model"])
+    return HTMLResponse(page)
+
+
+def _uploads(rooms: Rooms) -> Path:
+    folder = rooms.workspace.state / "tmp"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+class _Vanishing(FileResponse):
+    """A file that goes, with its folder, once it has been sent."""
+
+    async def __call__(self, scope: object, receive: object, send: object) -> None:
+        try:
+            await super().__call__(scope, receive, send)  # type: ignore[arg-type]  # ASGI's own types
+        finally:
+            shutil.rmtree(Path(self.path).parent, ignore_errors=True)
+
+
+RAW_ROUTES: list[tuple[str, str, Callable[[Request], Awaitable[Response]]]] = [
+    ("POST", "/v1/blobs", _put_blob),
+    ("GET", "/v1/blobs/{digest}", _get_blob),
+    ("GET", "/v1/datasets/{dataset}/training", _training_data),
+    ("GET", "/v1/models/{model}/report", _report),
+]

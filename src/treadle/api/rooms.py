@@ -1,0 +1,90 @@
+"""The services of one workspace, made when first asked for."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+
+from treadle.data import Datasets
+from treadle.deploy import Deployments
+from treadle.evaluate import Evaluations
+from treadle.experiment import Experiments
+from treadle.govern import Usages
+from treadle.kernel.workspace import Workspace
+from treadle.monitor import Monitors, PredictionLog
+from treadle.registry import Registry
+from treadle.retrain import Cycles, Loop, Replays, Worker
+
+
+class Rooms:
+    """What the routes call.
+
+    Args:
+        root: The project's folder.
+        doing: What this process is, for others that want the wheel.
+        url: Where its API answers, if it serves one.
+    """
+
+    def __init__(self, root: Path, doing: str, url: str | None) -> None:
+        self.workspace = Workspace.open(root)
+        self.worker = Worker(self.workspace, doing, url)
+
+    @cached_property
+    def experiments(self) -> Experiments:
+        """Runs."""
+        return Experiments(self.workspace)
+
+    @cached_property
+    def datasets(self) -> Datasets:
+        """Dataset versions."""
+        return Datasets(self.workspace)
+
+    @cached_property
+    def registry(self) -> Registry:
+        """Model versions."""
+        return Registry(self.workspace)
+
+    @cached_property
+    def evaluations(self) -> Evaluations:
+        """Verdicts."""
+        return Evaluations(self.workspace)
+
+    @cached_property
+    def deployments(self) -> Deployments:
+        """What should run."""
+        return Deployments(self.workspace)
+
+    @cached_property
+    def log(self) -> PredictionLog:
+        """Predictions and labels."""
+        return PredictionLog(self.workspace)
+
+    @cached_property
+    def monitors(self) -> Monitors:
+        """Windows and alerts."""
+        return Monitors(self.workspace)
+
+    @cached_property
+    def cycles(self) -> Cycles:
+        """Turns of the wheel."""
+        return Cycles(self.workspace)
+
+    @cached_property
+    def loop(self) -> Loop:
+        """From monitoring back to training."""
+        return Loop(self.workspace, self.worker)
+
+    @cached_property
+    def replays(self) -> Replays:
+        """Replays of the past."""
+        return Replays(self.workspace, self.loop)
+
+    @cached_property
+    def usages(self) -> Usages:
+        """Compute used."""
+        return Usages(self.workspace)
+
+    def close(self) -> None:
+        """Lets go of the wheel and the stores."""
+        self.worker.close()
+        self.workspace.close()

@@ -1,0 +1,313 @@
+"""Every route of the API, v1."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import treadle
+from treadle.api.route import Call, RouteSpec
+from treadle.data import DatasetVersion
+from treadle.deploy import DeploymentStatus, DesiredRevision, ReplicaReport, Revision
+from treadle.evaluate import Evaluation
+from treadle.experiment import Artifact, Comparison, JournalBatch, NewRun, Point, Run
+from treadle.govern import Spending
+from treadle.kernel.database import SCHEMA_VERSION
+from treadle.kernel.errors import InvalidInput
+from treadle.kernel.events import timeline
+from treadle.kernel.types import Event, Health
+from treadle.monitor import Alert, LabelBatch, PredictionBatch, WindowResult
+from treadle.registry import ModelVersion
+from treadle.retrain import Cycle, NewCycle, Plan, Reign, ReplayState, ReplayStep, Tick
+from treadle.retrain.publish import approve, redeploy
+
+
+def _health(call: Call) -> Health:
+    """Who answers, and in which state."""
+    workspace = call.rooms.workspace
+    store = workspace.config.store
+    return Health(
+        version=treadle.__version__,
+        project=workspace.config.project.name,
+        model=workspace.config.model,
+        root=str(workspace.root),
+        schema=SCHEMA_VERSION,
+        metadata=workspace.database.engine.url.render_as_string(hide_password=True),
+        blobs=store.blobs,
+        tables=store.tables,
+        now=workspace.clock.now(),
+        replaying=workspace.replayed_time() is not None,
+        driving=call.rooms.worker.driving,
+    )
+
+
+# ── experiment ───────────────────────────────────────────────────────────
+
+
+def _create_run(call: Call) -> Run:
+    """Starts a run; starting it again is the same run."""
+    return call.rooms.experiments.create(call.body)
+
+
+def _list_runs(call: Call) -> list[Run]:
+    """Runs, sorted."""
+    return call.rooms.experiments.list(
+        experiment=call.query.get("experiment"),
+        sort=call.query.get("sort", "-started_at"),
+        limit=_integer(call, "limit", 50),
+        cycle=call.query.get("cycle"),
+    )
+
+
+def _get_run(call: Call) -> Run:
+    """A run, by its identifier or the beginning of it."""
+    return call.rooms.experiments.get(call.path["run"])
+
+
+def _append_journal(call: Call) -> Run:
+    """Adds records to a run's journal, each once."""
+    return call.rooms.experiments.apply(call.path["run"], call.body)
+
+
+def _curve(call: Call) -> list[Point]:
+    """A metric's curve."""
+    return call.rooms.experiments.history(call.path["run"], call.need("metric"))
+
+
+def _artifacts(call: Call) -> list[Artifact]:
+    """The files that a run made."""
+    return call.rooms.experiments.artifacts(call.path["run"])
+
+
+def _compare(call: Call) -> Comparison:
+    """Runs side by side."""
+    return call.rooms.experiments.compare(call.query.getlist("run"))
+
+
+# ── data ─────────────────────────────────────────────────────────────────
+
+
+def _datasets(call: Call) -> list[DatasetVersion]:
+    """The latest version of each dataset."""
+    return call.rooms.datasets.list()
+
+
+def _add_data(call: Call) -> DatasetVersion:
+    """Makes a version of what a dataset's path holds now."""
+    return call.rooms.datasets.snapshot(call.path["dataset"], call.query.get("actor", "api"))
+
+
+def _data_log(call: Call) -> list[DatasetVersion]:
+    """A dataset's versions, newest first."""
+    return call.rooms.datasets.log(call.path["dataset"])
+
+
+# ── registry ─────────────────────────────────────────────────────────────
+
+
+def _models(call: Call) -> list[ModelVersion]:
+    """Model versions, newest first."""
+    return call.rooms.registry.list(call.query.get("model"))
+
+
+def _model(call: Call) -> ModelVersion:
+    """A version, by number, status or alias."""
+    return call.rooms.registry.get(call.need("ref"))
+
+
+def _approve(call: Call) -> Revision:
+    """Lets a held version into production and deploys it."""
+    return approve(call.rooms.workspace, call.need("ref"), call.need("actor"), call.need("reason"))
+
+
+def _reigns(call: Call) -> list[Reign]:
+    """What was in production when, oldest first."""
+    return call.rooms.cycles.reigns(call.path["model"])
+
+
+def _timeline(call: Call) -> list[Event]:
+    """Every decision about a model, oldest first."""
+    return timeline(call.rooms.workspace.database, f"model:{call.path['model']}")
+
+
+def _evaluation(call: Call) -> Evaluation:
+    """What a gate found."""
+    return call.rooms.evaluations.get(call.path["evaluation"])
+
+
+# ── deploy ───────────────────────────────────────────────────────────────
+
+
+def _deploy(call: Call) -> Revision:
+    """Deploys a version that has been in production before."""
+    return redeploy(call.rooms.workspace, call.need("ref"), call.need("actor"), call.need("reason"))
+
+
+def _deployment(call: Call) -> DeploymentStatus:
+    """What should run and what does."""
+    return call.rooms.deployments.status(call.path["model"])
+
+
+def _revisions(call: Call) -> list[Revision]:
+    """A model's deployments, oldest first."""
+    return call.rooms.deployments.history(call.path["model"])
+
+
+def _desired(call: Call) -> DesiredRevision | None:
+    """What a replica is to serve."""
+    return call.rooms.deployments.desired(call.path["model"])
+
+
+def _report_replica(call: Call) -> DesiredRevision | None:
+    """Takes a replica's report; answers with what it is to serve."""
+    return call.rooms.deployments.report(call.body)
+
+
+# ── monitor ──────────────────────────────────────────────────────────────
+
+
+def _log_predictions(call: Call) -> None:
+    """Logs predictions; a batch that is known is passed over."""
+    call.rooms.log.append(call.path["model"], call.body)
+
+
+def _log_labels(call: Call) -> None:
+    """Logs labels; a batch that is known is passed over."""
+    call.rooms.log.append_labels(call.path["model"], call.body)
+
+
+def _look(call: Call) -> Tick:
+    """Computes the windows that have ended, raises alerts, starts what they trigger."""
+    return call.rooms.loop.look(call.path["model"])
+
+
+def _windows(call: Call) -> list[WindowResult]:
+    """What the monitors found, oldest first."""
+    since = call.query.get("since")
+    return call.rooms.monitors.windows(call.path["model"], _moment(since) if since else None)
+
+
+def _alerts(call: Call) -> list[Alert]:
+    """The alerts raised, oldest first."""
+    return call.rooms.monitors.alerts(call.path["model"])
+
+
+# ── retrain ──────────────────────────────────────────────────────────────
+
+
+def _plan(call: Call) -> Plan:
+    """What a cycle would do; changes nothing."""
+    return call.rooms.cycles.plan(call.body)
+
+
+def _start_cycle(call: Call) -> Cycle:
+    """Starts a cycle, which goes on by itself."""
+    call.rooms.worker.start()
+    cycle = call.rooms.cycles.create(call.body)
+    call.rooms.worker.submit(cycle)
+    return cycle
+
+
+def _resume(call: Call) -> list[Cycle]:
+    """Takes the wheel and goes on with the cycles that were interrupted."""
+    if not call.rooms.cycles.list(running=True):
+        return []
+    call.rooms.worker.start()
+    return call.rooms.cycles.list(running=True)
+
+
+def _cycles(call: Call) -> list[Cycle]:
+    """Cycles, oldest first."""
+    return call.rooms.cycles.list(call.query.get("model"))
+
+
+def _cycle(call: Call) -> Cycle:
+    """A cycle as it stands."""
+    return call.rooms.cycles.get(call.path["cycle"])
+
+
+def _replay(call: Call) -> ReplayState | None:
+    """The replay under way, if any."""
+    return call.rooms.replays.state()
+
+
+def _start_replay(call: Call) -> ReplayState:
+    """Sets the workspace's clock to a moment in the past of its data."""
+    return call.rooms.replays.start(_moment(call.need("at")))
+
+
+def _step_replay(call: Call) -> ReplayStep:
+    """Replays what happened up to a moment."""
+    return call.rooms.replays.step(_moment(call.need("until")))
+
+
+def _stop_replay(call: Call) -> None:
+    """Gives the workspace the machine's clock again."""
+    call.rooms.replays.stop()
+
+
+# ── govern ───────────────────────────────────────────────────────────────
+
+
+def _spending(call: Call) -> Spending:
+    """What was spent in the last 30 days."""
+    return call.rooms.usages.spending(call.path["model"], call.rooms.workspace.clock.now())
+
+
+def _integer(call: Call, name: str, default: int) -> int:
+    text = call.query.get(name, str(default))
+    if not text.isdecimal() or not 0 < int(text) <= 10_000:
+        raise InvalidInput(f"`{name}` must be a whole number from 1 to 10,000, not {text!r}")
+    return int(text)
+
+
+def _moment(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidInput(
+            f"{text!r} is not a date or a time", fix="write it as 2026-03-01 or 2026-03-01T12:00"
+        ) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+_MODEL: Any = "/v1/models/{model}"
+ROUTES = [
+    RouteSpec("GET", "/v1/health", _health, Health),
+    RouteSpec("POST", "/v1/runs", _create_run, Run, NewRun),
+    RouteSpec("GET", "/v1/runs", _list_runs, list[Run], query=("experiment", "sort", "limit", "cycle")),
+    RouteSpec("GET", "/v1/runs/{run}", _get_run, Run),
+    RouteSpec("POST", "/v1/runs/{run}/journal", _append_journal, Run, JournalBatch),
+    RouteSpec("GET", "/v1/runs/{run}/curve", _curve, list[Point], query=("metric",)),
+    RouteSpec("GET", "/v1/runs/{run}/artifacts", _artifacts, list[Artifact]),
+    RouteSpec("GET", "/v1/comparison", _compare, Comparison, query=("run",)),
+    RouteSpec("GET", "/v1/datasets", _datasets, list[DatasetVersion]),
+    RouteSpec("POST", "/v1/datasets/{dataset}/versions", _add_data, DatasetVersion, query=("actor",)),
+    RouteSpec("GET", "/v1/datasets/{dataset}/versions", _data_log, list[DatasetVersion]),
+    RouteSpec("GET", "/v1/models", _models, list[ModelVersion], query=("model",)),
+    RouteSpec("GET", "/v1/model", _model, ModelVersion, query=("ref",)),
+    RouteSpec("POST", "/v1/model/approval", _approve, Revision, query=("ref", "actor", "reason")),
+    RouteSpec("GET", f"{_MODEL}/reigns", _reigns, list[Reign]),
+    RouteSpec("GET", f"{_MODEL}/timeline", _timeline, list[Event]),
+    RouteSpec("GET", f"{_MODEL}/spending", _spending, Spending),
+    RouteSpec("GET", "/v1/evaluations/{evaluation}", _evaluation, Evaluation),
+    RouteSpec("POST", "/v1/deployments", _deploy, Revision, query=("ref", "actor", "reason")),
+    RouteSpec("GET", "/v1/deployments/{model}", _deployment, DeploymentStatus),
+    RouteSpec("GET", "/v1/deployments/{model}/revisions", _revisions, list[Revision]),
+    RouteSpec("GET", "/v1/deployments/{model}/desired", _desired, DesiredRevision | None),
+    RouteSpec("POST", "/v1/replicas", _report_replica, DesiredRevision | None, ReplicaReport),
+    RouteSpec("POST", "/v1/predictions/{model}", _log_predictions, None, PredictionBatch),
+    RouteSpec("POST", "/v1/labels/{model}", _log_labels, None, LabelBatch),
+    RouteSpec("POST", "/v1/monitors/{model}/look", _look, Tick),
+    RouteSpec("GET", "/v1/monitors/{model}/windows", _windows, list[WindowResult], query=("since",)),
+    RouteSpec("GET", "/v1/monitors/{model}/alerts", _alerts, list[Alert]),
+    RouteSpec("POST", "/v1/plan", _plan, Plan, NewCycle),
+    RouteSpec("POST", "/v1/cycles", _start_cycle, Cycle, NewCycle),
+    RouteSpec("POST", "/v1/cycles/resume", _resume, list[Cycle]),
+    RouteSpec("GET", "/v1/cycles", _cycles, list[Cycle], query=("model",)),
+    RouteSpec("GET", "/v1/cycles/{cycle}", _cycle, Cycle),
+    RouteSpec("GET", "/v1/replay", _replay, ReplayState | None),
+    RouteSpec("POST", "/v1/replay", _start_replay, ReplayState, query=("at",)),
+    RouteSpec("POST", "/v1/replay/step", _step_replay, ReplayStep, query=("until",)),
+    RouteSpec("DELETE", "/v1/replay", _stop_replay, None),
+]

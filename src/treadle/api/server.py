@@ -1,0 +1,134 @@
+"""``treadle up``: the API, the cycles and the monitors in one process, the inference server beside it."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from treadle.api.app import create_app
+from treadle.api.rooms import Rooms
+from treadle.deploy import ReplicaOptions, Supervisor, replica_command
+from treadle.kernel.errors import Conflict, TreadleError
+from treadle.kernel.units import parse_duration
+
+_log = logging.getLogger("treadle.up")
+_LOOK_EVERY = 10.0
+
+
+def serve(root: Path, host: str = "127.0.0.1", port: int = 8090) -> None:
+    """Serves a workspace until it is told to stop.
+
+    Args:
+        root: The project's folder.
+        host: The address to listen on.
+        port: The port; 0 takes a free one.
+
+    Raises:
+        Busy: If another process drives the workspace.
+        Conflict: If the port is taken.
+    """
+    import uvicorn
+
+    listener = _listen(host, port)
+    url = f"http://{host}:{listener.getsockname()[1]}"
+    app = create_app(root, "treadle up", url)
+    rooms: Rooms = app.state.rooms
+    try:
+        interrupted = rooms.worker.start()
+        config = uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=5)
+        server = uvicorn.Server(config)
+        with _inference(rooms, url) as serving, _clockwork(rooms):
+            _greet(rooms, url, serving, len(interrupted))
+            server.run(sockets=[listener])
+    finally:
+        rooms.close()
+        listener.close()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise Conflict(
+            f"can't listen on {host}:{port}: {error.strerror}",
+            where=f"{host}:{port}",
+            fix="stop what listens there, or choose another with --port",
+        ) from None
+    return listener
+
+
+def _greet(rooms: Rooms, url: str, serving: str | None, interrupted: int) -> None:
+    config = rooms.workspace.config
+    lines = [f"Treadle drives {config.project.name}: API at {url}"]
+    if serving:
+        lines.append(f"inference at {serving}/v2/models/{config.model}/infer")
+    if interrupted:
+        lines.append(f"going on with {interrupted} interrupted cycle{'s' if interrupted > 1 else ''}")
+    print(*lines, sep="\n", flush=True)  # noqa: T201 - this is what the command says
+
+
+@contextlib.contextmanager
+def _inference(rooms: Rooms, url: str) -> Iterator[str | None]:
+    """An inference server beside the API, kept alive; none where nothing is trained here."""
+    config = rooms.workspace.config
+    if config.train is None:
+        yield None
+        return
+    serve = config.serve
+    port = serve.port or _free(serve.host)
+    options = ReplicaOptions(
+        model=config.model,
+        state=str(rooms.workspace.state / "replica"),
+        host=serve.host,
+        port=port,
+        max_rows=serve.max_rows,
+        max_queue=serve.max_queue,
+        log_predictions=serve.log_predictions,
+        flush=parse_duration(serve.flush).total_seconds(),
+    )
+    log = rooms.workspace.state / "logs" / "replica.log"
+    supervisor = Supervisor(replica_command(options, url), log)
+    supervisor.start()
+    try:
+        yield f"http://{serve.host}:{port}"
+    finally:
+        supervisor.close()
+
+
+def _free(host: str) -> int:
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextlib.contextmanager
+def _clockwork(rooms: Rooms) -> Iterator[None]:
+    """Looks at the world every few seconds; what has not ended yet costs nothing."""
+    stop = threading.Event()
+
+    def tick() -> None:
+        while not stop.wait(_LOOK_EVERY):
+            if rooms.workspace.replayed_time() is not None:
+                continue
+            try:
+                rooms.loop.look(rooms.workspace.config.model)
+            except TreadleError as error:
+                _log.warning("the monitors could not look: %s", error)
+            except Exception:  # noqa: BLE001 - the clockwork must outlive a bug in one look
+                _log.exception("the monitors stumbled")
+
+    thread = threading.Thread(target=tick, name="treadle-clockwork", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(timeout=30)
