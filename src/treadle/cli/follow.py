@@ -1,0 +1,171 @@
+"""A cycle as it goes: its stages live, then its outcome with the verdicts behind it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from treadle.cli import show
+from treadle.cli.app import App
+from treadle.kernel.errors import Unavailable
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from treadle.evaluate.types import Evaluation
+    from treadle.retrain.types import Cycle, Stage
+
+POLL = 0.2
+PATIENCE = 15.0  # seconds; a server that is started again within them is the same to whoever watches
+
+_FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+
+
+def follow(app: App, cycle: Cycle) -> Cycle:
+    """Shows a cycle's stages until it has ended; returns it as it ended."""
+    if app.json:
+        *_, cycle = polled(app, cycle)
+        return cycle
+    if show.is_dumb():
+        return _in_lines(app, cycle)
+    return _live(app, cycle)
+
+
+def polled(app: App, cycle: Cycle) -> Iterator[Cycle]:
+    """The cycle again and again, until it has ended.
+
+    Raises:
+        Unavailable: If the server has been away for longer than a restart takes.
+    """
+    yield cycle
+    heard = time.monotonic()
+    while cycle.state == "running":
+        time.sleep(POLL)
+        try:
+            cycle = app.client.cycle(cycle.id)
+        except Unavailable:
+            if time.monotonic() - heard > PATIENCE:
+                raise
+            continue
+        heard = time.monotonic()
+        yield cycle
+
+
+def _in_lines(app: App, cycle: Cycle) -> Cycle:
+    told: set[str] = set()
+    for seen in polled(app, cycle):
+        cycle = seen
+        for stage in cycle.stages:
+            if stage.name not in told and stage.state in ("done", "failed"):
+                told.add(stage.name)
+                show.say(stage_line(stage))
+    return cycle
+
+
+def stage_line(stage: Stage) -> str:
+    """A stage that has ended, in one line."""
+    spent = show.took(stage.started_at, stage.ended_at)
+    return f"  {stage.name:<9} {stage.state:<7} {spent:>7}  {stage.summary}".rstrip()
+
+
+def _live(app: App, cycle: Cycle) -> Cycle:
+    from rich.live import Live
+
+    with Live(console=show.console(), auto_refresh=False) as live:
+        for seen in polled(app, cycle):
+            cycle = seen
+            live.update(stages(cycle), refresh=True)
+    return cycle
+
+
+def stages(cycle: Cycle) -> RenderableType:
+    """A cycle's stages, as a table that is drawn anew while it runs."""
+    from rich.table import Table
+
+    made = Table.grid(padding=(0, 1))
+    for column in ("sign", "name", "spent", "summary"):
+        made.add_column(no_wrap=column != "summary", justify="right" if column == "spent" else "left")
+    for stage in cycle.stages:
+        running = stage.state == "running"
+        sign = (
+            show.marked(_FRAMES[int(time.monotonic() * 8) % len(_FRAMES)], "cyan")
+            if running
+            else show.mark(stage.state)
+        )
+        spent = show.took(stage.started_at, stage.ended_at) if stage.started_at else ""
+        style = "" if stage.started_at else "dim"
+        made.add_row(
+            sign, show.marked(stage.name, style), show.marked(spent, "dim"), show.clean(stage.summary)
+        )
+    return made
+
+
+def conclude(app: App, cycle: Cycle) -> int:
+    """Tells how a cycle ended and why; returns the exit code.
+
+    Returns:
+        0 promoted, held, unchanged or trained; 1 refused by a check that failed;
+        3 refused because the data can't tell; 2 failed.
+    """
+    found = [app.client.evaluation(name) for name in cycle.evaluations]
+    if app.json:
+        app.answer(cycle, lambda _: None)
+        return code_of(cycle, found)
+    show.say()
+    show.say(headline(cycle))
+    show.verdicts(found)
+    if cycle.goal == "train":
+        _trained(app, cycle)
+    if cycle.error:
+        show.item("failed", cycle.error)
+    show.following(*next_commands(app, cycle))
+    return code_of(cycle, found)
+
+
+def code_of(cycle: Cycle, found: list[Evaluation]) -> int:
+    """The exit code that tells a script how a cycle ended."""
+    if cycle.state in ("failed", "running"):
+        return 2
+    if cycle.state != "refused":
+        return 0
+    outcomes = {evaluation.outcome for evaluation in found}
+    return 3 if "inconclusive" in outcomes and "fail" not in outcomes else 1
+
+
+def headline(cycle: Cycle) -> str:
+    """What became of a cycle, in a line."""
+    what = f"{cycle.model}/{cycle.version}" if cycle.version else f"cycle {cycle.id}"
+    words = {
+        "trained": f"{show.counted(len(cycle.runs), 'run')} of {cycle.model} trained",
+        "promoted": f"{what} is in production",
+        "refused": f"{what} was refused",
+        "held": f"{what} is held: it waits for an approval",
+        "unchanged": "unchanged: production is already made of the same code, data and parameters",
+        "failed": f"{what} failed",
+        "running": f"{what} is running",
+    }
+    spent = show.took(cycle.started_at, cycle.ended_at)
+    return f"{words[cycle.state]} · {spent} · {show.cpu(cycle.cpu_seconds)}"
+
+
+def _trained(app: App, cycle: Cycle) -> None:
+    for run in [app.client.run(name) for name in cycle.runs]:
+        figures = ", ".join(f"{name} {show.number(value)}" for name, value in sorted(run.metrics.items())[:4])
+        show.item(run.status, f"{run.name}  {figures}  ({run.id})")
+
+
+def next_commands(app: App, cycle: Cycle) -> list[str]:
+    """What to do after a cycle."""
+    ref = f"{cycle.model}/{cycle.version}"
+    if cycle.state == "held":
+        return [f"treadle models approve {ref} --reason 'why'", f"treadle models show {ref}"]
+    if cycle.state == "promoted":
+        served = app.client.deployment(cycle.model).replicas
+        start = "treadle up" if app.client.embedded else "treadle serve"
+        return ["treadle history"] if served else [start, "treadle history"]
+    if cycle.state == "trained":
+        return ["treadle runs --sort -METRIC", "treadle run --like RUN"]
+    if cycle.state == "unchanged":
+        return ["treadle history"]
+    return [f"treadle cycles show {cycle.id}"]

@@ -1,0 +1,70 @@
+"""``treadle history`` and ``treadle report``: a model's life, in the terminal and as a page."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from treadle.cli import show
+from treadle.cli.app import App, json_option, moment, pass_app
+from treadle.kernel.units import format_bytes
+
+if TYPE_CHECKING:
+    from treadle.retrain.types import Reign
+
+
+@click.command(short_help="What was in production when, why, and its cost")
+@click.argument("model", required=False)
+@click.option("--at", metavar="TIME", callback=moment, help="Only what was in production at a moment.")
+@json_option
+@pass_app
+def history(app: App, model: str | None, at: datetime | None) -> None:
+    """Show what was in production when, why it changed, and what each cycle cost."""
+    model = app.model(model)
+    found = app.client.reigns(model)
+    if at is not None:
+        found = [reign for reign in found if reign.since <= at and (reign.until is None or at < reign.until)]
+    app.answer(found, lambda reigns: show_reigns(model, reigns, at))
+
+
+def show_reigns(model: str, found: list[Reign], at: datetime | None) -> None:
+    """Prints what was in production when."""
+    empty = f"nothing of {model} was in production" + (f" at {show.when(at)}" if at else "")
+    rows = [
+        (
+            f"{model}/{reign.version}",
+            reign.since,
+            show.when(reign.until) if reign.until else show.state("serving"),
+            "-" if reign.cpu_seconds is None else f"{reign.cpu_seconds:,.1f}",
+            reign.reason,
+        )
+        for reign in found
+    ]
+    show.table(["!version", "!from", "!until", ">CPU-s", "why"], rows, empty=empty)
+    if found and at is None:
+        spent = sum(reign.cpu_seconds or 0.0 for reign in found)
+        show.say(f"{show.counted(len(found), 'change')}, {show.cpu(spent)} for the cycles behind them", "dim")
+    show.following("treadle report" if found else "treadle run")
+
+
+@click.command(short_help="Write the model's history as one HTML page")
+@click.argument("model", required=False)
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=Path("report.html"),
+    show_default=True,
+    help="Where to write it.",
+)
+@pass_app
+def report(app: App, model: str | None, out: Path) -> None:
+    """Write the model's history as one self-contained HTML page."""
+    from treadle.kernel.files import write_atomic
+
+    page = app.client.report_page(app.model(model))
+    write_atomic(out, page)
+    show.say(f"wrote {out} ({format_bytes(len(page))})")
+    show.say(f"open it: {out.resolve().as_uri()}")

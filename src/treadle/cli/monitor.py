@@ -1,0 +1,99 @@
+"""``treadle monitor``: what the monitors see, and which alerts they raised."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from treadle.cli import show
+from treadle.cli.app import App, Group, json_option, pass_app
+
+if TYPE_CHECKING:
+    from treadle.monitor.types import Alert, WindowResult
+    from treadle.retrain.types import Tick
+
+
+@click.group(cls=Group, default="show", short_help="Drift and performance: show, look, alerts")
+def monitor() -> None:
+    """What the monitors see in live traffic. `treadle monitor` alone shows it."""
+
+
+@monitor.command("show")
+@click.argument("model", required=False)
+@json_option
+@pass_app
+def show_latest(app: App, model: str | None) -> None:
+    """Show each monitor's latest window and its course."""
+    app.answer(app.client.windows(app.model(model)), show_windows)
+
+
+def show_windows(found: list[WindowResult]) -> None:
+    """Prints each monitor's latest window; what needs attention comes first."""
+    courses: dict[tuple[str, str], list[WindowResult]] = {}
+    for window in found:
+        courses.setdefault((window.kind, window.subject), []).append(window)
+    order = ("alert", "inconclusive", "ok")
+    latest = sorted(courses.values(), key=lambda course: (order.index(course[-1].state), course[-1].kind))
+    show.table(
+        ["", "monitor", "statistic", ">value", ">limit", ">rows", "!until", "course"],
+        [
+            (
+                show.mark(course[-1].state),
+                course[-1].subject,
+                course[-1].statistic,
+                course[-1].value,
+                course[-1].limit,
+                f"{course[-1].n:,}",
+                f"{course[-1].until:%Y-%m-%d}",
+                show.spark([window.value for window in course if window.value is not None], 16),
+            )
+            for course in latest
+        ],
+        empty="no window has ended yet",
+    )
+    for course in latest:
+        if course[-1].state != "ok":
+            show.item(course[-1].state, course[-1].sentence)
+    show.following("treadle monitor alerts" if found else "treadle monitor look")
+
+
+@monitor.command("look")
+@click.argument("model", required=False)
+@json_option
+@pass_app
+def look(app: App, model: str | None) -> None:
+    """Compute the windows that have ended, and act on alerts."""
+    app.answer(app.client.look(app.model(model)), show_tick)
+
+
+def show_tick(tick: Tick) -> None:
+    """Prints what a look found and started."""
+    show.say(
+        f"{show.counted(len(tick.windows), 'window')} computed, {show.counted(len(tick.alerts), 'alert')}"
+    )
+    for alert in tick.alerts:
+        show.item("alert", alert.sentence)
+    if tick.held_back:
+        show.say(f"no cycle was started: {tick.held_back}")
+    if tick.cycle:
+        show.say(f"cycle {tick.cycle} was started")
+    show.following(f"treadle cycles show {tick.cycle}" if tick.cycle else "treadle monitor")
+
+
+@monitor.command("alerts")
+@click.argument("model", required=False)
+@json_option
+@pass_app
+def alerts(app: App, model: str | None) -> None:
+    """List the alerts, oldest first."""
+    app.answer(app.client.alerts(app.model(model)), show_alerts)
+
+
+def show_alerts(found: list[Alert]) -> None:
+    """Prints alerts."""
+    rows = [
+        (alert.at, alert.kind, f"{alert.model}/{alert.version}", alert.sentence, alert.cycle)
+        for alert in found
+    ]
+    show.table(["!raised", "!monitor", "!version", "what happened", "started"], rows, empty="no alerts")

@@ -1,0 +1,157 @@
+"""``treadle runs``: what was tried and what came of it; ``treadle sync`` sends what was spooled."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import click
+
+from treadle.cli import show
+from treadle.cli.app import App, Group, json_option, pass_app
+from treadle.kernel.units import format_bytes
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from treadle.experiment.types import Comparison, Run
+
+# Two results of the same thing differ by less than this many standard deviations
+# in 95 of 100 cases: the repeatability limit of ISO 5725-6, 1.96 times the root of 2.
+REPEATABILITY = 2.77
+
+
+@click.group(cls=Group, default="ls", short_help="What was tried: list, show, compare")
+def runs() -> None:
+    """What was tried and what came of it. `treadle runs` alone lists."""
+
+
+@runs.command("ls")
+@click.option("--experiment", metavar="NAME", help="Only runs of this experiment.")
+@click.option(
+    "--sort",
+    metavar="KEY",
+    default="-started_at",
+    help="started_at or a metric; a minus sign for descending.",
+)
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="How many.")
+@json_option
+@pass_app
+def ls(app: App, experiment: str | None, sort: str, limit: int) -> None:
+    """List runs, newest first."""
+    key = sort.lstrip("-")
+    if key != "started_at" and not key.startswith("metrics."):
+        sort = sort.replace(key, f"metrics.{key}")
+    found = app.client.runs(experiment=experiment, sort=sort, limit=limit)
+    app.answer(found, lambda runs: show_runs(runs, key.removeprefix("metrics.")))
+
+
+def show_runs(found: list[Run], key: str) -> None:
+    """Prints runs, with the metrics that most of them have."""
+    counts = Counter(name for run in found for name in run.metrics)
+    metrics = sorted((name for name, _ in counts.most_common(3)), key=lambda name: (name != key, name))
+    if key in counts and key not in metrics:
+        metrics = [key, *metrics[:2]]
+    rows = [
+        (mark, run.name, show.state(run.status), run.started_at, *(run.metrics.get(name) for name in metrics))
+        for mark, run in zip(show.short([run.id for run in found]), found, strict=True)
+    ]
+    headings = ["!run", "name", "!status", "!started", *(f">{name}" for name in metrics)]
+    show.table(headings, rows, empty="no runs yet")
+    show.following("treadle runs show RUN", "treadle runs compare RUN RUN" if found else "treadle train")
+
+
+@runs.command("show")
+@click.argument("run_id", metavar="RUN")
+@json_option
+@pass_app
+def show_one(app: App, run_id: str) -> None:
+    """Show a run: parameters, curves, files. The beginning of its id will do."""
+    app.answer(app.client.run(run_id), lambda run: show_run(app, run))
+
+
+def show_run(app: App, run: Run) -> None:
+    """Prints a run."""
+    show.facts(
+        [
+            ("run", f"{run.name} ({run.id})"),
+            ("status", show.state(run.status)),
+            ("why", run.message),
+            ("started", f"{show.when(run.started_at)}, took {show.took(run.started_at, run.ended_at)}"),
+            ("experiment", run.experiment),
+            ("cycle", run.cycle),
+            ("recipe", run.recipe),
+            ("seed", run.seed),
+            *((f"  {name}", value) for name, value in run.params.items()),
+            *((f"  {name}", value) for name, value in run.tags.items()),
+        ]
+    )
+    curves = [
+        (name, [point.value for point in app.client.history(run.id, name)]) for name in sorted(run.metrics)
+    ]
+    show.say()
+    show.table(
+        ["metric", ">last", ">points", "curve"],
+        [
+            (name, run.metrics[name], len(curve), show.spark(curve) if len(curve) > 1 else "")
+            for name, curve in curves
+        ],
+        empty="no metrics",
+    )
+    files = app.client.artifacts(run.id)
+    if files:
+        show.say()
+        show.table(["file", ">size"], [(file.path, format_bytes(file.size)) for file in files])
+
+
+@runs.command("compare", short_help="Put runs side by side; tell differences from noise")
+@click.argument("run_ids", metavar="RUN...", nargs=-1, required=True)
+@json_option
+@pass_app
+def compare(app: App, run_ids: tuple[str, ...]) -> None:
+    """Put runs side by side; ≈ marks what differs from the first by no more than noise."""
+    app.answer(app.client.compare(list(run_ids)), show_comparison)
+
+
+def show_comparison(found: Comparison) -> None:
+    """Prints runs side by side."""
+    rows: list[tuple[object, ...]] = [
+        ("run", *show.short([run.id for run in found.runs])),
+        *((name, *values) for name, values in found.params.items()),
+        *((name, *figures(values, found.noise.get(name))) for name, values in found.metrics.items()),
+    ]
+    show.table(["", *(f"{run.name}" for run in found.runs)], rows)
+    for name, noise in found.noise.items():
+        show.say(
+            f"≈ {name}: within {show.number(REPEATABILITY * noise)} of the first is noise between seeds",
+            "dim",
+        )
+    if not found.noise:
+        show.say("no two replicas of one recipe among these: what is noise can't be told", "dim")
+
+
+def figures(values: list[float | None], noise: float | None) -> list[str | Text]:
+    """A metric's values, marked where they differ from the first by no more than noise."""
+    first, *others = values
+    marked: list[str | Text] = [show.number(first)]
+    for value in others:
+        same = None not in (value, first, noise) and abs(value - first) <= REPEATABILITY * noise  # type: ignore[operator] # None was ruled out
+        marked.append(show.marked(f"{show.number(value)} ≈", "dim") if same else show.number(value))
+    return marked
+
+
+@click.command(short_help="Send the runs that were written without a server")
+@json_option
+@pass_app
+def sync(app: App) -> None:
+    """Send the runs that were written while no server answered."""
+    from treadle.sdk import sync as send
+
+    app.answer(send(app.client, app.root), show_sent)
+
+
+def show_sent(sent: list[str]) -> None:
+    """Prints which runs were sent."""
+    show.say(f"{show.counted(len(sent), 'run')} sent" if sent else "there was nothing to send")
+    if sent:
+        show.following(f"treadle runs show {sent[-1]}")

@@ -1,0 +1,81 @@
+"""``treadle up`` and ``treadle serve``: the server, and one replica of the inference server."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import click
+
+from treadle.cli.app import App, pass_app
+from treadle.kernel.config import ServeConfig, load_config
+from treadle.kernel.errors import MissingExtra, NotFound
+from treadle.kernel.names import check_name
+from treadle.kernel.units import parse_duration
+
+
+def _needs(module: str, what: str) -> None:
+    if find_spec(module) is None:
+        raise MissingExtra(f"{what} isn't part of the thin client", fix="pip install 'treadle[platform]'")
+
+
+@click.command(short_help="Start the server of this project")
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8090,
+    show_default=True,
+    help="The port; 0 takes a free one.",
+)
+@pass_app
+def up(app: App, host: str, port: int) -> None:
+    """Start the server of this project, and go on with interrupted cycles.
+
+    It answers until Ctrl-C. While it runs, every other command goes through it.
+    """
+    _needs("uvicorn", "the server")
+    root = app.root
+    from treadle.api import serve as serve_api
+
+    serve_api(root, host, port)
+
+
+@click.command(short_help="Start one more inference server")
+@click.option("--host", help="The address to listen on; [serve] host by default.")
+@click.option("--port", type=click.IntRange(0, 65535), help="The port; [serve] port by default.")
+@click.option("--name", default="replica", show_default=True, help="What it calls itself.")
+@pass_app
+def serve(app: App, host: str | None, port: int | None, name: str) -> None:
+    """Start one inference server of the project's model, in the foreground.
+
+    `treadle up` starts one by itself; this starts more, here or on another
+    machine (--url). It loads what is deployed, swaps when that changes, and
+    logs predictions.
+    """
+    _needs("onnxruntime", "the inference server")
+    from treadle.deploy import ReplicaOptions
+    from treadle.deploy.replica import serve as serve_model
+
+    config, folder = _settings(app)
+    options = ReplicaOptions(
+        model=app.model(None),
+        state=str(folder / ".treadle" / "replicas" / check_name("replica", name)),
+        name=name,
+        host=host or config.host,
+        port=config.port if port is None else port,
+        max_rows=config.max_rows,
+        max_queue=config.max_queue,
+        log_predictions=config.log_predictions,
+        flush=parse_duration(config.flush).total_seconds(),
+    )
+    serve_model(options, app.client, lambda text: click.echo(f"{text} (Ctrl-C ends it)"))
+
+
+def _settings(app: App) -> tuple[ServeConfig, Path]:
+    """The project's ``[serve]`` and its folder; defaults where the project is on another machine."""
+    try:
+        root = app.root
+    except NotFound:
+        return ServeConfig(), app.start
+    return load_config(root).serve, root
