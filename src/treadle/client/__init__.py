@@ -9,6 +9,4 @@ if TYPE_CHECKING:
     from treadle.client.connect import connect as connect
     from treadle.client.connect import find_server as find_server
 
-__getattr__, __all__ = attach(
-    __name__, {"Client": "client", "connect": "connect", "find_server": "connect"}
-)
+__getattr__, __all__ = attach(__name__, {"Client": "client", "connect": "connect", "find_server": "connect"})

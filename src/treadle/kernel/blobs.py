@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 _CLIENT_OPTIONS = ("allow_http", "allow_invalid_certificates", "connect_timeout", "proxy_url", "timeout")
 
 
+_FULL = ("No space left", "os error 28", "os error 122", "QuotaExceeded", "507 Insufficient Storage")
+
+
 class BlobStore(Protocol):
     """Keeps bytes by the BLAKE3 digest of their content."""
 
@@ -68,11 +71,12 @@ class ObjectBlobStore:
             raise NotFound(f"blob {digest[:12]} is not in the store", where=self._name) from None
         except Exception as error:  # obstore's errors share no public base with OSError
             text = str(error)
-            if "No space left" in text or "os error 28" in text or "quota" in text.lower():
+            if any(sign in text for sign in _FULL):
                 raise StorageFull(
                     "no space is left in the blob store", where=self._name, fix="free some space and retry"
                 ) from error
-            raise StorageError(f"the blob store failed: {text}", where=self._name) from error
+            first = text.partition("\n")[0]
+            raise StorageError(f"the blob store failed: {first}", where=self._name) from error
 
     def put(self, data: bytes) -> str:
         """Keeps some bytes; returns their digest. Keeping them twice costs nothing.
@@ -130,9 +134,11 @@ class ObjectBlobStore:
         """
         import obstore
 
+        with self._errors(digest):
+            found = obstore.get(self._store, self._key(digest))
         with self._errors(digest), replacing(path) as temporary:
             with temporary.open("wb") as file:
-                for chunk in obstore.get(self._store, self._key(digest)).stream(min_chunk_size=1 << 20):
+                for chunk in found.stream(min_chunk_size=1 << 20):
                     file.write(chunk)
             if digest_file(temporary) != digest:
                 raise self._corrupt(digest)

@@ -8,7 +8,7 @@ numbered migrations in ``kernel/migrations``.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -32,7 +32,7 @@ class Instant(TypeDecorator[datetime]):
     impl = sa.BigInteger
     cache_ok = True
 
-    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> int | None:
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> int | None:  # noqa: ARG002 - SQLAlchemy gives it
         """To the database."""
         if value is None:
             return None
@@ -41,7 +41,7 @@ class Instant(TypeDecorator[datetime]):
         delta = value - datetime(1970, 1, 1, tzinfo=UTC)
         return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
 
-    def process_result_value(self, value: int | None, dialect: sa.Dialect) -> datetime | None:
+    def process_result_value(self, value: int | None, dialect: sa.Dialect) -> datetime | None:  # noqa: ARG002
         """From the database."""
         if value is None:
             return None
@@ -63,11 +63,11 @@ class Json(TypeDecorator[T], Generic[T]):
         super().__init__()
         self.kind = kind
 
-    def process_bind_param(self, value: T | None, dialect: sa.Dialect) -> str | None:
+    def process_bind_param(self, value: T | None, dialect: sa.Dialect) -> str | None:  # noqa: ARG002
         """To the database."""
         return None if value is None else msgspec.json.encode(value).decode()
 
-    def process_result_value(self, value: str | None, dialect: sa.Dialect) -> T | None:
+    def process_result_value(self, value: str | None, dialect: sa.Dialect) -> T | None:  # noqa: ARG002
         """From the database."""
         if value is None:
             return None
@@ -92,7 +92,12 @@ class Database:
         Raises:
             StorageError: If the database can't be read.
         """
-        with _storage_errors(self.engine), self.engine.connect() as connection:
+        with _storage_errors(self.engine), self.engine.connect() as connected:
+            connection = connected
+            if self.engine.dialect.name == "postgresql":
+                connection = connected.execution_options(
+                    isolation_level="REPEATABLE READ", postgresql_readonly=True
+                )
             yield connection
 
     @contextlib.contextmanager
@@ -103,8 +108,8 @@ class Database:
             StorageFull: If the disk is full.
             StorageError: If the database can't be written.
         """
-        with _storage_errors(self.engine), self.engine.connect() as connection:
-            connection = connection.execution_options(treadle_write=True)
+        with _storage_errors(self.engine), self.engine.connect() as connected:
+            connection = connected.execution_options(treadle_write=True)
             with connection.begin():
                 yield connection
 
@@ -121,14 +126,34 @@ def _storage_errors(engine: sa.Engine) -> Iterator[None]:
         raise
     except sa.exc.DBAPIError as error:
         where = engine.url.render_as_string(hide_password=True)
-        text = str(error.orig)
-        if "full" in text or "No space" in text:
+        if _is_full(error.orig):
             raise StorageFull(
                 "the disk is full; the change was not made",
                 where=where,
                 fix="free some space and run the same command again",
             ) from error
-        raise StorageError(f"the metadata store failed: {text}", where=where) from error
+        raise StorageError(f"the metadata store failed: {error.orig}", where=where) from error
+
+
+def _is_full(error: BaseException | None) -> bool:
+    """Whether it is SQLite's SQLITE_FULL or Postgres' disk_full."""
+    return (
+        getattr(error, "sqlite_errorname", None) == "SQLITE_FULL"
+        or getattr(error, "sqlstate", None) == "53100"
+    )
+
+
+def insert_once(connection: sa.Connection, table: sa.Table, values: Mapping[str, Any]) -> bool:
+    """Adds a row unless one of its identity is there, also when another process adds it right now.
+
+    Returns:
+        Whether it was added.
+    """
+    from sqlalchemy.dialects import postgresql, sqlite
+
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    statement = insert(table).values(**values).on_conflict_do_nothing()
+    return connection.execute(statement, execution_options={"preserve_rowcount": True}).rowcount == 1
 
 
 def open_database(url: str, root: Path) -> Database:
@@ -143,22 +168,24 @@ def open_database(url: str, root: Path) -> Database:
         StorageError: If it can't be opened.
     """
     database = Database(_engine(url, root))
-    found = _version(database)
-    if found != SCHEMA_VERSION:
-        _migrate(database, root)
+    try:
+        if _version(database) != SCHEMA_VERSION:
+            _migrate(database, root)
+    except BaseException:
+        database.close()
+        raise
     return database
 
 
 def _engine(url: str, root: Path) -> sa.Engine:
-    parsed = sa.make_url(url)
+    try:
+        parsed = sa.make_url(url)
+    except sa.exc.ArgumentError:
+        raise _unknown("[store] metadata") from None  # not the text: a password may stand in it
     if parsed.get_backend_name() == "postgresql":
         return sa.create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
     if parsed.get_backend_name() != "sqlite" or not parsed.database:
-        raise StorageError(
-            "the metadata URL names no database that Treadle knows",
-            where=parsed.render_as_string(hide_password=True),
-            fix="use sqlite:///FILE or postgresql://USER@HOST/NAME",
-        )
+        raise _unknown(parsed.render_as_string(hide_password=True))
     path = root / parsed.database
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -184,6 +211,14 @@ def _engine(url: str, root: Path) -> sa.Engine:
     return engine
 
 
+def _unknown(where: str) -> StorageError:
+    return StorageError(
+        "the metadata URL names no database that Treadle knows",
+        where=where,
+        fix="use sqlite:///FILE or postgresql://USER@HOST/NAME",
+    )
+
+
 def _version(database: Database) -> str | None:
     with database.read() as connection:
         if not sa.inspect(connection).has_table("alembic_version"):
@@ -203,6 +238,7 @@ def _migrate(database: Database, root: Path) -> None:
 
     from alembic import command
     from alembic.config import Config
+
     from treadle.kernel.errors import Busy
 
     config = Config()

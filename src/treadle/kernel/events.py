@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import sqlalchemy as sa
 
-from treadle.kernel.database import Database, Instant, Json, schema
+from treadle.kernel.database import Database, Instant, Json, insert_once, schema
 from treadle.kernel.types import Event
 
 events = sa.Table(
@@ -25,9 +25,7 @@ events = sa.Table(
 
 def record(connection: sa.Connection, event: Event) -> None:
     """Adds an event in the caller's transaction, once."""
-    known = connection.execute(sa.select(events.c.id).where(events.c.id == event.id)).first()
-    if known is None:
-        connection.execute(events.insert().values(**msgspec.structs.asdict(event)))
+    insert_once(connection, events, msgspec.structs.asdict(event))
 
 
 def timeline(database: Database, subject: str, limit: int = 1000) -> list[Event]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,6 +44,14 @@ def holder(path: Path) -> Holder | None:
     return None
 
 
+def _taken(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
 @contextlib.contextmanager
 def exclusive(path: Path, me: Holder) -> Iterator[None]:
     """Holds the lock at ``path`` for the block.
@@ -53,16 +62,15 @@ def exclusive(path: Path, me: Holder) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        while not _taken(descriptor):
             other = holder(path)
-            who = f"{other.doing} (process {other.pid})" if other else "another process"
-            raise Busy(
-                f"{who} is driving this workspace",
-                where=str(path.parent),
-                fix="wait for it to end, or start `treadle up` once and send it everything",
-            ) from None
+            if other:
+                raise Busy(
+                    f"{other.doing} (process {other.pid}) is driving this workspace",
+                    where=str(path.parent),
+                    fix="wait for it to end, or start `treadle up` once and send it everything",
+                )
+            time.sleep(0.001)  # somebody only looked who holds it
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, msgspec.json.encode(me), 0)
         yield

@@ -28,7 +28,10 @@ def parse_duration(text: str) -> timedelta:
             f"{text!r} is not a duration",
             fix="write a number and a unit (s, m, h, d, w), such as 90d or 1h30m",
         )
-    return timedelta(seconds=total)
+    try:
+        return timedelta(seconds=total)
+    except OverflowError:
+        raise InvalidInput(f"{text!r} is not a duration", fix="the longest is 142857142w") from None
 
 
 def format_duration(seconds: float) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from treadle.kernel.config.schema import Config
-from treadle.kernel.errors import ConfigError, NotFound
+from treadle.kernel.errors import ConfigError, InvalidInput, NotFound
 from treadle.kernel.names import check_name, did_you_mean
 
 FILE = "treadle.toml"
@@ -64,8 +64,7 @@ def parse_config(text: str, where: str = FILE) -> Config:
         config = msgspec.convert(raw, Config)
     except msgspec.ValidationError as error:
         message, _, path = str(error).partition(" - at `$")
-        keys = tuple(re.findall(r"\.([^.`\[]+)|\[\.\.\.\]", path))
-        keys = tuple(key for key in keys if key)
+        keys = _keys(raw, path, str(error))
         place = _place(text, keys, where)
         missing = re.search(r"missing required field `(\w+)`", message)
         if missing:
@@ -75,6 +74,34 @@ def parse_config(text: str, where: str = FILE) -> Config:
         raise ConfigError(f"{key}: {_plain(message)}", where=place) from None
     _check_references(config, text, where)
     return config
+
+
+def _keys(raw: dict[str, Any], path: str, message: str) -> tuple[str, ...]:
+    """The keys that lead to the wrong value. msgspec writes ``[...]`` for a name that the user chose."""
+    keys: tuple[str, ...] = ()
+    for known, chosen in re.findall(r"\.([^.`\[]+)|\[(\.\.\.)\]", path):
+        names = [known] if not chosen else [n for n in _at(raw, keys) if _fails(_only(raw, keys, n), message)]
+        keys += tuple(names[:1])
+    return keys
+
+
+def _at(raw: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
+    for key in keys:
+        raw = raw[key]
+    return raw
+
+
+def _only(raw: dict[str, Any], keys: tuple[str, ...], name: str) -> dict[str, Any]:
+    """The same with nothing but ``name`` in the table at ``keys``."""
+    return {**raw, keys[0]: _only(raw[keys[0]], keys[1:], name)} if keys else {name: raw[name]}
+
+
+def _fails(raw: dict[str, Any], message: str) -> bool:
+    try:
+        msgspec.convert(raw, Config)
+    except msgspec.ValidationError as error:
+        return str(error) == message
+    return False
 
 
 def _plain(message: str) -> str:
@@ -114,11 +141,11 @@ def _check_keys(
 
 def _check_references(config: Config, text: str, where: str) -> None:
     """What one table says of another must be there."""
-    check_name("project", config.project.name)
+    _check_name("project", config.project.name, _place(text, ("project", "name"), where))
     for name in config.data:
-        check_name("dataset", name)
+        _check_name("dataset", name, _place(text, ("data", name), where))
     if config.registry.model:
-        check_name("model", config.registry.model)
+        _check_name("model", config.registry.model, _place(text, ("registry", "model"), where))
     train = config.train
     if train is None:
         return
@@ -140,12 +167,19 @@ def _check_references(config: Config, text: str, where: str) -> None:
             where=_place(text, table, where),
             fix="windows, the holdout and monitoring are cut by it",
         )
-    hidden = {data.label, data.label_time} & set(train.features)
+    hidden = set(train.features) & {data.label, data.label_time}
     if hidden:
         raise ConfigError(
-            f"`train.features` has {hidden.pop()!r}, which gives the label away",
+            f"`train.features` has {min(hidden)!r}, which gives the label away",
             where=_place(text, ("train", "features"), where),
         )
+
+
+def _check_name(kind: str, name: str, place: str) -> None:
+    try:
+        check_name(kind, name)
+    except InvalidInput as error:
+        raise ConfigError(error.message, where=place, fix=error.fix) from None
 
 
 def _place(text: str, keys: tuple[str, ...], where: str) -> str:

@@ -12,7 +12,7 @@ from msgspec import Meta, Struct, field
 
 Scalar: TypeAlias = bool | int | float | str
 
-Duration = Annotated[str, Meta(pattern=r"^(\d+(\.\d+)?[smhdw])+$")]
+Duration = Annotated[str, Meta(pattern=r"^(?=.*[1-9])(\d{1,6}(\.\d{1,6})?[smhdw])+$")]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 Positive = Annotated[int, Meta(ge=1)]
 Task = Literal["binary", "regression"]
@@ -23,7 +23,7 @@ class _Table(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A table of the file: unknown keys are refused."""
 
 
-class Project(_Table):
+class Project(_Table, frozen=True):
     """``[project]``
 
     Attributes:
@@ -35,7 +35,7 @@ class Project(_Table):
     task: Task = "binary"
 
 
-class Store(_Table):
+class Store(_Table, frozen=True):
     """``[store]``: where everything lives; change these URLs when one machine is outgrown.
 
     Attributes:
@@ -53,7 +53,7 @@ class Store(_Table):
     options: dict[str, str] = field(default_factory=dict)
 
 
-class DatasetConfig(_Table):
+class DatasetConfig(_Table, frozen=True):
     """``[data.NAME]``: a dataset in files.
 
     Attributes:
@@ -72,7 +72,7 @@ class DatasetConfig(_Table):
     label_time: str | None = None
 
 
-class TrainConfig(_Table):
+class TrainConfig(_Table, frozen=True):
     """``[train]``: how a model is made.
 
     Attributes:
@@ -102,7 +102,7 @@ class TrainConfig(_Table):
     params: dict[str, Scalar] = field(default_factory=dict)
 
 
-class DataCheck(_Table):
+class DataCheck(_Table, frozen=True):
     """``[checks.data]``: what the data must be before a model is trained on it.
 
     Attributes:
@@ -120,15 +120,13 @@ class DataCheck(_Table):
     min_rows: Positive = 1000
     unique: list[str] = field(default_factory=list)
     max_null: dict[str, Fraction] = field(default_factory=dict)
-    ranges: dict[str, Annotated[list[float], Meta(min_length=2, max_length=2)]] = field(
-        default_factory=dict
-    )
+    ranges: dict[str, Annotated[list[float], Meta(min_length=2, max_length=2)]] = field(default_factory=dict)
     values: dict[str, list[str]] = field(default_factory=dict)
     min_class_share: Fraction | None = None
     max_null_increase: Fraction = 0.05
 
 
-class PerformanceCheck(_Table):
+class PerformanceCheck(_Table, frozen=True):
     """``[checks.performance]``: how good a candidate must be.
 
     Attributes:
@@ -146,7 +144,7 @@ class PerformanceCheck(_Table):
     cluster: str | None = None
 
 
-class GroupCheck(_Table):
+class GroupCheck(_Table, frozen=True):
     """``[checks.groups]``: no worse than production, overall and for anybody.
 
     Attributes:
@@ -160,7 +158,7 @@ class GroupCheck(_Table):
     min_rows: Positive = 500
 
 
-class ChecksConfig(_Table):
+class ChecksConfig(_Table, frozen=True):
     """``[checks]``: the gate that every candidate passes."""
 
     data: DataCheck = field(default_factory=DataCheck)
@@ -168,7 +166,7 @@ class ChecksConfig(_Table):
     groups: GroupCheck = field(default_factory=GroupCheck)
 
 
-class RegistryConfig(_Table):
+class RegistryConfig(_Table, frozen=True):
     """``[registry]``
 
     Attributes:
@@ -181,7 +179,7 @@ class RegistryConfig(_Table):
     approval: Literal["automatic", "manual"] = "automatic"
 
 
-class ServeConfig(_Table):
+class ServeConfig(_Table, frozen=True):
     """``[serve]``: the inference server.
 
     Attributes:
@@ -201,7 +199,7 @@ class ServeConfig(_Table):
     flush: Duration = "1s"
 
 
-class MonitorConfig(_Table):
+class MonitorConfig(_Table, frozen=True):
     """``[monitor]``
 
     Attributes:
@@ -223,7 +221,7 @@ class MonitorConfig(_Table):
     webhook: str | None = None
 
 
-class RetrainConfig(_Table):
+class RetrainConfig(_Table, frozen=True):
     """``[retrain]``
 
     Attributes:
@@ -231,13 +229,11 @@ class RetrainConfig(_Table):
         cooldown: How long after a cycle no alert starts another.
     """
 
-    on: list[Literal["performance", "drift", "prediction"]] = field(
-        default_factory=lambda: ["performance"]
-    )
+    on: list[Literal["performance", "drift", "prediction"]] = field(default_factory=lambda: ["performance"])
     cooldown: Duration = "28d"
 
 
-class Budget(_Table):
+class Budget(_Table, frozen=True):
     """``[budget]``: compute that may be spent, in CPU time of training jobs.
 
     Attributes:
@@ -249,7 +245,7 @@ class Budget(_Table):
     month: Duration | None = None
 
 
-class Config(_Table):
+class Config(_Table, frozen=True):
     """The whole of ``treadle.toml``."""
 
     project: Project

@@ -1,0 +1,160 @@
+import os
+
+import pytest
+
+from treadle.kernel import config as public
+from treadle.kernel.config import find_project, load_config, parse_config
+from treadle.kernel.errors import ConfigError, NotFound
+
+GOOD = """\
+[project]
+name = "toy"
+
+[data.rows]
+path = "data/rows.parquet"
+time = "at"
+label = "late"
+label_time = "known_at"
+
+[train]
+command = "python train.py"
+data = "rows"
+features = ["hour", "carrier"]
+
+[checks.groups]
+by = ["carrier"]
+
+[monitor]
+every = "7d"
+"""
+
+
+def line_of(text, part):
+    return next(number for number, line in enumerate(text.splitlines(), 1) if part in line)
+
+
+def test_a_good_file():
+    config = parse_config(GOOD)
+    assert config.model == "toy"
+    train, data = config.training
+    assert (train.replicas, train.holdout, train.window) == (1, "14d", None)
+    assert (data.path, data.key) == ("data/rows.parquet", None)
+    assert config.store.metadata == "sqlite:///.treadle/treadle.db"
+    assert parse_config(GOOD + '[registry]\nmodel = "m"').model == "m"
+
+
+def test_the_smallest_file():
+    config = parse_config('[project]\nname = "p"')
+    with pytest.raises(ConfigError, match=r"there is no \[train\] table"):
+        _ = config.training
+
+
+def change(old, new):
+    assert old in GOOD
+    return GOOD.replace(old, new)
+
+
+# What is written, the line that is named (by what stands on it), and what is said.
+MISTAKES = {
+    "not TOML": (change('name = "toy"', 'name = "toy'), None, "not valid TOML"),
+    "unknown table": (change("[monitor]", "[monitr]"), "[monitr]", "did you mean 'monitor'?"),
+    "unknown key": (change("features =", "feature ="), "feature =", "did you mean 'features'?"),
+    "unknown key of a dataset": (change("label_time", "labeltime"), "labeltime", "did you mean 'label_time'?"),
+    "unknown key below": (change("by =", "buy ="), "buy =", "[checks.groups] has no key `buy`"),
+    "unknown table below": (change("[checks.groups]", "[checks.group]"), "[checks.group]", "did you mean 'groups'?"),
+    "unknown key inline": (GOOD + "budget = 1\n", "budget", "has no key `budget`"),
+    "missing table": (change('[project]\nname = "toy"\n', ""), None, "the file needs `project`"),
+    "missing key": (change('name = "toy"', ""), "[project]", "[project] needs `name`"),
+    "missing key of a dataset": (change('path = "data/rows.parquet"', ""), "[data.rows]", "[data.rows] needs `path`"),
+    "missing command": (change('command = "python train.py"', ""), "[train]", "[train] needs `command`"),
+    "a number for text": (change('"toy"', "3"), "name =", "`project.name`: expected `str`, got `int`"),
+    "text for a number": (change('data = "rows"', 'data = "rows"\nreplicas = "two"'), "replicas", "expected `int`"),
+    "text for a list": (change('["hour", "carrier"]', '"hour"'), "features", "expected `array`, got `str`"),
+    "a wrong item of a list": (change('"carrier"]\n\n', "3]\n\n"), "features", "`train.features`: expected `str`"),
+    "no features": (change('["hour", "carrier"]', "[]"), "features", "length >= 1"),
+    "too few": (change('data = "rows"', 'data = "rows"\nreplicas = 0'), "replicas", ">= 1"),
+    "too many": (change('data = "rows"', 'data = "rows"\nreplicas = 21'), "replicas", "<= 20"),
+    "not a duration": (change('"7d"', '"7 days"'), "every", "expected a duration"),
+    "an empty duration": (change('"7d"', '"0d"'), "every", "expected a duration"),
+    "a number for a duration": (change('"7d"', "7"), "every", "expected `str`, got `int`"),
+    "not a choice": (
+        change('name = "toy"', 'name = "toy"\ntask = "ranking"'), "task", "`project.task`: it can't be 'ranking'"
+    ),
+    "a table for a value": (change('every = "7d"', "every = { days = 7 }"), "every", "expected `str`, got `object`"),
+    "a bad project name": (change('"toy"', '"my toy"'), "name =", "'my toy' can't be the name of a project"),
+    "a bad dataset name": (change("[data.rows]", '[data."my rows"]'), "[data.", "can't be the name of a dataset"),
+    "a bad model name": (GOOD + '[registry]\nmodel = "a/b"\n', "model =", "can't be the name of a model"),
+    "an unknown dataset": (change('data = "rows"', 'data = "row"'), "data =", "did you mean 'rows'?"),
+    "no label": (change('label = "late"\n', ""), "[data.rows]", "needs `label`"),
+    "no time": (change('time = "at"\n', ""), "[data.rows]", "needs `time`"),
+    "the label as feature": (change('"hour",', '"late",'), "features", "'late', which gives the label away"),
+    "the label's time as feature": (change('"hour",', '"known_at",'), "features", "'known_at', which gives"),
+    "a share over one": (GOOD + "[checks.data]\nmax_null = { hour = 1.5 }\n", "max_null", "`checks.data.max_null.hour`: expected `float` <= 1.0"),
+    "half a range": (GOOD + "[checks.data]\nranges = { hour = [1] }\n", "ranges", "length >= 2"),
+    "a date as parameter": (GOOD + "[train.params]\nd = 2026-01-01\n", "d = 2026", "`train.params.d`"),
+    "not a number": (GOOD + "tolerance = nan\n", "tolerance", ">= 0.0"),
+    "a wrong value in the second of two datasets": (
+        GOOD + "[data.more]\npath = 3\n", "path = 3", "`data.more.path`: expected `str`, got `int`"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_answered_with_its_line(mistake):
+    text, part, said = MISTAKES[mistake]
+    with pytest.raises(ConfigError) as error:
+        parse_config(text, "treadle.toml")
+    assert said in str(error.value)
+    place = f"treadle.toml:{line_of(text, part)}" if part else "treadle.toml"
+    assert error.value.where == place
+
+
+def test_a_value_where_a_table_belongs():
+    with pytest.raises(ConfigError, match="`monitor`: expected `object`, got `int`") as error:
+        parse_config('monitor = 7\n[project]\nname = "p"')
+    assert error.value.where == "treadle.toml:1"
+
+
+def test_an_unknown_key_inside_an_inline_table():
+    with pytest.raises(ConfigError, match=r"\[project\] has no key `nam`") as error:
+        parse_config('project = { nam = "p" }')
+    assert error.value.where == "treadle.toml:1"
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(ConfigError, match="the file is missing") as error:
+        load_config(tmp_path)
+    assert error.value.fix == "run `treadle init`"
+
+
+def test_a_file_that_is_not_text(tmp_path):
+    (tmp_path / "treadle.toml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match="can't be read"):
+        load_config(tmp_path)
+
+
+def test_a_folder_in_the_files_place(tmp_path):
+    (tmp_path / "treadle.toml").mkdir()
+    with pytest.raises(ConfigError, match="can't be read"):
+        load_config(tmp_path)
+
+
+def test_the_file_is_named_in_full(tmp_path):
+    (tmp_path / "treadle.toml").write_text(change('"7d"', '"x"'))
+    with pytest.raises(ConfigError) as error:
+        load_config(tmp_path)
+    assert error.value.where == f"{tmp_path}/treadle.toml:{line_of(GOOD, 'every')}"
+
+
+def test_the_project_is_found_from_below(project, tmp_path, monkeypatch):
+    below = project / "a" / "b"
+    below.mkdir(parents=True)
+    assert find_project(below) == project.resolve()
+    monkeypatch.chdir(below)
+    assert find_project(below.relative_to(os.getcwd())) == project.resolve()
+    with pytest.raises(NotFound, match=r"no treadle\.toml here or above"):
+        find_project(tmp_path)
+
+
+def test_the_public_names_are_there():
+    assert all(hasattr(public, name) for name in public.__all__)
