@@ -121,8 +121,8 @@ def load(port: int, pid: int, body: bytes, seconds: int, connections: int, work:
     return {
         "requests/s": round(float(re.search(r"Requests/sec:\s+([\d.]+)", found)[1])),
         "CPU us/request": round(used / requests * 1e6, 1),
-        "p50": re.search(r"50%\s+(\S+)", found)[1],
-        "p99": re.search(r"99%\s+(\S+)", found)[1],
+        "p50": re.search(r"^\s+50%\s+(\S+)", found, re.MULTILINE)[1],
+        "p99": re.search(r"^\s+99%\s+(\S+)", found, re.MULTILINE)[1],
         "MB resident": round(process.memory_info().rss / 1e6),
         "failed": "Non-2xx" in found,
     }

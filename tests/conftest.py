@@ -64,19 +64,6 @@ def clock() -> ManualClock:
     return ManualClock(datetime(2026, 3, 1, 12, tzinfo=UTC))
 
 
-@pytest.fixture(autouse=True)
-def _tables(monkeypatch: pytest.MonkeyPatch) -> None:
-    import contextlib
-    import importlib
-
-    from treadle.kernel import database, events, workspace  # noqa: F401
-
-    for room in ("experiment", "data", "train", "evaluate", "registry", "deploy", "monitor", "retrain", "govern"):
-        with contextlib.suppress(ModuleNotFoundError):
-            importlib.import_module(f"treadle.{room}.store")
-    monkeypatch.setattr(database, "_migrate", lambda db, root: database.schema.create_all(db.engine))
-
-
 @pytest.fixture
 def workspace(project: Path, clock: ManualClock) -> Iterator[Workspace]:
     """The project's workspace, open on SQLite and a folder."""

@@ -42,6 +42,11 @@ def at(day: int, hour: int = 0, month: int = 1) -> datetime:
     return datetime(2026, month, day, hour, tzinfo=UTC)
 
 
+def names(folder: Path) -> list[str]:
+    """What lies in a folder, sorted."""
+    return sorted(path.name for path in folder.iterdir())
+
+
 def kept(folder: Path) -> set[str]:
     """Every file below a folder, but for the database's own."""
     return {

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 START = datetime(2025, 12, 1, tzinfo=UTC)
 
 # Least squares on hour and carrier, written as ONNX: learns in a tenth of a second, without scikit-learn.
-TRAIN = '''
+TRAIN = """
 import numpy as np, onnx, pyarrow.parquet as pq, treadle
 from onnx import TensorProto, helper
 
@@ -49,7 +49,7 @@ with treadle.start_run() as run:
     onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), "model.onnx")
     example = {"hour": hour[:20].tolist(), "carrier": carrier[:20].tolist()}
     run.log_model("model.onnx", example=example)
-'''
+"""
 
 
 def rows(days: int = 120, per_day: int = 120, *, turn: int | None = None, seed: int = 0) -> pa.Table:
@@ -63,7 +63,10 @@ def rows(days: int = 120, per_day: int = 120, *, turn: int | None = None, seed: 
     chance = 0.3 + slope * (hour - 12) / 40 + (carrier == "UA") * 0.1
     late = rng.random(count) < np.clip(chance, 0.02, 0.98)
     hour[rng.random(count) < 0.02] = np.nan
-    at = [START + timedelta(days=int(d), seconds=int(s)) for d, s in zip(day, rng.integers(0, 86_400, count), strict=True)]
+    at = [
+        START + timedelta(days=int(d), seconds=int(s))
+        for d, s in zip(day, rng.integers(0, 86_400, count), strict=True)
+    ]
     known = [moment + timedelta(hours=5) for moment in at]
     return pa.table(
         {

@@ -125,8 +125,8 @@ def table(found: str) -> list[list[str]]:
 
 def test_runs_are_listed_whole_with_their_metrics(call: Call, wire: Wire) -> None:
     lines = table(call("runs").out)
-    assert lines[0] == ["run", "name", "status", "started", "log_loss", "roc_auc"]
-    assert lines[1] == [RUNS[1], "trees-1", "✓", "finished", "2013-07-01", "12:01", "0.5", "0.711"]
+    assert lines[0] == ["run", "name", "status", "started", "roc_auc", "log_loss"]
+    assert lines[1] == ["✓", RUNS[1], "trees-1", "finished", "2013-07-01", "12:01", "0.711", "0.5"]
     assert wire.asked[-1].query == {"sort": "-started_at", "limit": "20"}
 
 
@@ -144,6 +144,21 @@ def test_runs_are_sorted_by_a_metric(given: str, sent: str, call: Call, wire: Wi
     assert wire.asked[-1].query == {"sort": sent, "limit": "3", "experiment": "e"}
     if given.endswith("roc_auc"):
         assert lines[0][4:] == ["roc_auc", "log_loss"]
+
+
+def test_the_metric_that_is_sorted_by_comes_first(call: Call) -> None:
+    assert table(call("runs", "--sort", "-log_loss").out)[0][4:] == ["log_loss", "roc_auc"]
+
+
+@pytest.mark.usefixtures("terminal")
+def test_replicas_keep_whole_identifiers_and_lose_columns_instead(call: Call, wire: Wire) -> None:
+    metrics = {"accuracy": 0.5, "holdout.roc_auc": 0.71, "holdout.log_loss": 0.5}
+    wire.answers["GET /v1/runs"] = [
+        run(0, id=f"{RUNS[0]}_{n}", name=f"toy seed {n}", metrics=metrics) for n in range(2)
+    ]
+    lines = table(plain(call("runs").out))
+    assert lines[0] == ["run", "name", "holdout.roc_auc"]
+    assert lines[1] == ["✓", f"{RUNS[0]}_0", "toy", "seed", "0", "0.71"]
 
 
 def test_no_runs(call: Call, wire: Wire) -> None:

@@ -104,6 +104,19 @@ def test_a_folder_of_parquet_and_csv(reopen, project):
     assert sorted(read(path), key=str) == sorted(read(whole), key=str)
 
 
+def test_a_csv_column_has_the_type_of_all_its_values(reopen, project):
+    """Also of one that comes after the engine's usual sample of 20,480 rows."""
+    late = "CASE WHEN i = 40000 THEN 'noon' ELSE i::TEXT END"
+    body = f"SELECT *, substr(id, 2)::INT AS i FROM ({ROWS.format(first=0, last=50_000)}) ORDER BY i"
+    write(project / "data" / "rows.csv", f"SELECT * EXCLUDE (i) REPLACE ({late} AS hour) FROM ({body})")
+    version = Datasets(reopen(("rows.parquet", "rows.csv"))).snapshot("rows", "anna")
+    assert version.rows == 50_000
+    assert {c.name: c.type for c in version.columns if c.name in {"hour", "late"}} == {
+        "hour": "VARCHAR",
+        "late": "BIGINT",
+    }
+
+
 def test_one_changed_file_of_many(reopen, project, monkeypatch):
     for name, first in (("a.parquet", 0), ("b.csv", 100), ("c.csv", 200)):
         rows(project / "data" / name, first, first + 100)

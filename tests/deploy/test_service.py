@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,10 +11,21 @@ import pytest
 from replica_parts import register, write_model
 
 from treadle.deploy import Deployments, ReplicaReport
+from treadle.kernel.clock import ManualClock
 from treadle.kernel.errors import NotFound
 from treadle.kernel.events import timeline
 from treadle.kernel.types import Event
 from treadle.kernel.workspace import Workspace
+
+
+@pytest.fixture
+def workspace(project: Path, clock: ManualClock, metadata_url: str) -> Iterator[Workspace]:
+    """On each kind of metadata store."""
+    toml = project / "treadle.toml"
+    toml.write_text(f'{toml.read_text()}\n[store]\nmetadata = "{metadata_url}"\n')
+    opened = Workspace.open(project, clock=clock)
+    yield opened
+    opened.close()
 
 
 @pytest.fixture

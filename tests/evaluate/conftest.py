@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from servers import metadata_url, postgres_server, postgres_url  # noqa: F401
 from treadle.kernel.workspace import Workspace
 
 Write = Callable[..., Path]

@@ -13,6 +13,7 @@ from scipy import stats
 from treadle.evaluate import Evaluations
 from treadle.evaluate.metrics import estimate
 from treadle.kernel.errors import ConfigError, Conflict, CorruptData, InvalidInput, NotFound
+from treadle.kernel.workspace import Workspace
 
 
 @pytest.fixture
@@ -115,16 +116,23 @@ def test_a_known_identity_is_answered_without_judging_again(scored, clock):
         service.judge("eval_1", subject="run_2", holdout=holdout, candidate=scores)
 
 
-def test_racing_evaluations_agree(scored, workspace):
+def test_racing_evaluations_agree_on_each_metadata_store(scored, project, clock, metadata_url):
     _, holdout, scores = scored
+    toml = project / "treadle.toml"
+    toml.write_text(f'{toml.read_text()}\n[store]\nmetadata = "{metadata_url}"\n')
+    workspace = Workspace.open(project, clock=clock)
 
     def judge(candidate):
         return Evaluations(workspace).judge("eval_1", subject="run_1", holdout=holdout, candidate=candidate)
 
-    with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(judge, [scores, scores**2, scores**3, scores**4] * 2))
-    assert all(one == found[0] for one in found)
-    assert Evaluations(workspace).list() == [found[0]]
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(judge, [scores, scores**2, scores**3, scores**4] * 2))
+        assert all(one == found[0] for one in found)
+        assert Evaluations(workspace).list() == [found[0]]
+        assert Evaluations(workspace).list("run_2") == []
+    finally:
+        workspace.close()
 
 
 def test_checking_data_keeps_the_verdicts(workspace, write, clock):

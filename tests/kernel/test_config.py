@@ -1,4 +1,4 @@
-import os
+from pathlib import Path
 
 import pytest
 
@@ -59,18 +59,38 @@ MISTAKES = {
     "not TOML": (change('name = "toy"', 'name = "toy'), None, "not valid TOML"),
     "unknown table": (change("[monitor]", "[monitr]"), "[monitr]", "did you mean 'monitor'?"),
     "unknown key": (change("features =", "feature ="), "feature =", "did you mean 'features'?"),
-    "unknown key of a dataset": (change("label_time", "labeltime"), "labeltime", "did you mean 'label_time'?"),
+    "unknown key of a dataset": (
+        change("label_time", "labeltime"),
+        "labeltime",
+        "did you mean 'label_time'?",
+    ),
     "unknown key below": (change("by =", "buy ="), "buy =", "[checks.groups] has no key `buy`"),
-    "unknown table below": (change("[checks.groups]", "[checks.group]"), "[checks.group]", "did you mean 'groups'?"),
+    "unknown table below": (
+        change("[checks.groups]", "[checks.group]"),
+        "[checks.group]",
+        "did you mean 'groups'?",
+    ),
     "unknown key inline": (GOOD + "budget = 1\n", "budget", "has no key `budget`"),
     "missing table": (change('[project]\nname = "toy"\n', ""), None, "the file needs `project`"),
     "missing key": (change('name = "toy"', ""), "[project]", "[project] needs `name`"),
-    "missing key of a dataset": (change('path = "data/rows.parquet"', ""), "[data.rows]", "[data.rows] needs `path`"),
+    "missing key of a dataset": (
+        change('path = "data/rows.parquet"', ""),
+        "[data.rows]",
+        "[data.rows] needs `path`",
+    ),
     "missing command": (change('command = "python train.py"', ""), "[train]", "[train] needs `command`"),
     "a number for text": (change('"toy"', "3"), "name =", "`project.name`: expected `str`, got `int`"),
-    "text for a number": (change('data = "rows"', 'data = "rows"\nreplicas = "two"'), "replicas", "expected `int`"),
+    "text for a number": (
+        change('data = "rows"', 'data = "rows"\nreplicas = "two"'),
+        "replicas",
+        "expected `int`",
+    ),
     "text for a list": (change('["hour", "carrier"]', '"hour"'), "features", "expected `array`, got `str`"),
-    "a wrong item of a list": (change('"carrier"]\n\n', "3]\n\n"), "features", "`train.features`: expected `str`"),
+    "a wrong item of a list": (
+        change('"carrier"]\n\n', "3]\n\n"),
+        "features",
+        "`train.features`: expected `str`",
+    ),
     "no features": (change('["hour", "carrier"]', "[]"), "features", "length >= 1"),
     "too few": (change('data = "rows"', 'data = "rows"\nreplicas = 0'), "replicas", ">= 1"),
     "too many": (change('data = "rows"', 'data = "rows"\nreplicas = 21'), "replicas", "<= 20"),
@@ -78,25 +98,41 @@ MISTAKES = {
     "an empty duration": (change('"7d"', '"0d"'), "every", "expected a duration"),
     "a number for a duration": (change('"7d"', "7"), "every", "expected `str`, got `int`"),
     "not a choice": (
-        change('name = "toy"', 'name = "toy"\ntask = "ranking"'), "task", "`project.task`: it can't be 'ranking'"
+        change('name = "toy"', 'name = "toy"\ntask = "ranking"'),
+        "task",
+        "`project.task`: it can't be 'ranking'",
     ),
-    "a table for a value": (change('every = "7d"', "every = { days = 7 }"), "every", "expected `str`, got `object`"),
+    "a table for a value": (
+        change('every = "7d"', "every = { days = 7 }"),
+        "every",
+        "expected `str`, got `object`",
+    ),
     "a bad project name": (change('"toy"', '"my toy"'), "name =", "'my toy' can't be the name of a project"),
-    "a bad dataset name": (change("[data.rows]", '[data."my rows"]'), "[data.", "can't be the name of a dataset"),
+    "a bad dataset name": (
+        change("[data.rows]", '[data."my rows"]'),
+        "[data.",
+        "can't be the name of a dataset",
+    ),
     "a bad model name": (GOOD + '[registry]\nmodel = "a/b"\n', "model =", "can't be the name of a model"),
     "an unknown dataset": (change('data = "rows"', 'data = "row"'), "data =", "did you mean 'rows'?"),
     "no label": (change('label = "late"\n', ""), "[data.rows]", "needs `label`"),
     "no time": (change('time = "at"\n', ""), "[data.rows]", "needs `time`"),
     "the label as feature": (change('"hour",', '"late",'), "features", "'late', which gives the label away"),
     "the label's time as feature": (change('"hour",', '"known_at",'), "features", "'known_at', which gives"),
-    "a share over one": (GOOD + "[checks.data]\nmax_null = { hour = 1.5 }\n", "max_null", "`checks.data.max_null.hour`: expected `float` <= 1.0"),
+    "a share over one": (
+        GOOD + "[checks.data]\nmax_null = { hour = 1.5 }\n",
+        "max_null",
+        "`checks.data.max_null.hour`: expected `float` <= 1.0",
+    ),
     "half a range": (GOOD + "[checks.data]\nranges = { hour = [1] }\n", "ranges", "length >= 2"),
     "a date as parameter": (GOOD + "[train.params]\nd = 2026-01-01\n", "d = 2026", "`train.params.d`"),
     "not a number": (GOOD + "tolerance = nan\n", "tolerance", ">= 0.0"),
     "a wrong value in the second of two datasets": (
-        GOOD + "[data.more]\npath = 3\n", "path = 3", "`data.more.path`: expected `str`, got `int`"
+        GOOD + "[data.more]\npath = 3\n",
+        "path = 3",
+        "`data.more.path`: expected `str`, got `int`",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
@@ -151,7 +187,7 @@ def test_the_project_is_found_from_below(project, tmp_path, monkeypatch):
     below.mkdir(parents=True)
     assert find_project(below) == project.resolve()
     monkeypatch.chdir(below)
-    assert find_project(below.relative_to(os.getcwd())) == project.resolve()
+    assert find_project(below.relative_to(Path.cwd())) == project.resolve()
     with pytest.raises(NotFound, match=r"no treadle\.toml here or above"):
         find_project(tmp_path)
 

@@ -1,10 +1,8 @@
-import os
-
 import duckdb
 import numpy as np
 import pytest
 
-from datafiles import read, write
+from datafiles import names, read, write
 from servers import fill
 from treadle.kernel.engine import DuckDBEngine, quote, text
 from treadle.kernel.errors import CorruptData, StorageFull
@@ -50,7 +48,7 @@ def test_writing_parquet(engine, tmp_path):
     path = tmp_path / "deep" / "it's.parquet"
     assert engine.write_parquet(path, "SELECT i FROM range(?) r(i) ORDER BY i DESC", [10]) == 10
     assert read(path) == [(i,) for i in range(9, -1, -1)]
-    assert os.listdir(path.parent) == ["it's.parquet"]
+    assert names(path.parent) == ["it's.parquet"]
 
 
 def test_a_failed_query_leaves_the_old_file(engine, tmp_path):
@@ -61,7 +59,7 @@ def test_a_failed_query_leaves_the_old_file(engine, tmp_path):
             path, "SELECT CASE WHEN i = 90000 THEN error('error in the middle') END FROM range(100000) r(i)"
         )
     assert read(path) == [(1,)]
-    assert os.listdir(tmp_path) == ["out.parquet"]
+    assert names(tmp_path) == ["out.parquet"]
 
 
 @pytest.mark.parametrize(
@@ -103,7 +101,7 @@ def test_a_full_disk(engine, full_disk):
     with pytest.raises(StorageFull):
         engine.write_parquet(path, "SELECT random() AS a FROM range(1000000)")
     assert read(path) == [(1,)]
-    assert sorted(os.listdir(full_disk)) == ["filler", "out.parquet"]
+    assert names(full_disk) == ["filler", "out.parquet"]
 
 
 def test_more_than_the_memory_spills(tmp_path):

@@ -1,9 +1,9 @@
-import os
 import subprocess
 import sys
 
 import pytest
 
+from datafiles import names
 from servers import fill
 from treadle.kernel.errors import InvalidInput, StorageError, StorageFull
 from treadle.kernel.files import replacing, storage_errors, write_atomic
@@ -14,17 +14,17 @@ def test_a_file_is_replaced_whole(tmp_path):
     write_atomic(path, b"one")
     write_atomic(path, b"two")
     assert path.read_bytes() == b"two"
-    assert os.listdir(path.parent) == ["file"]
+    assert names(path.parent) == ["file"]
 
 
 def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path):
     path = tmp_path / "file"
     write_atomic(path, b"old")
-    with pytest.raises(ZeroDivisionError), replacing(path) as temporary:
+    with pytest.raises(ZeroDivisionError), replacing(path) as temporary:  # noqa: PT012 - the block is what fails
         temporary.write_bytes(b"half of the n")
         raise ZeroDivisionError
     assert path.read_bytes() == b"old"
-    assert os.listdir(tmp_path) == ["file"]
+    assert names(tmp_path) == ["file"]
 
 
 def test_a_killed_writer_leaves_the_old_file(tmp_path):
@@ -47,7 +47,7 @@ def test_a_full_disk(full_disk):
         write_atomic(path, bytes(100_000))
     assert error.value.where == str(path)
     assert path.read_bytes() == b"old"
-    assert sorted(os.listdir(full_disk)) == ["file", "filler"]
+    assert names(full_disk) == ["file", "filler"]
     filler.unlink()
     write_atomic(path, bytes(100_000))
     assert path.stat().st_size == 100_000
@@ -58,7 +58,7 @@ def test_a_folder_that_cannot_be_made(tmp_path):
     with pytest.raises(StorageError) as error:
         write_atomic(tmp_path / "file" / "below" / "it", b"x")
     assert type(error.value) is StorageError
-    assert os.listdir(tmp_path) == ["file"]
+    assert names(tmp_path) == ["file"]
 
 
 def test_errors_of_the_house_pass_as_they_are():

@@ -56,9 +56,9 @@ def test_another_process_is_told_who_holds_it(tmp_path):
     path = tmp_path / "lock"
     with held_elsewhere(path) as process:
         assert holder(path) == Holder(process.pid, "treadle up", "http://127.0.0.1:1")
-        with pytest.raises(Busy, match=rf"treadle up \(process {process.pid}\) is driving") as error:
-            with exclusive(path, Holder(1, "treadle run")):
-                pass
+        said = rf"treadle up \(process {process.pid}\) is driving"
+        with pytest.raises(Busy, match=said) as error, exclusive(path, Holder(1, "treadle run")):
+            pass
         assert error.value.where == str(tmp_path)
 
 

@@ -2,7 +2,7 @@ import re
 from datetime import timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from treadle.kernel.config import schema
@@ -21,6 +21,7 @@ def test_a_duration_is_the_sum_of_its_parts(parts):
     assert DURATION.search(text)
 
 
+@settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow])
 @given(st.from_regex(DURATION, fullmatch=True))
 def test_what_the_file_accepts_can_be_read(text):
     assert parse_duration(text) > timedelta(0)
@@ -56,7 +57,8 @@ def test_durations_beyond_time(text):
 @pytest.mark.parametrize(
     ("seconds", "expected"),
     [
-        (0, "0.0s"), (0.44, "0.4s"), (9.94, "9.9s"), (12.4, "12s"), (59.6, "1m"), (200, "3m 20s"), (3599.7, "1h"),
+        (0, "0.0s"), (0.44, "0.4s"), (9.94, "9.9s"), (12.4, "12s"), (59.6, "1m"),
+        (200, "3m 20s"), (3599.7, "1h"),
         (18_720, "5h 12m"), (86_400, "1d"), (183_600, "2d 3h"), (3_000_000, "34d 17h"),
     ],
 )  # fmt: skip
@@ -72,7 +74,10 @@ def test_a_duration_for_people_is_near_the_truth(seconds):
 
 @pytest.mark.parametrize(
     ("size", "expected"),
-    [(0, "0 B"), (812, "812 B"), (1024, "1.0 KiB"), (4 << 20, "4.0 MiB"), (3 << 29, "1.5 GiB"), (5 << 40, "5.0 TiB"), (5 << 50, "5120.0 TiB")],
+    [
+        (0, "0 B"), (812, "812 B"), (1024, "1.0 KiB"), (4 << 20, "4.0 MiB"), (3 << 29, "1.5 GiB"),
+        (5 << 40, "5.0 TiB"), (5 << 50, "5120.0 TiB"),
+    ],
 )  # fmt: skip
 def test_sizes_for_people(size, expected):
     assert format_bytes(size) == expected

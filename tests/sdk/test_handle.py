@@ -89,8 +89,9 @@ def test_a_first_run(client, inside, capsys):
 
 
 def test_an_argument_overrides_the_file_and_a_failed_block_fails_the_run(client, capsys):
-    with pytest.raises(ZeroDivisionError), treadle.start_run(params={"depth": 7}) as run:
-        assert run.params == {"depth": 7}
+    run = treadle.start_run(params={"depth": 7})
+    assert run.params == {"depth": 7}
+    with pytest.raises(ZeroDivisionError), run:
         1 / 0  # noqa: B018 - the mistake on trial
     kept = client.experiments.get(run.id)
     assert (kept.status, kept.message) == ("failed", "ZeroDivisionError: division by zero")

@@ -6,8 +6,12 @@ import contextlib
 import logging
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FrameType
+
+import uvicorn
+from starlette.applications import Starlette
 
 from treadle.api.app import create_app
 from treadle.api.rooms import Rooms
@@ -31,19 +35,15 @@ def serve(root: Path, host: str = "127.0.0.1", port: int = 8090) -> None:
         Busy: If another process drives the workspace.
         Conflict: If the port is taken.
     """
-    import uvicorn
-
     listener = _listen(host, port)
     url = f"http://{host}:{listener.getsockname()[1]}"
     app = create_app(root, "treadle up", url)
     rooms: Rooms = app.state.rooms
     try:
         interrupted = rooms.worker.start()
-        config = uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=5)
-        server = uvicorn.Server(config)
-        with _inference(rooms, url) as serving, _clockwork(rooms):
+        with _inference(rooms, url) as (serving, close), _clockwork(rooms):
             _greet(rooms, url, serving, len(interrupted))
-            server.run(sockets=[listener])
+            _Server(app, close).run(sockets=[listener])
     finally:
         rooms.close()
         listener.close()
@@ -74,12 +74,40 @@ def _greet(rooms: Rooms, url: str, serving: str | None, interrupted: int) -> Non
     print(*lines, sep="\n", flush=True)  # noqa: T201 - this is what the command says
 
 
+class _Server(uvicorn.Server):
+    """A server that, told to stop, first lets the inference server hand in its last predictions.
+
+    Args:
+        app: The application.
+        before: What to do first; takes seconds.
+    """
+
+    def __init__(self, app: Starlette, before: Callable[[], None]) -> None:
+        super().__init__(
+            uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=5)
+        )
+        self._before = before
+        self._leaving = False
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's own
+        """Takes the signal; a second one doesn't wait."""
+        if self._leaving:
+            self.should_exit = True
+            return
+        self._leaving = True
+        threading.Thread(target=self._leave, daemon=True).start()
+
+    def _leave(self) -> None:
+        self._before()
+        self.should_exit = True
+
+
 @contextlib.contextmanager
-def _inference(rooms: Rooms, url: str) -> Iterator[str | None]:
+def _inference(rooms: Rooms, url: str) -> Iterator[tuple[str | None, Callable[[], None]]]:
     """An inference server beside the API, kept alive; none where nothing is trained here."""
     config = rooms.workspace.config
     if config.train is None:
-        yield None
+        yield None, lambda: None
         return
     serve = config.serve
     port = serve.port or _free(serve.host)
@@ -97,7 +125,7 @@ def _inference(rooms: Rooms, url: str) -> Iterator[str | None]:
     supervisor = Supervisor(replica_command(options, url), log)
     supervisor.start()
     try:
-        yield f"http://{serve.host}:{port}"
+        yield f"http://{serve.host}:{port}", supervisor.close
     finally:
         supervisor.close()
 

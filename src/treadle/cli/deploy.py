@@ -73,10 +73,11 @@ def show_revision(revision: Revision) -> None:
 @pass_app
 def status(app: App, model: str | None) -> None:
     """Show what should run and what does."""
-    app.answer(app.client.deployment(app.model(model)), show_status)
+    start = "treadle up" if app.client.embedded else "treadle serve"
+    app.answer(app.client.deployment(app.model(model)), lambda found: show_status(found, start))
 
 
-def show_status(found: DeploymentStatus) -> None:
+def show_status(found: DeploymentStatus, start: str) -> None:
     """Prints what should run and what does."""
     if found.desired is None:
         show.say(f"nothing of {found.model} has been deployed", "dim")
@@ -97,7 +98,7 @@ def show_status(found: DeploymentStatus) -> None:
         empty="no replica runs",
     )
     if not found.replicas:
-        show.following("treadle serve")
+        show.following(start)
 
 
 def _revision(revision: Revision) -> str:

@@ -113,7 +113,7 @@ def _extras() -> Iterator[Finding]:
         if not missing:
             yield Finding(f"extra {extra}", "ok", "installed" + _versions_of(extra))
         else:
-            lacks = "not installed" if len(missing) == len(modules) else f"lacks {', '.join(missing)}"
+            lacks = "not installed" if len(missing) * 2 > len(modules) else f"lacks {', '.join(missing)}"
             needed = f"where cycles run or models train: pip install 'treadle[{extra}]'"
             yield Finding(f"extra {extra}", "warn", lacks, needed)
 

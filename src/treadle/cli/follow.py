@@ -151,8 +151,10 @@ def headline(cycle: Cycle) -> str:
 
 def _trained(app: App, cycle: Cycle) -> None:
     for run in [app.client.run(name) for name in cycle.runs]:
-        figures = ", ".join(f"{name} {show.number(value)}" for name, value in sorted(run.metrics.items())[:4])
-        show.item(run.status, f"{run.name}  {figures}  ({run.id})")
+        figures = ", ".join(
+            f"{name} {show.number(run.metrics[name])}" for name in show.ranked(run.metrics)[:2]
+        )
+        show.item(run.status, f"{run.name}  {figures}  {run.id}")
 
 
 def next_commands(app: App, cycle: Cycle) -> list[str]:
@@ -165,7 +167,7 @@ def next_commands(app: App, cycle: Cycle) -> list[str]:
         start = "treadle up" if app.client.embedded else "treadle serve"
         return ["treadle history"] if served else [start, "treadle history"]
     if cycle.state == "trained":
-        return ["treadle runs --sort -METRIC", "treadle run --like RUN"]
+        return ["treadle runs", f"treadle run --like {cycle.runs[0]}" if cycle.runs else "treadle run"]
     if cycle.state == "unchanged":
         return ["treadle history"]
     return [f"treadle cycles show {cycle.id}"]

@@ -36,13 +36,13 @@ def ls(app: App, model: str | None) -> None:
 
 def show_models(found: list[ModelVersion]) -> None:
     """Prints model versions."""
-    metrics = sorted({name for version in found for name in version.metrics})[:3]
+    metrics = show.ranked({name for version in found for name in version.metrics})[:3]
     rows = [
         (
             version.ref,
             show.state(version.status),
             version.created_at,
-            version.approved_by,
+            _approver(version),
             *(version.metrics.get(name) for name in metrics),
         )
         for version in found
@@ -50,6 +50,11 @@ def show_models(found: list[ModelVersion]) -> None:
     headings = ["!version", "!status", "!registered", "approved by", *(f">{name}" for name in metrics)]
     show.table(headings, rows, empty="no versions yet")
     show.following(f"treadle models show {found[0].ref}" if found else "treadle run")
+
+
+def _approver(version: ModelVersion) -> str | None:
+    by = version.approved_by
+    return "its cycle" if by and by.startswith("cycle:") else by
 
 
 @models.command("show")

@@ -138,13 +138,10 @@ def _resumed(app: App, cycle: Cycle) -> None:
 def show_plan(plan: Plan) -> None:
     """Prints what a cycle would do."""
     show.say(f"A cycle of {plan.model}, looking back from {show.when(plan.as_of)} UTC, would:")
-    show.facts((f"  {stage.name}", stage.sentence) for stage in plan.stages)
-    cost = (
-        "unknown before the first cycle"
-        if plan.cpu_seconds is None
-        else f"about {show.cpu(plan.cpu_seconds)}"
-    )
-    show.facts([("  cost", cost)])
+    known = plan.cpu_seconds is not None
+    cost = f"about {show.cpu(plan.cpu_seconds)}" if known else "unknown before the first cycle"
+    lines = [(f"  {stage.name}", stage.sentence) for stage in plan.stages]
+    show.facts([*lines, ("  cost", cost)])
     for problem in plan.problems:
         show.item("fail", problem)
     show.say("Nothing was changed.", "dim")

@@ -47,18 +47,35 @@ def ls(app: App, experiment: str | None, sort: str, limit: int) -> None:
 
 
 def show_runs(found: list[Run], key: str) -> None:
-    """Prints runs, with the metrics that most of them have."""
+    """Prints runs, with as much of each as a line has room for."""
     counts = Counter(name for run in found for name in run.metrics)
-    metrics = sorted((name for name, _ in counts.most_common(3)), key=lambda name: (name != key, name))
-    if key in counts and key not in metrics:
-        metrics = [key, *metrics[:2]]
+    common = {name for name, count in counts.items() if count * 2 >= len(found)}
+    metrics = sorted(show.ranked(common | ({key} & set(counts))), key=lambda name: name != key)[:3]
+    ids = show.short([run.id for run in found])
+    taken = 5 + max(map(len, ["run", *ids])) + max((min(16, len(run.name)) for run in found), default=0)
+    columns = _fitting(metrics, show.room() - taken)
     rows = [
-        (mark, run.name, show.state(run.status), run.started_at, *(run.metrics.get(name) for name in metrics))
-        for mark, run in zip(show.short([run.id for run in found]), found, strict=True)
+        (show.mark(run.status), name, run.name, *(_column(run, column) for column in columns))
+        for name, run in zip(ids, found, strict=True)
     ]
-    headings = ["!run", "name", "!status", "!started", *(f">{name}" for name in metrics)]
-    show.table(headings, rows, empty="no runs yet")
+    headings = [f"!{name}" if name in ("status", "started") else f">{name}" for name in columns]
+    show.table(["!", "!run", "name", *headings], rows, empty="no runs yet")
     show.following("treadle runs show RUN", "treadle runs compare RUN RUN" if found else "treadle train")
+
+
+def _fitting(metrics: list[str], room: int) -> list[str]:
+    """The columns that a line has room for, the more telling ones first."""
+    widths = {"status": 7, "started": 16, **{name: max(9, len(name)) for name in metrics}}
+    chosen: list[str] = []
+    for name in (*metrics[:1], "started", *metrics[1:2], "status", *metrics[2:]):
+        room -= widths[name] + 2
+        if room >= 0:
+            chosen.append(name)
+    return [name for name in widths if name in chosen]
+
+
+def _column(run: Run, column: str) -> object:
+    return {"status": run.status, "started": run.started_at}.get(column, run.metrics.get(column))
 
 
 @runs.command("show")
@@ -118,7 +135,10 @@ def show_comparison(found: Comparison) -> None:
     rows: list[tuple[object, ...]] = [
         ("run", *show.short([run.id for run in found.runs])),
         *((name, *values) for name, values in found.params.items()),
-        *((name, *figures(values, found.noise.get(name))) for name, values in found.metrics.items()),
+        *(
+            (name, *figures(found.metrics[name], found.noise.get(name)))
+            for name in show.ranked(found.metrics)
+        ),
     ]
     show.table(["", *(f"{run.name}" for run in found.runs)], rows)
     for name, noise in found.noise.items():

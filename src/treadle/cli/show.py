@@ -8,8 +8,9 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
+from treadle.kernel.config.schema import Metric
 from treadle.kernel.units import format_duration
 
 if TYPE_CHECKING:
@@ -191,6 +192,22 @@ def number(value: float | None) -> str:
 def counted(count: int, thing: str, things: str | None = None) -> str:
     """``1 row``, ``336,776 rows``."""
     return f"{count:,} {thing if count == 1 else things or thing + 's'}"
+
+
+def ranked(metrics: Iterable[str]) -> list[str]:
+    """Metrics, those first that matter most: measured on held-out rows, and known to the checks."""
+    known = get_args(Metric)
+
+    def rank(name: str) -> tuple[bool, int, str]:
+        last = name.rsplit(".", 1)[-1]
+        return not name.startswith("holdout."), known.index(last) if last in known else len(known), name
+
+    return sorted(metrics, key=rank)
+
+
+def room() -> int:
+    """How many columns a line may have."""
+    return console().width
 
 
 def spark(values: Sequence[float], width: int = 32) -> str:

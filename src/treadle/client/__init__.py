@@ -6,7 +6,7 @@ from treadle.kernel.lazy import attach
 
 if TYPE_CHECKING:
     from treadle.client.client import Client as Client
-    from treadle.client.connect import connect as connect
-    from treadle.client.connect import find_server as find_server
+    from treadle.client.finding import connect as connect
+    from treadle.client.finding import find_server as find_server
 
-__getattr__, __all__ = attach(__name__, {"Client": "client", "connect": "connect", "find_server": "connect"})
+__getattr__, __all__ = attach(__name__, {"Client": "client", "connect": "finding", "find_server": "finding"})

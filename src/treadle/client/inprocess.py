@@ -75,6 +75,7 @@ class InProcessTransport:
         self._app.state.close()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(timeout=5)
+        self._loop.close()
 
 
 def _unquote(path: str) -> str:

@@ -18,15 +18,11 @@ from treadle.evaluate.metrics import estimate, is_loss, paired_difference
 from treadle.evaluate.rules import against, holm, needed
 from treadle.evaluate.types import Estimate, Outcome, Verdict
 from treadle.evaluate.wording import percent, show, signed, size, would
-from treadle.kernel.config.schema import ChecksConfig, Metric, Task
+from treadle.kernel.config.schema import METRICS, ChecksConfig, Metric, Task
 from treadle.kernel.errors import ConfigError, InvalidInput
 
 Floats = npt.NDArray[np.float64]
 
-METRICS: dict[Task, tuple[Metric, ...]] = {
-    "binary": ("roc_auc", "log_loss", "brier", "accuracy"),
-    "regression": ("mae", "mse"),
-}
 _NAMED = 20
 
 

@@ -70,6 +70,8 @@ class DuckDBEngine:
         connection = duckdb.connect(":memory:", config=self._config)
         try:
             connection.execute("SET TimeZone = 'UTC'")
+            # Parquet statistics leave NaN out, and DuckDB 2.0 answers isnan() from them.
+            connection.execute("SET disabled_optimizers = 'statistics_propagation'")
             for name, source in (tables or {}).items():
                 if isinstance(source, Path | list):
                     paths = source if isinstance(source, list) else [source]

@@ -33,7 +33,7 @@ def timeline(database: Database, subject: str, limit: int = 1000) -> list[Event]
     query = (
         sa.select(events)
         .where(events.c.subject == subject)
-        .order_by(events.c.at.desc(), events.c.id.desc())
+        .order_by(events.c.at.desc(), events.c.recorded_at.desc(), events.c.id.desc())
         .limit(limit)
     )
     with database.read() as connection:

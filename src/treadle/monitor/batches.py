@@ -12,7 +12,7 @@ from treadle.kernel.config.schema import Task
 from treadle.kernel.errors import InvalidInput
 from treadle.kernel.names import did_you_mean
 from treadle.monitor.types import LabelBatch, PredictionBatch, Value
-from treadle.registry.types import FieldKind, Signature
+from treadle.registry import FieldKind, Signature
 
 if TYPE_CHECKING:
     from arro3.core import Array

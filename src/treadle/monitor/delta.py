@@ -43,6 +43,8 @@ _SQL = {"string": "VARCHAR", "double": "DOUBLE", "long": "BIGINT", "timestamp": 
 class DayTable:
     """A Delta table with a ``day`` column by which it is partitioned; made when first written.
 
+    What is read from one instance is one version of the table, the latest when it was first read.
+
     Args:
         url: A folder, or ``s3://bucket/prefix``.
         options: The object store's options.
@@ -54,6 +56,7 @@ class DayTable:
     def __init__(self, url: str, options: Mapping[str, str]) -> None:
         self._url = url
         self._options = dict(options)
+        self._seen: DeltaTable | None = None
         self._remote = "://" in url
         if not self._remote and _BROKEN & set(url):
             raise StorageError(
@@ -105,13 +108,13 @@ class DayTable:
     def columns(self) -> dict[str, str]:
         """The columns and their SQL types; none before the first append."""
         with self._errors():
-            table = self._open()
+            table = self._latest()
             return {name: _SQL[kind] for name, kind in _types(table).items()} if table else {}
 
     def days(self) -> list[date]:
         """The days that have rows, in order."""
         with self._errors():
-            table = self._open()
+            table = self._latest()
             found = table.partitions() if table else []
         return sorted(date.fromisoformat(str(partition["day"])) for partition in found)
 
@@ -127,7 +130,7 @@ class DayTable:
         """
         wanted = f"day >= '{since}' AND day <= '{until}'"
         with self._errors():
-            table = self._open()
+            table = self._latest()
             files = table.file_uris(file_pruning_predicate=wanted) if table else []
             if table is None or not files:
                 return None
@@ -135,9 +138,12 @@ class DayTable:
                 return [Path(unquote(file)) for file in files]
             from deltalake import QueryBuilder
 
-            since_until = f"day >= DATE '{since}' AND day <= DATE '{until}'"
-            query = f"SELECT * FROM t WHERE {since_until}"  # noqa: S608 - the values are dates
+            query = f"SELECT * FROM t WHERE {wanted}"  # noqa: S608 - the values are dates
             return QueryBuilder().register("t", table).execute(query).read_all()
+
+    def _latest(self) -> DeltaTable | None:
+        self._seen = self._seen or self._open()
+        return self._seen
 
     def _open(self) -> DeltaTable | None:
         from deltalake import DeltaTable

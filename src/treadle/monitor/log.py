@@ -59,7 +59,7 @@ class PredictionLog:
             Conflict: If a feature's type differs from the one that it had before.
             StorageError: If the table can't be written.
         """
-        self._check_model(model)
+        check_model(self._ws, model)
         registry = Registry(self._ws)
         versions = {number: registry.get(f"{model}/{number}") for number in sorted(set(batch.version))}
         columns = prediction_columns(batch, [version.signature for version in versions.values()], _now())
@@ -77,7 +77,7 @@ class PredictionLog:
             InvalidInput: If any row can't be used; nothing of the batch is kept then.
             StorageError: If the table can't be written.
         """
-        self._check_model(model)
+        check_model(self._ws, model)
         columns = label_columns(batch, self._ws.config.project.task, _now())
         if batch.ids:
             self._table("labels", model).append(batch.batch, columns)
@@ -158,12 +158,19 @@ class PredictionLog:
         base = store.tables if "://" in store.tables else str(self._ws.root / store.tables)
         return DayTable(f"{base.rstrip('/')}/{kind}/{check_name('model', model)}", store.options)
 
-    def _check_model(self, model: str) -> None:
-        check_name("model", model)
-        if model != self._ws.config.model:
-            known = Registry(self._ws).models()
-            if model not in known:
-                raise unknown("model", model, [*known, self._ws.config.model])
+
+def check_model(workspace: Workspace, model: str) -> None:
+    """Whether there is such a model: the project's own, or one with versions.
+
+    Raises:
+        NotFound: If there isn't; with the nearest name.
+        InvalidInput: If no model can have that name.
+    """
+    check_name("model", model)
+    if model != workspace.config.model:
+        known = Registry(workspace).models()
+        if model not in known:
+            raise unknown("model", model, [*known, workspace.config.model])
 
 
 def sql_type(field: Field) -> str:

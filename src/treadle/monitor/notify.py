@@ -6,7 +6,7 @@ from typing import Protocol
 
 import msgspec
 
-from treadle.kernel.errors import Unavailable
+from treadle.kernel.errors import ConfigError, Unavailable
 from treadle.monitor.types import Alert
 
 _TIMEOUT = 1.0
@@ -30,9 +30,18 @@ class WebhookNotifier:
 
     Args:
         url: Where.
+
+    Raises:
+        ConfigError: If that is no address on the web.
     """
 
     def __init__(self, url: str) -> None:
+        if not url.startswith(("http://", "https://")):
+            raise ConfigError(
+                f"{url!r} is no address that can be posted to",
+                where="treadle.toml [monitor] webhook",
+                fix="write it with http:// or https://",
+            )
         self._url = url
 
     def notify(self, alert: Alert) -> None:

@@ -19,7 +19,7 @@ from treadle.kernel.units import parse_duration
 from treadle.kernel.workspace import Workspace
 from treadle.monitor import findings, rules, store
 from treadle.monitor.findings import Window
-from treadle.monitor.log import PredictionLog
+from treadle.monitor.log import PredictionLog, check_model
 from treadle.monitor.notify import Notifier, WebhookNotifier
 from treadle.monitor.profile import count, decode_profile, histogram_sql
 from treadle.monitor.types import Alert, Profile, Summary, WindowResult
@@ -63,9 +63,11 @@ class Monitors:
             The results of the windows computed now, oldest first.
 
         Raises:
+            NotFound: If there is no such model.
             CorruptData: If the log or a profile can't be read.
             StorageError: If a store can't be read or written.
         """
+        check_model(self._ws, model)
         every = parse_duration(self._config.every)
         computed: Results = []
         while True:
@@ -79,12 +81,22 @@ class Monitors:
         return computed
 
     def windows(self, model: str, since: datetime | None = None) -> Results:
-        """Results of windows that ended after a moment, oldest first."""
+        """Results of windows that ended after a moment, oldest first.
+
+        Raises:
+            NotFound: If there is no such model.
+        """
+        check_model(self._ws, model)
         with self._ws.database.read() as connection:
             return store.read_windows(connection, model, since)
 
     def alerts(self, model: str) -> Alerts:
-        """The alerts raised, oldest first."""
+        """The alerts raised, oldest first.
+
+        Raises:
+            NotFound: If there is no such model.
+        """
+        check_model(self._ws, model)
         with self._ws.database.read() as connection:
             return store.read_alerts(connection, model)
 
@@ -108,7 +120,12 @@ class Monitors:
             store.set_cycle(connection, alert_id, cycle_id)
 
     def summary(self, model: str) -> Summary:
-        """Where the model's monitors stand."""
+        """Where the model's monitors stand.
+
+        Raises:
+            NotFound: If there is no such model.
+        """
+        check_model(self._ws, model)
         production = Registry(self._ws).production(model)
         with self._ws.database.read() as connection:
             until = store.last_window(connection, model)

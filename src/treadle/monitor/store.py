@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 import msgspec
 import sqlalchemy as sa
@@ -59,10 +60,12 @@ monitored = sa.Table(
 
 def monitored_until(connection: sa.Connection, model: str) -> datetime | None:
     """Up to when the windows have been computed; None before the first."""
-    found: datetime | None = connection.execute(
-        sa.select(monitored.c.until).where(monitored.c.model == model).with_for_update()
-    ).scalar()
+    found: datetime | None = connection.execute(_progress(model)).scalar()
     return found
+
+
+def _progress(model: str) -> sa.Select[Any]:
+    return sa.select(monitored.c.until).where(monitored.c.model == model)
 
 
 def move_on(connection: sa.Connection, model: str, before: datetime | None, until: datetime) -> bool:
@@ -74,7 +77,7 @@ def move_on(connection: sa.Connection, model: str, before: datetime | None, unti
         before: What :func:`monitored_until` was when the window was chosen.
         until: The window's end.
     """
-    if monitored_until(connection, model) != before:
+    if connection.execute(_progress(model).with_for_update()).scalar() != before:
         return False
     if before is None:
         connection.execute(monitored.insert().values(model=model, until=until))

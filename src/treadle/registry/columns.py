@@ -17,13 +17,13 @@ Values: TypeAlias = Sequence[Any] | Tensor
 
 _TAKES = {"float": "a number", "int": "a whole number", "string": "text", "bool": "true or false"}
 _ALLOWED: dict[FieldKind, frozenset[type]] = {
-    "float": frozenset({float, int, NoneType}),
+    "float": frozenset({float, int, NoneType, bool}),
     "int": frozenset({int}),
     "string": frozenset({str, NoneType}),
     "bool": frozenset({bool}),
 }
 _DTYPE: dict[FieldKind, Any] = {"float": np.float32, "int": np.int64, "string": object, "bool": np.bool_}
-_ARRAY_KINDS: dict[FieldKind, str] = {"float": "fiu", "int": "iu", "string": "UT", "bool": "b"}
+_ARRAY_KINDS: dict[FieldKind, str] = {"float": "fiub", "int": "iu", "string": "UT", "bool": "b"}
 _FILL: dict[FieldKind, Any] = {"float": np.nan, "string": ""}
 
 

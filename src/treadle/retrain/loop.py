@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from treadle.kernel.errors import Conflict, TreadleError
-from treadle.kernel.units import parse_duration
 from treadle.kernel.workspace import Workspace
 from treadle.monitor import Alert, Monitors
 from treadle.registry import Registry
@@ -36,20 +35,27 @@ class Loop:
         return Tick(windows=windows, alerts=raised, cycle=cycle, held_back=held_back if raised else None)
 
     def _act(self, model: str, alerts: list[Alert]) -> tuple[str | None, str | None]:
-        """Starts a cycle for the latest fresh alert that may; or says why none was started.
+        """Starts a cycle for the latest alert that still holds; or says why none was started.
 
-        An alert stays fresh for one window, so that a process that dies between raising
-        and acting acts when it comes back.
+        An alert holds as long as its monitor's latest window does, for the version in
+        production: so one that was held back, or raised just before a crash, is acted on
+        when it can be.
         """
         now = self._ws.clock.now()
         config = self._ws.config
-        fresh = now - parse_duration(config.monitor.every)
         held_back = None
+        still = {
+            (window.kind, window.version)
+            for window in Monitors(self._ws).summary(model).results
+            if window.state == "alert"
+        }
         for alert in reversed(alerts):
-            if alert.cycle is not None or alert.at <= fresh:
+            if alert.cycle is not None or (alert.kind, alert.version) not in still:
+                continue
+            if alert.kind not in config.retrain.on:
                 continue
             past = [cycle for cycle in Cycles(self._ws).list(model) if cycle.goal == "deploy"]
-            held_back = rules.holds_back(alert, past, config.retrain.on, config.retrain.cooldown, now)
+            held_back = rules.holds_back(past, config.retrain.cooldown, now)
             if held_back is None:
                 return self._start(model, alert)
         return None, held_back

@@ -9,7 +9,6 @@ from treadle.data.types import SliceSpec
 from treadle.evaluate.types import Evaluation, Verdict
 from treadle.kernel.config import Config
 from treadle.kernel.units import format_duration, parse_duration
-from treadle.monitor.types import Alert
 from treadle.registry.types import Transition
 from treadle.retrain.types import Cycle, CycleState, Goal, Reign, StageName
 
@@ -65,24 +64,14 @@ def _headline(verdicts: Sequence[Verdict]) -> str:
     return (overall or others or list(verdicts))[0].sentence
 
 
-def holds_back(
-    alert: Alert,
-    cycles: Sequence[Cycle],
-    on: Sequence[str],
-    cooldown: str,
-    now: datetime,
-) -> str | None:
+def holds_back(cycles: Sequence[Cycle], cooldown: str, now: datetime) -> str | None:
     """Why an alert starts no cycle; ``None`` when it does.
 
     Args:
-        alert: The alert.
         cycles: The model's cycles towards production.
-        on: The kinds of alert that may start one.
         cooldown: How long after a cycle none does.
         now: The time.
     """
-    if alert.kind not in on:
-        return f"[retrain] on does not name {alert.kind!r}"
     if any(cycle.state == "running" for cycle in cycles):
         return "a cycle is running"
     rest = parse_duration(cooldown)

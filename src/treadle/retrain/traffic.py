@@ -28,31 +28,29 @@ def requests(workspace: Workspace, version: DatasetVersion, since: datetime, unt
         (),
         {"rows": path},
     )
-    names = [data.time or "", data.key or "", *train.features]
+    types = {column.name: column.type for column in version.columns}
+    tensors = [(data.time or "", "INT64"), (data.key or "", "BYTES")]
+    tensors += [(name, _datatype(types[name])) for name in train.features]
     most = workspace.config.serve.max_rows
     bodies = []
     for _, hour in groupby(rows, key=lambda row: row[0] // 3600):
         batch = list(hour)
-        bodies += [_body(names, batch[at : at + most]) for at in range(0, len(batch), most)]
+        bodies += [_body(tensors, batch[at : at + most]) for at in range(0, len(batch), most)]
     return bodies
 
 
-def _body(names: list[str], rows: list[tuple[Any, ...]]) -> bytes:
+def _body(tensors: list[tuple[str, str]], rows: list[tuple[Any, ...]]) -> bytes:
     columns = zip(*rows, strict=True)
     inputs = [
-        {"name": name, "shape": [len(rows), 1], "datatype": _datatype(values), "data": values}
-        for name, values in zip(names, columns, strict=True)
+        {"name": name, "shape": [len(rows), 1], "datatype": datatype, "data": values}
+        for (name, datatype), values in zip(tensors, columns, strict=True)
     ]
     return msgspec.json.encode({"inputs": inputs})
 
 
-def _datatype(values: tuple[Any, ...]) -> str:
-    kinds = {type(value) for value in values if value is not None}
-    if str in kinds:
-        return "BYTES"
-    if kinds == {bool}:
-        return "BOOL"
-    return "INT64" if kinds == {int} and None not in values else "FP64"
+def _datatype(column: str) -> str:
+    """The tensor type for a column's SQL type; numbers go as FP64, in which any may be missing."""
+    return {"VARCHAR": "BYTES", "BOOLEAN": "BOOL"}.get(column, "FP64")
 
 
 class Traffic:

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import msgspec
 
@@ -19,6 +19,8 @@ from treadle.registry.types import Field, FieldKind, Signature
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+
+Output: TypeAlias = Literal["probability", "value"]
 
 TOLERANCE = 1e-4
 _KEPT_ROWS = 100
@@ -60,10 +62,11 @@ def write_model(model: Any, example: Any, task: str | None, folder: Path) -> lis
                 _write(built, onnx, signature, columns)
                 _answers(built, columns)
             else:
-                _check_frame(example)
-                onnx, signature = _from_sklearn(model, example, columns, task)
+                output = _output(model, task)
+                original = _original(model, example, output)
+                onnx, signature = _from_sklearn(model, example, columns, output)
                 _write(built, onnx, signature, columns)
-                _compare(_answers(built, columns), _original(model, example, signature.output))
+                _compare(_answers(built, columns), original)
             folder.mkdir(exist_ok=True)
             return [file.replace(folder / file.name) for file in sorted(built.iterdir())]
 
@@ -100,19 +103,13 @@ def _columns(example: Any) -> dict[str, list[Any]]:
     return found
 
 
-def _check_frame(example: Any) -> None:
-    if not hasattr(example, "iloc"):
-        raise InvalidInput("scikit-learn models take a pandas DataFrame as their example")
-
-
 def _from_sklearn(
-    model: Any, example: Any, columns: Mapping[str, list[Any]], task: str | None
+    model: Any, example: Any, columns: Mapping[str, list[Any]], output: Output
 ) -> tuple[bytes, Signature]:
     need("skl2onnx")
     from skl2onnx import convert_sklearn
     from skl2onnx.common.data_types import FloatTensorType, StringTensorType
 
-    output = _output(model, task)
     fields = tuple(Field(name, _kind(name, values)) for name, values in columns.items())
     types = {"float": FloatTensorType, "string": StringTensorType}
     whole = _by_columns(model, example)
@@ -136,7 +133,7 @@ def _from_sklearn(
     return converted.SerializeToString(), Signature(fields, output)
 
 
-def _output(model: Any, task: str | None) -> Literal["probability", "value"]:
+def _output(model: Any, task: str | None) -> Output:
     if not hasattr(model, "predict"):
         raise InvalidInput(
             f"a {type(model).__name__} is no model that can be logged",
@@ -176,13 +173,22 @@ def _by_columns(model: Any, example: Any) -> Any:
     return Pipeline([("columns", take.fit(example)), ("model", model)])
 
 
-def _original(model: Any, example: Any, output: str) -> npt.NDArray[np.float64]:
+def _original(model: Any, example: Any, output: Output) -> npt.NDArray[np.float64]:
     import numpy as np
 
-    head = example.iloc[:_PROVEN_ROWS]
+    if not hasattr(example, "iloc"):
+        raise InvalidInput("a scikit-learn model takes a pandas DataFrame as its example")
+    answer = model.predict_proba if output == "probability" else model.predict
+    try:
+        scores = np.asarray(answer(example.iloc[:_PROVEN_ROWS]), np.float64)
+    except Exception as error:  # whatever an estimator raises
+        raise ModelInvalid(
+            f"the model fails on its own example: {str(error).strip().splitlines()[0][:300]}",
+            where=type(model).__name__,
+            fix="give rows with the columns that it was fitted on, in their order",
+        ) from error
     if output == "value":
-        return np.asarray(model.predict(head), np.float64).reshape(-1)
-    scores = np.asarray(model.predict_proba(head), np.float64)
+        return scores.reshape(-1)
     if scores.ndim != 2 or scores.shape[1] != 2:
         raise InvalidInput(
             "the model tells more than two classes apart", fix="use one label that is true or not"

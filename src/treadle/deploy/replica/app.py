@@ -130,8 +130,12 @@ class App:
             raise _Refused(405, "inference is asked for by POST", (b"allow", b"POST"))
         body = await self._body(scope, receive)
         model = self._model(scope["path"].removesuffix("/infer"))
-        request = protocol.decode(body)
-        rows = protocol.read_rows(request, model.inputs, self._options.max_rows)
+        read = model.one_row.read(body)
+        if read:
+            request, rows = read
+        else:
+            request = protocol.decode(body)
+            rows = protocol.read_rows(request, model.inputs, self._options.max_rows)
         output = model.loaded.signature.output
         wants_value, wants_id = protocol.pick_outputs(request, output)
         job = Job(model, rows, started, asyncio.get_running_loop().create_future())

@@ -131,9 +131,7 @@ class Batcher:
 
     def _predict(self, jobs: list[Job]) -> list[Answer]:
         model = jobs[0].model
-        columns = jobs[0].rows.columns
-        if len(jobs) > 1:
-            columns = {name: [value for job in jobs for value in job.rows.columns[name]] for name in columns}
+        columns = _columns(jobs, model.inputs.features)
         outputs: list[float] = model.loaded.predict(columns).tolist()
         if not math.isfinite(sum(outputs)):
             raise ModelInvalid("the model answered with no number (NaN or infinite)")
@@ -182,3 +180,17 @@ def _resolve(jobs: list[Job], outcomes: list[Outcome]) -> None:
     for job, outcome in zip(jobs, outcomes, strict=True):
         if not job.outcome.done():
             job.outcome.set_result(outcome)
+
+
+def _columns(jobs: list[Job], features: tuple[str, ...]) -> dict[str, list[Any]]:
+    """The rows of several requests, by column."""
+    alone = [job.rows.row for job in jobs if job.rows.row is not None]
+    if len(alone) == len(jobs):
+        return dict(zip(features, map(list, zip(*alone, strict=True)), strict=True))
+    if len(jobs) == 1:
+        return jobs[0].rows.columns
+    parts = [
+        dict(zip(features, zip(job.rows.row, strict=True), strict=True)) if job.rows.row else job.rows.columns
+        for job in jobs
+    ]
+    return {name: [value for part in parts for value in part[name]] for name in features}

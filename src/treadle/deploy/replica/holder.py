@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 import msgspec
 
 from treadle.deploy.replica import protocol
+from treadle.deploy.replica.onerow import OneRow
 from treadle.deploy.replica.platform import Platform
 from treadle.deploy.types import DesiredRevision, ReplicaReport
 from treadle.kernel.errors import CorruptData, TreadleError, Unavailable
@@ -35,6 +36,7 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
         version: The model's version.
         loaded: The model.
         inputs: What a request to it may bring.
+        one_row: Reads the most common requests to it.
         metadata: What it takes and gives, as the protocol's JSON.
     """
 
@@ -42,6 +44,7 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     loaded: LoadedModel
     inputs: protocol.Inputs
+    one_row: OneRow
     metadata: bytes
 
 
@@ -135,12 +138,14 @@ class Holder:
     def _load(self, wanted: DesiredRevision) -> Served:
         loaded = LoadedModel.load(self._fetch(wanted))
         signature = loaded.signature
+        inputs = protocol.inputs_of(signature, wanted.key, wanted.time)
         described = protocol.metadata(self._model, wanted.version, signature, wanted.key, wanted.time)
         return Served(
             revision=wanted.revision,
             version=wanted.version,
             loaded=loaded,
-            inputs=protocol.inputs_of(signature, wanted.key, wanted.time),
+            inputs=inputs,
+            one_row=OneRow(inputs),
             metadata=msgspec.json.encode(described),
         )
 

@@ -44,9 +44,9 @@ _WANTED: dict[Role, str] = {
     "time": "FP64 or INT64 (seconds since 1970) or BYTES (ISO 8601)",
 }
 _DATATYPE: dict[FieldKind, str] = {"float": "FP32", "int": "INT64", "bool": "BOOL", "string": "BYTES"}
-_FLOAT32_MAX = _FLOATS["FP32"]
+FLOAT32_MAX = _FLOATS["FP32"]
 # The years 1 to 9999: what a timestamp can say.
-_EARLIEST, _LATEST = -62_135_596_800, 253_402_300_799
+EARLIEST, LATEST = -62_135_596_800, 253_402_300_799
 
 
 class Tensor(msgspec.Struct, gc=False):
@@ -113,13 +113,15 @@ class Rows(msgspec.Struct, gc=False):
 
     Attributes:
         count: How many.
-        columns: Each feature's values.
+        columns: Each feature's values; empty when there is ``row``.
+        row: The values of one row, in the order of the model's features.
         keys: The caller's name for each row, if given.
         times: When each row happened, in seconds since 1970, if given.
     """
 
     count: int
     columns: dict[str, list[Any]]
+    row: list[Any] | None = None
     keys: list[str] | None = None
     times: list[float] | None = None
 
@@ -137,7 +139,6 @@ class Inputs(msgspec.Struct, frozen=True):
 
 
 _DECODER = msgspec.json.Decoder(InferenceRequest)
-_ONE_ROW = [1]
 
 
 def inputs_of(signature: Signature, key: str | None, time: str | None) -> Inputs:
@@ -194,38 +195,22 @@ def read_rows(request: InferenceRequest, known: Inputs, max_rows: int) -> Rows:
             data don't fit its shape or datatype. The sentence names it and what was expected.
     """
     roles = known.roles
-    columns: dict[str, list[Any]] = {}
-    rows = Rows(-1, columns)
-    count = -1
+    rows = Rows(-1, {})
     for tensor in request.inputs:
-        name, data = tensor.name, tensor.data
-        role = roles.get(name)
-        if (
-            count == 1
-            and role == "float"
-            and tensor.datatype == "FP64"
-            and tensor.shape == _ONE_ROW
-            and len(data) == 1
-            and type(value := data[0]) is float
-            and -_FLOAT32_MAX <= value <= _FLOAT32_MAX
-            and name not in columns
-        ):
-            # What most requests are made of; everything else takes the long way.
-            columns[name] = data
-            continue
+        role = roles.get(tensor.name)
         if role is None:
-            raise _unknown(name, roles)
+            raise _unknown(tensor.name, roles)
         values = _flat(tensor)
-        if count < 0:
-            count = rows.count = _check_count(len(values), max_rows)
-        elif len(values) != count:
+        if rows.count < 0:
+            rows.count = _check_count(len(values), max_rows)
+        elif len(values) != rows.count:
             raise InvalidInput(
-                f"input {name!r} has {len(values)} rows, {request.inputs[0].name!r} has {count}; "
+                f"input {tensor.name!r} has {len(values)} rows, {request.inputs[0].name!r} has {rows.count}; "
                 "every input must have the same number"
             )
         _add(rows, tensor, role, values)
-    if len(columns) != len(known.features):
-        raise _missing(columns, known)
+    if len(rows.columns) != len(known.features):
+        raise _missing(rows.columns, known)
     return rows
 
 
@@ -305,7 +290,8 @@ def _check_values(name: str, datatype: str, values: list[Any]) -> None:
     kinds = set(map(type, values))
     if datatype in _FLOATS:
         limit = _FLOATS[datatype]
-        wanted, allowed = "a number or null", {float, int, type(None)}
+        size = "" if datatype == "FP64" else f" of at most {limit:.5g}"
+        wanted, allowed = f"a number{size} or null", {float, int, type(None)}
         fits = kinds <= allowed and _within(values, -limit, limit, type(None) in kinds)
     elif datatype in _INTEGERS:
         low, high = _INTEGERS[datatype]
@@ -343,8 +329,8 @@ def _fits(value: Any, datatype: str) -> bool:
 
 def _feature(name: str, role: Role, values: list[Any]) -> list[Any]:
     """What the tensor can hold that the model is given: float32, or int64."""
-    if role == "float" and not _within(values, -_FLOAT32_MAX, _FLOAT32_MAX, None in values):
-        raise InvalidInput(f"input {name!r} has a number beyond what FP32 can hold, {_FLOAT32_MAX:.3g}")
+    if role == "float" and not _within(values, -FLOAT32_MAX, FLOAT32_MAX, None in values):
+        raise InvalidInput(f"input {name!r} has a number beyond what FP32 can hold, {FLOAT32_MAX:.3g}")
     low, high = _INTEGERS["INT64"]
     if role == "int" and not _within(values, low, high, nullable=False):
         raise InvalidInput(f"input {name!r} has a number beyond what INT64 can hold")
@@ -373,7 +359,7 @@ def _time(name: str, row: int, value: Any) -> float:
         except ValueError:
             raise InvalidInput(f"input {name!r}, row {row}: {value[:40]!r} is not an ISO 8601 time") from None
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    if value is None or not _EARLIEST <= value <= _LATEST or not math.isfinite(value):
+    if value is None or not EARLIEST <= value <= LATEST or not math.isfinite(value):
         raise InvalidInput(
             f"input {name!r}, row {row}: {value} is not a time in seconds since 1970 (milliseconds, perhaps?)"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from treadle.kernel.config.schema import Config
+from treadle.kernel.config.schema import METRICS, Config
 from treadle.kernel.errors import ConfigError, InvalidInput, NotFound
 from treadle.kernel.names import check_name, did_you_mean
 
@@ -72,6 +73,7 @@ def parse_config(text: str, where: str = FILE) -> Config:
             raise ConfigError(f"{table} needs `{missing[1]}`", where=place) from None
         key = f"`{'.'.join(keys)}`" if keys else "the value"
         raise ConfigError(f"{key}: {_plain(message)}", where=place) from None
+    _check_values(config, text, where)
     _check_references(config, text, where)
     return config
 
@@ -139,8 +141,26 @@ def _check_keys(
                         _check_keys(table, option.value_type.cls, (*path, key, name), text, where)
 
 
+def _check_values(config: Config, text: str, where: str) -> None:
+    """Values that are right by themselves must fit each other."""
+    metric, task = config.checks.performance.metric, config.project.task
+    if metric not in METRICS[task]:
+        raise ConfigError(
+            f"`checks.performance.metric` {metric!r} doesn't suit a {task} task",
+            where=_place(text, ("checks", "performance", "metric"), where),
+            fix=f"for {task}: {', '.join(METRICS[task])}",
+        )
+    params = config.train.params if config.train else {}
+    for name, value in params.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(
+                f"`train.params.{name}` must be a finite number",
+                where=_place(text, ("train", "params", name), where),
+            )
+
+
 def _check_references(config: Config, text: str, where: str) -> None:
-    """What one table says of another must be there."""
+    """What one table says of another must be there, and fit."""
     _check_name("project", config.project.name, _place(text, ("project", "name"), where))
     for name in config.data:
         _check_name("dataset", name, _place(text, ("data", name), where))

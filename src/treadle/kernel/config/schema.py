@@ -18,6 +18,11 @@ Positive = Annotated[int, Meta(ge=1)]
 Task = Literal["binary", "regression"]
 Metric = Literal["roc_auc", "log_loss", "brier", "accuracy", "mae", "mse"]
 
+METRICS: dict[Task, tuple[Metric, ...]] = {
+    "binary": ("roc_auc", "log_loss", "brier", "accuracy"),
+    "regression": ("mae", "mse"),
+}
+
 
 class _Table(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A table of the file: unknown keys are refused."""
@@ -225,11 +230,11 @@ class RetrainConfig(_Table, frozen=True):
     """``[retrain]``
 
     Attributes:
-        on: Which alerts start a cycle.
+        on: Which alerts start a cycle: performance that fell, inputs or predictions that drifted.
         cooldown: How long after a cycle no alert starts another.
     """
 
-    on: list[Literal["performance", "drift", "prediction"]] = field(default_factory=lambda: ["performance"])
+    on: list[Literal["performance", "input", "prediction"]] = field(default_factory=lambda: ["performance"])
     cooldown: Duration = "28d"
 
 

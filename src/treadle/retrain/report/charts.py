@@ -78,10 +78,8 @@ def rates(facts: Facts) -> str:
         points = [(x(w.until), y(two[index] or 0)) for w, *two in pairs if two[index] is not None]
         dash = ' stroke-dasharray="4 3"' if index == 0 else ""
         marks.append(_path(points, style, dash))
-        marks.append(
-            f'<text x="{LEFT + 8 + index * 130}" y="12" fill="{style}" class="key">{"- -" if index == 0 else "—"}'
-            f" {name}</text>"
-        )
+        at, sign = LEFT + 8 + index * 130, "- -" if index == 0 else "—"
+        marks.append(f'<text x="{at}" y="12" fill="{style}" class="key">{sign} {name}</text>')
     return _svg(206, marks, _months(facts, 192))
 
 
@@ -97,11 +95,12 @@ def drift(facts: Facts) -> str:
         top = 8 + line * tall
         marks.append(f'<text x="{LEFT - 8}" y="{top + 12}" class="tick end">{escape(name[:14])}</text>')
         for window in results:
-            left, right = x(window.since), x(window.until)
-            fill, edge = _heat(window), ' stroke="#a40000"' if window.state == "alert" else ""
+            left = x(window.since) + 0.5
+            wide = max(x(window.until) - left - 0.5, 1)
+            edge = ' stroke="#a40000"' if window.state == "alert" else ""
             marks.append(
-                f'<rect x="{left + 0.5:.1f}" y="{top}" width="{max(right - left - 1, 1):.1f}" height="{tall - 3}" '
-                f'fill="{fill}"{edge}><title>{escape(window.sentence)}</title></rect>'
+                f'<rect x="{left:.1f}" y="{top}" width="{wide:.1f}" height="{tall - 3}" '
+                f'fill="{_heat(window)}"{edge}><title>{escape(window.sentence)}</title></rect>'
             )
     return _svg(32 + len(rows) * tall, marks, _months(facts, 20 + len(rows) * tall, grid=False))
 
@@ -147,12 +146,13 @@ def cost(facts: Facts) -> str:
     most = max((turn.cycle.cpu_seconds for turn in facts.turns), default=0) or 1
     marks = []
     for line, turn in enumerate(facts.turns):
-        top, wide = 4 + line * 22, turn.cycle.cpu_seconds / most * 560
-        ink, _ = OUTCOME.get(turn.cycle.state, ("#616161", ""))
+        cycle, top = turn.cycle, 4 + line * 22
+        wide = cycle.cpu_seconds / most * 560
+        ink, _ = OUTCOME.get(cycle.state, ("#616161", ""))
         marks.append(
-            f'<text x="170" y="{top + 13}" class="tick end">{_day(turn.cycle.as_of)} {turn.cycle.state}</text>'
+            f'<text x="170" y="{top + 13}" class="tick end">{_day(cycle.as_of)} {cycle.state}</text>'
             f'<rect x="180" y="{top}" width="{max(wide, 1):.1f}" height="16" fill="{ink}" rx="2"/>'
-            f'<text x="{188 + wide:.1f}" y="{top + 13}" class="tick">{turn.cycle.cpu_seconds:.0f} CPU-s</text>'
+            f'<text x="{188 + wide:.1f}" y="{top + 13}" class="tick">{cycle.cpu_seconds:.0f} CPU-s</text>'
         )
     return f'<svg viewBox="0 0 840 {10 + len(facts.turns) * 22}" role="img">{"".join(marks)}</svg>'
 
