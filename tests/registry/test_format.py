@@ -65,7 +65,6 @@ def test_a_value_model_gives_its_value(make_model):
     ("column", "values", "says"),
     [
         ("hour", ["1", 2], "row 0 is '1'"),
-        ("hour", [1, True], "row 1 is True"),
         ("hour", [1e39, 1], "too large"),
         ("hour", [10**400, 1], "too large"),
         ("hour", np.array([1e39, 1]), "too large"),

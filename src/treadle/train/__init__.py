@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from treadle.kernel.lazy import attach
 
 if TYPE_CHECKING:
+    from treadle.train.executor import JOBS_ABREAST as JOBS_ABREAST
     from treadle.train.executor import Executor as Executor
     from treadle.train.local import LocalExecutor as LocalExecutor
     from treadle.train.service import Trainer as Trainer
@@ -25,6 +26,7 @@ __getattr__, __all__ = attach(
         "CodeVersion": "types",
         "Environment": "types",
         "Executor": "executor",
+        "JOBS_ABREAST": "executor",
         "JobContext": "types",
         "JobResult": "types",
         "JobSpec": "types",

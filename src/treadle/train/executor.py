@@ -7,6 +7,8 @@ from typing import Protocol
 
 from treadle.train.types import JobResult, JobSpec
 
+JOBS_ABREAST = 2  # how many jobs of a cycle run at the same time
+
 
 class Executor(Protocol):
     """Runs jobs, each at most once, whoever dies and comes back meanwhile."""

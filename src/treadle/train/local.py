@@ -16,14 +16,32 @@ import msgspec
 from treadle.kernel.errors import JobFailed
 from treadle.kernel.files import storage_errors, write_atomic
 from treadle.kernel.lock import holder
+from treadle.train.executor import JOBS_ABREAST
 from treadle.train.supervise import BEGUN, CANCEL, EXIT, LOCK, SPEC
 from treadle.train.types import JobResult, JobSpec
 
 _POLL = 0.05
 
 
+def _share() -> int:
+    """The processors that one job may count on."""
+    available = getattr(os, "sched_getaffinity", None)
+    processors = len(available(0)) if available else os.cpu_count() or 1
+    return max(1, processors // JOBS_ABREAST)
+
+
+def _threads() -> dict[str, str]:
+    """What numerical libraries are told; the user's own environment goes before it."""
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    return dict.fromkeys(names, str(_share()))
+
+
 class LocalExecutor:
     """Runs each job on this machine, in a session of its own.
+
+    Two jobs share the machine's processors: while one starts or loads data, the other
+    computes. Each is told its share, because numerical libraries that believe they have
+    all processors to themselves wait for each other in busy loops.
 
     Killing Treadle leaves the job running; the next ``wait`` takes it over. That a job
     lives is told by a lock that its supervisor holds, not by a process number, which
@@ -32,9 +50,8 @@ class LocalExecutor:
 
     @property
     def resources(self) -> str:
-        """The class of this machine, by the processors that may be used."""
-        available = getattr(os, "sched_getaffinity", None)
-        return f"local-cpu{len(available(0)) if available else os.cpu_count()}"
+        """The class of machine that a job sees: this one, with a job's share of its processors."""
+        return f"local-cpu{_share()}"
 
     def start(self, spec: JobSpec) -> None:
         """Starts a job; does nothing if it was started before, however it went.
@@ -53,7 +70,7 @@ class LocalExecutor:
         with storage_errors(str(log)), log.open("ab") as file:
             done = subprocess.run(
                 [sys.executable, "-P", "-m", "treadle.train.supervise", str(folder)],
-                env=os.environ | {"PATH": path},
+                env=_threads() | os.environ | {"PATH": path},
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,
