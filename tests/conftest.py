@@ -41,6 +41,7 @@ max_null = { hour = 0.1 }
 [checks.performance]
 metric = "roc_auc"
 bound = 0.6
+margin = 0.02
 
 [checks.groups]
 by = ["carrier"]

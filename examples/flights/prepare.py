@@ -33,7 +33,7 @@ def flights() -> pd.DataFrame:
             + table["origin"]
             + table["dest"],
             "scheduled_departure": departure.astype("datetime64[us, UTC]"),
-            "date": local.dt.strftime("%Y-%m-%d"),
+            "date": local.dt.date,
             "carrier": table["carrier"],
             "origin": table["origin"],
             "dest": table["dest"],

@@ -18,9 +18,15 @@ from treadle.kernel.errors import ConfigError, InvalidInput
 MARGIN = 0.1
 
 
-def checks(metric="mae", bound=None, margin=MARGIN, min_rows=10, confidence=0.95):
+def checks(metric="mae", bound=None, margin=MARGIN, min_rows=10, confidence=0.95, gain=0.0, whole=None):
     return ChecksConfig(
-        performance=PerformanceCheck(metric=metric, bound=bound, confidence=confidence),
+        performance=PerformanceCheck(
+            metric=metric,
+            bound=bound,
+            margin=margin if whole is None else whole,
+            gain=gain,
+            confidence=confidence,
+        ),
         groups=GroupCheck(margin=margin, min_rows=min_rows),
     )
 
@@ -77,6 +83,37 @@ def test_significantly_worse_overall_fails_within_the_margin():
     whole = judge(checks(margin=0.5), holdout, ours, theirs)[0]
     assert whole.outcome == "fail"
     assert -0.5 < whole.low < whole.high < 0
+
+
+def test_a_candidate_that_surely_gains_less_than_a_change_is_worth_fails():
+    holdout, ours, theirs = gains(np.random.default_rng(13), [0.05], 10_000)
+    assert judge(checks(), holdout, ours, theirs)[0].outcome == "pass"
+    whole = judge(checks(gain=0.2), holdout, ours, theirs)[0]
+    assert whole.outcome == "fail"
+    assert 0 < whole.high < 0.2
+    assert f"the gain is at most {whole.high:+.4f} (a change is worth 0.2), on 10,000 rows" in whole.sentence
+    reference = stats.ttest_1samp(np.abs(theirs) - np.abs(ours), 0.2, alternative="less")
+    assert whole.p_value == pytest.approx(reference.pvalue)
+
+
+def test_the_same_model_again_is_worth_no_change():
+    holdout, ours, _ = gains(np.random.default_rng(14), [0.0, 0.0], 40)
+    verdicts = judge(checks(gain=0.01), holdout, ours, ours.copy())
+    assert [verdict.outcome for verdict in verdicts] == ["fail", "pass", "pass"]
+
+
+def test_the_whole_and_its_groups_have_margins_of_their_own():
+    holdout, ours, theirs = gains(np.random.default_rng(15), [-0.05, -0.05], 2_000)
+    verdicts = judge(checks(margin=0.5, whole=0.01, gain=0.0), holdout, ours, theirs)
+    assert [verdict.bound for verdict in verdicts] == [-0.01, -0.5, -0.5]
+    assert [verdict.outcome for verdict in verdicts][1:] == ["pass", "pass"]
+
+
+def test_false_fails_of_a_candidate_worth_its_change_stay_within_alpha():
+    trials = 1500
+    runs = simulate(26, [0.3], 60, trials, gain=0.3)
+    false = sum(decide(verdicts) == "fail" for verdicts in runs)
+    assert stats.binom.ppf(0.001, trials, 0.05) <= false <= stats.binom.ppf(0.999, trials, 0.05)
 
 
 def test_too_little_data_is_inconclusive_and_says_how_much_would_do():
@@ -225,6 +262,21 @@ def test_false_passes_with_one_group_on_the_line_stay_within_alpha():
     false = sum(decide(verdicts) == "pass" for verdicts in runs)
     assert false <= stats.binom.ppf(0.999, trials, 0.05)
     assert false >= stats.binom.ppf(0.001, trials, 0.05)
+
+
+def test_the_number_needed_refuses_in_nine_samples_of_ten():
+    # As above, of a gain that is on the safe side of the margin and short of what a change is worth.
+    rng = np.random.default_rng(27)
+    noise = rng.normal(0, 1, 50)
+    noise = (noise - noise.mean()) / noise.std(ddof=1)
+    pilot = Holdout(labels=np.zeros(50), inputs={})
+    found = judge(checks(gain=0.2, whole=0.02), pilot, 50 - noise, np.full(50, 50.0))[0]
+    assert found.outcome == "inconclusive"
+    trials = 1000
+    runs = simulate(28, [0.0], found.n_needed, trials, gain=0.2, whole=0.02)
+    failed = sum(verdicts[0].outcome == "fail" for verdicts in runs)
+    low, high = stats.binom.interval(0.999, trials, 0.9)
+    assert low <= failed <= high
 
 
 def test_the_number_needed_decides_in_nine_samples_of_ten():

@@ -218,22 +218,26 @@ def _rest(table: TableFacts | None, found: Guess, *, binary: bool) -> str:
         text += f"unique = [{quoted(found.key)}]\n"
     text += "# The largest share of missing values; a column that isn't named may have none.\n"
     text += f"max_null = {{ {', '.join(_nulls(table, found)) or ''} }}\n".replace("{  }", "{}")
-    metric, bound, margin = ("roc_auc", "0.7", "0.01") if binary else ("mae", "10.0", "0.1")
+    metric, bound, margin, wider = (
+        ("roc_auc", "0.7", "0.01", "0.02") if binary else ("mae", "10.0", "0.1", "0.2")
+    )
     return text + (
         "\n[checks.performance]\n"
         f'metric = "{metric}"\n'
         f"# bound = {bound}  # what the metric must reach, with confidence\n"
+        f"# margin = {margin}  # how much worse than production still counts as no worse\n"
+        f"# gain = {margin}  # what a change is worth: a candidate that surely gains less is refused\n"
         '# cluster = "COLUMN"  # rows that stand or fall together, such as a customer\'s\n'
         "\n[checks.groups]\n"
         "# by = []  # columns whose values are the groups for which nothing may get worse\n"
-        f"# margin = {margin}  # how much worse than production still counts as no worse\n"
+        f"# margin = {wider}  # the same for a group, which is smaller and known less well\n"
         "\n[registry]\n"
         '# approval = "manual"  # hold each version until `treadle models approve`\n'
         "\n[monitor]\n"
         '# every = "7d"\n'
         '# webhook = "https://..."  # where alerts are posted\n'
         "\n[retrain]\n"
-        '# on = ["performance"]  # which alerts start a cycle: performance, drift, prediction\n'
+        '# on = ["performance"]  # which alerts start a cycle: performance, input, prediction\n'
         '# cooldown = "28d"\n'
         "\n[budget]\n"
         '# cycle = "2h"  # processor time that one cycle may take\n'

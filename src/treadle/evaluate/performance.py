@@ -7,7 +7,7 @@ of a verdict are the two one-sided bounds, so 95 % confidence shows a 90 % inter
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -63,8 +63,9 @@ def judge(
     the lower bound of the paired difference is at least -margin: an intersection-union test,
     so each part is tested at full level and no correction is due (Berger, Technometrics 24,
     1982). It *fails* when a group is worse than -margin by Holm's procedure over the groups,
-    or when the candidate is significantly worse than production overall, margin or not:
-    replacing a model by a worse one is never an improvement. Otherwise it is inconclusive.
+    or when the candidate surely gains less overall than a change is worth (``gain``; at 0:
+    when it is significantly worse than production, margin or not). Otherwise it is
+    inconclusive.
 
     Raises:
         InvalidInput: If labels, scores, groups or clusters can't be used; see :func:`estimate`.
@@ -158,75 +159,92 @@ def _groups(holdout: Holdout) -> Iterator[tuple[str, npt.NDArray[np.intp]]]:
 
 
 def _overall(checks: ChecksConfig, unit: str, found: Estimate, baseline: str) -> Verdict:
-    alpha, margin = 1 - checks.performance.confidence, checks.groups.margin
-    outcome: Outcome = "fail" if found.high < 0 else "pass" if found.low >= -margin else "inconclusive"
-    # A slightly worse candidate is decided by whichever comes first: worse than 0, or not worse than -margin.
-    lines = [found.value + margin, found.value] if found.value < 0 else [found.value + margin]
+    check = checks.performance
+    alpha, margin, gain = 1 - check.confidence, check.margin, check.gain
+    outcome: Outcome = "fail" if found.high < gain else "pass" if found.low >= -margin else "inconclusive"
+    # What gains little is decided by whichever comes first: less than a gain, or not worse than -margin.
+    lines = [found.value + margin, *([found.value - gain] if found.value < gain else [])]
     sizes = [needed(found.clusters, line, found.se, alpha) for line in lines]
     more = min((number for number in sizes if number), default=None)
-    return _no_worse(checks, unit, "overall", found, outcome, _p_value(found, 0.0), more, baseline)
+    part = _Part("overall", found, margin, f"{gain:g}", outcome, _p_value(found, gain), more)
+    return _no_worse(checks, unit, part, baseline)
 
 
 def _each(
     checks: ChecksConfig, unit: str, tested: Sequence[tuple[str, Estimate]], baseline: str
 ) -> Iterator[Verdict]:
     alpha, margin = 1 - checks.performance.confidence, checks.groups.margin
-    p_values = [_p_value(found, margin) for _, found in tested]
+    p_values = [_p_value(found, -margin) for _, found in tested]
+    fails = f"-{margin:g}, Holm-adjusted over groups"
     for (subject, found), p_value, adjusted in zip(tested, p_values, holm(p_values), strict=True):
         worse, fine = adjusted <= alpha, found.low >= -margin
         outcome: Outcome = "fail" if worse else "pass" if fine else "inconclusive"
         distance = found.value + margin
         level = alpha if distance > 0 else alpha / len(tested)
         more = needed(found.clusters, distance, found.se, level)
-        yield _no_worse(checks, unit, subject, found, outcome, p_value, more, baseline)
+        part = _Part(subject, found, margin, fails, outcome, p_value, more)
+        yield _no_worse(checks, unit, part, baseline)
 
 
-def _p_value(found: Estimate, margin: float) -> float:
-    """One-sided, of the hypothesis that the difference is at least -margin."""
-    distance = found.value + margin
+def _p_value(found: Estimate, line: float) -> float:
+    """One-sided, of the hypothesis that the difference is at least ``line``."""
+    distance = found.value - line
     if found.se == 0:
         return 0.0 if distance < 0 else 1.0
     return float(stdtr(found.df, distance / found.se))
 
 
-def _no_worse(
-    checks: ChecksConfig,
-    unit: str,
-    subject: str,
-    found: Estimate,
-    outcome: Outcome,
-    p_value: float,
-    more: int | None,
-    baseline: str,
-) -> Verdict:
-    check, margin = checks.performance, checks.groups.margin
+class _Part(NamedTuple):
+    """What was found of the whole or of a group.
+
+    Attributes:
+        subject: ``overall``, or the group.
+        found: The gain over production.
+        margin: How much worse still counts as no worse.
+        fails: Below which gain it fails, in words.
+        outcome: What was decided.
+        p_value: Of the hypothesis that it doesn't fail.
+        more: How many units would have decided it.
+    """
+
+    subject: str
+    found: Estimate
+    margin: float
+    fails: str
+    outcome: Outcome
+    p_value: float
+    more: int | None
+
+
+def _no_worse(checks: ChecksConfig, unit: str, part: _Part, baseline: str) -> Verdict:
+    check, found, outcome = checks.performance, part.found, part.outcome
     on, confidence = size(found, unit), percent(check.confidence)
     word = "worse" if found.value < 0 else "better"
-    effect = f"{subject}: {check.metric} is {show(abs(found.value))} {word} than {baseline}'s"
+    effect = f"{part.subject}: {check.metric} is {show(abs(found.value))} {word} than {baseline}'s"
     if outcome == "pass":
         rest = f"; with {confidence} confidence the gain is at least {signed(found.low)}, on {on}"
     elif outcome == "fail":
-        rest = f"; with {confidence} confidence the gain is at most {signed(found.high)}, on {on}"
+        worth = f" (a change is worth {check.gain:g})" if found.high >= 0 else ""
+        rest = f"; with {confidence} confidence the gain is at most {signed(found.high)}{worth}, on {on}"
     else:
         rest = (
             f" (a gain between {signed(found.low)} and {signed(found.high)}): {on} can't tell whether "
-            f"it lost more than the {margin:g} allowed{would(more)}"
+            f"it lost more than the {part.margin:g} allowed{would(part.more)}"
         )
-    fails = "0" if subject == "overall" else f"-{margin:g}, Holm-adjusted over groups"
     return Verdict(
         check="no_worse",
-        subject=subject,
+        subject=part.subject,
         outcome=outcome,
         sentence=f"{effect}{rest}.",
-        hypothesis=f"the gain in {check.metric} is at least -{margin:g} (to pass) or below {fails} "
+        hypothesis=f"the gain in {check.metric} is at least -{part.margin:g} (to pass) or below {part.fails} "
         f"(to fail), one-sided at confidence {check.confidence:g}",
         estimate=found.value,
         low=found.low,
         high=found.high,
-        bound=-margin,
-        p_value=p_value,
+        bound=-part.margin,
+        p_value=part.p_value,
         n=found.clusters,
-        n_needed=more if outcome == "inconclusive" else None,
+        n_needed=part.more if outcome == "inconclusive" else None,
         unit=unit,
     )
 

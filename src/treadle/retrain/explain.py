@@ -50,7 +50,9 @@ def _sentences(
     since = f"{learn.since:%Y-%m-%d}" if learn.since else "the beginning"
     params = {**train.params, **asked.params}
     checks = config.checks
-    groups = f", overall and by {', '.join(checks.groups.by)}" if checks.groups.by else ""
+    groups = (
+        f"; by {', '.join(checks.groups.by)}: margin {checks.groups.margin:g}" if checks.groups.by else ""
+    )
     against = f"against {production.ref}" if production else "alone: nothing is in production yet"
     approval = (
         "promote it if every check passes, refuse it if one fails, hold it if one can't tell"
@@ -64,7 +66,7 @@ def _sentences(
         "train": f"run `{train.command}` {_times(train.replicas)} with "
         + (", ".join(f"{key}={value}" for key, value in params.items()) or "no parameters"),
         "evaluate": f"judge {checks.performance.metric} on the held-out rows {against}, "
-        f"margin {checks.groups.margin:g}{groups}"
+        f"margin {checks.performance.margin:g}{groups}"
         if asked.goal == "deploy"
         else f"measure {checks.performance.metric} on the held-out rows",
         "register": f"register it as the next version of {config.model}",

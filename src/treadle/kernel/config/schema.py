@@ -132,12 +132,16 @@ class DataCheck(_Table, frozen=True):
 
 
 class PerformanceCheck(_Table, frozen=True):
-    """``[checks.performance]``: how good a candidate must be.
+    """``[checks.performance]``: how good a candidate must be, by itself and beside production.
 
     Attributes:
         metric: What is measured.
         bound: The value that the metric must reach, with confidence: a floor for
             ``roc_auc`` and ``accuracy``, a ceiling for losses.
+        margin: How much worse than production, overall, still counts as no worse, in the
+            metric's unit.
+        gain: The gain that a change is worth, in the metric's unit: a candidate that surely
+            gains less is refused. 0 refuses only what is surely worse.
         confidence: Of every interval and test.
         cluster: A column whose rows stand or fall together (a day, a customer, a
             patient): the unit that is sampled. Rows count as independent without it.
@@ -145,21 +149,25 @@ class PerformanceCheck(_Table, frozen=True):
 
     metric: Metric = "roc_auc"
     bound: float | None = None
+    margin: Annotated[float, Meta(ge=0)] = 0.01
+    gain: Annotated[float, Meta(ge=0)] = 0.0
     confidence: Annotated[float, Meta(gt=0.5, lt=1)] = 0.95
     cluster: str | None = None
 
 
 class GroupCheck(_Table, frozen=True):
-    """``[checks.groups]``: no worse than production, overall and for anybody.
+    """``[checks.groups]``: no worse than production for anybody.
 
     Attributes:
         by: The columns whose values are the groups.
-        margin: How much worse than production still counts as no worse, in the metric's unit.
+        margin: How much worse than production still counts as no worse for a group, in the
+            metric's unit. Groups are smaller than the whole and their intervals wider: what
+            is less than an interval's half can't be told.
         min_rows: A group smaller than this is reported and not tested.
     """
 
     by: list[str] = field(default_factory=list)
-    margin: Annotated[float, Meta(ge=0)] = 0.01
+    margin: Annotated[float, Meta(ge=0)] = 0.02
     min_rows: Positive = 500
 
 
