@@ -10,7 +10,7 @@ from cli_parts import Call, Wire, plain
 from cli_samples import ALERT, NOON, cycle, evaluation, step, tick
 
 from treadle.cli import follow
-from treadle.cli.replay import Replayed
+from treadle.cli.replay import Replayed, brief
 from treadle.kernel.errors import Conflict
 from treadle.retrain.types import ReplayState, ReplayStep
 
@@ -97,6 +97,21 @@ def test_without_a_date_it_goes_to_the_end_of_the_data(call: Call, wire: Wire) -
     assert len(past.steps) == 4  # there was nothing left
 
 
+@pytest.mark.parametrize(
+    ("sentence", "told"),
+    [
+        (
+            "2 of 3 inputs drifted: a (PSI 0.3), b (PSI 0.3). a drifted: more",
+            "2 of 3 inputs drifted: a (PSI 0.3), b (PSI 0.3)",
+        ),
+        ("roc_auc 0.63 (0.6 to 0.66) is worse; 3 of 4 have labels", "roc_auc 0.63 (0.6 to 0.66) is worse"),
+        ("all of it", "all of it"),
+    ],
+)
+def test_an_alert_is_told_briefly(sentence: str, told: str) -> None:
+    assert brief(sentence) == told
+
+
 def test_alerts_and_cycles_are_told_as_they_come(call: Call, wire: Wire) -> None:
     past = Past(
         wire,
@@ -123,7 +138,7 @@ def test_alerts_and_cycles_are_told_as_they_come(call: Call, wire: Wire) -> None
     assert lines[:6] == [
         "! 2013-07-01 12:00 roc_auc fell to 0.65, below 0.70",
         "! 2013-07-01 12:00 roc_auc fell to 0.65, below 0.70",
-        "? 2013-07-29 12:00 no cycle was started: the last cycle ended 14d ago",
+        "· 2013-07-29 12:00 no cycle was started: the last cycle ended 14d ago",
         "✓ 2013-07-01 12:00 flights/3 is in production · 1m 12s · 42 CPU-seconds",
         "! 2013-07-01 12:00 roc_auc fell to 0.65, below 0.70",
         "✗ 2013-08-12 12:00 flights/4 was refused · 1m 12s · 42 CPU-seconds: evaluate went well",

@@ -327,7 +327,12 @@ def test_alerts_are_listed(call: Call, wire: Wire) -> None:
     assert call("monitor", "alerts").out == "no alerts\n"
 
 
-def test_history_tells_what_was_in_production_when_and_its_cost(call: Call) -> None:
+def test_history_tells_what_was_in_production_when_and_what_every_cycle_cost(call: Call, wire: Wire) -> None:
+    wire.answers["GET /v1/cycles"] = [
+        cycle("promoted"),
+        cycle("refused", 4, version=4),
+        cycle("trained", goal="train"),
+    ]
     lines = call("history").out.splitlines()
     assert lines[1].split() == [
         "flights/1",
@@ -340,7 +345,10 @@ def test_history_tells_what_was_in_production_when_and_its_cost(call: Call) -> N
         "first",
     ]
     assert lines[2].split()[:5] == ["flights/3", "2013-08-10", "12:00", "✓", "serving"]
-    assert lines[3] == "2 changes, 82 CPU-seconds for the cycles behind them"
+    assert lines[4].split() == ["version", "as", "of", "changed", "nothing", "CPU-s", "why"]
+    assert lines[5].split()[0] == "flights/4"
+    assert lines[5].split()[3:] == ["✗", "refused", "41.5", "evaluate", "went", "well"]
+    assert lines[6] == "2 cycles, 83 CPU-seconds"
 
 
 @pytest.mark.parametrize(

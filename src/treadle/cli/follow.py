@@ -149,6 +149,12 @@ def headline(cycle: Cycle) -> str:
     return f"{words[cycle.state]} · {spent} · {show.cpu(cycle.cpu_seconds)}"
 
 
+def why(cycle: Cycle) -> str:
+    """Why a cycle ended as it did: what its last stage said."""
+    said = [stage.summary for stage in cycle.stages if stage.summary]
+    return said[-1].removeprefix("held for approval: ") if said else ""
+
+
 def _trained(app: App, cycle: Cycle) -> None:
     for run in [app.client.run(name) for name in cycle.runs]:
         figures = ", ".join(

@@ -10,10 +10,11 @@ import click
 
 from treadle.cli import show
 from treadle.cli.app import App, json_option, moment, pass_app
+from treadle.cli.follow import why
 from treadle.kernel.units import format_bytes
 
 if TYPE_CHECKING:
-    from treadle.retrain.types import Reign
+    from treadle.retrain.types import Cycle, Reign
 
 
 @click.command(short_help="What was in production when, why, and its cost")
@@ -27,7 +28,15 @@ def history(app: App, model: str | None, at: datetime | None) -> None:
     found = app.client.reigns(model)
     if at is not None:
         found = [reign for reign in found if reign.since <= at and (reign.until is None or at < reign.until)]
-    app.answer(found, lambda reigns: show_reigns(model, reigns, at))
+    app.answer(found, lambda reigns: show_history(app, model, reigns, at))
+
+
+def show_history(app: App, model: str, found: list[Reign], at: datetime | None) -> None:
+    """Prints what was in production when, and the cycles that changed nothing."""
+    show_reigns(model, found, at)
+    if at is None:
+        show_others([cycle for cycle in app.client.cycles(model) if cycle.goal == "deploy"])
+    show.following("treadle report" if found else "treadle run")
 
 
 def show_reigns(model: str, found: list[Reign], at: datetime | None) -> None:
@@ -44,10 +53,27 @@ def show_reigns(model: str, found: list[Reign], at: datetime | None) -> None:
         for reign in found
     ]
     show.table(["!version", "!from", "!until", ">CPU-s", "why"], rows, empty=empty)
-    if found and at is None:
-        spent = sum(reign.cpu_seconds or 0.0 for reign in found)
-        show.say(f"{show.counted(len(found), 'change')}, {show.cpu(spent)} for the cycles behind them", "dim")
-    show.following("treadle report" if found else "treadle run")
+
+
+def show_others(cycles: list[Cycle]) -> None:
+    """Prints the cycles that put nothing into production, and what all cycles cost."""
+    others = [cycle for cycle in cycles if cycle.state not in ("promoted", "running")]
+    if others:
+        show.say()
+        rows = [
+            (
+                f"{cycle.model}/{cycle.version}" if cycle.version else None,
+                cycle.as_of,
+                show.state(cycle.state),
+                f"{cycle.cpu_seconds:,.1f}",
+                why(cycle),
+            )
+            for cycle in others
+        ]
+        show.table(["!version", "!as of", "!changed nothing", ">CPU-s", "why"], rows)
+    if cycles:
+        spent = show.cpu(sum(cycle.cpu_seconds for cycle in cycles))
+        show.say(f"{show.counted(len(cycles), 'cycle')}, {spent}", "dim")
 
 
 @click.command(short_help="Write the model's history as one HTML page")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ import msgspec
 
 from treadle.cli import show
 from treadle.cli.app import App, Group, json_option, length, moment, pass_app
-from treadle.cli.follow import headline, polled
+from treadle.cli.follow import headline, polled, why
 from treadle.kernel.errors import Conflict
 from treadle.retrain.types import Cycle
 
@@ -181,9 +182,9 @@ class _Drive:
         total.labels += step.labels
         total.alerts += len(step.tick.alerts)
         for alert in step.tick.alerts:
-            self._line(alert.at, "alert", alert.sentence)
+            self._line(alert.at, "alert", brief(alert.sentence))
         if step.tick.held_back:
-            self._line(step.until, "held", f"no cycle was started: {step.tick.held_back}")
+            self._line(step.until, "pending", f"no cycle was started: {step.tick.held_back}")
         if step.tick.cycle:
             self._open.append(step.tick.cycle)
 
@@ -197,16 +198,17 @@ class _Drive:
                 continue
             self._open.remove(name)
             self._total.cycles.append(cycle)
-            self._line(cycle.as_of, cycle.state, f"{headline(cycle)}{_why(cycle)}")
+            self._line(cycle.as_of, cycle.state, f"{headline(cycle)}{_because(cycle)}")
 
     def _line(self, at: datetime, state: str, text: str) -> None:
         if not self._app.json:
             show.item(state, f"{show.when(at)}  {text}")
 
 
-def _why(cycle: Cycle) -> str:
-    """Why a cycle did not get into production: what its last stage said."""
-    if cycle.state in ("promoted", "trained"):
-        return ""
-    said = [stage.summary for stage in cycle.stages if stage.summary]
-    return f": {said[-1]}" if said else ""
+def brief(sentence: str) -> str:
+    """What an alert says first; `treadle monitor alerts` says all of it."""
+    return re.split(r"; |\. ", sentence, maxsplit=1)[0]
+
+
+def _because(cycle: Cycle) -> str:
+    return f": {why(cycle)}" if cycle.state not in ("promoted", "trained") and why(cycle) else ""

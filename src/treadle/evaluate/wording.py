@@ -11,8 +11,8 @@ def show(value: float) -> str:
 
 
 def signed(value: float) -> str:
-    """A difference, with its sign."""
-    return f"{value:+.4f}" if abs(value) < 10 else f"{value:+,.2f}"
+    """A difference, with its sign; one too small to be seen has none to show and counts as +0."""
+    return f"{round(value, 4) + 0.0:+.4f}" if abs(value) < 10 else f"{value:+,.2f}"
 
 
 def percent(share: float) -> str:

@@ -77,9 +77,9 @@ def _drift(
     config: MonitorConfig,
 ) -> WindowResult:
     alpha = rules.level(config.false_alarms, window.length) / columns
-    then, now = counts(reference), counts(current)
     if kind == "prediction":  # the rows of other versions were counted as missing
-        then, now = then[:-1], now[:-1]
+        reference, current = (msgspec.structs.replace(shape, nulls=0) for shape in (reference, current))
+    then, now = counts(reference), counts(current)
     found = rules.shift(then, now, config.drift, alpha, config.min_rows)
     rows = f"{found.n:,} rows"
     if found.n < config.min_rows:

@@ -53,6 +53,11 @@ class Monitors:
         url = self._config.webhook
         self._notifier = notifier or (WebhookNotifier(url) if url else None)
 
+    @property
+    def confidence(self) -> float:
+        """Of the two-sided interval of a performance figure: both ends at the level of an alert."""
+        return 1 - 2 * rules.level(self._config.false_alarms, parse_duration(self._config.every))
+
     def evaluate(self, model: str, until: datetime) -> Results:
         """Computes every window that has ended by a moment and wasn't computed before, in order.
 

@@ -11,7 +11,16 @@ from treadle.monitor import WindowResult
 from treadle.retrain.report.facts import Facts
 
 WIDTH, LEFT, RIGHT = 960, 96, 16
-PALETTE = ("#3465a4", "#c17d11", "#4e9a06", "#75507b", "#cc0000", "#0f8b8d", "#8f5902", "#555753")
+PALETTE = (
+    "#3465a4",
+    "#c88719",
+    "#4e9a06",
+    "#75507b",
+    "#0f8b8d",
+    "#c2528b",
+    "#56657f",
+    "#8a8d1f",
+)  # no red: it alerts
 OUTCOME = {
     "promoted": ("#2e7d32", "▲"),
     "refused": ("#c62828", "✕"),
@@ -42,7 +51,7 @@ def production(facts: Facts) -> str:
             f'rx="3" fill="{colour(reign.version)}"/>'
             f'<text x="{left + 8:.1f}" y="28" class="on">v{reign.version}</text></g>'
         )
-    return _svg(64, marks, _months(facts, 44, grid=False), _decisions(facts, 52))
+    return _svg(80, marks, _months(facts, 54, grid=False), _decisions(facts, 66))
 
 
 def performance(facts: Facts) -> str:
@@ -120,14 +129,14 @@ def forest(verdicts: Sequence[Verdict]) -> str:
 
     base = 14 + len(rows) * tall
     marks = [f'<line x1="{x(0):.1f}" x2="{x(0):.1f}" y1="4" y2="{base}" stroke="#888"/>']
-    if rows[0].bound is not None:
-        marks.append(
-            f'<line x1="{x(rows[0].bound):.1f}" x2="{x(rows[0].bound):.1f}" y1="4" y2="{base}" '
-            'stroke="#c62828" stroke-dasharray="3 3"><title>the margin</title></line>'
-        )
     for line, row in enumerate(rows):
         at = 14 + line * tall
         ink = {"pass": "#2e7d32", "fail": "#c62828"}.get(row.outcome, "#b26a00")
+        if row.bound is not None:
+            marks.append(
+                f'<line x1="{x(row.bound):.1f}" x2="{x(row.bound):.1f}" y1="{at - 8}" y2="{at + 8}" '
+                f'stroke="#c62828" stroke-dasharray="3 2"><title>{row.bound:+g}: the margin</title></line>'
+            )
         marks.append(
             f"<g><title>{escape(row.sentence)}</title>"
             f'<text x="{left - 10}" y="{at + 4}" class="tick end">{escape(row.subject)}</text>'

@@ -28,6 +28,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         model: The model.
         metric: The metric that it is held to.
+        confidence: Of the intervals of its performance.
         now: The workspace's time.
         since: The start of what is shown.
         until: The end of what is shown.
@@ -44,6 +45,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
     model: str
     metric: str
+    confidence: float
     now: datetime
     since: datetime
     until: datetime
@@ -79,6 +81,7 @@ def gather(workspace: Workspace, model: str) -> Facts:
     return Facts(
         model=model,
         metric=workspace.config.checks.performance.metric,
+        confidence=Monitors(workspace).confidence,
         now=now,
         since=min(starts),
         until=max([now, *(window.until for window in windows)]),

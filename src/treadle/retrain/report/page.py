@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from importlib import resources
 
 import treadle
@@ -27,7 +28,7 @@ def render(facts: Facts) -> str:
 
     source = resources.files(__package__).joinpath("page.html.j2").read_text("utf-8")
     template = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(source)
-    ends = [turn.cycle.state for turn in facts.turns]
+    ends = Counter(turn.cycle.state for turn in facts.turns)
     return template.render(
         facts=facts,
         charts={
@@ -44,6 +45,7 @@ def render(facts: Facts) -> str:
         outcome=charts.OUTCOME,
         colour=charts.colour,
         duration=format_duration,
-        ends={state: ends.count(state) for state in dict.fromkeys(ends)},
+        ends=ends,
+        kinds=Counter(alert.kind for alert in facts.alerts),
         treadle=treadle.__version__,
     )
