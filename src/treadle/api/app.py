@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 from starlette.applications import Starlette
@@ -18,9 +19,9 @@ from starlette.routing import Route
 from treadle.api.openapi import document
 from treadle.api.raw import RAW_ROUTES
 from treadle.api.rooms import Rooms
-from treadle.api.route import Call, RouteSpec
+from treadle.api.route import Call, Endpoint, RouteSpec
 from treadle.api.routes import ROUTES
-from treadle.kernel.errors import InvalidInput, NotFound, TreadleError
+from treadle.kernel.errors import InvalidInput, NotFound, Refused, TreadleError
 
 _log = logging.getLogger("treadle.api")
 _MOST = 64 << 20
@@ -41,25 +42,74 @@ def create_app(root: Path, doing: str = "treadle run", url: str | None = None) -
         StorageError: If a store can't be opened.
     """
     rooms = Rooms(root, doing, url)
-    page = msgspec.json.encode(document(ROUTES))
-    routes = [Route(spec.path, _endpoint(spec), methods=[spec.method]) for spec in ROUTES]
-    routes += [Route(path, endpoint, methods=[method]) for method, path, endpoint in RAW_ROUTES]
-    routes.append(Route("/openapi.json", lambda _: Response(page, media_type=_JSON)))
-    app = Starlette(routes=routes, exception_handlers={Exception: _unexpected, TreadleError: _expected})
-    app.add_exception_handler(HTTPException, _http)
+    page = msgspec.json.encode(document(ROUTES, RAW_ROUTES))
+
+    async def openapi(_: Request) -> Response:
+        return Response(page, media_type=_JSON)
+
+    paths: dict[str, dict[str, Endpoint]] = {"/openapi.json": {"GET": openapi}}
+    for spec in ROUTES:
+        paths.setdefault(spec.path, {})[spec.method] = _endpoint(spec)
+    for raw in RAW_ROUTES:
+        paths.setdefault(raw.path, {})[raw.method] = raw.endpoint
+    app = Starlette(
+        routes=[_route(path, endpoints) for path, endpoints in paths.items()],
+        exception_handlers={HTTPException: _http},
+    )
+    app.router.redirect_slashes = False  # a name that is empty by mistake must not list everything
     app.state.rooms = rooms
     app.state.close = rooms.close
     return app
 
 
-def _endpoint(spec: RouteSpec) -> Callable[[Request], Awaitable[Response]]:
+def _route(path: str, endpoints: dict[str, Endpoint]) -> Route:
+    """One route a path, so that a wrong method is answered with all that there are."""
+
+    async def handle(request: Request) -> Response:
+        endpoint = endpoints["GET" if request.method == "HEAD" else request.method]
+        try:
+            _check_origin(request)
+            return await endpoint(request)
+        except ClientDisconnect:
+            return Response(status_code=499)
+        except TreadleError as error:
+            answer = _answer(error, error.status)
+        except HTTPException:
+            raise
+        except Exception as error:  # noqa: BLE001 - Starlette would answer it too, but then raise it again
+            answer = _unexpected(request, error)
+        # Who still sends a body would miss an answer that comes before its end.
+        with contextlib.suppress(ClientDisconnect, RuntimeError):
+            async for _ in request.stream():
+                pass
+        return answer
+
+    return Route(path, handle, methods=list(endpoints))
+
+
+def _check_origin(request: Request) -> None:
+    """Keeps web pages of other sites, open in a browser on this machine, from using the API.
+
+    Raises:
+        Refused: If one does.
+    """
+    origin = request.headers.get("origin")
+    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+        raise Refused("a web page of another site can't use this API", where=origin[:200])
+
+
+def _endpoint(spec: RouteSpec) -> Endpoint:
     decoder = msgspec.json.Decoder(spec.body) if spec.body is not None else None
 
     async def handle(request: Request) -> Response:
-        body = decode(decoder, await _read(request)) if decoder else None
-        call = Call(request.app.state.rooms, request.path_params, request.query_params, body)
-        result = await run_in_threadpool(spec.do, call)
-        return Response(msgspec.json.encode(result), media_type=_JSON)
+        raw = await _read(request) if decoder else b""
+
+        def work() -> bytes:
+            body = decode(decoder, raw) if decoder else None
+            call = Call(request.app.state.rooms, request.path_params, request.query_params, body)
+            return msgspec.json.encode(spec.do(call))
+
+        return Response(await run_in_threadpool(work), media_type=_JSON)
 
     return handle
 
@@ -77,38 +127,46 @@ def decode(decoder: msgspec.json.Decoder[Any], raw: bytes) -> Any:
         raise InvalidInput(f"the body can't be used: {message}", where=path.strip("`") or None) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidInput(f"the body is not valid JSON: {error}") from None
+    except RecursionError:
+        raise InvalidInput("the body can't be used: it is nested too deeply") from None
 
 
 async def _read(request: Request) -> bytes:
-    raw = bytearray()
+    """The body, read to its end even if it is too large: who still sends would miss the answer."""
+    raw, size = bytearray(), 0
     async for piece in request.stream():
-        raw += piece
-        if len(raw) > _MOST:
-            raise InvalidInput(f"the body is larger than {_MOST >> 20} MiB", fix="send it in parts")
+        size += len(piece)
+        if size <= _MOST:
+            raw += piece
+    if size > _MOST:
+        raise HTTPException(413)
     return bytes(raw)
 
 
-async def _expected(_: Request, error: Exception) -> Response:
-    assert isinstance(error, TreadleError)  # noqa: S101 - registered for that class only
-    return Response(msgspec.json.encode(error.body()), error.status, media_type=_JSON)
+def _answer(error: TreadleError, status: int) -> Response:
+    return Response(msgspec.json.encode(error.body()), status, media_type=_JSON)
 
 
 async def _http(request: Request, error: Exception) -> Response:
-    """Starlette's own refusals (no such route, wrong method), in the shape of all others."""
+    """What HTTP itself refuses (no such route, wrong method, too large), in the shape of all errors."""
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for that class only
-    body = NotFound(
+    if error.status_code == 413:
+        return _answer(
+            InvalidInput(f"the body is larger than {_MOST >> 20} MiB", fix="send it in parts"), 413
+        )
+    missing = NotFound(
         f"there is no {request.method} {request.url.path}", fix="GET /openapi.json lists what there is"
-    ).body()
-    return Response(msgspec.json.encode(body), error.status_code, media_type=_JSON)
+    )
+    answer = _answer(missing, error.status_code)
+    answer.headers.update(error.headers or {})
+    return answer
 
 
-async def _unexpected(request: Request, error: Exception) -> Response:
-    if isinstance(error, ClientDisconnect):
-        return Response(status_code=499)
+def _unexpected(request: Request, error: Exception) -> Response:
     _log.error("%s %s", request.method, request.url.path, exc_info=error)
-    body = TreadleError(
+    stumbled = TreadleError(
         f"the server stumbled: {error.__class__.__name__}: {error}",
         where=f"{request.method} {request.url.path}",
         fix="the server's log has the details; please report it",
-    ).body()
-    return Response(msgspec.json.encode(body), 500, media_type=_JSON)
+    )
+    return _answer(stumbled, 500)

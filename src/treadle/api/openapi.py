@@ -9,19 +9,35 @@ from typing import Any
 import msgspec
 
 import treadle
-from treadle.api.route import RouteSpec
+from treadle.api.route import Query, RawSpec, RouteSpec, summary
 from treadle.kernel.errors import ErrorBody
 
+_JSON = "application/json"
 
-def document(routes: Sequence[RouteSpec]) -> dict[str, Any]:
+
+def document(routes: Sequence[RouteSpec], raw: Sequence[RawSpec]) -> dict[str, Any]:
     """An OpenAPI 3.1 document of the routes."""
-    kinds: list[Any] = [ErrorBody]
+    kinds: list[Any] = [ErrorBody, None]
     kinds += [kind for route in routes for kind in (route.result, route.body) if kind is not None]
     schemas, components = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
     schema_of = {repr(kind): schema for kind, schema in zip(kinds, schemas, strict=True)}
+    error = _content(_JSON, schema_of[repr(ErrorBody)])
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
-        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, schema_of)
+        answer = _content(_JSON, schema_of[repr(route.result)])
+        operation = _operation(route.path, route.do, route.query, answer, error)
+        if route.body is not None:
+            operation["requestBody"] = {
+                "required": True,
+                "content": _content(_JSON, schema_of[repr(route.body)]),
+            }
+        paths.setdefault(route.path, {})[route.method.lower()] = operation
+    for spec in raw:
+        answer = _content(spec.gives, {"type": "string"} if spec.gives == _JSON else {})
+        operation = _operation(spec.path, spec.endpoint, (), answer, error)
+        if spec.takes is not None:
+            operation["requestBody"] = {"required": True, "content": _content(spec.takes, {})}
+        paths.setdefault(spec.path, {})[spec.method.lower()] = operation
     return {
         "openapi": "3.1.0",
         "info": {"title": "Treadle", "version": treadle.__version__},
@@ -30,22 +46,30 @@ def document(routes: Sequence[RouteSpec]) -> dict[str, Any]:
     }
 
 
-def _operation(route: RouteSpec, schema_of: dict[str, Any]) -> dict[str, Any]:
-    path = [{"name": name, "in": "path", "required": True} for name in re.findall(r"{(\w+)}", route.path)]
-    query = [{"name": name, "in": "query", "required": False} for name in route.query]
-    operation: dict[str, Any] = {
-        "summary": route.summary,
-        "operationId": route.do.__name__.strip("_"),
-        "parameters": [{**parameter, "schema": {"type": "string"}} for parameter in path + query],
+def _operation(path: str, do: Any, query: Sequence[Query], answer: Any, error: Any) -> dict[str, Any]:
+    parameters = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in re.findall(r"{(\w+)}", path)
+    ]
+    return {
+        "summary": summary(do),
+        "operationId": do.__name__.strip("_"),
+        "parameters": parameters + [_parameter(one) for one in query],
         "responses": {
-            "200": {"description": "It worked.", "content": _json(schema_of.get(repr(route.result), {}))},
-            "default": {"description": "It didn't.", "content": _json(schema_of[repr(ErrorBody)])},
+            "200": {"description": "It worked.", "content": answer},
+            "default": {"description": "It didn't.", "content": error},
         },
     }
-    if route.body is not None:
-        operation["requestBody"] = {"required": True, "content": _json(schema_of[repr(route.body)])}
-    return operation
 
 
-def _json(schema: Any) -> dict[str, Any]:
-    return {"application/json": {"schema": schema}}
+def _parameter(query: Query) -> dict[str, Any]:
+    schema: dict[str, Any] = {"type": query.kind}
+    if query.format:
+        schema["format"] = query.format
+    if query.many:
+        schema = {"type": "array", "items": schema}
+    return {"name": query.name, "in": "query", "required": query.required, "schema": schema}
+
+
+def _content(media: str, schema: Any) -> dict[str, Any]:
+    return {media: {"schema": schema}}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import msgspec
@@ -13,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, Response
 
 from treadle.api.rooms import Rooms
+from treadle.api.route import RawSpec
 from treadle.data import SliceSpec
 from treadle.kernel.errors import InvalidInput
 from treadle.kernel.files import storage_errors
@@ -44,14 +44,14 @@ async def _get_blob(request: Request) -> Response:
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    return _Vanishing(folder / "blob", media_type="application/octet-stream")
+    return _Vanishing(folder / "blob", media_type=_BYTES)
 
 
 async def _training_data(request: Request) -> Response:
     """The rows that a training would see now, as Parquet."""
     rooms: Rooms = request.app.state.rooms
     path = await run_in_threadpool(_training_slice, rooms, request.path_params["dataset"])
-    return FileResponse(path, media_type="application/vnd.apache.parquet")
+    return FileResponse(path, media_type=_PARQUET)
 
 
 def _training_slice(rooms: Rooms, dataset: str) -> Path:
@@ -87,9 +87,11 @@ class _Vanishing(FileResponse):
             shutil.rmtree(Path(self.path).parent, ignore_errors=True)
 
 
-RAW_ROUTES: list[tuple[str, str, Callable[[Request], Awaitable[Response]]]] = [
-    ("POST", "/v1/blobs", _put_blob),
-    ("GET", "/v1/blobs/{digest}", _get_blob),
-    ("GET", "/v1/datasets/{dataset}/training", _training_data),
-    ("GET", "/v1/models/{model}/report", _report),
+_BYTES = "application/octet-stream"
+_PARQUET = "application/vnd.apache.parquet"
+RAW_ROUTES = [
+    RawSpec("POST", "/v1/blobs", _put_blob, "application/json", takes=_BYTES),
+    RawSpec("GET", "/v1/blobs/{digest}", _get_blob, _BYTES),
+    RawSpec("GET", "/v1/datasets/{dataset}/training", _training_data, _PARQUET),
+    RawSpec("GET", "/v1/models/{model}/report", _report, "text/html"),
 ]

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 from starlette.datastructures import QueryParams
+from starlette.requests import Request
+from starlette.responses import Response
 
 from treadle.api.rooms import Rooms
 from treadle.kernel.errors import InvalidInput
 
 Method = Literal["GET", "POST", "PUT", "DELETE"]
+Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -41,6 +44,24 @@ class Call(msgspec.Struct, frozen=True):
         return value
 
 
+class Query(msgspec.Struct, frozen=True):
+    """A query parameter.
+
+    Attributes:
+        name: Its name.
+        required: Whether it can't be left out.
+        kind: What it holds, as JSON Schema has it.
+        format: Closer still, as JSON Schema has it.
+        many: Whether it may be given several times.
+    """
+
+    name: str
+    required: bool = False
+    kind: Literal["string", "integer"] = "string"
+    format: str | None = None
+    many: bool = False
+
+
 class RouteSpec(msgspec.Struct, frozen=True):
     """What a route takes, does and gives.
 
@@ -50,7 +71,7 @@ class RouteSpec(msgspec.Struct, frozen=True):
         do: What it does; called in a thread.
         result: The type of its answer; None for an empty one.
         body: The type of the request's body; None where it has none.
-        query: The names of its query parameters.
+        query: Its query parameters.
     """
 
     method: Method
@@ -58,9 +79,27 @@ class RouteSpec(msgspec.Struct, frozen=True):
     do: Callable[[Call], Any]
     result: Any
     body: Any = None
-    query: tuple[str, ...] = ()
+    query: tuple[Query, ...] = ()
 
-    @property
-    def summary(self) -> str:
-        """What it does, in a sentence."""
-        return (self.do.__doc__ or "").strip().splitlines()[0]
+
+class RawSpec(msgspec.Struct, frozen=True):
+    """A route that moves bytes instead of JSON.
+
+    Attributes:
+        method: The HTTP method.
+        path: The path, with ``{names}``.
+        endpoint: What it does.
+        gives: The media type of its answer.
+        takes: The media type of the request's body; None where it has none.
+    """
+
+    method: Method
+    path: str
+    endpoint: Endpoint
+    gives: str
+    takes: str | None = None
+
+
+def summary(do: Callable[..., Any]) -> str:
+    """What a route does, in a sentence."""
+    return (do.__doc__ or "").strip().splitlines()[0]

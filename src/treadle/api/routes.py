@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import treadle
-from treadle.api.route import Call, RouteSpec
+from treadle.api.route import Call, Query, RouteSpec
 from treadle.data import DatasetVersion
 from treadle.deploy import DeploymentStatus, DesiredRevision, ReplicaReport, Revision
 from treadle.evaluate import Evaluation
@@ -256,42 +256,54 @@ def _spending(call: Call) -> Spending:
 
 def _integer(call: Call, name: str, default: int) -> int:
     text = call.query.get(name, str(default))
-    if not text.isdecimal() or not 0 < int(text) <= 10_000:
-        raise InvalidInput(f"`{name}` must be a whole number from 1 to 10,000, not {text!r}")
+    if not text.isdecimal() or len(text) > 5 or not 0 < int(text) <= 10_000:
+        raise InvalidInput(f"`{name}` must be a whole number from 1 to 10,000, not {text[:80]!r}")
     return int(text)
 
 
 def _moment(text: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         raise InvalidInput(
-            f"{text!r} is not a date or a time", fix="write it as 2026-03-01 or 2026-03-01T12:00"
+            f"{text[:80]!r} is not a date or a time", fix="write it as 2026-03-01 or 2026-03-01T12:00"
         ) from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 _MODEL: Any = "/v1/models/{model}"
+_REF, _ACTOR, _REASON = (Query(name, required=True) for name in ("ref", "actor", "reason"))
+_AT, _UNTIL = (Query(name, required=True, format="date-time") for name in ("at", "until"))
+_METRIC = Query("metric", required=True)
+_RUNS = Query("run", required=True, many=True)
+_SINCE = Query("since", format="date-time")
+_LIMIT = Query("limit", kind="integer")
 ROUTES = [
     RouteSpec("GET", "/v1/health", _health, Health),
     RouteSpec("POST", "/v1/runs", _create_run, Run, NewRun),
-    RouteSpec("GET", "/v1/runs", _list_runs, list[Run], query=("experiment", "sort", "limit", "cycle")),
+    RouteSpec(
+        "GET",
+        "/v1/runs",
+        _list_runs,
+        list[Run],
+        query=(Query("experiment"), Query("sort"), _LIMIT, Query("cycle")),
+    ),
     RouteSpec("GET", "/v1/runs/{run}", _get_run, Run),
     RouteSpec("POST", "/v1/runs/{run}/journal", _append_journal, Run, JournalBatch),
-    RouteSpec("GET", "/v1/runs/{run}/curve", _curve, list[Point], query=("metric",)),
+    RouteSpec("GET", "/v1/runs/{run}/curve", _curve, list[Point], query=(_METRIC,)),
     RouteSpec("GET", "/v1/runs/{run}/artifacts", _artifacts, list[Artifact]),
-    RouteSpec("GET", "/v1/comparison", _compare, Comparison, query=("run",)),
+    RouteSpec("GET", "/v1/comparison", _compare, Comparison, query=(_RUNS,)),
     RouteSpec("GET", "/v1/datasets", _datasets, list[DatasetVersion]),
-    RouteSpec("POST", "/v1/datasets/{dataset}/versions", _add_data, DatasetVersion, query=("actor",)),
+    RouteSpec("POST", "/v1/datasets/{dataset}/versions", _add_data, DatasetVersion, query=(Query("actor"),)),
     RouteSpec("GET", "/v1/datasets/{dataset}/versions", _data_log, list[DatasetVersion]),
-    RouteSpec("GET", "/v1/models", _models, list[ModelVersion], query=("model",)),
-    RouteSpec("GET", "/v1/model", _model, ModelVersion, query=("ref",)),
-    RouteSpec("POST", "/v1/model/approval", _approve, Revision, query=("ref", "actor", "reason")),
+    RouteSpec("GET", "/v1/models", _models, list[ModelVersion], query=(Query("model"),)),
+    RouteSpec("GET", "/v1/model", _model, ModelVersion, query=(_REF,)),
+    RouteSpec("POST", "/v1/model/approval", _approve, Revision, query=(_REF, _ACTOR, _REASON)),
     RouteSpec("GET", f"{_MODEL}/reigns", _reigns, list[Reign]),
     RouteSpec("GET", f"{_MODEL}/timeline", _timeline, list[Event]),
     RouteSpec("GET", f"{_MODEL}/spending", _spending, Spending),
     RouteSpec("GET", "/v1/evaluations/{evaluation}", _evaluation, Evaluation),
-    RouteSpec("POST", "/v1/deployments", _deploy, Revision, query=("ref", "actor", "reason")),
+    RouteSpec("POST", "/v1/deployments", _deploy, Revision, query=(_REF, _ACTOR, _REASON)),
     RouteSpec("GET", "/v1/deployments/{model}", _deployment, DeploymentStatus),
     RouteSpec("GET", "/v1/deployments/{model}/revisions", _revisions, list[Revision]),
     RouteSpec("GET", "/v1/deployments/{model}/desired", _desired, DesiredRevision | None),
@@ -299,15 +311,15 @@ ROUTES = [
     RouteSpec("POST", "/v1/predictions/{model}", _log_predictions, None, PredictionBatch),
     RouteSpec("POST", "/v1/labels/{model}", _log_labels, None, LabelBatch),
     RouteSpec("POST", "/v1/monitors/{model}/look", _look, Tick),
-    RouteSpec("GET", "/v1/monitors/{model}/windows", _windows, list[WindowResult], query=("since",)),
+    RouteSpec("GET", "/v1/monitors/{model}/windows", _windows, list[WindowResult], query=(_SINCE,)),
     RouteSpec("GET", "/v1/monitors/{model}/alerts", _alerts, list[Alert]),
     RouteSpec("POST", "/v1/plan", _plan, Plan, NewCycle),
     RouteSpec("POST", "/v1/cycles", _start_cycle, Cycle, NewCycle),
     RouteSpec("POST", "/v1/cycles/resume", _resume, list[Cycle]),
-    RouteSpec("GET", "/v1/cycles", _cycles, list[Cycle], query=("model",)),
+    RouteSpec("GET", "/v1/cycles", _cycles, list[Cycle], query=(Query("model"),)),
     RouteSpec("GET", "/v1/cycles/{cycle}", _cycle, Cycle),
     RouteSpec("GET", "/v1/replay", _replay, ReplayState | None),
-    RouteSpec("POST", "/v1/replay", _start_replay, ReplayState, query=("at",)),
-    RouteSpec("POST", "/v1/replay/step", _step_replay, ReplayStep, query=("until",)),
+    RouteSpec("POST", "/v1/replay", _start_replay, ReplayState, query=(_AT,)),
+    RouteSpec("POST", "/v1/replay/step", _step_replay, ReplayStep, query=(_UNTIL,)),
     RouteSpec("DELETE", "/v1/replay", _stop_replay, None),
 ]

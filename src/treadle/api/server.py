@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -17,7 +18,9 @@ from treadle.api.app import create_app
 from treadle.api.rooms import Rooms
 from treadle.deploy import ReplicaOptions, Supervisor, replica_command
 from treadle.kernel.errors import Conflict, TreadleError
+from treadle.kernel.lock import Holder, exclusive
 from treadle.kernel.units import parse_duration
+from treadle.retrain.worker import LOCK
 
 _log = logging.getLogger("treadle.up")
 _LOOK_EVERY = 10.0
@@ -35,8 +38,11 @@ def serve(root: Path, host: str = "127.0.0.1", port: int = 8090) -> None:
         Busy: If another process drives the workspace.
         Conflict: If the port is taken.
     """
+    # First, for the one that drives the workspace may well be the one that has the port.
+    with exclusive(root / LOCK, Holder(os.getpid(), "treadle up")):
+        pass
     listener = _listen(host, port)
-    url = f"http://{host}:{listener.getsockname()[1]}"
+    url = _url(host, listener.getsockname()[1])
     app = create_app(root, "treadle up", url)
     rooms: Rooms = app.state.rooms
     try:
@@ -54,6 +60,7 @@ def _listen(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+        listener.listen(2048)  # from now on, or another process could bind it as well until we serve
     except OSError as error:
         listener.close()
         raise Conflict(
@@ -62,6 +69,10 @@ def _listen(host: str, port: int) -> socket.socket:
             fix="stop what listens there, or choose another with --port",
         ) from None
     return listener
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _greet(rooms: Rooms, url: str, serving: str | None, interrupted: int) -> None:
@@ -125,14 +136,13 @@ def _inference(rooms: Rooms, url: str) -> Iterator[tuple[str | None, Callable[[]
     supervisor = Supervisor(replica_command(options, url), log)
     supervisor.start()
     try:
-        yield f"http://{serve.host}:{port}", supervisor.close
+        yield _url(serve.host, port), supervisor.close
     finally:
         supervisor.close()
 
 
 def _free(host: str) -> int:
-    with socket.socket() as probe:
-        probe.bind((host, 0))
+    with _listen(host, 0) as probe:
         port: int = probe.getsockname()[1]
         return port
 

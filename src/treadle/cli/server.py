@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -39,6 +41,11 @@ def up(app: App, host: str, port: int) -> None:
     from treadle.api import serve as serve_api
 
     serve_api(root, host, port)
+    # A cycle's stage that waits for its job would be waited for. The job goes on, and so does
+    # the cycle: with the next `treadle up`.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 @click.command(short_help="Start one more inference server")

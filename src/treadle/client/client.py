@@ -17,7 +17,7 @@ from treadle.deploy.types import DeploymentStatus, DesiredRevision, ReplicaRepor
 from treadle.evaluate.types import Evaluation
 from treadle.experiment.types import Artifact, Comparison, JournalBatch, NewRun, Point, Run
 from treadle.govern.types import Spending
-from treadle.kernel.errors import ErrorBody, TreadleError, Unavailable, from_body
+from treadle.kernel.errors import ErrorBody, InvalidInput, TreadleError, Unavailable, from_body
 from treadle.kernel.files import replacing
 from treadle.kernel.types import Event, Health
 from treadle.monitor.types import Alert, LabelBatch, PredictionBatch, WindowResult
@@ -81,7 +81,7 @@ class Client:
 
     def _send(self, method: str, target: str, body: Body = b"") -> Answer:
         answer = self._transport.send(method, target, body)
-        if answer.status < 400:
+        if answer.status < 300:
             return answer
         raw = answer.read()
         try:
@@ -97,7 +97,17 @@ class Client:
         given = {name: value for name, value in query.items() if value is not None}
         target = f"{path}?{urlencode(given, doseq=True)}" if given else path
         raw = self._send(method, target, b"" if body is None else msgspec.json.encode(body)).read()
-        return msgspec.json.decode(raw, type=kind)
+        return self._decode(raw, kind, path)
+
+    def _decode(self, raw: bytes, kind: Any, path: str) -> Any:
+        try:
+            return msgspec.json.decode(raw, type=kind)
+        except msgspec.DecodeError as error:
+            raise TreadleError(
+                f"the answer can't be read: {error}",
+                where=f"{self.server}{path}",
+                fix="is that a Treadle server, of a version that fits? `treadle doctor` looks",
+            ) from error
 
     # ── the server itself ────────────────────────────────────────────────
 
@@ -115,12 +125,12 @@ class Client:
 
     def append_journal(self, run_id: str, batch: JournalBatch) -> Run:
         """Adds records to a run's journal, each once."""
-        run: Run = self._ask(Run, "POST", f"/v1/runs/{quote(run_id)}/journal", batch)
+        run: Run = self._ask(Run, "POST", f"/v1/runs/{_part(run_id)}/journal", batch)
         return run
 
     def run(self, run_id: str) -> Run:
         """A run, by its identifier or the beginning of it."""
-        run: Run = self._ask(Run, "GET", f"/v1/runs/{quote(run_id)}")
+        run: Run = self._ask(Run, "GET", f"/v1/runs/{_part(run_id)}")
         return run
 
     def runs(
@@ -139,12 +149,12 @@ class Client:
 
     def history(self, run_id: str, metric: str) -> list[Point]:
         """A metric's curve."""
-        points: list[Point] = self._ask(list[Point], "GET", f"/v1/runs/{quote(run_id)}/curve", metric=metric)
+        points: list[Point] = self._ask(list[Point], "GET", f"/v1/runs/{_part(run_id)}/curve", metric=metric)
         return points
 
     def artifacts(self, run_id: str) -> list[Artifact]:
         """The files that a run made."""
-        found: list[Artifact] = self._ask(list[Artifact], "GET", f"/v1/runs/{quote(run_id)}/artifacts")
+        found: list[Artifact] = self._ask(list[Artifact], "GET", f"/v1/runs/{_part(run_id)}/artifacts")
         return found
 
     def compare(self, run_ids: list[str]) -> Comparison:
@@ -159,13 +169,13 @@ class Client:
         with path.open("rb") as file:
             pieces: Iterator[bytes] = iter(lambda: file.read(1 << 20), b"")
             raw = self._send("POST", "/v1/blobs", pieces).read()
-        digest: str = msgspec.json.decode(raw, type=str)
+        digest: str = self._decode(raw, str, "/v1/blobs")
         return digest
 
     def fetch_blob(self, digest: str, path: Path) -> None:
         """Writes the bytes of a digest to a file, atomically."""
         with replacing(path) as temporary, temporary.open("wb") as file:
-            for piece in self._send("GET", f"/v1/blobs/{quote(digest)}").body:
+            for piece in self._send("GET", f"/v1/blobs/{_part(digest)}").body:
                 file.write(piece)
 
     # ── data ─────────────────────────────────────────────────────────────
@@ -178,14 +188,14 @@ class Client:
     def add_data(self, name: str) -> DatasetVersion:
         """Makes a version of what a dataset's path holds now; the same version if nothing changed."""
         version: DatasetVersion = self._ask(
-            DatasetVersion, "POST", f"/v1/datasets/{quote(name)}/versions", actor=actor()
+            DatasetVersion, "POST", f"/v1/datasets/{_part(name)}/versions", actor=actor()
         )
         return version
 
     def data_log(self, name: str) -> list[DatasetVersion]:
         """A dataset's versions, newest first."""
         found: list[DatasetVersion] = self._ask(
-            list[DatasetVersion], "GET", f"/v1/datasets/{quote(name)}/versions"
+            list[DatasetVersion], "GET", f"/v1/datasets/{_part(name)}/versions"
         )
         return found
 
@@ -193,7 +203,7 @@ class Client:
         """The rows that a training would see now, as a local Parquet file."""
         target = (folder or Path(".treadle/cache/data")) / f"{name}.parquet"
         with replacing(target) as temporary, temporary.open("wb") as file:
-            for piece in self._send("GET", f"/v1/datasets/{quote(name)}/training").body:
+            for piece in self._send("GET", f"/v1/datasets/{_part(name)}/training").body:
                 file.write(piece)
         return target.resolve()
 
@@ -218,17 +228,17 @@ class Client:
 
     def reigns(self, model: str) -> list[Reign]:
         """What was in production when, oldest first."""
-        found: list[Reign] = self._ask(list[Reign], "GET", f"/v1/models/{quote(model)}/reigns")
+        found: list[Reign] = self._ask(list[Reign], "GET", f"/v1/models/{_part(model)}/reigns")
         return found
 
     def timeline(self, model: str) -> list[Event]:
         """Every decision about a model, oldest first."""
-        found: list[Event] = self._ask(list[Event], "GET", f"/v1/models/{quote(model)}/timeline")
+        found: list[Event] = self._ask(list[Event], "GET", f"/v1/models/{_part(model)}/timeline")
         return found
 
     def evaluation(self, evaluation_id: str) -> Evaluation:
         """What a gate found."""
-        found: Evaluation = self._ask(Evaluation, "GET", f"/v1/evaluations/{quote(evaluation_id)}")
+        found: Evaluation = self._ask(Evaluation, "GET", f"/v1/evaluations/{_part(evaluation_id)}")
         return found
 
     # ── deploy ───────────────────────────────────────────────────────────
@@ -242,18 +252,18 @@ class Client:
 
     def deployment(self, model: str) -> DeploymentStatus:
         """What should run and what does."""
-        found: DeploymentStatus = self._ask(DeploymentStatus, "GET", f"/v1/deployments/{quote(model)}")
+        found: DeploymentStatus = self._ask(DeploymentStatus, "GET", f"/v1/deployments/{_part(model)}")
         return found
 
     def revisions(self, model: str) -> list[Revision]:
         """A model's deployments, oldest first."""
-        found: list[Revision] = self._ask(list[Revision], "GET", f"/v1/deployments/{quote(model)}/revisions")
+        found: list[Revision] = self._ask(list[Revision], "GET", f"/v1/deployments/{_part(model)}/revisions")
         return found
 
     def desired(self, model: str) -> DesiredRevision | None:
         """What a replica is to serve."""
         found: DesiredRevision | None = self._ask(
-            DesiredRevision | None, "GET", f"/v1/deployments/{quote(model)}/desired"
+            DesiredRevision | None, "GET", f"/v1/deployments/{_part(model)}/desired"
         )
         return found
 
@@ -266,15 +276,15 @@ class Client:
 
     def send_predictions(self, model: str, batch: PredictionBatch) -> None:
         """Logs predictions; sending a batch twice is sending it once."""
-        self._send("POST", f"/v1/predictions/{quote(model)}", msgspec.json.encode(batch)).read()
+        self._send("POST", f"/v1/predictions/{_part(model)}", msgspec.json.encode(batch)).read()
 
     def send_labels(self, model: str, batch: LabelBatch) -> None:
         """Logs labels; sending a batch twice is sending it once."""
-        self._send("POST", f"/v1/labels/{quote(model)}", msgspec.json.encode(batch)).read()
+        self._send("POST", f"/v1/labels/{_part(model)}", msgspec.json.encode(batch)).read()
 
     def look(self, model: str) -> Tick:
         """Computes the windows that have ended, raises alerts, starts what they trigger."""
-        found: Tick = self._ask(Tick, "POST", f"/v1/monitors/{quote(model)}/look")
+        found: Tick = self._ask(Tick, "POST", f"/v1/monitors/{_part(model)}/look")
         return found
 
     def windows(self, model: str, since: datetime | None = None) -> list[WindowResult]:
@@ -282,14 +292,14 @@ class Client:
         found: list[WindowResult] = self._ask(
             list[WindowResult],
             "GET",
-            f"/v1/monitors/{quote(model)}/windows",
+            f"/v1/monitors/{_part(model)}/windows",
             since=since.isoformat() if since else None,
         )
         return found
 
     def alerts(self, model: str) -> list[Alert]:
         """The alerts raised, oldest first."""
-        found: list[Alert] = self._ask(list[Alert], "GET", f"/v1/monitors/{quote(model)}/alerts")
+        found: list[Alert] = self._ask(list[Alert], "GET", f"/v1/monitors/{_part(model)}/alerts")
         return found
 
     # ── retrain ──────────────────────────────────────────────────────────
@@ -311,7 +321,7 @@ class Client:
 
     def cycle(self, cycle_id: str) -> Cycle:
         """A cycle as it stands."""
-        found: Cycle = self._ask(Cycle, "GET", f"/v1/cycles/{quote(cycle_id)}")
+        found: Cycle = self._ask(Cycle, "GET", f"/v1/cycles/{_part(cycle_id)}")
         return found
 
     def cycles(self, model: str | None = None) -> list[Cycle]:
@@ -340,14 +350,25 @@ class Client:
 
     def report_page(self, model: str) -> bytes:
         """A model's history as a self-contained HTML page."""
-        return self._send("GET", f"/v1/models/{quote(model)}/report").read()
+        return self._send("GET", f"/v1/models/{_part(model)}/report").read()
 
     # ── govern ───────────────────────────────────────────────────────────
 
     def spending(self, model: str) -> Spending:
         """What was spent in the last 30 days."""
-        found: Spending = self._ask(Spending, "GET", f"/v1/models/{quote(model)}/spending")
+        found: Spending = self._ask(Spending, "GET", f"/v1/models/{_part(model)}/spending")
         return found
+
+
+def _part(name: str) -> str:
+    """A name as one part of a path.
+
+    Raises:
+        InvalidInput: If it can't be one: a path with it would lead elsewhere.
+    """
+    if name in {"", ".", ".."} or "/" in name:
+        raise InvalidInput(f"{name!r} can't be a name", fix="see `treadle --help` for what lists the names")
+    return quote(name, safe="")
 
 
 def actor() -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from treadle.client.transport import Answer, Body
-from treadle.kernel.errors import Unavailable
+from treadle.kernel.errors import InvalidInput, Unavailable
 
 _PIECE = 1 << 20
 
@@ -16,11 +16,18 @@ class HttpTransport:
     Args:
         url: The server's address, such as ``http://127.0.0.1:8080``.
         timeout: Seconds to wait for a connection; a server that is there may take ten minutes to answer.
+
+    Raises:
+        InvalidInput: If that is no address.
     """
 
     def __init__(self, url: str, timeout: float = 6.0) -> None:
         import urllib3
 
+        if not url.startswith(("http://", "https://")):
+            raise InvalidInput(
+                f"{url!r} is not a server's address", fix="write it as http://HOST:PORT (--url, TREADLE_URL)"
+            )
         self.name = url.rstrip("/")
         self._pool = urllib3.PoolManager(
             maxsize=8,
@@ -36,11 +43,15 @@ class HttpTransport:
         """
         import urllib3
 
+        unreadable: list[Exception] = []
+        given = body if isinstance(body, bytes) else _noting(body, unreadable)
         try:
             response = self._pool.request(
-                method, self.name + target, body=body, headers=dict(headers), preload_content=False
+                method, self.name + target, body=given, headers=dict(headers), preload_content=False
             )
         except (urllib3.exceptions.HTTPError, OSError) as error:
+            if unreadable:
+                raise unreadable[0] from None
             raise Unavailable(
                 f"no answer: {error.__class__.__name__}",
                 where=self.name,
@@ -52,14 +63,27 @@ class HttpTransport:
         import urllib3
 
         assert isinstance(response, urllib3.response.BaseHTTPResponse)  # noqa: S101 - narrows the type
+        whole = False
         try:
             while piece := response.read(_PIECE):
                 yield piece
+            whole = True
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise Unavailable("the answer broke off", where=self.name) from error
         finally:
+            if not whole:
+                response.close()  # the next request must not find the rest of this answer
             response.release_conn()
 
     def close(self) -> None:
         """Closes the connections."""
         self._pool.clear()
+
+
+def _noting(pieces: Iterator[bytes], errors: list[Exception]) -> Iterator[bytes]:
+    """The pieces; an error of theirs is the caller's own, not the server's, and is noted."""
+    try:
+        yield from pieces
+    except Exception as error:
+        errors.append(error)
+        raise
