@@ -347,7 +347,7 @@ def test_history_tells_what_was_in_production_when_and_what_every_cycle_cost(cal
     assert lines[2].split()[:5] == ["flights/3", "2013-08-10", "12:00", "✓", "serving"]
     assert lines[4].split() == ["version", "as", "of", "changed", "nothing", "CPU-s", "why"]
     assert lines[5].split()[0] == "flights/4"
-    assert lines[5].split()[3:] == ["✗", "refused", "41.5", "evaluate", "went", "well"]
+    assert lines[5].split()[3:] == ["✗", "refused", "41.6", "evaluate", "went", "well"]
     assert lines[6] == "2 cycles, 83 CPU-seconds"
 
 
