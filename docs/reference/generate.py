@@ -7,6 +7,7 @@ What stands between the two markers of a page is replaced; the rest of the page 
 from __future__ import annotations
 
 import re
+import sys
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -237,11 +238,16 @@ def renew(page: Path) -> str:
     return f"{before}{BEGIN}\n\n{PAGES[page.name]()}\n\n{END}{after}"
 
 
-def main() -> None:
-    """Writes every page."""
-    for name in PAGES:
-        (HERE / name).write_text(renew(HERE / name), "utf-8")
+def main() -> int:
+    """Writes every page that is stale; with ``--check`` only names them, and fails if there are any."""
+    stale = [name for name in PAGES if renew(HERE / name) != (HERE / name).read_text("utf-8")]
+    for name in stale:
+        if "--check" in sys.argv:
+            sys.stderr.write(f"{name} is stale: run python docs/reference/generate.py\n")
+        else:
+            (HERE / name).write_text(renew(HERE / name), "utf-8")
+    return int("--check" in sys.argv and bool(stale))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
