@@ -25,6 +25,7 @@ from retrain.world import World
 from servers import PostgresServer
 from treadle.deploy import Deployments
 from treadle.kernel.lock import holder
+from treadle.registry import Registry
 from treadle.retrain import Cycles
 from treadle.retrain.rules import STAGES
 from treadle.retrain.worker import LOCK
@@ -75,6 +76,7 @@ def _start(folder: Path, drivers: Drivers, **project: Any) -> Path:
         set_time(workspace, FIRST)
     assert drivers(root, "run") == 0, (root / "driver.txt").read_text()
     with opened(root) as workspace:
+        assert Registry(workspace).get("toy@production").number == 1
         set_time(workspace, SECOND)
     return root
 
@@ -91,7 +93,7 @@ def promoting(tmp_path_factory: pytest.TempPathFactory, drivers: Drivers) -> Wor
 @pytest.fixture(scope="module")
 def refusing(tmp_path_factory: pytest.TempPathFactory, drivers: Drivers) -> World:
     """A cycle that learns from a stretch in which everything was the other way round."""
-    table = turned(46, 76, per_day=60)
+    table = turned(52, 76, per_day=60)
     world = World(_start(tmp_path_factory.mktemp("refusing"), drivers, table=table), drivers)
     assert (world.cycle.state, world.cycle.version, world.code) == ("refused", 2, 1)
     return world
