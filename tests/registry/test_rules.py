@@ -90,7 +90,8 @@ def test_references(ref, parsed):
 
 
 @pytest.mark.parametrize(
-    "ref", ["", "/", "flights/", "/3", "flights/x", "flights/-1", "flights/3/4", "@latest", "a@b", "a@"]
+    "ref",
+    ["", "/", "a/", "/3", "a/x", "a/-1", "a/3/4", "@latest", "a@b", "a@", "a/9999999999", f"a/{'9' * 5000}"],
 )
 def test_wrong_references(ref):
     with pytest.raises(InvalidInput):

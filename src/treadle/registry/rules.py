@@ -152,7 +152,7 @@ def parse_ref(ref: str) -> tuple[str, int | str | None]:
     """
     if "/" in ref:
         model, _, number = ref.partition("/")
-        if model and number.isascii() and number.isdigit():
+        if model and number.isascii() and number.isdigit() and len(number) < 10:  # fits a column
             return model, int(number)
     elif "@" in ref:
         model, _, alias = ref.partition("@")
@@ -162,5 +162,5 @@ def parse_ref(ref: str) -> tuple[str, int | str | None]:
     elif ref:
         return ref, None
     raise InvalidInput(
-        f"{ref!r} names no version", fix="write MODEL/NUMBER, MODEL@production, MODEL@latest or MODEL"
+        f"{ref!r:.80} names no version", fix="write MODEL/NUMBER, MODEL@production, MODEL@latest or MODEL"
     )

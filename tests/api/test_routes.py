@@ -1,0 +1,151 @@
+"""Every route, once, with its real effect: in this process and over HTTP."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import msgspec
+import pyarrow.parquet as pq
+import pytest
+
+from live import AT, BY_HAND, Recorder, make, turn, until, up
+from treadle.api.raw import RAW_ROUTES
+from treadle.api.routes import ROUTES
+from treadle.client import Client
+from treadle.client.http import HttpTransport
+from treadle.client.inprocess import InProcessTransport
+from treadle.deploy import ReplicaReport
+from treadle.experiment import JournalBatch, LogArtifact, LogMetrics, NewRun
+from treadle.kernel.errors import Conflict
+from treadle.monitor import LabelBatch, PredictionBatch
+from treadle.retrain import NewCycle
+
+
+@pytest.fixture(params=["in process", "http"])
+def recorder(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Recorder]:
+    root = make(tmp_path / "toy", more='[registry]\napproval = "manual"\n')
+    if request.param == "http":
+        with up(root) as running:
+            made = Recorder(HttpTransport(running.url))
+            yield made
+            made.close()
+    else:
+        made = Recorder(InProcessTransport(root))
+        yield made
+        made.close()
+
+
+def test_every_route_does_what_it_says(recorder: Recorder, tmp_path: Path) -> None:
+    client = Client(recorder)
+    _server(client)
+    _experiment(client, tmp_path)
+    _data(client, tmp_path)
+    _a_version(client)
+    _traffic(client)
+    _back_to_today(client)
+    routes = {(route.method, route.path) for route in (*ROUTES, *RAW_ROUTES)}
+    called = {
+        (method, path)
+        for method, path in routes
+        if any(m == method and re.fullmatch(re.sub(r"{\w+}", "[^/]+", path), p) for m, p in recorder.asked)
+    }
+    assert routes - called == set()
+
+
+def _server(client: Client) -> None:
+    assert (client.health().project, client.health().replaying) == ("toy", False)
+    assert client.datasets() == []
+    assert client.replay() is None
+    assert client.start_replay(AT).at == AT
+    assert client.replay().at == AT
+    assert client.health().now == AT
+
+
+def _experiment(client: Client, tmp_path: Path) -> None:
+    file = tmp_path / "plot.bin"
+    file.write_bytes(bytes(range(256)) * 20_000)
+    digest = client.put_blob(file)
+    client.fetch_blob(digest, tmp_path / "back.bin")
+    assert (tmp_path / "back.bin").read_bytes() == file.read_bytes()
+
+    assert client.create_run(NewRun(id="run_1", name="one", started_at=AT)).status == "running"
+    records = [LogMetrics(AT.timestamp(), {"auc": 0.7}, 3), LogArtifact("plot.bin", 5_120_000, digest)]
+    assert client.append_journal("run_1", JournalBatch(0, records)).applied == 2
+    assert client.append_journal("run_1", JournalBatch(0, records)).applied == 2
+    assert client.run("run_").metrics == {"auc": 0.7}
+    assert [run.id for run in client.runs(experiment="default", sort="-metrics.auc", limit=5)] == ["run_1"]
+    assert [(point.step, point.value) for point in client.history("run_1", "auc")] == [(3, 0.7)]
+    assert [artifact.digest for artifact in client.artifacts("run_1")] == [digest]
+    assert client.compare(["run_1"]).metrics == {"auc": [0.7]}
+
+
+def _data(client: Client, tmp_path: Path) -> None:
+    version = client.add_data("rows")
+    assert (version.rows, client.add_data("rows")) == (14_400, version)
+    assert client.datasets() == client.data_log("rows") == [version]
+    trained_on = pq.read_table(client.training_data("rows", tmp_path))
+    assert 0 < trained_on.num_rows < version.rows
+
+
+def _a_version(client: Client) -> None:
+    asked = NewCycle(trigger=BY_HAND)
+    assert client.plan(asked).problems == ()
+    assert client.cycles() == []
+    held = turn(client)
+    assert (held.state, held.version) == ("held", 1), held.error
+    assert client.cycles("toy") == [held]
+    assert client.resume() == []
+    assert client.spending("toy").cpu_seconds > 0
+
+    assert [(version.ref, version.status) for version in client.models("toy")] == [("toy/1", "candidate")]
+    assert [client.evaluation(one).outcome for one in held.evaluations] == ["pass", "pass"]
+    assert client.reigns("toy") == []
+    assert client.approve("toy/1", "looks good").reason == "looks good"
+    assert client.model("toy@production").number == 1
+    assert [reign.version for reign in client.reigns("toy")] == [1]
+    assert {"deployed", "promoted"} <= {event.kind for event in client.timeline("toy")}
+
+
+def _traffic(client: Client) -> None:
+    later = AT + timedelta(days=2)
+    if client.embedded:
+        with pytest.raises(Conflict, match="nothing serves toy"):
+            client.step_replay(later)
+        report = ReplicaReport(replica="mine", model="toy", url="http://127.0.0.1:9", revision=1)
+        wanted = client.report(report)
+        assert wanted.revision == 1
+    else:
+        until(lambda: client.deployment("toy").replicas)
+        step = client.step_replay(later)
+        assert (step.failed, client.replay().at) == (0, later)
+        assert step.rows > 0
+        wanted = client.report(ReplicaReport(replica="mine", model="toy", url="http://127.0.0.1:9"))
+        assert wanted.revision == 1
+    assert client.deployment("toy").serving.revision == 1
+    assert client.desired("toy") == wanted
+
+    inputs = {"hour": [1.0], "carrier": ["AA"]}
+    one = PredictionBatch(
+        batch="b", ids=["x"], at=[AT.timestamp()], version=[1], revision=[1], inputs=inputs,
+        outputs=[0.5], latency_ms=[1.0],
+    )  # fmt: skip
+    client.send_predictions("toy", one)
+    client.send_labels("toy", LabelBatch(batch="l", ids=["x"], values=[1], known_at=[AT.timestamp()]))
+    assert client.look("toy").cycle is None
+    assert client.windows("toy", AT) == []
+    assert client.alerts("toy") == []
+
+    assert client.deploy("toy/1", "once more").revision == 2
+    assert [revision.reason for revision in client.revisions("toy")] == ["looks good", "once more"]
+    assert client.report_page("toy").startswith(b"<!")
+
+
+def _back_to_today(client: Client) -> None:
+    client.stop_replay()
+    assert client.replay() is None
+    assert client.health().replaying is False
+    document = msgspec.json.decode(client._send("GET", "/openapi.json").read())
+    assert document["info"]["title"] == "Treadle"
