@@ -30,6 +30,7 @@ def turning(wire: Wire, ended: Cycle, *outcomes: str) -> None:
         {
             "POST /v1/cycles/resume": [],
             "POST /v1/cycles": RUNNING,
+            "GET /v1/cycles": [],
             "GET /v1/cycles/.*": itertools.chain(steps, itertools.repeat(ended)),
             "GET /v1/evaluations/ev_data": evaluation(outcomes[0]),
             "GET /v1/evaluations/ev_model": evaluation(outcomes[1]),
@@ -159,6 +160,17 @@ def test_train_with_data_that_fails_is_a_failed_check(call: Call, wire: Wire) ->
     ended = cycle("refused", 2, goal="train", version=None, evaluations=("ev_data",), runs=())
     turning(wire, ended, "fail", "pass")
     assert call("train").code == 1
+
+
+def test_train_never_goes_on_with_a_cycle_that_deploys(call: Call, wire: Wire) -> None:
+    wire.answers["GET /v1/cycles"] = [cycle("promoted"), RUNNING]
+    found = call("train")
+    assert found.code == 2
+    assert found.err.splitlines()[1:] == [
+        f"  where: {RUNNING.id}",
+        "  fix: end it with `treadle run`, then train again",
+    ]
+    assert wire.made("POST .*") == []
 
 
 def test_an_interrupted_cycle_is_gone_on_with(call: Call, wire: Wire) -> None:

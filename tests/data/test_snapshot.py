@@ -175,7 +175,7 @@ def test_corrupt_parquet_is_refused_whole(reopen, project, damage):
     before = kept(workspace.state)
     with pytest.raises(CorruptData) as error:
         Datasets(workspace).snapshot("rows", "anna")
-    assert error.value.where == "b.parquet"
+    assert error.value.where == str(bad)
     assert kept(workspace.state) == before
     assert Datasets(workspace).log("rows") == []
 

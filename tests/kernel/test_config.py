@@ -56,7 +56,7 @@ def change(old, new):
 
 # What is written, the line that is named (by what stands on it), and what is said.
 MISTAKES = {
-    "not TOML": (change('name = "toy"', 'name = "toy'), None, "not valid TOML"),
+    "not TOML": (change('name = "toy"', 'name = "toy'), "name =", "not valid TOML"),
     "unknown table": (change("[monitor]", "[monitr]"), "[monitr]", "did you mean 'monitor'?"),
     "unknown key": (change("features =", "feature ="), "feature =", "did you mean 'features'?"),
     "unknown key of a dataset": (

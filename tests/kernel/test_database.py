@@ -231,7 +231,7 @@ def test_a_server_that_does_not_answer_and_no_password_in_the_error(tmp_path):
     with pytest.raises(StorageError) as error:
         open_database("postgresql://me:secret@127.0.0.1:9/db", tmp_path)
     assert "secret" not in str(error.value)
-    assert error.value.where == "postgresql+psycopg://me:***@127.0.0.1:9/db"
+    assert error.value.where == "postgresql://me:***@127.0.0.1:9/db"
 
 
 def test_a_folder_that_cannot_be_made(tmp_path):

@@ -66,4 +66,4 @@ def test_errors_of_the_house_pass_as_they_are():
         raise InvalidInput("mine")
     with pytest.raises(StorageError) as error, storage_errors("here"):
         raise PermissionError(13, "Permission denied")
-    assert str(error.value) == "here: Permission denied"
+    assert str(error.value) == "here: Permission denied\n  → make it readable and writable for this user"

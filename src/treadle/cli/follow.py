@@ -66,7 +66,12 @@ def _in_lines(app: App, cycle: Cycle) -> Cycle:
 def stage_line(stage: Stage) -> str:
     """A stage that has ended, in one line."""
     spent = show.took(stage.started_at, stage.ended_at)
-    return f"  {stage.name:<9} {stage.state:<7} {spent:>7}  {stage.summary}".rstrip()
+    return f"  {stage.name:<9} {stage.state:<7} {spent:>7}  {_brief(stage)}".rstrip()
+
+
+def _brief(stage: Stage) -> str:
+    """What came of a stage, in a line; the end of a script's log is told once, with the error."""
+    return stage.summary.partition("\n")[0]
 
 
 def _live(app: App, cycle: Cycle) -> Cycle:
@@ -96,7 +101,7 @@ def stages(cycle: Cycle) -> RenderableType:
         spent = show.took(stage.started_at, stage.ended_at) if stage.started_at else ""
         style = "" if stage.started_at else "dim"
         made.add_row(
-            sign, show.marked(stage.name, style), show.marked(spent, "dim"), show.clean(stage.summary)
+            sign, show.marked(stage.name, style), show.marked(spent, "dim"), show.clean(_brief(stage))
         )
     return made
 

@@ -190,12 +190,12 @@ def main() -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a narrow terminal encoding must not end a command
     code = run(sys.argv[1:])
-    if code == INTERRUPTED:
-        # Threads of an embedded server would be waited for.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-    sys.exit(code)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            stream.flush()
+    # All is closed by now. Taking the interpreter apart would wait for an embedded server's threads,
+    # and DuckDB complains on the terminal of what they still hold.
+    os._exit(code)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import click
 from treadle.cli import show
 from treadle.cli.app import App, F, json_option, pass_app
 from treadle.cli.follow import conclude, follow
-from treadle.kernel.errors import InvalidInput
+from treadle.kernel.errors import Conflict, InvalidInput
 
 if TYPE_CHECKING:
     from treadle.retrain.types import Cycle, Goal, NewCycle, Plan
@@ -109,8 +109,15 @@ def _new(goal: Goal, params: dict[str, Scalar], like: str | None, reason: str, *
 
 
 def turn(app: App, new: NewCycle) -> int:
-    """Goes on with a cycle that was interrupted, or starts one, and follows it to its end."""
+    """Goes on with a cycle that was interrupted, or starts one, and follows it to its end.
+
+    Raises:
+        Conflict: If an experiment is asked for while a cycle that deploys is under way.
+    """
+    cycles: list[Cycle] = []
     try:
+        if new.goal == "train":
+            _check_free(app)
         cycles = app.client.resume()
         for cycle in cycles:
             _resumed(app, cycle)
@@ -118,6 +125,9 @@ def turn(app: App, new: NewCycle) -> int:
             cycles = [app.client.start_cycle(new)]
         return max(conclude(app, follow(app, cycle)) for cycle in cycles)
     except KeyboardInterrupt:
+        if not cycles:
+            click.echo("\ninterrupted; `treadle cycles` shows whether a cycle was started", err=True)
+            raise click.exceptions.Exit(130) from None
         click.echo(
             "\nstopped watching. The cycle goes on from its last finished step"
             " with `treadle run` or `treadle up`"
@@ -126,6 +136,17 @@ def turn(app: App, new: NewCycle) -> int:
             err=True,
         )
         raise click.exceptions.Exit(130) from None
+
+
+def _check_free(app: App) -> None:
+    """An experiment must not go on with a cycle that would change production."""
+    unfinished = [c for c in app.client.cycles() if c.state == "running" and c.goal == "deploy"]
+    if unfinished:
+        raise Conflict(
+            "a cycle that deploys has not ended, and only one runs at a time",
+            where=unfinished[0].id,
+            fix="end it with `treadle run`, then train again",
+        )
 
 
 def _resumed(app: App, cycle: Cycle) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,10 +31,30 @@ def csv_to_parquet(engine: Engine, source: Path, target: Path) -> None:
         engine.write_parquet(target, sql)
     except CorruptData as error:
         raise CorruptData(
-            f"not readable as CSV: {error.message}",
+            f"not readable as CSV: {_ragged(source) or _reason(error, source)}",
             where=str(source),
             fix="write it comma-separated in UTF-8 with a header, or as Parquet",
         ) from error
+
+
+def _ragged(source: Path) -> str | None:
+    """Which line of a CSV file has more or fewer fields than its header; the engine doesn't tell."""
+    try:
+        with source.open(encoding="utf-8", newline="") as file:
+            lines = csv.reader(file)
+            width = len(next(lines, []))
+            for fields in lines:
+                if fields and len(fields) != width:
+                    return f"line {lines.line_num} has {len(fields)} fields, the header {width}"
+    except (OSError, UnicodeDecodeError, csv.Error):
+        pass
+    return None
+
+
+def _reason(error: CorruptData, path: Path) -> str:
+    """What the engine said, without its own words around it."""
+    said = re.sub(r"^[A-Z][A-Za-z ]*? Error: ", "", error.message.removeprefix("the data can't be read: "))
+    return re.sub(rf""" ?['"]?{re.escape(str(path))}['"]?""", "", said)
 
 
 def file_columns(engine: Engine, files: Mapping[str, Path]) -> dict[str, tuple[Column, ...]]:
@@ -87,13 +109,13 @@ def _each(engine: Engine, files: Mapping[str, Path], sql: str) -> list[tuple[Any
     try:
         return run(list(files.values()))
     except CorruptData:
-        for name, path in files.items():
+        for path in files.values():
             try:
                 run([path])
             except CorruptData as error:
                 raise CorruptData(
-                    f"not a whole Parquet file: {error.message}",
-                    where=name,
+                    f"not a whole Parquet file: {_reason(error, path)}",
+                    where=str(path),
                     fix="write it again, or take it out of the dataset; no version was made",
                 ) from error
         raise

@@ -97,7 +97,11 @@ def _validate(
     columns, rows = reading.table(engine, list(tables.values()))
     rules.check_roles(name, rules.roles_of(config), columns)
     if not rows:
-        raise InvalidInput("the data has no rows", where=str(workspace.root / config.path))
+        raise InvalidInput(
+            "the data has no rows",
+            where=str(workspace.root / config.path),
+            fix=f"put rows there, or change `path` in [data.{name}] of treadle.toml",
+        )
     return columns, rows
 
 

@@ -77,7 +77,11 @@ class RunFolder:
                         fix="links are not followed: log the file that it points to",
                     )
         except (FileNotFoundError, NotADirectoryError):
-            raise NotFound(f"artifact {path!r} was logged but is not there", where=str(file)) from None
+            raise NotFound(
+                f"artifact {path!r} was logged but is not there",
+                where=str(file),
+                fix="leave what was logged in its place until the run has ended",
+            ) from None
         if not stat.S_ISREG(mode):
             raise InvalidInput(f"artifact {path!r} is not a file", where=str(file))
         return file

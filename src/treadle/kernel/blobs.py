@@ -7,6 +7,7 @@ checked against the digest.
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -24,6 +25,16 @@ _CLIENT_OPTIONS = ("allow_http", "allow_invalid_certificates", "connect_timeout"
 
 
 _FULL = ("No space left", "os error 28", "os error 122", "QuotaExceeded", "507 Insufficient Storage")
+
+_DENIED = (
+    "401 Unauthorized",
+    "403 Forbidden",
+    "Unauthenticated",
+    "PermissionDenied",
+    "lacks the necessary privileges",
+)
+# Which key was asked for, how long it took and how it was retried: noise to whoever reads the error.
+_ATTEMPT = re.compile(r"Error performing (\w+) \S+ in [^-]*- ")
 
 
 class BlobStore(Protocol):
@@ -75,8 +86,11 @@ class ObjectBlobStore:
                 raise StorageFull(
                     "no space is left in the blob store", where=self._name, fix="free some space and retry"
                 ) from error
-            first = text.partition("\n")[0]
-            raise StorageError(f"the blob store failed: {first}", where=self._name) from error
+            first = _ATTEMPT.sub(r"\1: ", text.partition("\n")[0])
+            fix = "see that it answers and that [store] is right; `treadle doctor` tries it"
+            if any(sign in text for sign in _DENIED):
+                fix = "check the keys in [store] options or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+            raise StorageError(f"the blob store failed: {first}", where=self._name, fix=fix) from error
 
     def put(self, data: bytes) -> str:
         """Keeps some bytes; returns their digest. Keeping them twice costs nothing.
@@ -197,4 +211,9 @@ def open_blobs(url: str, root: Path, options: dict[str, str]) -> ObjectBlobStore
         folder.mkdir(parents=True, exist_ok=True)
         return ObjectBlobStore(LocalStore(folder), str(folder))
     except Exception as error:  # obstore's errors share no public base
-        raise StorageError(f"the blob store can't be opened: {error}", where=url) from error
+        first = str(error).partition("\n")[0]
+        raise StorageError(
+            f"the blob store can't be opened: {first}",
+            where=url,
+            fix="[store] blobs is a folder that can be written, or a URL such as s3://bucket/prefix",
+        ) from error

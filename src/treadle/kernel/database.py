@@ -8,6 +8,9 @@ numbered migrations in ``kernel/migrations``.
 from __future__ import annotations
 
 import contextlib
+import shutil
+import sqlite3
+import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +23,8 @@ from sqlalchemy.types import TypeDecorator
 from treadle.kernel.errors import StorageError, StorageFull, WorkspaceTooNew
 from treadle.kernel.lock import Holder, exclusive
 
+_LEAST_ROOM = 64 << 10
+_LOCK_TIMEOUT = 30.0
 SCHEMA_VERSION = "0001"
 schema = sa.MetaData()
 
@@ -125,14 +130,44 @@ def _storage_errors(engine: sa.Engine) -> Iterator[None]:
     except sa.exc.IntegrityError:
         raise
     except sa.exc.DBAPIError as error:
-        where = engine.url.render_as_string(hide_password=True)
-        if _is_full(error.orig):
+        where = _shown(engine)
+        if _is_full(error.orig) or _no_room(engine, error.orig):
             raise StorageFull(
                 "the disk is full; the change was not made",
                 where=where,
                 fix="free some space and run the same command again",
             ) from error
-        raise StorageError(f"the metadata store failed: {error.orig}", where=where) from error
+        first = str(error.orig).partition("\n")[0]
+        raise StorageError(
+            f"the metadata store failed: {first}", where=where, fix=_remedy(engine, error.orig)
+        ) from error
+
+
+def _shown(engine: sa.Engine) -> str:
+    """The URL as the user wrote it, without its password."""
+    return engine.url.render_as_string(hide_password=True).replace("postgresql+psycopg:", "postgresql:", 1)
+
+
+def _remedy(engine: sa.Engine, error: BaseException | None) -> str:
+    if engine.dialect.name == "postgresql":
+        return "see that the server runs and the URL in [store] metadata is right; `treadle doctor` looks"
+    name = str(getattr(error, "sqlite_errorname", ""))
+    if name.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PERM")):
+        return "make the file and its folder writable; `treadle doctor` looks"
+    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+        return "put back the file from a backup, or move it away to begin anew; nothing was changed"
+    return "run the same command again; if that fails too, look at the file and its disk"
+
+
+def _no_room(engine: sa.Engine, error: BaseException | None) -> bool:
+    """Whether SQLite failed on a disk without room: it can't always tell itself."""
+    name = str(getattr(error, "sqlite_errorname", ""))
+    if not name.startswith(("SQLITE_IOERR", "SQLITE_CANTOPEN")) or not engine.url.database:
+        return False
+    try:
+        return shutil.disk_usage(Path(engine.url.database).parent).free < _LEAST_ROOM
+    except OSError:
+        return False
 
 
 def _is_full(error: BaseException | None) -> bool:
@@ -192,13 +227,13 @@ def _engine(url: str, root: Path) -> sa.Engine:
     except OSError as error:
         raise StorageError(str(error), where=str(path)) from error
     engine = sa.create_engine(
-        parsed.set(database=str(path)), connect_args={"timeout": 30, "check_same_thread": False}
+        parsed.set(database=str(path)), connect_args={"timeout": _LOCK_TIMEOUT, "check_same_thread": False}
     )
 
     @sa.event.listens_for(engine, "connect")
     def prepare(connection: Any, _: Any) -> None:
         connection.isolation_level = None
-        connection.execute("PRAGMA journal_mode=WAL")
+        _use_wal(connection)
         connection.execute("PRAGMA synchronous=NORMAL")
         connection.execute("PRAGMA foreign_keys=ON")
 
@@ -209,6 +244,20 @@ def _engine(url: str, root: Path) -> sa.Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
     return engine
+
+
+def _use_wal(connection: Any) -> None:
+    """Switches the file to its journal; SQLite itself doesn't wait when several do so at once."""
+    deadline = time.monotonic() + _LOCK_TIMEOUT
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if not error.sqlite_errorname.startswith("SQLITE_BUSY") or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def _unknown(where: str) -> StorageError:
@@ -227,15 +276,13 @@ def _version(database: Database) -> str | None:
     if found is not None and found > SCHEMA_VERSION:
         raise WorkspaceTooNew(
             f"this workspace has schema {found}; this Treadle knows schemas up to {SCHEMA_VERSION}",
-            where=database.engine.url.render_as_string(hide_password=True),
+            where=_shown(database.engine),
             fix="upgrade Treadle (pip install -U 'treadle[platform]'); nothing was changed",
         )
     return found
 
 
 def _migrate(database: Database, root: Path) -> None:
-    import time
-
     from alembic import command
     from alembic.config import Config
 

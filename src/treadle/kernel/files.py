@@ -31,7 +31,9 @@ def storage_errors(where: str) -> Iterator[None]:
                 where=where,
                 fix="free some space and run the same command again; nothing was half-written",
             ) from error
-        raise StorageError(error.strerror or str(error), where=where) from error
+        closed = error.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
+        fix = "make it readable and writable for this user" if closed else None
+        raise StorageError(error.strerror or str(error), where=where, fix=fix) from error
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from treadle.kernel.errors import Busy
+from treadle.kernel.files import storage_errors
 
 
 class Holder(msgspec.Struct, frozen=True):
@@ -58,9 +59,11 @@ def exclusive(path: Path, me: Holder) -> Iterator[None]:
 
     Raises:
         Busy: If another process holds it; the error says which and what it is doing.
+        StorageError: If the file can't be made.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    with storage_errors(str(path)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         while not _taken(descriptor):
             other = holder(path)

@@ -5,6 +5,7 @@ Stands on msgspec, NumPy and ONNX Runtime alone, so that an inference server sta
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -31,6 +32,8 @@ _TENSOR: dict[FieldKind, str] = {
     "string": "tensor(string)",
     "bool": "tensor(bool)",
 }
+# ONNX Runtime's own tags, and the path, which the error has anyway.
+_NOISE = re.compile(r"\[ONNXRuntimeError\] : \d+ : \w+ : |Load model from \S+ failed:")
 _REAL = ("tensor(float)", "tensor(double)")
 
 
@@ -173,7 +176,8 @@ def _unequal(name: str, found: int, before: int) -> InvalidInput:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+    said = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return _NOISE.sub("", said)[:300]
 
 
 def _read(path: Path, kind: Any) -> Any:
@@ -213,18 +217,19 @@ def _session(path: Path, threads: int) -> ort.InferenceSession:
 
 
 def _check_inputs(session: ort.InferenceSession, signature: Signature, where: str) -> None:
+    fix = "log the model again with run.log_model, which writes a signature that fits"
     found = {node.name: node for node in session.get_inputs()}
     named = [field.name for field in signature.inputs]
     if not named or len(set(named)) != len(named):
         raise ModelInvalid("the signature must name each input once", where=where)
     if set(named) != found.keys():
         only = ", ".join(sorted(set(named) ^ found.keys()))
-        raise ModelInvalid(f"the model's inputs and its signature differ in: {only}", where=where)
+        raise ModelInvalid(f"the model's inputs and its signature differ in: {only}", where=where, fix=fix)
     for field in signature.inputs:
         node = found[field.name]
         if node.type != _TENSOR[field.kind]:
             raise ModelInvalid(
-                f"input {field.name!r} is {node.type}; its signature says {field.kind}", where=where
+                f"input {field.name!r} is {node.type}; its signature says {field.kind}", where=where, fix=fix
             )
         # A symbolic dimension is None or a name; a number would fix how many rows a request has.
         if len(node.shape) != 2 or isinstance(node.shape[0], int) or node.shape[1] != 1:

@@ -231,7 +231,10 @@ def _write(folder: Path, onnx: bytes, signature: Signature, columns: dict[str, l
 def _answers(folder: Path, columns: Mapping[str, list[Any]]) -> npt.NDArray[np.float64]:
     from treadle.registry import LoadedModel
 
-    return LoadedModel.load(folder).predict(columns)
+    try:
+        return LoadedModel.load(folder).predict(columns)
+    except ModelInvalid as error:  # where it was proven is gone by the time that anybody looks
+        raise ModelInvalid(error.message, where="run.log_model", fix=error.fix) from error
 
 
 def _compare(converted: npt.NDArray[np.float64], original: npt.NDArray[np.float64]) -> None:

@@ -14,7 +14,7 @@ import msgspec
 from treadle.data import DataInput
 from treadle.experiment import Experiments, Finish, JournalBatch, NewRun
 from treadle.kernel.clock import SystemClock
-from treadle.kernel.errors import Conflict, NotFound, StorageError, TreadleError
+from treadle.kernel.errors import Conflict, JobFailed, NotFound, StorageError, TreadleError
 from treadle.kernel.files import write_atomic
 from treadle.kernel.units import parse_duration
 from treadle.kernel.workspace import Workspace
@@ -194,7 +194,8 @@ class Trainer:
             result = self._executor.wait(spec, self._poll(Path(spec.folder), on_poll))
             if result.outcome != "lost" or attempt == _ATTEMPTS:
                 return self._settle(spec, identity, run, run_id, result)
-            self._close(spec, run.id, "the job was lost: it was killed together with its supervisor")
+            lost = JobFailed("the job was lost: it was killed together with its supervisor")
+            self._close(spec, run.id, lost, str(Path(spec.folder) / LOG))
         raise AssertionError  # pragma: no cover - the loop has no other end
 
     def _tags(self, identity: str, recipe: Recipe) -> dict[str, str]:
@@ -258,10 +259,7 @@ class Trainer:
         """
         log = Path(spec.folder) / LOG
         failed = rules.failure(result, spec.command, spec.timeout, _read_end(log), str(log))
-        unusable = self._close(spec, run.id, failed.message if failed else None)
-        error = failed or unusable
-        if error is None and not any(a.path == _MODEL for a in self._experiments.artifacts(run.id)):
-            error = rules.no_model(str(log))
+        error = self._close(spec, run.id, failed, str(log))
         if error is not None:
             raise error
         assert run.replica is not None  # noqa: S101 - set above
@@ -271,16 +269,17 @@ class Trainer:
             store.add_training(connection, run_id, training, self._workspace.clock.now())
         return training
 
-    def _close(self, spec: JobSpec, run_id: str, failed: str | None) -> TreadleError | None:
+    def _close(self, spec: JobSpec, run_id: str, failed: JobFailed | None, log: str) -> TreadleError | None:
         """Takes in the last of the run, and ends it as its job ended, unless the script did.
 
         Args:
             spec: The job.
             run_id: The run.
             failed: Why the job failed, if it did.
+            log: The file with its whole log.
 
         Returns:
-            Why what the script wrote can't be used, if it can't.
+            Why the training failed, or why what the script wrote can't be used, if either is so.
         """
         now = SystemClock().now()
         try:
@@ -288,14 +287,16 @@ class Trainer:
         except StorageError:
             raise
         except TreadleError as error:
-            self._experiments.end(run_id, now, failed or error.message)
-            return error
+            self._experiments.end(run_id, now, (failed or error).message)
+            return failed or error
+        if failed is None and not any(a.path == _MODEL for a in self._experiments.artifacts(run_id)):
+            failed = rules.no_model(log)
         if failed:
-            self._experiments.end(run_id, now, failed)
+            self._experiments.end(run_id, now, failed.message)
         elif run.status == "running":
             end = Finish(now.timestamp(), "finished")
             self._experiments.apply(run_id, JournalBatch(run.applied, [end]))
-        return None
+        return failed
 
 
 def _check_same(

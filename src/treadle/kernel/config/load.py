@@ -6,7 +6,7 @@ import math
 import re
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
@@ -41,8 +41,15 @@ def load_config(folder: Path) -> Config:
         text = path.read_text("utf-8")
     except FileNotFoundError:
         raise ConfigError("the file is missing", where=str(path), fix="run `treadle init`") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"the file can't be read: {error}", where=str(path)) from error
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise ConfigError(
+            "the file can't be read: it is not UTF-8", where=f"{path}:{line}", fix="save it as UTF-8"
+        ) from error
+    except OSError as error:
+        raise ConfigError(
+            f"the file can't be read: {error.strerror}", where=str(path), fix="make it a file you may read"
+        ) from error
     return parse_config(text, str(path))
 
 
@@ -59,7 +66,13 @@ def parse_config(text: str, where: str = FILE) -> Config:
     try:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"not valid TOML: {error}", where=where) from error
+        message, _, place = str(error).partition(" (at ")
+        line = re.match(r"line (\d+)", place)
+        raise ConfigError(
+            f"not valid TOML: {message}",
+            where=f"{where}:{line[1]}" if line else where,
+            fix="mend that line: a table is [name], a setting name = value, and text stands in quotes",
+        ) from error
     _check_keys(raw, Config, (), text, where)
     try:
         config = msgspec.convert(raw, Config)
@@ -70,12 +83,29 @@ def parse_config(text: str, where: str = FILE) -> Config:
         missing = re.search(r"missing required field `(\w+)`", message)
         if missing:
             table = f"[{'.'.join(keys)}]" if keys else "the file"
-            raise ConfigError(f"{table} needs `{missing[1]}`", where=place) from None
+            add = f"add `{missing[1]} = ...` to it" if keys else f"add [{missing[1]}] with what it needs"
+            raise ConfigError(f"{table} needs `{missing[1]}`", where=place, fix=add) from None
         key = f"`{'.'.join(keys)}`" if keys else "the value"
-        raise ConfigError(f"{key}: {_plain(message)}", where=place) from None
+        raise ConfigError(f"{key}: {_plain(message)}", where=place, fix=_default(keys)) from None
     _check_values(config, text, where)
     _check_references(config, text, where)
     return config
+
+
+def _default(keys: tuple[str, ...]) -> str:
+    """What holds when the key is left out."""
+    kind: Any = Config
+    for key in keys:
+        field = {f.encode_name: f for f in msgspec.structs.fields(kind)}.get(key)
+        if field is None:  # a name that the user chose
+            break
+        options = [o for o in (field.type, *get_args(field.type)) if isinstance(o, type)]
+        kind = next((option for option in options if issubclass(option, msgspec.Struct)), None)
+        if kind is None:
+            if isinstance(field.default, str | int | float):
+                return f"change it, or leave it out for {msgspec.json.encode(field.default).decode()}"
+            break
+    return "change it to what is expected"
 
 
 def _keys(raw: dict[str, Any], path: str, message: str) -> tuple[str, ...]:
