@@ -79,12 +79,10 @@ def _without(value: Any) -> Any:
     return value
 
 
-def check_whole(workspace: Workspace, *, torn: bool = False) -> None:
+def check_whole(workspace: Workspace) -> None:
     """Whether nothing is half there: every digest that a row names can be had, every blob is what it says.
 
-    Args:
-        workspace: The workspace, on a folder of blobs.
-        torn: Whether files may lie about that were about to be put in their place; no name leads to them.
+    Outside the stores, a file may lie about that was about to be put in its place: no name leads to it.
     """
     blobs = set()
     for path in _files(workspace.root / workspace.config.store.blobs):
@@ -94,7 +92,6 @@ def check_whole(workspace: Workspace, *, torn: bool = False) -> None:
     named = set(_named(workspace))
     assert named
     assert named <= blobs
-    assert torn or not [path for path in _files(workspace.state) if path.suffix == ".tmp"]
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -262,7 +262,7 @@ def _sweep(world: World, drivers: Drivers, folder: Path, when: str, name: str) -
         number += 1
         with world.copied(folder / str(number)) as root:
             code = drivers(root, "run", kill=Kill(when, name, number))
-            world.go_on(root, torn="replace" in name)
+            world.go_on(root)
     assert code == world.code
     return number - 1
 

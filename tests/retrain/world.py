@@ -63,13 +63,8 @@ class World:
         with psycopg.connect(self._server.url("postgres"), autocommit=True) as connection:
             connection.execute(sql.encode())
 
-    def go_on(self, root: Path, *, torn: bool = False) -> None:
-        """Starts once what was killed, and compares its end with the undisturbed one.
-
-        Args:
-            root: A copy whose driver was killed.
-            torn: Whether a file may have been left that was about to be put in its place.
-        """
+    def go_on(self, root: Path) -> None:
+        """Starts once what was killed in a copy, and compares its end with the undisturbed one."""
         with opened(root) as workspace:
             cycles = Cycles(workspace).list()[self._before :]
         if not cycles or cycles[-1].state == "running":
@@ -77,12 +72,12 @@ class World:
             assert code == self.code, (root / "driver.txt").read_text()
         else:
             assert self._drivers(root, do="wheel") == 0, (root / "driver.txt").read_text()
-        self.check(root, torn=torn)
+        self.check(root)
 
-    def check(self, root: Path, *, torn: bool = False) -> None:
+    def check(self, root: Path) -> None:
         """Whether a copy ended as the undisturbed one did, and trained what that trained, once."""
         with opened(root) as workspace:
-            check_whole(workspace, torn=torn)
+            check_whole(workspace)
             assert not differences(account(workspace), self.end)
         names = trained(root)
         assert sorted(run[-2:] for run in names) == sorted(run[-2:] for run in self.trained)

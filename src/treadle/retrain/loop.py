@@ -49,12 +49,17 @@ class Loop:
             for window in Monitors(self._ws).summary(model).results
             if window.state == "alert"
         }
+        past = [cycle for cycle in Cycles(self._ws).list(model) if cycle.goal == "deploy"]
+        begun = {cycle.trigger.alert: cycle.id for cycle in past if cycle.trigger.alert}
         for alert in reversed(alerts):
+            if alert.cycle is None and alert.id in begun:
+                # The process died right after it had started the cycle.
+                Monitors(self._ws).mark_cycle(alert.id, begun[alert.id])
+                continue
             if alert.cycle is not None or (alert.kind, alert.version) not in still:
                 continue
             if alert.kind not in config.retrain.on:
                 continue
-            past = [cycle for cycle in Cycles(self._ws).list(model) if cycle.goal == "deploy"]
             held_back = rules.holds_back(past, config.retrain.cooldown, now)
             if held_back is None:
                 return self._start(model, alert)

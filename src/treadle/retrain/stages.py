@@ -42,9 +42,10 @@ def perform(workspace: Workspace, cycle_id: str, name: str) -> bool:
     if cycle.state != "running" or stage.state == "done":
         return cycle.state == "running"
     cycle = store.replace_stage(cycle, name, state="running", started_at=datetime.now(UTC))
-    _save(workspace, cycle)
     try:
+        _save(workspace, cycle)
         step = _STAGES[name](CycleContext(workspace, cycle, asked, work))
+        _finish(workspace, cycle, name, step)
     except TreadleError as error:
         Cycles(workspace).fail(cycle_id, error)
         return False
@@ -60,7 +61,6 @@ def perform(workspace: Workspace, cycle_id: str, name: str) -> bool:
             ),
         )
         return False
-    _finish(workspace, cycle, name, step)
     return step.end is None
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 LOCK = ".treadle/engine.lock"
 _APP_VERSION = "1"
+_ATTEMPTS = 20
 _current: Workspace | None = None
 
 
@@ -72,23 +73,33 @@ class Worker:
         return interrupted
 
     def submit(self, cycle: Cycle) -> None:
-        """Has a cycle executed; one that is being executed is left alone."""
+        """Has a cycle executed; one that is being executed is left alone.
+
+        One that was begun again and again fails instead: it may be what kills this process.
+        """
         from dbos import DBOS, SetWorkflowID
 
         self.start()
         assert self._turn is not None  # noqa: S101 - start() has just set it
+        before = DBOS.get_workflow_status(cycle.id)
+        if before is not None and (before.recovery_attempts or 0) > _ATTEMPTS:
+            error = TreadleError(
+                "the cycle was interrupted again and again and has been given up",
+                where=cycle.id,
+                fix="see .treadle/logs, then start a new one with `treadle run`",
+            )
+            Cycles(self._ws).fail(cycle.id, error)
+            return
         with SetWorkflowID(cycle.id):
             handle = DBOS.start_workflow(self._turn, cycle.id)
-        status = handle.get_status().status
-        if status in ("ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"):
-            Cycles(self._ws).fail(
-                cycle.id,
-                TreadleError(
-                    "the cycle was interrupted again and again and has been given up",
-                    where=cycle.id,
-                    fix="see .treadle/logs, then start a new one with `treadle run`",
-                ),
+        status = handle.get_status()
+        if status.status in ("ERROR", "CANCELLED"):
+            error = TreadleError(
+                f"the cycle stopped and could not even say so: {status.error or status.status}",
+                where=cycle.id,
+                fix="see .treadle/logs, then start a new one with `treadle run`",
             )
+            Cycles(self._ws).fail(cycle.id, error)
 
     def close(self) -> None:
         """Lets go; what runs is taken up again by whoever drives next."""
@@ -122,7 +133,8 @@ def _launch(workspace: Workspace) -> Callable[[str], None]:
             if not step(cycle_id, stage.name):
                 return
 
-    workflow = DBOS.workflow(name="cycle", max_recovery_attempts=20)(turn)
+    # DBOS gives up in its own time, unseen by whoever waits for the cycle: Worker.submit() does it here.
+    workflow = DBOS.workflow(name="cycle", max_recovery_attempts=10 * _ATTEMPTS)(turn)
     DBOS.launch()
     return workflow
 
