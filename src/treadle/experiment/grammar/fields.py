@@ -151,13 +151,14 @@ def resolve(token: Token, grammar: Grammar, source: str) -> Field:
     entity = grammar.entities.get(token.entity) if token.entity is not None else "attribute"
     if entity is None:
         name = token.entity or ""
-        refuse(f"{show(name)} isn't something to search by", source, token.at, _near(name, grammar.entities))
+        written = {entity: name for name, entity in reversed(list(grammar.entities.items()))}
+        refuse(f"{show(name)} isn't something to search by", source, token.at, _near(name, written.values()))
     known = grammar.closed.get(entity)
     if known is not None:
         if token.value not in known:
-            fix = _near(token.value, known)
-            if token.entity is None and grammar.open:
-                fix += f"; a {next(iter(grammar.open))} needs its prefix"
+            fix = _near(token.value, {field.key for field in known.values()})
+            if token.entity is None and "metric" in grammar.open:
+                fix += f"; a metric is written metrics.{token.value[:60]}"
             refuse(f"there is no {entity} {show(token.value)}", source, token.at, fix)
         return known[token.value]
     if not token.value:

@@ -1,11 +1,12 @@
 """Filters into comparisons: five grammars of one shape, ``field operator value`` joined by AND.
 
 What MLflow's SQL store accepts is accepted and means the same, its slips included where they
-do no harm: an AND too many or too few, as between two comparisons with nothing between them.
-Accepted besides: keywords in lower case everywhere, ``1e+5``, any white space within ``IS NOT
-NULL``. Refused, where MLflow guesses or fails inside: an empty key, a list that is empty or
-nested, a list after ``=``, an integer of more than 64 bits, NaN. In a logged model's filter a
-double-quoted value is the text within, where MLflow keeps the quotes and finds nothing.
+do no harm: an AND too many, or none between two comparisons. Accepted besides: operators in
+lower case, any white space within ``IS NOT NULL``, attributes and prefixes in quotes, unquoted
+keys that begin with a digit, ``1e+5``. Refused, where MLflow guesses or fails inside: a key that
+is empty or quoted only in part, a list that is empty or nested or stands after ``=``, an integer
+of more than 64 bits, NaN. In a logged model's filter double quotes only quote, where MLflow takes
+them for a part of the key or the value and finds nothing.
 """
 
 from __future__ import annotations
