@@ -1,0 +1,1 @@
+from live import live, transport  # noqa: F401 - fixtures

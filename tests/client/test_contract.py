@@ -1,0 +1,136 @@
+"""One contract for both ways in: the same answers, and the same errors as the class they were raised as."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from live import AT, BY_HAND, Up
+from treadle.client import Client
+from treadle.experiment import JournalBatch, LogMetrics, LogParams, NewRun
+from treadle.kernel.errors import Busy, Conflict, InvalidInput, NotFound, TreadleError
+from treadle.monitor import LabelBatch
+from treadle.retrain import NewCycle
+
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)  # what others look for first stays first
+READS: dict[str, Callable[[Client], Any]] = {
+    "alerts": lambda c: c.alerts("toy"),
+    "artifacts": lambda c: c.artifacts(c.runs()[0].id),
+    "compare": lambda c: c.compare([run.id for run in c.runs()]),
+    "cycle": lambda c: c.cycle(c.cycles()[0].id),
+    "cycles": lambda c: c.cycles("toy"),
+    "data_log": lambda c: c.data_log("rows"),
+    "datasets": lambda c: c.datasets(),
+    "deployment": lambda c: c.deployment("toy").desired,
+    "desired": lambda c: c.desired("toy"),
+    "evaluation": lambda c: [c.evaluation(one) for one in c.cycles()[0].evaluations],
+    "history": lambda c: c.history(c.runs()[0].id, "loss"),
+    "model": lambda c: c.model("toy@production"),
+    "models": lambda c: c.models(),
+    "plan": lambda c: c.plan(NewCycle(trigger=BY_HAND)),
+    "reigns": lambda c: c.reigns("toy"),
+    "replay": lambda c: c.replay(),
+    "revisions": lambda c: c.revisions("toy"),
+    "run": lambda c: c.run(c.runs()[0].id),
+    "runs": lambda c: c.runs(sort="-metrics.loss", limit=2),
+    "spending": lambda c: c.spending("toy"),
+    "timeline": lambda c: c.timeline("toy"),
+    "windows": lambda c: (c.windows("toy"), c.windows("toy", AT)),
+}
+ERRORS: dict[str, tuple[type[TreadleError], Callable[[Client], Any]]] = {
+    "no such run": (NotFound, lambda c: c.run("nope")),
+    "no such model": (NotFound, lambda c: c.model("toi/1")),
+    "no such dataset": (NotFound, lambda c: c.add_data("row")),
+    "no such blob": (NotFound, lambda c: c.fetch_blob("0" * 64, Path("never"))),
+    "no such cycle": (NotFound, lambda c: c.cycle("nope")),
+    "an empty name": (InvalidInput, lambda c: c.run("")),
+    "a name that is a path": (InvalidInput, lambda c: c.run("../models")),
+    "a name that is dots": (InvalidInput, lambda c: c.cycle("..")),
+    "a name with a question": (NotFound, lambda c: c.run("a?limit=1#x y%20ü")),
+    "a wrong order": (InvalidInput, lambda c: c.runs(sort="colour")),
+    "too many": (InvalidInput, lambda c: c.runs(limit=100_000)),
+    "nothing to compare": (InvalidInput, lambda c: c.compare([])),
+    "a gap in a journal": (
+        Conflict,
+        lambda c: c.append_journal(c.runs()[0].id, JournalBatch(10_000, [LogParams({"a": 1})])),
+    ),
+    "a label that is none": (
+        InvalidInput,
+        lambda c: c.send_labels("toy", LabelBatch(batch="b", ids=["x"], values=[7.0], known_at=[0.0])),
+    ),
+    "a replay in a replay": (Conflict, lambda c: c.start_replay(AT)),
+    "back in time": (InvalidInput, lambda c: c.step_replay(AT - timedelta(days=1))),
+    "approved before": (Conflict, lambda c: c.approve("toy/1", "again")),
+}
+
+
+@pytest.fixture(scope="module")
+def both(live: Up) -> Iterator[tuple[Client, Client]]:
+    with Client.http(live.url) as http, Client.in_process(live.root) as here:
+        yield http, here
+
+
+def test_the_reads_are_all_of_the_client() -> None:
+    """A method that is new belongs into the contract."""
+    does = {
+        "add_data", "append_journal", "approve", "close", "create_run", "deploy", "fetch_blob", "http",
+        "in_process", "look", "put_blob", "report", "resume", "send_labels", "send_predictions",
+        "start_cycle", "start_replay", "step_replay", "stop_replay", "training_data", "report_page", "health",
+    }  # fmt: skip
+    methods = {name for name, _ in inspect.getmembers(Client, inspect.isroutine) if not name.startswith("_")}
+    assert methods - does == set(READS)
+
+
+@pytest.mark.parametrize("name", READS)
+def test_the_same_answers(name: str, both: tuple[Client, Client]) -> None:
+    http, here = (READS[name](client) for client in both)
+    assert http == here
+    assert type(http) is type(here)
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_the_same_errors(name: str, both: tuple[Client, Client], tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    kind, ask = ERRORS[name]
+    told = []
+    for client in both:
+        with pytest.raises(TreadleError) as caught:
+            ask(client)
+        assert type(caught.value) is kind
+        told.append((caught.value.message, caught.value.where, caught.value.fix))
+    assert told[0] == told[1]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_same_page_and_the_same_data(both: tuple[Client, Client], tmp_path: Path) -> None:
+    http, here = both
+    assert http.report_page("toy").startswith(b"<!")
+    assert here.report_page("toy").startswith(b"<!")
+    one, other = http.training_data("rows", tmp_path / "a"), here.training_data("rows", tmp_path / "b")
+    assert one.read_bytes() == other.read_bytes()
+
+
+def test_what_one_writes_the_other_reads(both: tuple[Client, Client]) -> None:
+    for number, (writer, reader) in enumerate((both, both[::-1])):
+        made = writer.create_run(NewRun(id=f"mine_{number}", name="mine", started_at=LONG_AGO))
+        assert reader.run(made.id) == made
+        values = {"nan": float("nan"), "huge": float("inf"), "small": 5e-324}
+        writer.append_journal(made.id, JournalBatch(0, [LogMetrics(AT.timestamp(), values)]))
+        assert repr(reader.run(made.id).metrics) == repr(
+            {"huge": float("inf"), "nan": values["nan"]} | values
+        )
+        assert reader.history(made.id, "small")[0].value == 5e-324
+
+
+def test_who_drives(both: tuple[Client, Client], live: Up) -> None:
+    http, here = both
+    assert (http.health().driving, here.health().driving) == (True, False)
+    assert (http.embedded, here.embedded) == (False, True)
+    assert (http.server, here.server) == (live.url, str(live.root))
+    with pytest.raises(Busy, match=f"process {live.process.pid}"):
+        here.start_cycle(NewCycle(trigger=BY_HAND))

@@ -1,0 +1,113 @@
+"""What each room offers is promised: a name that comes or goes shows here."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+from pathlib import Path
+
+import pytest
+
+import treadle
+
+SOURCE = Path(treadle.__file__).parent
+EXPORTED = {
+    "treadle": "__version__ data start_run sync",
+    "treadle.api": "create_app serve",
+    "treadle.client": "Client connect find_server",
+    "treadle.data": "Column DataInput DatasetVersion Datasets FileEntry Roles SliceSpec",
+    "treadle.deploy": """
+        DeploymentStatus Deployments DesiredRevision Replica ReplicaOptions ReplicaReport Revision
+        Supervisor replica_command
+    """,
+    "treadle.deploy.replica": "Platform ReplicaServer serve",
+    "treadle.evaluate": """
+        Estimate Evaluation Evaluations Holdout Outcome Verdict estimate is_loss paired_difference
+    """,
+    "treadle.experiment": """
+        Artifact Comparison Experiments Finish JournalBatch JournalReader LogArtifact LogMetrics
+        LogParams LogTags NewRun Point Record Run RunFolder check_artifact_path check_name
+        check_params check_run check_tags encode_line
+    """,
+    "treadle.experiment.grammar": """
+        Comparison EXPERIMENTS Entity LOGGED_MODELS LoggedModelOrder MODELS Op OrderKey Ordering
+        RUNS Record VERSIONS Value arrange complete like matches parse_experiment_filter
+        parse_experiment_order parse_logged_model_filter parse_logged_model_order parse_model_filter
+        parse_model_order parse_run_filter parse_run_order parse_version_filter parse_version_order
+    """,
+    "treadle.govern": "Spending Usage Usages",
+    "treadle.kernel.config": """
+        Budget ChecksConfig Config DataCheck DatasetConfig GroupCheck MonitorConfig PerformanceCheck
+        Project RegistryConfig RetrainConfig ServeConfig Store TrainConfig find_project load_config
+        parse_config
+    """,
+    "treadle.monitor": """
+        Alert CategoryProfile LabelBatch MonitorKind Monitors Notifier NumericProfile
+        PredictionBatch PredictionLog Profile Summary WebhookNotifier WindowResult WindowState
+        build_profile
+    """,
+    "treadle.registry": """
+        Field FieldKind LoadedModel ModelFile ModelVersion NewVersion Registry Signature Status
+        Transition
+    """,
+    "treadle.retrain": """
+        Cycle CycleState Cycles Goal Loop NewCycle Plan PlannedStage Reign ReplayState ReplayStep
+        Replays Stage Tick Trigger Worker render_report
+    """,
+    "treadle.retrain.report": "render_report",
+    "treadle.sdk": "RunHandle RunSink data start_run sync",
+    "treadle.train": """
+        CodeFile CodeVersion Environment Executor JOBS_ABREAST JobContext JobResult JobSpec
+        LocalExecutor Package Recipe Trainer Training
+    """,
+}
+
+
+def text(room: str) -> str:
+    return (SOURCE.joinpath(*room.split(".")[1:]) / "__init__.py").read_text()
+
+
+LAZY = [room for room in EXPORTED if room != "treadle" and "attach(" in text(room)]
+
+
+def names(room: str) -> list[str]:
+    return list(importlib.import_module(room).__all__)
+
+
+@pytest.mark.parametrize("room", EXPORTED)
+def test_the_names_are_the_promised_ones(room: str) -> None:
+    assert sorted(names(room)) == sorted(EXPORTED[room].split())
+
+
+@pytest.mark.parametrize("room", EXPORTED)
+def test_every_name_is_there_when_it_is_asked_for(room: str) -> None:
+    module = importlib.import_module(room)
+    for name in names(room):
+        assert getattr(module, name) is not None, name
+    with pytest.raises(AttributeError, match="has no attribute 'never_made'"):
+        _ = module.never_made
+
+
+def test_no_package_is_forgotten() -> None:
+    found = {
+        ".".join(("treadle", *path.parent.relative_to(SOURCE).parts))
+        for path in SOURCE.rglob("__init__.py")
+        if "__all__" in path.read_text()
+    }
+    assert found == set(EXPORTED)
+
+
+@pytest.mark.parametrize("room", LAZY)
+def test_type_checkers_see_the_same_names(room: str) -> None:
+    """The imports under ``TYPE_CHECKING`` name the same things, from the same files, as those at run time."""
+    seen = {
+        alias.asname: node.module
+        for node in ast.walk(ast.parse(text(room)))
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(room)
+        for alias in node.names
+        if alias.asname
+    }
+    assert sorted(seen) == sorted(names(room))
+    for name, module in seen.items():
+        there = getattr(importlib.import_module(str(module)), name)
+        assert there is getattr(importlib.import_module(room), name)
