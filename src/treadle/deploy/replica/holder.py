@@ -121,7 +121,7 @@ class Holder:
             self._noted(error)
             return False
         except Exception as error:  # noqa: BLE001 - whatever it is, the old model goes on answering
-            self._failed, self._error = wanted.revision, str(error) or type(error).__name__
+            self._failed, self._error = wanted.revision, _said(error)
             log.warning("revision %d can't be loaded: %s", wanted.revision, self._error)
             return True
         self._failed = self._error = None
@@ -172,3 +172,10 @@ class Holder:
         kept = sorted(self._folder.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
         for folder in kept[_KEPT:]:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _said(error: Exception) -> str:
+    """What happened and where, in a line; what to do is said by whoever asked for the revision."""
+    if isinstance(error, TreadleError):
+        return f"{error.where}: {error.message}" if error.where else error.message
+    return str(error).partition("\n")[0] or type(error).__name__
