@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from treadle.experiment.grammar import (
@@ -81,6 +81,7 @@ def printed(draw, said):
     return f"{start}{space}{value}"
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(st.data())
 def test_a_printed_filter_reads_as_itself(data):
     said = data.draw(st.lists(comparisons, max_size=4))
@@ -98,6 +99,7 @@ WORDS = st.sampled_from(f"{FIELDS} {OPERATORS} {VALUES}".split())
 
 
 @pytest.mark.parametrize("parse", PARSERS)
+@settings(deadline=None)  # a busy machine is no failure
 @given(text=st.text() | st.lists(WORDS).map(" ".join) | st.lists(WORDS).map("".join))
 def test_no_text_raises_anything_but_a_refusal(parse, text):
     with contextlib.suppress(InvalidInput):

@@ -4,7 +4,7 @@ import ast
 import warnings
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from treadle.experiment.grammar.tokens import tokenize
@@ -55,6 +55,7 @@ PIECES = ["a", "é", "#", '"', " ", "''", "\\\n"]
 ESCAPES = [*"ntabrvf'\"\\d8", "x41", "x4", "u00e9", "U0001f600", "101", "0"]
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(st.lists(st.sampled_from([*PIECES, *(f"\\{escape}" for escape in ESCAPES)])).map("".join))
 def test_a_string_in_a_list_is_read_as_python_reads_it(content):
     with warnings.catch_warnings():
