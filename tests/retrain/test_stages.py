@@ -19,7 +19,7 @@ from treadle.evaluate import Evaluations
 from treadle.experiment import Experiments
 from treadle.govern import Usages
 from treadle.kernel.clock import ManualClock
-from treadle.kernel.errors import NotFound
+from treadle.kernel.errors import NotFound, StorageFull
 from treadle.kernel.events import timeline
 from treadle.kernel.workspace import Workspace
 from treadle.registry import Registry
@@ -237,6 +237,20 @@ def test_a_bug_ends_the_cycle_and_says_so(workspace: Workspace, monkeypatch: pyt
     cycle = turn(workspace)
     assert cycle.state == "failed"
     assert "stage check stopped on an unexpected ZeroDivisionError: by zero" in (cycle.error or "")
+
+
+def test_a_result_that_cannot_be_kept_ends_the_cycle(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it would seem to run for ever to whoever waits for it."""
+
+    def full(*_: Any) -> None:
+        raise StorageFull("the disk is full; the change was not made")
+
+    monkeypatch.setattr(stages, "_finish", full)
+    cycle = turn(workspace)
+    assert (cycle.state, cycle.error) == ("failed", "the disk is full; the change was not made")
+    assert states(cycle)["data"] == "failed"
 
 
 def test_the_month_and_the_cycle_have_budgets(project: Project) -> None:

@@ -1,0 +1,79 @@
+"""What a person can do with a version: let it in, or have an earlier one back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from retrain.wheel import FIRST, SECOND, make, opened, turn, turned
+from treadle.deploy import Deployments
+from treadle.kernel.clock import ManualClock
+from treadle.kernel.errors import Conflict, NotFound
+from treadle.kernel.workspace import Workspace
+from treadle.registry import Registry
+from treadle.retrain import Cycles
+from treadle.retrain.publish import approve, redeploy
+
+
+@pytest.fixture
+def manual(tmp_path: Path, clock: ManualClock) -> Iterator[Workspace]:
+    """A project in which a person approves; its pattern is reversed for a while before March."""
+    root = make(tmp_path / "manual", turned(52, 76, per_day=60), replicas="1")
+    file = root / "treadle.toml"
+    file.write_text(file.read_text() + '[registry]\napproval = "manual"\n')
+    with opened(root, clock) as workspace:
+        clock.at = FIRST
+        yield workspace
+
+
+def served(workspace: Workspace) -> list[tuple[int, int]]:
+    return [(r.revision, r.version) for r in Deployments(workspace).history("toy")]
+
+
+def test_a_held_version_is_let_in_once(manual: Workspace) -> None:
+    assert turn(manual).state == "held"
+    revision = approve(manual, "toy/1", "ada", "looks good")
+    version = Registry(manual).get("toy/1")
+    assert (version.status, version.approved_by) == ("production", "ada")
+    assert (revision.version, revision.actor, revision.reason) == (1, "ada", "looks good")
+    assert not Registry(manual).history("toy")[-1].override
+    [reign] = Cycles(manual).reigns("toy")
+    assert (reign.version, reign.actor, reign.reason) == (1, "ada", "looks good")
+    assert reign.cycle == Cycles(manual).list()[0].id
+    with pytest.raises(Conflict, match="toy/1 is production; only a candidate can be approved"):
+        approve(manual, "toy/1", "ada", "again")
+    with pytest.raises(NotFound):
+        approve(manual, "toy/7", "ada", "which?")
+    assert served(manual) == [(1, 1)]
+
+
+def test_what_the_gate_could_not_tell_is_let_in_as_an_override(tmp_path: Path, clock: ManualClock) -> None:
+    with opened(make(tmp_path / "unsure", replicas="1", bound="0.73"), clock) as workspace:
+        assert turn(workspace).state == "held"
+        approve(workspace, "toy/1", "ada", "we need one")
+        assert Registry(workspace).history("toy")[-1].override
+
+
+def test_what_was_refused_is_not_let_in(manual: Workspace, clock: ManualClock) -> None:
+    turn(manual)
+    approve(manual, "toy/1", "ada", "looks good")
+    clock.at = SECOND
+    assert turn(manual).state == "refused"
+    for call in (approve, redeploy):
+        with pytest.raises(Conflict, match="toy/2 is refused"):
+            call(manual, "toy/2", "ada", "please")
+    assert served(manual) == [(1, 1)]
+
+
+def test_an_earlier_version_can_be_had_back(tmp_path: Path, clock: ManualClock) -> None:
+    with opened(make(tmp_path / "back", replicas="1"), clock) as workspace:
+        for clock.at in (FIRST, SECOND):
+            assert turn(workspace).state == "promoted"
+        redeploy(workspace, "toy/1", "ada", "the new one puzzles people")
+        assert Registry(workspace).get("toy@production").number == 1
+        assert Registry(workspace).get("toy/2").status == "deprecated"
+        redeploy(workspace, "toy/1", "ada", "once more")  # serves it anew; its status stays
+        assert served(workspace) == [(1, 1), (2, 2), (3, 1), (4, 1)]
+        assert [reign.version for reign in Cycles(workspace).reigns("toy")] == [1, 2, 1]
