@@ -1,166 +1,239 @@
-"""What a single-row request costs: the inference server beside a static answer of the same HTTP server.
+"""Single-row requests per second, what one costs, and what a swap of models under load loses.
 
-Gradient boosting, 30 float features, one row a request, journal and metrics on, one server process.
-Load comes from ``wrk`` (apt-get install wrk). Run: ``python bench/serving.py [seconds] [connections]``.
+Gradient boosting, 30 numbers, one row a request, one worker each, 16 connections. Load comes
+from ``wrk`` (Debian package ``wrk``), so the client costs little of the other core.
 """
 
 from __future__ import annotations
 
 import json
-import multiprocessing
 import re
 import shutil
-import socket
 import subprocess
-import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
-import msgspec
-import psutil
 import urllib3
 
-from treadle.deploy.replica.main import ReplicaServer, make_server
-from treadle.deploy.types import DesiredRevision, ReplicaOptions, ReplicaReport
-from treadle.kernel.ids import digest_file
-from treadle.monitor.types import PredictionBatch
+from bench import measure, peers
+from bench.tables import progress, reason, show, times
 
+CONNECTIONS = 16
 FEATURES = [f"feature_{i:02d}" for i in range(30)]
+ROW = [round((i * 37 % 101) / 50 - 1, 6) for i in range(30)]
+_V2 = "/v2/models/bench/infer"
+_ROWS = json.dumps({"inputs": [ROW]})
+_NAMED = json.dumps(
+    {
+        "id": "42",
+        "inputs": [
+            {"name": name, "shape": [1], "datatype": "FP64", "data": [value]}
+            for name, value in zip(FEATURES, ROW, strict=True)
+        ],
+    }
+)
+_ONE = {"name": "predict", "shape": [1, 30], "datatype": "FP64", "data": ROW}
+_TENSOR = json.dumps({"inputs": [_ONE], "outputs": [{"name": "predict_proba"}]})
 
 
-def make_model(folder: Path) -> list[float]:
-    """Trains and exports the model; returns a row."""
-    import numpy as np
-    from skl2onnx import to_onnx
-    from skl2onnx.common.data_types import FloatTensorType
-    from sklearn.compose import ColumnTransformer
-    from sklearn.ensemble import GradientBoostingClassifier
-    from sklearn.pipeline import make_pipeline
+class Server(NamedTuple):
+    """A server as it is started and asked.
 
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(4000, 30)).astype(np.float32)
-    y = x[:, 0] + x[:, 1] * x[:, 2] + rng.normal(size=4000) > 0
-    columns = ColumnTransformer([("all", "passthrough", list(range(30)))])
-    model = make_pipeline(columns, GradientBoostingClassifier(n_estimators=100)).fit(x, y)
-    inputs = [(name, FloatTensorType([None, 1])) for name in FEATURES]
-    exported = to_onnx(model, initial_types=inputs, options={id(model): {"zipmap": False}})
-    (folder / "model.onnx").write_bytes(exported.SerializeToString())
-    fields = [{"name": name, "kind": "float"} for name in FEATURES]
-    (folder / "signature.json").write_text(json.dumps({"inputs": fields, "output": "probability"}))
-    example = {name: x[:3, i].tolist() for i, name in enumerate(FEATURES)}
-    (folder / "example.json").write_text(json.dumps(example))
-    return x[0].tolist()
+    Attributes:
+        title: Its name in the table.
+        peer: Where it is installed.
+        form: How its model is saved; none where none is needed.
+        path: Where it answers.
+        body: The request.
+        ready: What answers 200 once it is ready.
+    """
+
+    title: str
+    peer: str | None
+    form: str | None
+    path: str
+    body: str
+    ready: str
 
 
-class LocalPlatform:
-    """A platform that has one model in a folder, and reads what it is sent as JSON, as the client does."""
-
-    def __init__(self, folder: Path) -> None:
-        self.paths = {digest_file(path): path for path in folder.iterdir()}
-
-    def report(self, _: ReplicaReport) -> DesiredRevision | None:
-        return DesiredRevision(revision=1, version=1, files={p.name: d for d, p in self.paths.items()})
-
-    def fetch_blob(self, digest: str, path: Path) -> None:
-        shutil.copy(self.paths[digest], path)
-
-    def send_predictions(self, _: str, batch: PredictionBatch) -> None:
-        msgspec.json.encode(batch)
+SERVERS = [
+    Server("fixed answer (the floor)", None, None, _V2, _NAMED, "/v2/health/ready"),
+    Server("Treadle, predictions not logged", None, "treadle", _V2, _NAMED, "/v2/health/ready"),
+    Server("Treadle, predictions logged", None, "treadle", _V2, _NAMED, "/v2/health/ready"),
+    Server("FastAPI + scikit-learn", "fastapi", "joblib", "/predict", _ROWS, "/health"),
+    Server("MLServer", "mlserver", "mlserver", _V2, _TENSOR, "/v2/health/ready"),
+    Server("mlflow models serve", "mlflow", "mlflow", "/invocations", _ROWS, "/ping"),
+    Server("BentoML, batched", "bentoml", "joblib", "/predict", _ROWS, "/readyz"),
+]
 
 
-def serve_model(folder: Path, state: Path, port: int, log_predictions: bool) -> None:
-    options = ReplicaOptions(model="bench", state=str(state), port=port, log_predictions=log_predictions)
-    ReplicaServer(options, LocalPlatform(folder)).run()
+def run(quick: bool) -> None:
+    """Prints the tables."""
+    if not shutil.which("wrk"):
+        print("serving: left out, for there is no `wrk` (apt-get install wrk)")
+        return
+    seconds, rounds = (2, 1) if quick else (6, 3)
+    with tempfile.TemporaryDirectory() as name:
+        work = Path(name)
+        found: dict[str, list[dict[str, float]] | str] = {server.title: [] for server in SERVERS}
+        for number in range(rounds):
+            for server in SERVERS:
+                so_far = found[server.title]
+                if isinstance(so_far, str):
+                    continue
+                progress(f"serving: {server.title}, round {number + 1}, load {measure.load_average()}")
+                try:
+                    with _started(server, work) as (port, pid):
+                        so_far.append(load(server, port, pid, seconds, work))
+                except measure.Failed as error:
+                    found[server.title] = reason(str(error))
+        _table(found, seconds, rounds)
+        _swaps(work, 6 if quick else 30)
 
 
-def serve_static(body: bytes, port: int) -> None:
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+def _table(found: dict[str, list[dict[str, float]] | str], seconds: int, rounds: int) -> None:
+    def middle(figures: list[dict[str, float]], key: str) -> float:
+        return sorted(one[key] for one in figures)[len(figures) // 2]
 
-    async def app(_, receive, send):
-        await receive()
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
-
-    make_server(app).run(sockets=[socket.create_server(("127.0.0.1", port))])
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]
-
-
-def wait_ready(port: int) -> None:
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        try:
-            url = f"http://127.0.0.1:{port}/v2/health/ready"
-            if urllib3.request("GET", url, retries=False, timeout=1).status == 200:
-                return
-        except urllib3.exceptions.HTTPError:
-            pass
-        time.sleep(0.05)
-    raise SystemExit("the server did not get ready")
+    ours = found.get("Treadle, predictions logged", [])
+    rows: list[list[object]] = []
+    for title, figures in found.items():
+        if isinstance(figures, str) or not figures:
+            rows.append([title, figures or "not run", *[None] * 6])
+            continue
+        rate, cpu = middle(figures, "rate"), middle(figures, "cpu")
+        ratio = None if isinstance(ours, str) or not ours else times(cpu, middle(ours, "cpu"))
+        last = [middle(figures, key) for key in ("p50", "p99", "memory")]
+        rows.append([title, rate, cpu, ratio, *last, int(sum(one["failed"] for one in figures))])
+    columns = [
+        "server", "requests/s", "CPU-ms a request", "ratio of CPU", "p50, ms", "p99, ms", "MB", "failed",
+    ]  # fmt: skip
+    notes = f"{CONNECTIONS} connections, {seconds} s after 2 s of warming, medians of {rounds}; MB is PSS."
+    show("Single-row inference", columns, rows, notes)
 
 
-def load(port: int, pid: int, body: bytes, seconds: int, connections: int, work: Path) -> dict[str, object]:
-    """Loads a server for some seconds; its rate, its CPU a request and the latency."""
-    quoted = body.decode().replace("]]", "] ]")
-    (work / "post.lua").write_text(f'wrk.method = "POST"\nwrk.body = [==[{quoted}]==]\n')
-    command = ["wrk", "-t1", f"-c{connections}", "--latency", "-s", str(work / "post.lua")]
-    url = f"http://127.0.0.1:{port}/v2/models/bench/infer"
+def _swaps(work: Path, seconds: int) -> None:
+    server = SERVERS[2]
+    try:
+        with _started(server, work, swap=1.0) as (port, pid):
+            figures = load(server, port, pid, seconds, work)
+            swaps = int((work / "state" / "swaps").read_text())
+    except (measure.Failed, OSError) as error:
+        print(f"hot swap: {reason(str(error))}")
+        return
+    requests, failed = int(figures["requests"]), int(figures["failed"])
+    row = [f"{seconds} s", f"{requests:,}", swaps, failed, figures["rate"], figures["p99"]]
+    columns = ["load", "requests", "swaps", "failed requests", "requests/s", "p99, ms"]
+    show("Models swapped under load", columns, [row], "Two versions, swapped as fast as they load.")
+
+
+@contextmanager
+def _started(server: Server, work: Path, swap: float = 0) -> Iterator[tuple[int, int]]:
+    peer = peers.peer(server.peer) if server.peer else peers.Peer(peers.PLATFORM)
+    if peer.python is None:
+        raise measure.Failed(peer.problem)
+    folder = work / f"model-{server.peer}"
+    if server.form and not folder.exists():
+        folder.mkdir()
+        measure.run([peer.python, peers.SCRIPTS / "export_model.py", server.form, folder], work)
+    port = measure.free_port()
+    command, env = _command(server, peer, folder, work, port, swap)
+    log = work / "server.log"
+    with measure.running(command, folder if server.form else work, log, env) as process:
+        deadline = time.monotonic() + 90
+        while not _answers(f"http://127.0.0.1:{port}{server.ready}"):
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise measure.Failed(f"it did not start: {log.read_text()[-800:]}")
+            time.sleep(0.1)
+        yield port, process.pid
+
+
+def _command(
+    server: Server, peer: peers.Peer, folder: Path, work: Path, port: int, swap: float
+) -> tuple[list[str | Path], dict[str, str]]:
+    replica, state = peers.SCRIPTS / "treadle_replica.py", work / "state"
+    shutil.rmtree(state, ignore_errors=True)
+    journal = "plain" if "not" in server.title else "journal"
+    model = {"MODEL": str(folder / "model.joblib"), "PYTHONPATH": str(peers.SCRIPTS)}
+    python = str(peer.python)
+    local = ["--host", "127.0.0.1", "--port", str(port)]
+    if server.form is None:
+        return [python, replica, "floor", str(port)], {}
+    if server.peer == "fastapi":
+        return [python, "-m", "uvicorn", "fastapi_app:app", "--no-access-log", *local], model
+    if server.peer == "mlserver":
+        ports = {"MLSERVER_HTTP_PORT": str(port), "MLSERVER_GRPC_PORT": str(measure.free_port())}
+        more = {"MLSERVER_METRICS_PORT": str(measure.free_port()), "MLSERVER_PARALLEL_WORKERS": "0"}
+        quiet = {"MLSERVER_HOST": "127.0.0.1", "MLSERVER_DEBUG": "false"}
+        return [peer.program("mlserver"), "start", str(folder)], {**ports, **more, **quiet}
+    if server.peer == "mlflow":
+        path = f"{peer.program('mlflow').parent}:/usr/bin:/bin"
+        command = [peer.program("mlflow"), "models", "serve", "-m", str(folder / "model")]
+        return [*command, "--env-manager", "local", "-w", "1", *local], {"PATH": path}
+    if server.peer == "bentoml":
+        return [peer.program("bentoml"), "serve", "bento_service:Bench", *local], model
+    return [python, replica, str(folder), str(state), str(port), journal, str(swap)], {}
+
+
+def _answers(url: str) -> bool:
+    try:
+        return urllib3.request("GET", url, retries=False, timeout=2).status == 200
+    except urllib3.exceptions.HTTPError:
+        return False
+
+
+def load(server: Server, port: int, pid: int, seconds: int, work: Path) -> dict[str, float]:
+    """Loads a server for some seconds: its rate, CPU a request, latency, memory and failures.
+
+    Raises:
+        measure.Failed: If it doesn't answer the request with 200.
+    """
+    url = f"http://127.0.0.1:{port}{server.path}"
+    headers = {"content-type": "application/json"}
+    first = urllib3.request("POST", url, body=server.body, headers=headers, timeout=30)
+    if first.status != 200:
+        raise measure.Failed(f"it answers {first.status}: {first.data[:100]!r}")
+    quoted = server.body.replace("]]", "] ]")
+    script = work / "post.lua"
+    script.write_text(
+        'wrk.method = "POST"\nwrk.headers["Content-Type"] = "application/json"\n'
+        f"wrk.body = [==[{quoted}]==]\n"
+    )
+    command = ["wrk", "-t1", f"-c{CONNECTIONS}", "--timeout", "10s", "--latency", "-s", str(script)]
     subprocess.run([*command, "-d2s", url], check=True, capture_output=True)
-    process = psutil.Process(pid)
-    before = process.cpu_times()
-    found = subprocess.run(
-        [*command, f"-d{seconds}s", url], check=True, capture_output=True, text=True
-    ).stdout
-    after = process.cpu_times()
-    requests = int(re.search(r"(\d+) requests in", found)[1])
-    used = after.user + after.system - before.user - before.system
+    before = measure.cpu_of(pid)
+    done = subprocess.run([*command, f"-d{seconds}s", url], check=True, capture_output=True, text=True)
+    used = measure.cpu_of(pid) - before
+    said = done.stdout
+    requests = int(_number(r"(\d+) requests in", said))
     return {
-        "requests/s": round(float(re.search(r"Requests/sec:\s+([\d.]+)", found)[1])),
-        "CPU us/request": round(used / requests * 1e6, 1),
-        "p50": re.search(r"^\s+50%\s+(\S+)", found, re.MULTILINE)[1],
-        "p99": re.search(r"^\s+99%\s+(\S+)", found, re.MULTILINE)[1],
-        "MB resident": round(process.memory_info().rss / 1e6),
-        "failed": "Non-2xx" in found,
+        "requests": requests,
+        "rate": _number(r"Requests/sec:\s+([\d.]+)", said),
+        "cpu": used / max(requests, 1) * 1000,
+        "p50": _milliseconds("50%", said),
+        "p99": _milliseconds("99%", said),
+        "memory": measure.memory_of(pid),
+        "failed": _failed(said),
     }
 
 
-def main() -> None:
-    seconds = int(sys.argv[1]) if len(sys.argv) > 1 else 8
-    connections = int(sys.argv[2]) if len(sys.argv) > 2 else 16
-    context = multiprocessing.get_context("spawn")
-    with tempfile.TemporaryDirectory() as name:
-        work = Path(name)
-        folder = work / "model"
-        folder.mkdir()
-        row = make_model(folder)
-        inputs = [
-            {"name": n, "shape": [1], "datatype": "FP64", "data": [v]}
-            for n, v in zip(FEATURES, row, strict=True)
-        ]
-        body = json.dumps({"id": "42", "inputs": inputs}).encode()
-        answer = (
-            b'{"model_name":"bench","model_version":"1","outputs":[{"name":"probability","shape":[1],'
-            b'"datatype":"FP64","data":[0.5]},{"name":"prediction_id","shape":[1],"datatype":"BYTES",'
-            b'"data":["prediction_01-0000000001"]}],"id":"42"}'
-        )
-        print(f"body {len(body)} bytes, {connections} connections, {seconds} s")
-        for title, target, arguments in (
-            ("static floor", serve_static, lambda port: (answer, port)),
-            ("model", serve_model, lambda port: (folder, work / "a", port, False)),
-            ("model, journal on", serve_model, lambda port: (folder, work / "b", port, True)),
-        ):
-            port = free_port()
-            process = context.Process(target=target, args=arguments(port))
-            process.start()
-            wait_ready(port)
-            print(f"{title:20}", load(port, process.pid, body, seconds, connections, work))
-            process.terminate()
-            process.join()
+def _number(pattern: str, said: str) -> float:
+    found = re.search(pattern, said)
+    return float(found[1]) if found else 0.0
 
 
-if __name__ == "__main__":
-    main()
+def _failed(said: str) -> int:
+    """Answers that were no success, and connections that broke or timed out."""
+    sockets = re.search(r"connect (\d+), read (\d+), write (\d+), timeout (\d+)", said)
+    return int(_number(r"Non-2xx or 3xx responses: (\d+)", said)) + sum(
+        map(int, sockets.groups() if sockets else ())
+    )
+
+
+def _milliseconds(level: str, said: str) -> float:
+    found = re.search(rf"^\s+{level}\s+([\d.]+)(us|ms|s)", said, re.MULTILINE)
+    return float(found[1]) * {"us": 0.001, "ms": 1, "s": 1000}[found[2]] if found else 0.0
