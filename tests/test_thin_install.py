@@ -75,9 +75,7 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(
-    thin: Path, folder: Path, program: str, *arguments: str, **more: str
-) -> subprocess.CompletedProcess[str]:
+def run(thin: Path, folder: Path, *asked: str, **more: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [thin / asked[0], *asked[1:]],
         cwd=folder,
