@@ -209,11 +209,14 @@ def _start_cycle(call: Call) -> Cycle:
 
 
 def _resume(call: Call) -> list[Cycle]:
-    """Takes the wheel and goes on with the cycles that were interrupted."""
-    if not call.rooms.cycles.list(running=True):
-        return []
-    call.rooms.worker.start()
-    return call.rooms.cycles.list(running=True)
+    """Takes the wheel and goes on with the cycles that were interrupted.
+
+    One that has ended by the time of the answer is part of it: whoever asked wants to know how.
+    """
+    interrupted = call.rooms.cycles.list(running=True)
+    if interrupted:
+        call.rooms.worker.start()
+    return [call.rooms.cycles.get(cycle.id) for cycle in interrupted]
 
 
 def _cycles(call: Call) -> list[Cycle]:
