@@ -18,7 +18,7 @@ from treadle.client.http import HttpTransport
 from treadle.client.inprocess import InProcessTransport
 from treadle.kernel.errors import ErrorBody, TreadleError
 
-RUN = b'{"id": "run_x", "name": "x", "started_at": "2026-03-01T00:00:00Z"}'
+RUN = b'{"id": "run_x", "name": "x", "started_at": "2020-03-01T00:00:00Z"}'
 DEEP = b'{"x": ' + b"[" * 200_000 + b"]" * 200_000 + b"}"
 
 
