@@ -32,8 +32,6 @@ with treadle.start_run(name="offline", params={"depth": 3}) as run:
         run.log(step=step, loss=1 / (step + 1))
 """
 
-pytestmark = pytest.mark.xdist_group("thin")
-
 
 def pip(python: Path | str, *arguments: str) -> None:
     """Runs pip; without an index there is nothing to test, except in CI, where there must be one."""
