@@ -3,6 +3,8 @@ import time
 from datetime import UTC, datetime, timedelta, timezone
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from datafiles import at, kept, read, rows, write
@@ -95,6 +97,33 @@ def test_every_kind_of_time(reopen, source, kind):
     assert datasets.bounds(version) == (at(1), at(20))
     _, path = datasets.slice(spec(version, since=at(3), until=at(10), known_by=at(8)), "train")
     assert [row[0] for row in read(path, "id")] == ["k2", "k3", "k4", "k5", "k6"]
+
+
+@pytest.mark.parametrize("zone", [None, "UTC", "America/New_York"])
+def test_nanoseconds_are_read_as_microseconds(reopen, source, zone):
+    """As pandas before 3 writes them; newer files of the same folder may have microseconds."""
+    write_times(source, pa.timestamp("ns", zone), range(10))
+    write_times(source.with_name("later.parquet"), pa.timestamp("us", zone), range(10, 20))
+    datasets = Datasets(reopen(("data/rows.parquet", "data")))
+    version = datasets.snapshot("rows", "anna")
+    kind = "TIMESTAMP WITH TIME ZONE" if zone else "TIMESTAMP"
+    assert [column.type for column in version.columns] == ["VARCHAR", kind, "BIGINT", kind]
+    assert datasets.bounds(version) == (at(1), at(20))
+    got, path = datasets.slice(spec(version, since=at(8), until=at(15), known_by=at(14)), "train")
+    assert [row[0] for row in read(path, "id")] == ["k7", "k8", "k9", "k10", "k11", "k12"]
+    assert {row[0] for row in read(path, 'typeof("at")')} == {kind}
+    assert datasets.slice(got.spec, "train") == (got, path)
+
+
+def write_times(path, kind, days):
+    times = [datetime(2026, 1, 1 + day) for day in days]  # noqa: DTZ001 - Arrow takes it as UTC
+    columns = {
+        "id": [f"k{day}" for day in days],
+        "at": pa.array(times, kind),
+        "late": [1 for _ in days],
+        "known_at": pa.array([time + timedelta(days=1) for time in times], kind),
+    }
+    pq.write_table(pa.table(columns), path)
 
 
 def test_moments_of_any_zone_are_the_same_slice(datasets, version):

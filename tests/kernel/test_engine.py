@@ -1,5 +1,7 @@
 import duckdb
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from datafiles import names, read, write
@@ -42,6 +44,22 @@ def test_columns_with_missing_values_are_masked(engine):
 def test_naive_times_are_utc_whatever_the_machine_thinks(engine, monkeypatch):
     monkeypatch.setenv("TZ", "Asia/Tokyo")
     assert engine.rows("SELECT epoch_us(TIMESTAMP '1970-01-02'::TIMESTAMPTZ)") == [(86_400_000_000,)]
+
+
+@pytest.mark.parametrize("zone", [None, "UTC", "Asia/Tokyo"])
+def test_nanoseconds_of_files_are_microseconds(engine, tmp_path, zone):
+    """Every function takes them then; DuckDB 2.0 has none for nanoseconds with a zone."""
+    kind = pa.timestamp("ns", zone)
+    path = tmp_path / "a.parquet"
+    times = pa.array([1_700_000_000_123_456_000, None], pa.int64()).cast(kind)
+    pq.write_table(pa.table({'the "time"': times, "x": [1, 2]}), path)
+    sql = 'SELECT epoch_us("the ""time"""), epoch("the ""time"""), x FROM t'
+    expected = [(1_700_000_000_123_456, 1_700_000_000.123456, 1), (None, None, 2)]
+    assert engine.rows(sql, tables={"t": path}) == expected
+    engine.write_parquet(tmp_path / "b.parquet", "SELECT * FROM t", tables={"t": path})
+    assert engine.rows(sql, tables={"t": tmp_path / "b.parquet"}) == expected
+    assert pq.read_schema(tmp_path / "b.parquet").field(0).type.unit == "us"
+    assert list(engine.columns("SELECT * FROM t", tables={"t": path})) == ['the "time"', "x"]
 
 
 def test_writing_parquet(engine, tmp_path):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from treadle.data.types import Column
-from treadle.kernel.engine import Engine, text
+from treadle.kernel.engine import Engine, in_micros, text
 from treadle.kernel.errors import CorruptData
 
 # One dialect, so that a file means the same wherever it is read: RFC 4180 in UTF-8 with a header.
@@ -58,7 +58,7 @@ def _reason(error: CorruptData, path: Path) -> str:
 
 
 def file_columns(engine: Engine, files: Mapping[str, Path]) -> dict[str, tuple[Column, ...]]:
-    """The columns of each Parquet file, from their footers.
+    """The columns of each Parquet file, from their footers, with the types as which the engine reads them.
 
     Args:
         engine: Reads them.
@@ -77,7 +77,7 @@ def file_columns(engine: Engine, files: Mapping[str, Path]) -> dict[str, tuple[C
         if skip[path]:
             skip[path] += (children or 0) - 1
             continue
-        found[path].append(Column(name, kind))
+        found[path].append(Column(name, in_micros(kind)))
         skip[path] = children or 0
     return {name: tuple(found[str(path)]) for name, path in files.items()}
 

@@ -17,7 +17,7 @@ from treadle.kernel.names import did_you_mean
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NUMBER = re.compile(r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|FLOAT|DOUBLE|DECIMAL\(.*\)")
-_TIME = re.compile(r"DATE|TIMESTAMP(_S|_MS|_NS)?|TIMESTAMP WITH TIME ZONE")
+_TIME = re.compile(r"DATE|TIMESTAMP(_S|_MS|_NS)?|TIMESTAMPTZ_NS|TIMESTAMP WITH TIME ZONE")
 
 
 def parse_ref(ref: str) -> tuple[str, int | None]:

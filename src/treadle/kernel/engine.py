@@ -22,8 +22,16 @@ if TYPE_CHECKING:
     Column = npt.NDArray[np.generic]
 
 
+# DuckDB 2.0 can neither compare nor convert times with nanoseconds and a zone. One kind of time
+# everywhere is simpler than two, so those without a zone become microseconds as well.
+_IN_MICROS = {"TIMESTAMP_NS": "TIMESTAMP", "TIMESTAMPTZ_NS": "TIMESTAMP WITH TIME ZONE"}
+
+
 class Engine(Protocol):
-    """Runs SQL over columns. A table in ``tables`` is a list of Parquet files or named columns."""
+    """Runs SQL over columns. A table in ``tables`` is a list of Parquet files or named columns.
+
+    Times in files are read to the microsecond, even where nanoseconds are stored.
+    """
 
     def rows(
         self, sql: str, params: Sequence[object] = (), tables: Mapping[str, Any] | None = None
@@ -51,6 +59,11 @@ def text(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
+def in_micros(kind: str) -> str:
+    """The SQL type as which a Parquet column of another is read: times have microseconds."""
+    return _IN_MICROS.get(kind, kind)
+
+
 class DuckDBEngine:
     """The embedded engine.
 
@@ -74,12 +87,7 @@ class DuckDBEngine:
             connection.execute("SET disabled_optimizers = 'statistics_propagation'")
             for name, source in (tables or {}).items():
                 if isinstance(source, Path | list):
-                    paths = source if isinstance(source, list) else [source]
-                    files = ", ".join(text(str(path)) for path in paths)
-                    connection.execute(
-                        f"CREATE VIEW {quote(name)} AS SELECT * FROM "  # noqa: S608 - names are quoted
-                        f"read_parquet([{files}], union_by_name = true, hive_partitioning = false)"
-                    )
+                    _view(connection, name, source if isinstance(source, list) else [source])
                 else:
                     connection.register(name, source)
             yield connection
@@ -135,3 +143,21 @@ class DuckDBEngine:
                 f"COPY ({sql}) TO {target} (FORMAT parquet, COMPRESSION zstd)", list(params)
             ).fetchall()
         return int(written[0][0])
+
+
+def _view(connection: duckdb.DuckDBPyConnection, name: str, paths: Sequence[Path]) -> None:
+    """Makes Parquet files a table."""
+    files = ", ".join(text(str(path)) for path in paths)
+    source = f"read_parquet([{files}], union_by_name = true, hive_partitioning = false)"
+    connection.execute(f"CREATE VIEW {quote(name)} AS SELECT * FROM {source}")  # noqa: S608 - quoted
+    columns = connection.execute(f"DESCRIBE {quote(name)}").fetchall()
+    finer = [
+        f"CAST({quote(column)} AS {_IN_MICROS[kind]}) AS {quote(column)}"
+        for column, kind, *_ in columns
+        if kind in _IN_MICROS
+    ]
+    if finer:
+        connection.execute(
+            f"CREATE OR REPLACE VIEW {quote(name)} AS "  # noqa: S608 - names are quoted
+            f"SELECT * REPLACE ({', '.join(finer)}) FROM {source}"
+        )
