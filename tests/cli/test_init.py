@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from cli_parts import Call
 
@@ -238,6 +242,34 @@ def test_a_label_of_many_values_is_a_regression(here: Path, call: Call) -> None:
     assert config.project.task == "regression"
     assert config.checks.performance.metric == "mae"
     assert config.training[1].label == "target"
+
+
+@pytest.mark.parametrize("kind", ["ns", "us"])
+@pytest.mark.parametrize("zone", [None, "UTC", "Europe/Berlin"])
+def test_times_with_and_without_a_zone_and_no_pytz(
+    here: Path, monkeypatch: pytest.MonkeyPatch, kind: str, zone: str | None
+) -> None:
+    monkeypatch.setitem(sys.modules, "pytz", None)
+    first = datetime(2013, 1, 1)  # noqa: DTZ001 - Arrow takes it as UTC
+    times = [first + timedelta(hours=hour) for hour in range(500)]
+    columns = {
+        "at": pa.array(times, pa.timestamp(kind, zone)),
+        "known_at": pa.array([at + timedelta(hours=5) for at in times], pa.timestamp(kind, zone)),
+        "late": pa.array([hour % 3 == 0 for hour in range(500)]),
+    }
+    pq.write_table(pa.table(columns), here / "a.parquet")
+    [found] = find_tables(here)
+    assert found.trouble is None
+    assert found.span == timedelta(hours=499)
+    assert found.columns[0].mean_time == (times[0] + found.span / 2).replace(tzinfo=UTC).timestamp()
+    guessed = guess(found)
+    assert (guessed.time, guessed.label, guessed.label_time) == ("at", "late", "known_at")
+
+
+def test_two_moments_at_the_start_of_1970_are_no_label(here: Path) -> None:
+    write(here / "a.parquet", "SELECT TIMESTAMP '1970-01-01' + to_seconds(i % 2) AS y FROM range(50) t(i)")
+    [found] = find_tables(here)
+    assert not found.columns[0].binary
 
 
 def test_integers_that_are_only_0_and_1_are_a_binary_label(here: Path) -> None:

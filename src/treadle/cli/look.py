@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _SUFFIXES = (".parquet", ".csv")
 _DEPTH = 3
 _SKIPPED = {"node_modules", "venv", "env", "build", "dist", "__pycache__"}
-_TIME = re.compile(r"DATE|TIMESTAMP(_S|_MS|_NS)?|TIMESTAMP WITH TIME ZONE")
+_TIME = re.compile(r"DATE|TIMESTAMP(_S|_MS|_NS)?|TIMESTAMPTZ_NS|TIMESTAMP WITH TIME ZONE")
 
 
 class ColumnFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -142,26 +142,31 @@ def _facts(connection: duckdb.DuckDBPyConnection, root: Path, path: Path, files:
                 type=kind,
                 nulls=1 - present / rows if rows else 0.0,
                 unique=rows > 1 and unique,
-                binary=(str(low), str(high)) in (("0", "1"), ("0.0", "1.0"), ("False", "True"))
+                binary=mean is None
+                and (str(low), str(high)) in (("0", "1"), ("0.0", "1.0"), ("False", "True"))
                 and nearly <= 2,
                 mean_time=mean,
             )
         )
         if mean is not None:
-            spans.append(high - low)
+            spans.append(timedelta(seconds=high - low))
     return TableFacts(path=where, rows=rows, columns=tuple(found), span=max(spans))
 
 
 def _asked(name: str, kind: str) -> list[str]:
     column = '"' + name.replace('"', '""') + '"'
     is_time = _TIME.fullmatch(kind) is not None
-    plain = is_time or re.fullmatch(r"BOOLEAN|U?\w*INT(EGER)?|FLOAT|DOUBLE|DECIMAL\(.*\)", kind)
+    # Seconds, for to fetch a time with a zone itself DuckDB's client wants pytz. With nanoseconds as
+    # well, no function of DuckDB 2.0 takes it as it is.
+    seconds = f"epoch(CAST({column} AS TIMESTAMPTZ))" if kind == "TIMESTAMPTZ_NS" else f"epoch({column})"
+    plain = re.fullmatch(r"BOOLEAN|U?\w*INT(EGER)?|FLOAT|DOUBLE|DECIMAL\(.*\)", kind)
+    value = seconds if is_time else column if plain else None
     return [
         f"count({column})",
         f"approx_count_distinct({column})",
-        f"min({column})" if plain else "NULL",
-        f"max({column})" if plain else "NULL",
-        f"avg(epoch({column}))" if is_time else "NULL",
+        f"min({value})" if value else "NULL",
+        f"max({value})" if value else "NULL",
+        f"avg({seconds})" if is_time else "NULL",
     ]
 
 
