@@ -78,7 +78,8 @@ class World:
         """Whether a copy ended as the undisturbed one did, and trained what that trained, once."""
         with opened(root) as workspace:
             check_whole(workspace)
-            assert not differences(account(workspace), self.end)
+            found = differences(account(workspace), self.end)
+        assert not found, "\n".join(found)
         names = trained(root)
-        assert sorted(run[-2:] for run in names) == sorted(run[-2:] for run in self.trained)
-        assert len(set(names)) == len(names)
+        assert sorted(run[-2:] for run in names) == sorted(run[-2:] for run in self.trained), names
+        assert len(set(names)) == len(names), names
