@@ -188,6 +188,18 @@ def test_a_reference_without_a_column_says_nothing_about_it(configure, write):
     assert ("null_increase", "carrier") in found
 
 
+@pytest.mark.parametrize(
+    ("now", "fails"),
+    [([str(i) for i in range(400)], True), ([i / 2 for i in range(400)], False), ([True] * 400, False)],
+)
+def test_a_column_of_another_kind_than_production_was_trained_on_fails(configure, write, now, fails):
+    verdict = run(configure(), write(400, hour=pa.array(now)), write(400, "old")).get(("schema", "hour"))
+    assert (verdict is not None) == fails
+    if verdict:
+        assert verdict.outcome == "fail"
+        assert verdict.sentence.startswith("Column 'hour' is text (VARCHAR) and was numbers (")
+
+
 def test_null_increase_raises_no_alarm_on_noise(configure, write):
     """Many pairs of slices from one source: the family-wise level is kept, and the margin is on top."""
     from treadle.evaluate.data_checks import _increase

@@ -45,6 +45,8 @@ def check(engine: Engine, config: Config, data: Path, reference: Path | None = N
     binary = label if config.project.task == "binary" and label in types else None
     facts = _ask(engine, data, _questions(types, columns, checks, binary))
     verdicts = [*_schema(modelled, types), _min_rows(facts, checks)]
+    if reference is not None:
+        verdicts += _kinds(modelled, types, column_types(engine, reference))
     if facts[_ROWS]:
         verdicts += _nulls(facts, columns, checks)
         verdicts += _unique(engine, data, [name for name in checks.unique if name in types])
@@ -134,6 +136,28 @@ def _schema(modelled: list[str], types: Mapping[str, str]) -> Iterator[Verdict]:
         yield _verdict(
             "schema", "columns", "pass", f"The {features} and the label {modelled[-1]!r} are there."
         )
+
+
+def _kinds(modelled: list[str], types: Mapping[str, str], before: Mapping[str, str]) -> Iterator[Verdict]:
+    """A column that was numbers and is text now is another column, whatever its name."""
+    for name in modelled:
+        if name in types and name in before and _kind(types[name]) != _kind(before[name]):
+            yield _verdict(
+                "schema",
+                name,
+                "fail",
+                f"Column {name!r} is {_kind(types[name])} ({types[name]}) and was {_kind(before[name])} "
+                f"({before[name]}) when production was trained.",
+            )
+
+
+def _kind(column: str) -> str:
+    """What an SQL type holds: numbers of any size are one kind, and so are booleans for a model."""
+    if is_number(column) or column == "BOOLEAN":
+        return "numbers"
+    if column.startswith(("DATE", "TIME")):
+        return "times"
+    return "text" if column == "VARCHAR" or column.startswith("ENUM") else column.lower()
 
 
 def _min_rows(facts: Facts, checks: DataCheck) -> Verdict:
