@@ -1,4 +1,5 @@
 import random
+from datetime import timedelta
 
 import pytest
 from hypothesis import given
@@ -60,6 +61,17 @@ def test_the_digest_of_a_slice_tells_every_part():
         replace(base, roles=Roles(key="t")),
     ]
     assert len({rules.slice_digest(spec) for spec in (base, *others)}) == len(others) + 1
+
+
+def test_only_bounds_that_are_given_are_narrowed():
+    base = SliceSpec(dataset="a", version="v", roles=Roles(time="t", label="y"))
+    found = tuple(map(rules.micros, (at(3), at(5), at(7))))
+    assert rules.narrow(base, *found) == base
+    every = SliceSpec(dataset="a", version="v", since=at(1), until=at(9), known_by=at(9), roles=base.roles)
+    narrowed = rules.narrow(every, *found)
+    assert (narrowed.since, narrowed.known_by) == (at(3), at(7))
+    assert narrowed.until == at(5) + timedelta(microseconds=1)
+    assert rules.narrow(narrowed, *found) == narrowed
 
 
 def test_names_with_quotes_stay_names():

@@ -1,3 +1,4 @@
+import itertools
 import threading
 import time
 from datetime import UTC, datetime, timedelta, timezone
@@ -147,6 +148,62 @@ def test_equal_rows_of_time_and_key_have_one_order(reopen, source):
     (_, one), (_, other) = datasets.slice(spec(first), "input"), datasets.slice(spec(second), "input")
     assert read(one) == read(other)
     assert [row[0] for row in read(one, "late")] == list(range(50_000))
+
+
+# None; at the time of a row; between two rows, where a second more or less changes nothing.
+BOUNDS = [None, at(2), at(2, 1), at(3)]
+
+
+def test_the_identity_of_a_slice_is_that_of_its_rows(reopen, source):
+    """Among all specs with the same bounds given: the same rows have one, different rows never have."""
+    write(
+        source,
+        """
+        SELECT 'k' || row_number() OVER () AS id, "at"::TIMESTAMP AS "at", late,
+            known_at::TIMESTAMP AS known_at
+        FROM (VALUES ('2026-01-01', 1, '2026-01-02'), ('2026-01-02', 0, '2026-01-03'),
+            ('2026-01-02', 1, NULL), ('2026-01-02', NULL, '2026-01-02'), ('2026-01-03', 0, '2026-01-03'),
+            ('2026-01-03', 1, '2026-01-02'), (NULL, 1, '2026-01-02'), ('infinity', 1, '2026-01-03'),
+            ('2026-01-04', 1, 'infinity')) v("at", late, known_at)
+        """,
+    )
+    datasets = Datasets(reopen())
+    version = datasets.snapshot("rows", "anna")
+    rows_of, digest_of = {}, {}
+    for cut in itertools.product(BOUNDS, repeat=3):
+        bounds = dict(zip(("since", "until", "known_by"), cut, strict=True))
+        try:
+            got, path = datasets.slice(spec(version, **bounds), "train")
+        except InvalidInput:  # no rows
+            continue
+        given = tuple(bound is not None for bound in cut)
+        ids = tuple(row[0] for row in read(path, "id"))
+        assert rows_of.setdefault((given, got.digest), ids) == ids
+        assert digest_of.setdefault((given, ids), got.digest) == got.digest
+    assert len(digest_of) == len(rows_of) == len({digest for _, digest in rows_of}) == 14
+
+
+def test_other_data_is_another_identity(datasets, source, version):
+    """Even if the rows of a slice are still the same: a version is what it was cut from."""
+    old, _ = datasets.slice(spec(version, until=at(3)), "train")
+    rows(source, 0, 1001)
+    new, _ = datasets.slice(spec(datasets.snapshot("rows", "anna"), until=at(3)), "train")
+    assert new.rows == old.rows
+    assert new.digest != old.digest
+
+
+def test_years_that_python_has_not(reopen, source):
+    write(
+        source,
+        "SELECT 'k' || i AS id, make_date(20000 * i - 100, 1, 1)::TIMESTAMP AS \"at\", 1 AS late,"
+        " TIMESTAMP '2026-01-01' AS known_at FROM range(2) r(i)",
+    )
+    datasets = Datasets(reopen())
+    version = datasets.snapshot("rows", "anna")
+    late, _ = datasets.slice(spec(version, since=at(1)), "train")
+    early, _ = datasets.slice(spec(version, until=at(1)), "train")
+    assert (late.rows, early.rows) == (1, 1)
+    assert late.digest != early.digest
 
 
 def test_a_second_time_is_a_cache_hit(datasets, workspace, version, monkeypatch):

@@ -146,6 +146,45 @@ def slice_digest(spec: SliceSpec) -> str:
     return digest_bytes(msgspec.json.encode(spec, order="deterministic"))
 
 
+def extent_query(spec: SliceSpec) -> str:
+    """SQL that asks a slice ``t`` of a complete spec for the numbers that :func:`narrow` takes."""
+    roles = spec.roles or Roles()
+    time = f"epoch_us({quote(roles.time)})" if roles.time else "NULL"
+    known = f"epoch_us({quote(roles.label_time)})" if roles.label_time else time
+    return f"SELECT count(*), min({time}), max({time}), max({known}) FROM t"  # noqa: S608 - names are quoted
+
+
+def narrow(spec: SliceSpec, first: int | None, last: int | None, known: int | None) -> SliceSpec:
+    """The narrowest spec that cuts the same rows as a complete one: what identifies them.
+
+    A cycle looks back from the moment at which it starts, so no two ask for the same spec, and yet
+    they may get the same rows. Specs that cut the same rows of a version, with the same of the
+    bounds given, have the same narrowest one. Specs that cut different rows never have, for it cuts
+    precisely the rows of each: its bounds lie within the given ones, and all rows within its own.
+
+    Args:
+        spec: A complete spec.
+        first: The first time of its rows, in microseconds since 1970.
+        last: The last.
+        known: When the last label of its rows became known.
+    """
+    return msgspec.structs.replace(
+        spec,
+        since=_tightened(spec.since, first),
+        until=_tightened(spec.until, None if last is None else last + 1),
+        known_by=_tightened(spec.known_by, known),
+    )
+
+
+def _tightened(bound: datetime | None, found: int | None) -> datetime | None:
+    if bound is None or found is None:
+        return bound
+    try:
+        return moment(found)
+    except OverflowError:  # data may tell of years that Python can't; the bound as it is cuts as well
+        return bound
+
+
 def slice_query(spec: SliceSpec, columns: Sequence[Column]) -> tuple[str, list[int]]:
     """SQL that cuts a complete spec's rows out of table ``t``, and its parameters (microseconds since 1970).
 

@@ -108,7 +108,8 @@ class Datasets:
             role: What they are for.
 
         Returns:
-            What they are, and the file, which is a cache: it may be deleted when nobody reads it.
+            What they are, identified by the rows and not by the spec, and the file, which is a cache:
+            it may be deleted when nobody reads it.
 
         Raises:
             NotFound: If there is no such version.
@@ -123,11 +124,12 @@ class Datasets:
         roles = spec.roles or rules.roles_of(self._config(spec.dataset))
         rules.check_roles(spec.dataset, roles, version.columns)
         spec = rules.complete(spec, roles)
-        digest = rules.slice_digest(spec)
-        path = self._ws.state / "cache" / "slices" / f"{digest}.parquet"
-        rows = self._rows(path) or self._cut(spec, version, path)
+        path = self._ws.state / "cache" / "slices" / f"{rules.slice_digest(spec)}.parquet"
+        rows, digest = self._cached(spec, path)
         if not rows:
-            raise rules.nothing(spec, version, self._bounds(version, roles.time))
+            if not self._cut(spec, version, path):
+                raise rules.nothing(spec, version, self._bounds(version, roles.time))
+            rows, digest = self._look(spec, path)
         return DataInput(role=role, spec=spec, number=version.number, digest=digest, rows=rows), path
 
     def paths(self, version: DatasetVersion) -> Paths:
@@ -138,12 +140,17 @@ class Datasets:
         """
         return local_files(self._ws, version)
 
-    def _rows(self, path: Path) -> int:
-        """The rows of a slice that was cut before; 0 if it wasn't or can't be read."""
+    def _cached(self, spec: SliceSpec, path: Path) -> tuple[int, str]:
+        """What a slice holds that was cut before; no rows if it wasn't or can't be read."""
         try:
-            return _count(self._ws, path) if path.exists() else 0
+            return self._look(spec, path) if path.exists() else (0, "")
         except CorruptData:
-            return 0
+            return 0, ""
+
+    def _look(self, spec: SliceSpec, path: Path) -> tuple[int, str]:
+        """The number of rows of a slice, and what identifies them."""
+        [(rows, *extent)] = self._ws.engine.rows(rules.extent_query(spec), tables={"t": path})
+        return int(rows), rules.slice_digest(rules.narrow(spec, *extent))
 
     def _cut(self, spec: SliceSpec, version: DatasetVersion, path: Path) -> int:
         sql, params = rules.slice_query(spec, version.columns)
@@ -169,8 +176,3 @@ class Datasets:
         if name not in datasets:
             raise unknown("dataset", name, datasets)
         return datasets[name]
-
-
-def _count(workspace: Workspace, path: Path) -> int:
-    [(rows,)] = workspace.engine.rows("SELECT count(*) FROM t", tables={"t": path})
-    return int(rows)

@@ -106,7 +106,7 @@ class DataInput(msgspec.Struct, frozen=True, kw_only=True):
         role: What it was used for.
         spec: Which rows.
         number: The version's number, for people.
-        digest: BLAKE3 of ``spec``: identifies the content.
+        digest: BLAKE3 of the narrowest spec that cuts the same rows: identifies the content.
         rows: How many.
     """
 
