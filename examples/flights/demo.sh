@@ -7,7 +7,17 @@ if [ $# -gt 0 ]; then export PATH="$1:$PATH"; fi
 export PYTHONWARNINGS=ignore
 
 say() { printf '\n\033[1;36m── %s\033[0m\n' "$*"; }
-run() { printf '\033[1m$ %s\033[0m\n' "$*"; "$@"; }
+quoted() { # the words as a shell takes them, in quotes only where it must be
+  local word
+  for word; do
+    case $word in
+      *\'*) printf '%q ' "$word" ;;
+      '' | *[!A-Za-z0-9_./=:@%,+-]*) printf "'%s' " "$word" ;;
+      *) printf '%s ' "$word" ;;
+    esac
+  done
+}
+run() { printf '\033[1m$ %s\033[0m\n' "$(quoted "$@")"; "$@"; }
 
 started=$SECONDS
 rm -rf .treadle data report.html
