@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import os
@@ -11,13 +12,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 
+import msgspec
 import uvicorn
 from starlette.applications import Starlette
+from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
 
 from treadle.api.app import create_app
 from treadle.api.rooms import Rooms
 from treadle.deploy import ReplicaOptions, Supervisor, replica_command
-from treadle.kernel.errors import Conflict, TreadleError
+from treadle.kernel.errors import Conflict, TreadleError, Unavailable
 from treadle.kernel.lock import Holder, exclusive
 from treadle.kernel.units import parse_duration
 from treadle.retrain.worker import LOCK
@@ -85,6 +89,39 @@ def _greet(rooms: Rooms, url: str, serving: str | None, interrupted: int) -> Non
     print(*lines, sep="\n", flush=True)  # noqa: T201 - this is what the command says
 
 
+class _Parting:
+    """Tells whoever the server can't wait for at its end; uvicorn would answer with a bare 500.
+
+    Args:
+        app: The application.
+    """
+
+    def __init__(self, app: Starlette) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Has the application answer; once that is cancelled, says so."""
+        begun = False
+
+        async def pass_on(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, pass_on)
+        except asyncio.CancelledError:
+            if begun:
+                raise
+            error = Unavailable(
+                "the server is shutting down and did not wait for this to end",
+                where=f"{scope['method']} {scope['path']}",
+                fix="when it runs again, look whether it was done before asking again",
+            )
+            answer = Response(msgspec.json.encode(error.body()), error.status, media_type="application/json")
+            await answer(scope, receive, send)
+
+
 class _Server(uvicorn.Server):
     """A server that, told to stop, first lets the inference server hand in its last predictions.
 
@@ -95,7 +132,7 @@ class _Server(uvicorn.Server):
 
     def __init__(self, app: Starlette, before: Callable[[], None]) -> None:
         super().__init__(
-            uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=5)
+            uvicorn.Config(_Parting(app), log_level="warning", lifespan="off", timeout_graceful_shutdown=5)
         )
         self._before = before
         self._leaving = False
