@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import pwd
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,22 +21,33 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 
 
 @contextmanager
-def answering(*answers: bytes) -> Iterator[str]:
-    """A server that answers each connection with bytes, and hangs up."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+def answering(*answers: bytes, asked: list[bytes] | None = None) -> Iterator[str]:
+    """A server that answers each connection with bytes, hangs up, and is gone after the last."""
+    listener = socket.create_server(("127.0.0.1", 0))
 
-        def serve() -> None:
-            for answer in answers:
+    def serve() -> None:
+        for answer in answers:
+            try:
                 connection, _ = listener.accept()
-                with connection:
-                    seen = b""
-                    while b"\r\n\r\n" not in seen and (piece := connection.recv(65536)):
-                        seen += piece
-                    connection.sendall(answer)
+            except OSError:
+                break  # nobody came, and the test is over
+            with connection:
+                seen = b""
+                while b"\r\n\r\n" not in seen and (piece := connection.recv(65536)):
+                    seen += piece
+                connection.sendall(answer)
+                if asked is not None:
+                    asked.append(seen.partition(b" ")[0])
+        listener.close()
 
-        thread = threading.Thread(target=serve)
-        thread.start()
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    thread = threading.Thread(target=serve)
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    thread.start()
+    try:
+        yield url
+    finally:
+        with contextlib.suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)  # wakes one that waits for a connection
         thread.join()
 
 
@@ -123,15 +137,23 @@ def test_a_download_that_breaks_off_leaves_the_file_as_it_was(tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_a_server_that_comes_back_is_found_again() -> None:
-    health = b"null"
-    with answering(b"", with_length(b"200 OK", health), with_length(b"200 OK", health)) as url:
-        client = Client.http(url)
-        with pytest.raises(Unavailable):
-            client.replay()
+def test_what_only_reads_is_asked_again_when_the_server_hung_up() -> None:
+    asked: list[bytes] = []
+    with answering(b"", with_length(b"200 OK", b"null"), asked=asked) as url, Client.http(url) as client:
         assert client.replay() is None
-        assert client.replay() is None  # the server hung up in between
-        client.close()
+    assert asked == [b"GET", b"GET"]
+
+
+@pytest.mark.parametrize(
+    "ask", [lambda c: c.resume(), lambda c: c.stop_replay(), lambda c: c.deploy("a/1", "x")]
+)
+def test_what_changes_something_is_asked_once(ask: Callable[[Client], object]) -> None:
+    """It may have been done before the server hung up."""
+    asked: list[bytes] = []
+    with answering(b"", with_length(b"200 OK", b"null"), asked=asked) as url, Client.http(url) as client:
+        with pytest.raises(Unavailable, match="no answer"):
+            ask(client)
+    assert len(asked) == 1
 
 
 def test_a_file_that_is_not_there_is_the_caller_s_own_error(tmp_path: Path) -> None:
@@ -147,4 +169,6 @@ def test_who_asks(monkeypatch: pytest.MonkeyPatch) -> None:
     assert actor() == "ci"
     monkeypatch.delenv("TREADLE_ACTOR")
     monkeypatch.delenv("USER")
-    assert actor().startswith("uid:")
+    assert actor() == pwd.getpwuid(os.getuid()).pw_name
+    monkeypatch.setattr(os, "getuid", lambda: 4_000_000_000)  # nobody has it
+    assert actor() == "uid:4000000000"

@@ -373,4 +373,14 @@ def _part(name: str) -> str:
 
 def actor() -> str:
     """Who is asking: the user of this machine."""
-    return os.environ.get("TREADLE_ACTOR") or os.environ.get("USER") or f"uid:{os.getuid()}"
+    return os.environ.get("TREADLE_ACTOR") or os.environ.get("USER") or _user()
+
+
+def _user() -> str:
+    """The process's user by name; by number where no database knows it, as in some containers."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return f"uid:{os.getuid()}"
