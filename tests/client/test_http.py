@@ -150,9 +150,12 @@ def test_what_only_reads_is_asked_again_when_the_server_hung_up() -> None:
 def test_what_changes_something_is_asked_once(ask: Callable[[Client], object]) -> None:
     """It may have been done before the server hung up."""
     asked: list[bytes] = []
-    with answering(b"", with_length(b"200 OK", b"null"), asked=asked) as url, Client.http(url) as client:
-        with pytest.raises(Unavailable, match="no answer"):
-            ask(client)
+    with (
+        answering(b"", with_length(b"200 OK", b"null"), asked=asked) as url,
+        Client.http(url) as client,
+        pytest.raises(Unavailable, match="no answer"),
+    ):
+        ask(client)
     assert len(asked) == 1
 
 

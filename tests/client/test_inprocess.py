@@ -77,7 +77,7 @@ def test_closed_while_it_answers(project: Path) -> None:
         assert begun.wait(30)
         client.close()
         go.set()
-        with pytest.raises(Unavailable, match="closed before the answer came"):
+        with pytest.raises(Unavailable):
             waiting.result(30)
     assert not list((project / ".treadle" / "tmp").glob("tmp*"))
 

@@ -45,10 +45,21 @@ class HttpTransport:
 
         unreadable: list[Exception] = []
         given = body if isinstance(body, bytes) else _noting(body, unreadable)
-        try:
-            response = self._pool.request(
+
+        def ask() -> urllib3.BaseHTTPResponse:
+            return self._pool.request(
                 method, self.name + target, body=given, headers=dict(headers), preload_content=False
             )
+
+        try:
+            try:
+                response = ask()
+            except urllib3.exceptions.ProtocolError:
+                # A server may hang up on an idle connection just as it is used again. What only reads
+                # can be asked once more; anything else may have been done already.
+                if method != "GET":
+                    raise
+                response = ask()
         except (urllib3.exceptions.HTTPError, OSError) as error:
             if unreadable:
                 raise unreadable[0] from None
