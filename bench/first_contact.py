@@ -85,7 +85,7 @@ def run(quick: bool) -> None:
     ]  # fmt: skip
     notes = (
         f"First script: start a run, log 100 values, end it. Medians of {rounds}; ratio of CPU-seconds. "
-        "A peak under 25 MB can't be told from that of the process that measures."
+        "A peak under 30 MB can't be told from that of the process that measures."
     )
     show("First contact", columns, rows, notes)
 
