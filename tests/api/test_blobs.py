@@ -18,7 +18,7 @@ from treadle.kernel.errors import CorruptData, NotFound, StorageError, TreadleEr
 SIZE = 300 << 20
 # Moves a blob there and back, and tells how much memory that took at its highest.
 MOVE = """
-import resource, sys
+import sys
 from pathlib import Path
 from treadle.client import Client
 
@@ -27,7 +27,9 @@ with Client.http(where) if "://" in where else Client.in_process(Path(where)) as
     client.health()
     digest = client.put_blob(Path(file))
     client.fetch_blob(digest, Path(back))
-print(digest, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+# Not ru_maxrss: that outlives exec, and would tell of the process that started this one.
+status = Path("/proc/self/status").read_text().splitlines()
+print(digest, next(line.split()[1] for line in status if line.startswith("VmHWM")))
 """
 
 
@@ -67,7 +69,7 @@ def test_a_large_blob_passes_through_little_memory(way: str, live: Up, large: Pa
     digest, memory = done.stdout.split()
     assert sha(back) == sha(large)
     assert len(digest) == 64
-    assert int(memory) * 1024 < SIZE
+    assert int(memory) * 1024 < SIZE * 2 / 3
     if way == "http":
         assert (peak(live.process.pid) - before) * 1024 < SIZE / 2
     assert not list((live.root / ".treadle" / "tmp").glob("tmp*"))
