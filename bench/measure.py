@@ -121,12 +121,6 @@ def median(costs: Sequence[Cost], which: str) -> float:
     return statistics.median(getattr(cost, which) for cost in costs)
 
 
-def spread(costs: Sequence[Cost], which: str) -> str:
-    """The least and the greatest of one figure."""
-    values = [getattr(cost, which) for cost in costs]
-    return f"{min(values):.2f} to {max(values):.2f}"
-
-
 @contextmanager
 def running(
     command: Sequence[str | Path], cwd: Path, log: Path, env: Mapping[str, str] | None = None
