@@ -149,7 +149,7 @@ def test_an_allowed_path_never_leaves_its_folder(path):
     [
         {"id": "../x"},
         {"id": ""},
-        {"experiment": "a b"},
+        {"experiment": "a\nb"},
         {"name": ""},
         {"seed": -1},
         {"seed": 2**63},

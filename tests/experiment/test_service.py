@@ -171,6 +171,13 @@ def test_runs_are_listed_sorted_and_filtered(runs, new, clock):
     assert ids(experiment="x") == "cb"
     assert ids(cycle="c_1", sort="-metrics.val.auc") == "ba"
     assert ids(limit=2) == "fe"
+    assert ids(cycle="c_2") == ""
+    assert ids(experiment="nothing") == ""
+    assert ids(where="metrics.`val.auc` > 0.7", sort="metrics.val.auc") == "eb"
+    assert ids(where="metrics.z = 1 AND run_id != 'f'", cycle="c_1") == "ba"
+    assert ids(where="metrics.z = 1", experiment="x") == "b"
+    with pytest.raises(InvalidInput, match="OR isn't offered"):
+        runs.list(where="metrics.z = 1 OR metrics.z = 2")
     assert {r.id: r.metrics.get("z") for r in runs.list()}["c"] is None
     with pytest.raises(InvalidInput, match="can't be sorted by 'name'"):
         runs.list(sort="name")

@@ -10,7 +10,7 @@ TREE = {
     "TreadleError": {
         "InvalidInput": {"ConfigError": {}, "CorruptData": {}, "ModelInvalid": {}},
         "NotFound": {},
-        "Conflict": {"Busy": {}, "WorkspaceTooNew": {}},
+        "Conflict": {"AlreadyExists": {}, "Busy": {}, "WorkspaceTooNew": {}},
         "Refused": {"BudgetExceeded": {}},
         "JobFailed": {"JobTimedOut": {}},
         "StorageError": {"StorageFull": {}},

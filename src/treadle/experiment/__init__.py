@@ -5,15 +5,35 @@ from typing import TYPE_CHECKING
 from treadle.kernel.lazy import attach
 
 if TYPE_CHECKING:
+    from treadle.experiment.files import MOST_PARTS as MOST_PARTS
+    from treadle.experiment.files import Files as Files
     from treadle.experiment.folder import JournalReader as JournalReader
     from treadle.experiment.folder import RunFolder as RunFolder
     from treadle.experiment.folder import encode_line as encode_line
+    from treadle.experiment.history import evenly as evenly
+    from treadle.experiment.history import page_of as page_of
+    from treadle.experiment.layout import Place as Place
+    from treadle.experiment.layout import target as target
+    from treadle.experiment.limits import check_key as check_key
+    from treadle.experiment.limits import check_moment as check_moment
+    from treadle.experiment.logged_models import LoggedModels as LoggedModels
+    from treadle.experiment.logged_models import find_logged_model as find_logged_model
+    from treadle.experiment.logged_models import tag_logged_model as tag_logged_model
+    from treadle.experiment.logged_models import whole_milliseconds as whole_milliseconds
+    from treadle.experiment.logged_types import DatasetFilter as DatasetFilter
+    from treadle.experiment.logged_types import LoggedModel as LoggedModel
+    from treadle.experiment.logged_types import LoggedStatus as LoggedStatus
+    from treadle.experiment.logged_types import ModelMetric as ModelMetric
     from treadle.experiment.rules import check_artifact_path as check_artifact_path
     from treadle.experiment.rules import check_name as check_name
     from treadle.experiment.rules import check_params as check_params
     from treadle.experiment.rules import check_run as check_run
     from treadle.experiment.rules import check_tags as check_tags
+    from treadle.experiment.series import Curve as Curve
     from treadle.experiment.service import Experiments as Experiments
+    from treadle.experiment.store import text_of as text_of
+    from treadle.experiment.tracking import Tracking as Tracking
+    from treadle.experiment.tracking import to_datetime as to_datetime
     from treadle.experiment.types import Artifact as Artifact
     from treadle.experiment.types import Comparison as Comparison
     from treadle.experiment.types import Finish as Finish
@@ -26,13 +46,17 @@ if TYPE_CHECKING:
     from treadle.experiment.types import Point as Point
     from treadle.experiment.types import Record as Record
     from treadle.experiment.types import Run as Run
+    from treadle.experiment.writer import MetricWriter as MetricWriter
 
 __getattr__, __all__ = attach(
     __name__,
     {
         "Artifact": "types",
         "Comparison": "types",
+        "Curve": "series",
+        "DatasetFilter": "logged_types",
         "Experiments": "service",
+        "Files": "files",
         "Finish": "types",
         "JournalBatch": "types",
         "JournalReader": "folder",
@@ -40,16 +64,34 @@ __getattr__, __all__ = attach(
         "LogMetrics": "types",
         "LogParams": "types",
         "LogTags": "types",
+        "LoggedModel": "logged_types",
+        "LoggedModels": "logged_models",
+        "LoggedStatus": "logged_types",
+        "MOST_PARTS": "files",
+        "MetricWriter": "writer",
+        "ModelMetric": "logged_types",
         "NewRun": "types",
+        "Place": "layout",
         "Point": "types",
         "Record": "types",
         "Run": "types",
         "RunFolder": "folder",
+        "Tracking": "tracking",
         "check_artifact_path": "rules",
+        "check_key": "limits",
+        "check_moment": "limits",
         "check_name": "rules",
         "check_params": "rules",
         "check_run": "rules",
         "check_tags": "rules",
         "encode_line": "folder",
+        "evenly": "history",
+        "find_logged_model": "logged_models",
+        "page_of": "history",
+        "tag_logged_model": "logged_models",
+        "target": "layout",
+        "text_of": "store",
+        "to_datetime": "tracking",
+        "whole_milliseconds": "logged_models",
     },
 )

@@ -139,7 +139,7 @@ def check_run(new: NewRun) -> None:
         InvalidInput: If a name, parameter or tag can't be used.
     """
     names.check_name("run", new.id)
-    names.check_name("experiment", new.experiment)
+    check_name("experiment", new.experiment)
     check_name("run", new.name)
     check_params(new.params, {}, new.id)
     check_tags(new.tags, new.id)

@@ -23,6 +23,7 @@ from treadle.experiment.types import (
     Record,
     Run,
 )
+from treadle.kernel.clock import SystemClock
 from treadle.kernel.errors import CorruptData, InvalidInput
 from treadle.kernel.workspace import Workspace
 
@@ -68,10 +69,10 @@ class Experiments:
             if not records:
                 return run
             changes = rules.fold(run, store.last_steps(connection, run_id), records)
-            run = rules.after(run, changes)
-            store.update_run(connection, run)
+            before, run = run, rules.after(run, changes)
+            store.update_run(connection, before, run)
             store.add_points(connection, run_id, changes)
-            store.put_artifacts(connection, run_id, changes.artifacts.values())
+            store.put_artifacts(connection, run.id, changes.artifacts.values(), SystemClock().now())
             return run
 
     def ingest(self, folder: Path) -> Run:
@@ -110,8 +111,9 @@ class Experiments:
         with self._database.write() as connection:
             run = store.find_run(connection, run_id, lock=True)
             if run.status == "running":
-                run = rules.ended(run, Finish(at.timestamp(), "failed", message))
-                store.update_run(connection, run)
+                ended = rules.ended(run, Finish(at.timestamp(), "failed", message))
+                store.update_run(connection, run, ended)
+                return ended
             return run
 
     def get(self, run_id: str) -> Run:
@@ -130,6 +132,7 @@ class Experiments:
         limit: int = 100,
         sort: str = "-started_at",
         cycle: str | None = None,
+        where: str = "",
     ) -> builtins.list[Run]:
         """Runs in an order.
 
@@ -139,15 +142,16 @@ class Experiments:
             sort: ``started_at`` or ``metrics.NAME``; with a minus sign, descending. Runs that
                 lack the metric, or whose value is NaN, come last.
             cycle: Only those of this cycle.
+            where: Only those that fit this filter; see :mod:`treadle.experiment.grammar`.
 
         Raises:
-            InvalidInput: If ``sort`` or ``limit`` can't be used.
+            InvalidInput: If ``sort``, ``limit`` or ``where`` can't be used.
             NotFound: If no run has the metric to sort by.
         """
         if not 1 <= limit <= 100_000:
             raise InvalidInput(f"`limit` can't be {limit}", fix="use 1 to 100000")
         with self._database.read() as connection:
-            return store.select_runs(connection, experiment, cycle, sort, limit)
+            return store.select_runs(connection, experiment, cycle, sort, limit, where)
 
     def history(self, run_id: str, metric: str) -> builtins.list[Point]:
         """A metric's curve, by step and then in the order in which it was logged.

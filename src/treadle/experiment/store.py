@@ -1,107 +1,46 @@
-"""The tables of runs. The latest value of each metric is kept apart from its curve."""
+"""Runs and experiments, kept. The latest value of each metric is kept apart from its curve."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.types import TypeDecorator
 
+from treadle.experiment import curves, search, series
+from treadle.experiment.grammar import Comparison, OrderKey, parse_run_filter
 from treadle.experiment.rules import Changes
+from treadle.experiment.tables import artifacts, experiments, inputs, metrics, params, runs, tags
 from treadle.experiment.types import (
+    DEFAULT,
+    DEFAULT_ID,
     Artifact,
+    Experiment,
+    Lifecycle,
     LogArtifact,
     NewRun,
-    NonFinite,
     Point,
     Run,
+    RunInput,
+    Sample,
     Scalar,
+    TrackedRun,
     Value,
     portable,
 )
-from treadle.kernel.database import Instant, Json, schema
-from treadle.kernel.errors import InvalidInput
+from treadle.kernel.errors import AlreadyExists, InvalidInput
 from treadle.kernel.names import unknown
 
 _PIECE = 500
-_CHANGING = ("params", "tags", "status", "ended_at", "message", "applied")
+_CHANGING = ("name", "user", "params", "tags", "status", "lifecycle", "ended_at", "message", "applied")
+_US = 1_000_000
 
 
-class Real(TypeDecorator[float]):
-    """Any float. NaN is kept as NULL, because SQLite has no NaN; so it sorts last in both databases."""
-
-    impl = sa.Double
-    cache_ok = True
-
-    def process_bind_param(self, value: float | None, dialect: sa.Dialect) -> float | None:  # noqa: ARG002 - SQLAlchemy's
-        """To the database."""
-        return None if value is None or value != value else float(value)  # noqa: PLR0124 - NaN
-
-    def process_result_value(self, value: float | None, dialect: sa.Dialect) -> Value:  # noqa: ARG002 - SQLAlchemy's
-        """From the database."""
-        return NonFinite.NAN if value is None else portable(value)
-
-
-runs = sa.Table(
-    "runs",
-    schema,
-    sa.Column("id", sa.Text, primary_key=True),
-    sa.Column("name", sa.Text, nullable=False),
-    sa.Column("experiment", sa.Text, nullable=False),
-    sa.Column("source", sa.Text, nullable=False),
-    sa.Column("started_at", Instant, nullable=False),
-    sa.Column("params", Json(dict[str, Scalar]), nullable=False),
-    sa.Column("tags", Json(dict[str, str]), nullable=False),
-    sa.Column("recipe", sa.Text),
-    sa.Column("cycle", sa.Text),
-    sa.Column("replica", sa.BigInteger),
-    sa.Column("seed", sa.BigInteger),
-    sa.Column("status", sa.Text, nullable=False),
-    sa.Column("ended_at", Instant),
-    sa.Column("message", sa.Text),
-    sa.Column("applied", sa.BigInteger, nullable=False),
-    sa.Index("runs_by_start", "started_at", "id"),
-    sa.Index("runs_by_experiment", "experiment", "started_at", "id"),
-    sa.Index("runs_by_cycle", "cycle", "started_at", "id"),
-)
-
-metrics = sa.Table(
-    "run_metrics",
-    schema,
-    sa.Column("run", sa.Text, sa.ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
-    sa.Column("name", sa.Text, primary_key=True),
-    sa.Column("step", sa.BigInteger, nullable=False),
-    sa.Column("value", Real),
-    sa.Index("run_metrics_by_value", "name", "value"),
-    sqlite_with_rowid=False,
-)
-
-points = sa.Table(
-    "run_points",
-    schema,
-    sa.Column("run", sa.Text, sa.ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
-    sa.Column("name", sa.Text, primary_key=True),
-    sa.Column("step", sa.BigInteger, primary_key=True),
-    sa.Column("record", sa.BigInteger, primary_key=True),
-    sa.Column("at", Instant, nullable=False),
-    sa.Column("value", Real),
-    sqlite_with_rowid=False,
-)
-
-artifacts = sa.Table(
-    "run_artifacts",
-    schema,
-    sa.Column("run", sa.Text, sa.ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
-    sa.Column("path", sa.Text, primary_key=True),
-    sa.Column("digest", sa.Text, nullable=False),
-    sa.Column("size", sa.BigInteger, nullable=False),
-)
-
-
-def _upsert(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, Any]]) -> None:
+def upsert(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, Any]]) -> None:
     """Inserts rows; a row whose key is there already replaces the other columns."""
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     statement = dialect.insert(table)
@@ -112,11 +51,127 @@ def _upsert(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str,
         )
 
 
-def insert_run(connection: sa.Connection, new: NewRun) -> None:
-    """Adds a run, unless one with its id is there."""
+# ── experiments ──────────────────────────────────────────────────────────
+
+
+def artifact_root(experiment: str) -> str:
+    """Where the files of an experiment's runs are."""
+    return f"mlflow-artifacts:/{experiment}"
+
+
+def add_experiment(
+    connection: sa.Connection, name: str, now: datetime, tags_: Mapping[str, str], root: str | None = None
+) -> Experiment:
+    """Adds an experiment under the next number.
+
+    Raises:
+        Conflict: If one has that name, deleted or not.
+    """
+    if connection.dialect.name == "postgresql":  # numbers are given one after the other
+        connection.execute(sa.text("LOCK TABLE experiments IN SHARE ROW EXCLUSIVE MODE"))
+    known = find_experiment(connection, name=name)
+    if known is not None:
+        raise name_taken(known)
+    highest = sa.select(sa.func.max(sa.cast(experiments.c.id, sa.BigInteger)))
+    number = str(int(connection.execute(highest).scalar() or 0) + 1)
+    made = Experiment(
+        id=number,
+        name=name,
+        created_at=now,
+        updated_at=now,
+        artifacts=root or artifact_root(number),
+        tags=dict(tags_),
+    )
+    connection.execute(experiments.insert().values(msgspec.structs.asdict(made)))
+    return made
+
+
+def name_taken(known: Experiment) -> AlreadyExists:
+    """The error for a name that an experiment has already."""
+    deleted = known.lifecycle == "deleted"
+    return AlreadyExists(
+        f"there is an experiment {known.name!r} already" + (", deleted" if deleted else ""),
+        where=known.id,
+        fix="restore it, or choose another name" if deleted else "choose another name",
+    )
+
+
+def set_lifecycle(connection: sa.Connection, experiment: str, lifecycle: Lifecycle) -> None:
+    """Deletes or restores all runs of an experiment."""
+    connection.execute(runs.update().where(runs.c.experiment == experiment).values(lifecycle=lifecycle))
+
+
+def find_experiment(
+    connection: sa.Connection, number: str | None = None, name: str | None = None, *, lock: bool = False
+) -> Experiment | None:
+    """An experiment by its number or name; locked until the transaction ends if that is asked for."""
+    key = experiments.c.id == number if name is None else experiments.c.name == name
+    query = sa.select(experiments).where(key)
+    row = connection.execute(query.with_for_update() if lock else query).mappings().first()
+    return Experiment(**row) if row else None
+
+
+def update_experiment(connection: sa.Connection, changed: Experiment) -> None:
+    """Replaces what is kept of an experiment."""
+    values = msgspec.structs.asdict(changed)
+    connection.execute(experiments.update().where(experiments.c.id == changed.id).values(values))
+
+
+def experiment_names(connection: sa.Connection, numbers: Iterable[str]) -> dict[str, str]:
+    """The names of experiments."""
+    query = sa.select(experiments.c.id, experiments.c.name).where(experiments.c.id.in_(set(numbers)))
+    return {row.id: row.name for row in connection.execute(query)}
+
+
+def experiment_ids(connection: sa.Connection, names: Iterable[str]) -> dict[str, str]:
+    """The identifiers of experiments, by name."""
+    query = sa.select(experiments.c.name, experiments.c.id).where(experiments.c.name.in_(set(names)))
+    return {row.name: row.id for row in connection.execute(query)}
+
+
+def _home(connection: sa.Connection, name: str, now: datetime) -> str:
+    """The number of the experiment of that name, which is made if there is none."""
+    found = find_experiment(connection, name=name)
+    if found is None and name.lower() == DEFAULT.lower():
+        return DEFAULT_ID
+    return (found or add_experiment(connection, name, now, {})).id
+
+
+# ── runs ─────────────────────────────────────────────────────────────────
+
+
+def insert_run(connection: sa.Connection, new: NewRun, experiment: str | None = None) -> bool:
+    """Adds a run, unless one with its id is there; returns whether it was added."""
+    if connection.execute(sa.select(runs.c.id).where(runs.c.id == new.id)).first():
+        return False
+    home = _home(connection, new.experiment, new.started_at) if experiment is None else experiment
+    values = msgspec.structs.asdict(new) | {"experiment": home, "status": "running", "lifecycle": "active"}
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    values = msgspec.structs.asdict(new) | {"status": "running", "applied": 0}
-    connection.execute(dialect.insert(runs).values(values).on_conflict_do_nothing())
+    insert = dialect.insert(runs).values(values | {"applied": 0}).on_conflict_do_nothing()
+    added = connection.execute(insert, execution_options={"preserve_rowcount": True}).rowcount == 1
+    if added:
+        put_texts(connection, params, new.id, home, {name: text_of(v) for name, v in new.params.items()})
+        put_texts(connection, tags, new.id, home, new.tags)
+    return added
+
+
+def text_of(value: Scalar) -> str:
+    """A parameter as text: what is searched for, and what clients see that know only texts."""
+    return value if isinstance(value, str) else json.dumps(value) if isinstance(value, bool) else str(value)
+
+
+def put_texts(
+    connection: sa.Connection, table: sa.Table, run: str, experiment: str, texts: Mapping[str, str]
+) -> None:
+    """Adds or replaces the rows by which a run's parameters or tags are found."""
+    upsert(
+        connection,
+        table,
+        [
+            {"run": run, "name": name, "experiment": experiment, "value": text}
+            for name, text in sorted(texts.items())
+        ],
+    )
 
 
 def find_run(connection: sa.Connection, run_id: str, *, lock: bool = False) -> Run:
@@ -126,9 +181,11 @@ def find_run(connection: sa.Connection, run_id: str, *, lock: bool = False) -> R
         NotFound: If there is none.
         InvalidInput: If several begin so.
     """
-    query = sa.select(runs).where(runs.c.id == run_id)
-    row = connection.execute(query.with_for_update() if lock else query).mappings().first()
-    if row is None and not lock:
+    exact = exact_run(connection, run_id, lock=lock)
+    if exact is not None:
+        return exact
+    row = None
+    if not lock:
         query = sa.select(runs).where(runs.c.id.startswith(run_id, autoescape=True)).limit(2)
         found = connection.execute(query).mappings().all()
         if len(found) > 1 and run_id:
@@ -140,7 +197,50 @@ def find_run(connection: sa.Connection, run_id: str, *, lock: bool = False) -> R
     if row is None:
         latest = sa.select(runs.c.id).order_by(runs.c.started_at.desc()).limit(1000)
         raise unknown("run", run_id, connection.execute(latest).scalars())
-    return _with_metrics(connection, [row])[0]
+    return with_metrics(connection, [row])[0]
+
+
+def tracked(connection: sa.Connection, rows: Sequence[sa.RowMapping]) -> list[TrackedRun]:
+    """Runs with what belongs to them, in the order of the rows."""
+    ids = [row["id"] for row in rows]
+    latest: dict[str, list[Sample]] = {run: [] for run in ids}
+    for piece in pieces(ids):
+        query = sa.select(metrics.c.run, metrics.c.name, metrics.c.value, metrics.c.at, metrics.c.step)
+        query = query.where(metrics.c.run.in_(piece)).order_by(metrics.c.name)
+        for run, *sample in connection.execute(query):
+            latest[run].append(Sample(*sample))
+    used = select_inputs(connection, ids)
+    homes = {row["experiment"] for row in rows}
+    query_ = sa.select(experiments.c.id, experiments.c.name, experiments.c.artifacts)
+    found = {row.id: row for row in connection.execute(query_.where(experiments.c.id.in_(homes)))}
+    return [
+        TrackedRun(
+            run=Run(**{**row, "experiment": found[row["experiment"]].name}),
+            experiment=row["experiment"],
+            artifacts=found[row["experiment"]].artifacts,
+            latest=tuple(latest[row["id"]]),
+            inputs=tuple(used.get(row["id"], ())),
+        )
+        for row in rows
+    ]
+
+
+def tracked_run(connection: sa.Connection, run_id: str) -> TrackedRun | None:
+    """A run with what belongs to it, by its whole identifier."""
+    row = connection.execute(sa.select(runs).where(runs.c.id == run_id)).mappings().first()
+    return tracked(connection, [row])[0] if row else None
+
+
+def exact_run(connection: sa.Connection, run_id: str, *, lock: bool = False) -> Run | None:
+    """A run by its whole identifier; locked until the transaction ends if that is asked for."""
+    query = sa.select(runs).where(runs.c.id == run_id)
+    row = connection.execute(query.with_for_update() if lock else query).mappings().first()
+    return with_metrics(connection, [row])[0] if row else None
+
+
+def experiment_of(connection: sa.Connection, run_id: str) -> str:
+    """The number of a run's experiment."""
+    return str(connection.execute(sa.select(runs.c.experiment).where(runs.c.id == run_id)).scalar_one())
 
 
 def last_steps(connection: sa.Connection, run_id: str) -> dict[str, int]:
@@ -149,62 +249,114 @@ def last_steps(connection: sa.Connection, run_id: str) -> dict[str, int]:
     return {row.name: row.step for row in connection.execute(query)}
 
 
-def update_run(connection: sa.Connection, run: Run) -> None:
+def update_run(connection: sa.Connection, before: Run, run: Run) -> None:
     """Writes what may change about a run, except its metrics and files."""
     values = {name: getattr(run, name) for name in _CHANGING}
     connection.execute(runs.update().where(runs.c.id == run.id).values(values))
+    if run.params != before.params or run.tags != before.tags:
+        home = experiment_of(connection, run.id)
+        new = {n: text_of(v) for n, v in run.params.items() if before.params.get(n) != v}
+        put_texts(connection, params, run.id, home, new)
+        new = {n: v for n, v in run.tags.items() if before.tags.get(n) != v}
+        put_texts(connection, tags, run.id, home, new)
+        gone = before.tags.keys() - run.tags.keys()
+        if gone:
+            connection.execute(tags.delete().where(tags.c.run == run.id, tags.c.name.in_(gone)))
 
 
 def add_points(connection: sa.Connection, run_id: str, changes: Changes) -> None:
     """Adds to the curves and replaces the latest values."""
-    if changes.points:
-        rows = [
-            {"run": run_id, "name": p.name, "step": p.step, "record": p.record, "at": p.at, "value": p.value}
-            for p in changes.points
-        ]
-        connection.execute(points.insert(), rows)
-    latest = changes.latest.values()
-    rows = [{"run": run_id, "name": p.name, "step": p.step, "value": p.value} for p in latest]
-    _upsert(connection, metrics, rows)
+    samples = [Sample(p.name, p.value, _us(p.at), p.step) for p in changes.points]
+    curves.append(connection, run_id, samples)
+    last = [Sample(p.name, p.value, _us(p.at), p.step) for p in changes.latest.values()]
+    put_latest(connection, run_id, last)
 
 
-def put_artifacts(connection: sa.Connection, run_id: str, files: Iterable[LogArtifact]) -> None:
-    """Adds or replaces files."""
-    rows = [{"run": run_id, "path": f.path, "digest": f.digest, "size": f.size} for f in files]
-    _upsert(connection, artifacts, rows)
+def put_latest(connection: sa.Connection, run_id: str, samples: Iterable[Sample]) -> None:
+    """Replaces the latest values of metrics."""
+    rows = [
+        {"run": run_id, "name": s.name, "step": s.step, "at": s.at, "value": s.value}
+        for s in sorted(samples, key=lambda sample: sample.name)
+    ]
+    if rows:
+        home = experiment_of(connection, run_id)
+        upsert(connection, metrics, [row | {"experiment": home} for row in rows])
+
+
+def put_newer(connection: sa.Connection, run_id: str, samples: Iterable[Sample]) -> None:
+    """Replaces the latest values of metrics by those that are later in step, time or value."""
+    query = sa.select(metrics).where(metrics.c.run == run_id)
+    known = {row.name: Sample(row.name, row.value, row.at, row.step) for row in connection.execute(query)}
+    newer = [s for s in samples if series.latest((known.get(s.name, s), s))[s.name] is s]
+    put_latest(connection, run_id, newer)
+
+
+def _us(at: datetime) -> int:
+    return round(at.timestamp() * _US)
+
+
+def put_artifacts(connection: sa.Connection, owner: str, files: Iterable[LogArtifact], now: datetime) -> None:
+    """Adds or replaces files of a run or a logged model."""
+    rows = [{"owner": owner, "path": f.path, "digest": f.digest, "size": f.size, "at": now} for f in files]
+    upsert(connection, artifacts, rows)
+
+
+def put_inputs(connection: sa.Connection, run_id: str, used: Sequence[RunInput]) -> None:
+    """Adds or replaces the datasets that a run used."""
+    if used:
+        home = experiment_of(connection, run_id)
+        rows = [msgspec.structs.asdict(one) | {"run": run_id, "experiment": home} for one in used]
+        upsert(connection, inputs, rows)
+
+
+def select_inputs(connection: sa.Connection, ids: Sequence[str]) -> dict[str, list[RunInput]]:
+    """The datasets that runs used, by run."""
+    found: dict[str, list[RunInput]] = {}
+    for piece in pieces(ids):
+        query = sa.select(inputs).where(inputs.c.run.in_(piece)).order_by(inputs.c.name, inputs.c.digest)
+        for row in connection.execute(query).mappings():
+            fields = {name: row[name] for name in RunInput.__struct_fields__}
+            found.setdefault(row["run"], []).append(RunInput(**fields))
+    return found
 
 
 def select_runs(
-    connection: sa.Connection, experiment: str | None, cycle: str | None, sort: str, limit: int
+    connection: sa.Connection,
+    experiment: str | None,
+    cycle: str | None,
+    sort: str,
+    limit: int,
+    where: str = "",
 ) -> list[Run]:
-    """Runs in an order; those that lack the metric come last.
+    """Runs that fit a filter, in an order; those that lack the metric come last.
 
     Raises:
-        InvalidInput: If ``sort`` isn't ``started_at`` or ``metrics.NAME``, with or without a minus.
+        InvalidInput: If ``sort`` isn't ``started_at`` or ``metrics.NAME``, with or without a minus, or
+            ``where`` is no filter.
         NotFound: If no run has the metric.
     """
-    query = sa.select(runs).limit(limit)
     key = sort.removeprefix("-")
     table, dot, metric = key.partition(".")
-    column: sa.ColumnElement[Any]
     if key == "started_at":
-        column = runs.c.started_at
+        order = OrderKey("attribute", "start_time", ascending=key == sort)
     elif table == "metrics" and dot:
         _check_metric(connection, metric)
-        joined = sa.and_(metrics.c.run == runs.c.id, metrics.c.name == metric)
-        query, column = query.join(metrics, joined, isouter=True), metrics.c.value
-        query = query.order_by(column.is_(None))
+        order = OrderKey("metric", metric, ascending=key == sort)
     else:
         raise InvalidInput(f"runs can't be sorted by {sort!r}", fix="use started_at or metrics.NAME, or -…")
-    descending = sort.startswith("-")
-    query = query.order_by(
-        column.desc() if descending else column, runs.c.started_at.desc(), runs.c.id.desc()
-    )
-    if experiment is not None:
-        query = query.where(runs.c.experiment == experiment)
+    filters = list(parse_run_filter(where))
     if cycle is not None:
-        query = query.where(runs.c.cycle == cycle)
-    return _with_metrics(connection, connection.execute(query).mappings().all())
+        ids = tuple(connection.execute(sa.select(runs.c.id).where(runs.c.cycle == cycle)).scalars())
+        if not ids:
+            return []
+        filters.append(Comparison("attribute", "run_id", "IN", ids))
+    homes = connection.execute(sa.select(experiments.c.id)).scalars().all()
+    if experiment is not None:
+        known = find_experiment(connection, name=experiment)
+        is_default = known is None and experiment.lower() == DEFAULT.lower()
+        homes = [DEFAULT_ID] if is_default else [known.id] if known else []
+    found = search.search_runs(connection, homes, filters, [order], "active_only", limit, None)
+    return with_metrics(connection, found.rows)
 
 
 def _check_metric(connection: sa.Connection, name: str) -> None:
@@ -219,33 +371,63 @@ def select_points(connection: sa.Connection, run_id: str, metric: str) -> list[P
     Raises:
         NotFound: If the run has no such metric.
     """
-    query = (
-        sa.select(points.c.step, points.c.at, points.c.value)
-        .where(points.c.run == run_id, points.c.name == metric)
-        .order_by(points.c.step, points.c.record)
-    )
-    found = [Point(*row) for row in connection.execute(query)]
-    if not found:
+    found = series.by_step(curves.read(connection, run_id, metric))
+    if not len(found):
         raise unknown("metric", metric, last_steps(connection, run_id))
-    return found
+    columns = zip(found.steps.tolist(), found.at.tolist(), found.values.tolist(), strict=True)
+    return [Point(step, _moment(at), portable(value)) for step, at, value in columns]
 
 
-def select_artifacts(connection: sa.Connection, run_id: str) -> list[Artifact]:
-    """A run's files, by path."""
-    query = sa.select(artifacts.c.path, artifacts.c.digest, artifacts.c.size).where(artifacts.c.run == run_id)
+def _moment(microseconds: int) -> datetime:
+    return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=microseconds)
+
+
+def select_artifacts(connection: sa.Connection, owner: str, under: str = "") -> list[Artifact]:
+    """The files of a run or a logged model, by path.
+
+    Args:
+        connection: Where.
+        owner: The run or logged model.
+        under: Only the file of that path, or the files in the folder of that path.
+    """
+    query = sa.select(artifacts.c.path, artifacts.c.digest, artifacts.c.size).where(*_within(owner, under))
     return sorted((Artifact(*row) for row in connection.execute(query)), key=lambda found: found.path)
 
 
-def _with_metrics(connection: sa.Connection, rows: Sequence[sa.RowMapping]) -> list[Run]:
+def find_artifact(connection: sa.Connection, owner: str, path: str) -> Artifact | None:
+    """A file of a run or a logged model."""
+    query = sa.select(artifacts.c.path, artifacts.c.digest, artifacts.c.size)
+    row = connection.execute(query.where(artifacts.c.owner == owner, artifacts.c.path == path)).first()
+    return Artifact(*row) if row else None
+
+
+def delete_artifacts(connection: sa.Connection, owner: str, under: str = "") -> None:
+    """Takes away a file, all in a folder, or all of a run or a logged model."""
+    connection.execute(artifacts.delete().where(*_within(owner, under)))
+
+
+def _within(owner: str, path: str) -> list[sa.ColumnElement[bool]]:
+    here = [artifacts.c.owner == owner]
+    if path:
+        # Neither LIKE, which passes over case, nor a range, which a collation may order otherwise.
+        folder = sa.func.substr(artifacts.c.path, 1, len(path) + 1) == f"{path}/"
+        here.append(sa.or_(artifacts.c.path == path, folder))
+    return here
+
+
+def with_metrics(connection: sa.Connection, rows: Sequence[sa.RowMapping]) -> list[Run]:
+    """Runs with the latest values of their metrics, in the order of the rows."""
     latest: dict[str, dict[str, Value]] = {row["id"]: {} for row in rows}
-    for piece in _pieces(latest):
+    for piece in pieces(latest):
         query = sa.select(metrics.c.run, metrics.c.name, metrics.c.value).where(metrics.c.run.in_(piece))
         for run_id, name, value in connection.execute(query.order_by(metrics.c.name)):
             latest[run_id][name] = value
-    return [Run(**row, metrics=latest[row["id"]]) for row in rows]
+    names = experiment_names(connection, {row["experiment"] for row in rows})
+    return [Run(**{**row, "experiment": names[row["experiment"]]}, metrics=latest[row["id"]]) for row in rows]
 
 
-def _pieces(ids: Iterable[str]) -> Iterator[list[str]]:
+def pieces(ids: Iterable[str]) -> Iterator[list[str]]:
+    """Identifiers, so many at a time as a query may name."""
     every = list(ids)
     for start in range(0, len(every), _PIECE):
         yield every[start : start + _PIECE]

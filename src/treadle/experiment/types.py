@@ -38,8 +38,60 @@ def portable(value: float) -> float:
 
 Scalar: TypeAlias = bool | int | float | str
 Value: TypeAlias = float | NonFinite
-RunStatus = Literal["running", "finished", "failed"]
-RunSource = Literal["script", "job", "notebook"]
+RunStatus = Literal["running", "scheduled", "finished", "failed", "killed"]
+RunSource = Literal["script", "job", "notebook", "mlflow"]
+Lifecycle = Literal["active", "deleted"]
+Link = Literal["input", "output"]
+Lives = Literal["active_only", "deleted_only", "all"]
+
+DEFAULT_ID, DEFAULT = "0", "Default"
+"""The experiment that runs belong to when none is named; its identifier is DEFAULT_ID."""
+
+
+class Experiment(msgspec.Struct, frozen=True, kw_only=True):
+    """What runs belong to.
+
+    Attributes:
+        id: Its identifier, a number as text.
+        name: Its name; no two have the same.
+        lifecycle: Whether it was deleted; what was can be restored.
+        created_at: When it was made.
+        updated_at: When it was changed last.
+        artifacts: Where the files of its runs are, as a URI.
+        tags: Anything else worth knowing.
+    """
+
+    id: str
+    name: str
+    lifecycle: Lifecycle = "active"
+    created_at: datetime
+    updated_at: datetime
+    artifacts: str
+    tags: dict[str, str] = {}
+
+
+class RunInput(msgspec.Struct, frozen=True, kw_only=True):
+    """A dataset that a run used.
+
+    Attributes:
+        name: Its name.
+        digest: Of its content.
+        source_type: What ``source`` is, such as ``treadle`` or ``local``.
+        source: Where it came from, as its type writes it.
+        schema: Its columns, as its type writes them.
+        profile: Its statistics, as its type writes them.
+        context: What it was used for, such as ``training``; empty if that wasn't said.
+        tags: Anything else worth knowing.
+    """
+
+    name: str
+    digest: str
+    source_type: str
+    source: str
+    schema: str | None = None
+    profile: str | None = None
+    context: str = ""
+    tags: dict[str, str] = {}
 
 
 class NewRun(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,8 +100,9 @@ class NewRun(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         id: Made by whoever starts the run; starting one run twice is starting it once.
         name: A name for people.
-        experiment: What the run belongs to.
+        experiment: The name of the experiment that the run belongs to; made if there is none.
         source: What executes it.
+        user: Who executes it; empty if that isn't known.
         started_at: When it began.
         params: Hyperparameters.
         tags: Anything else that is known from outside: host, command, commit.
@@ -62,8 +115,9 @@ class NewRun(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     name: str
     started_at: datetime
-    experiment: str = "default"
+    experiment: str = DEFAULT
     source: RunSource = "script"
+    user: str = ""
     params: dict[str, Scalar] = {}
     tags: dict[str, str] = {}
     recipe: str | None = None
@@ -81,9 +135,11 @@ class Run(NewRun, frozen=True, kw_only=True):
         message: Why it failed.
         metrics: The latest value of each metric.
         applied: How many records of its journal are kept here.
+        lifecycle: Whether it was deleted; what was can be restored.
     """
 
     status: RunStatus = "running"
+    lifecycle: Lifecycle = "active"
     ended_at: datetime | None = None
     message: str | None = None
     metrics: dict[str, Value] = {}
@@ -191,3 +247,53 @@ class Comparison(msgspec.Struct, frozen=True):
     params: dict[str, list[Scalar | None]]
     metrics: dict[str, list[Value | None]]
     noise: dict[str, float]
+
+
+class Sample(msgspec.Struct, frozen=True, array_like=True):
+    """One value of a metric.
+
+    Attributes:
+        name: The metric.
+        value: Any float.
+        at: In microseconds since 1970.
+        step: The training step.
+    """
+
+    name: str
+    value: float
+    at: int
+    step: int
+
+
+class ModelLink(msgspec.Struct, frozen=True):
+    """A logged model that a run used or made.
+
+    Attributes:
+        model: The logged model.
+        kind: Whether the run used or made it.
+        step: At which step it was made.
+    """
+
+    model: str
+    kind: Link
+    step: int = 0
+
+
+class TrackedRun(msgspec.Struct, frozen=True, kw_only=True):
+    """A run with all that is logged of it one by one.
+
+    Attributes:
+        run: The run, without the latest values of its metrics.
+        experiment: The identifier of its experiment.
+        artifacts: Where the files of its experiment's runs are.
+        latest: The latest value of each metric, by name.
+        inputs: The datasets that it used.
+        models: The logged models that it used and made.
+    """
+
+    run: Run
+    experiment: str
+    artifacts: str
+    latest: tuple[Sample, ...] = ()
+    inputs: tuple[RunInput, ...] = ()
+    models: tuple[ModelLink, ...] = ()

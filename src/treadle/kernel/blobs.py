@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from treadle.kernel.errors import CorruptData, NotFound, StorageError, StorageFull, TreadleError
-from treadle.kernel.files import replacing, storage_errors
+from treadle.kernel.files import replacing, storage_errors, sync
 from treadle.kernel.ids import digest_bytes, digest_file
+from treadle.kernel.uploads import BlobUpload
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
 _CLIENT_OPTIONS = ("allow_http", "allow_invalid_certificates", "connect_timeout", "proxy_url", "timeout")
 
 
+_PIECE = 4 << 20
 _FULL = ("No space left", "os error 28", "os error 122", "QuotaExceeded", "507 Insufficient Storage")
 
 _DENIED = (
@@ -55,6 +60,24 @@ class BlobStore(Protocol):
     def has(self, digest: str) -> bool:
         """Whether the bytes of a digest are kept here."""
 
+    def stream(self, digest: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """The bytes of a digest, or those from ``start`` to before ``end``, piece by piece."""
+
+    def upload(self, stage: str | None = None) -> BlobUpload:
+        """Takes bytes piece by piece; on a stage, if one is named, they are a piece of a later blob."""
+
+    def staged(self, stage: str, digest: str) -> bool:
+        """Whether a piece is on a stage."""
+
+    def join(self, stage: str, digests: Sequence[str]) -> tuple[str, int]:
+        """Makes one blob of a stage's pieces; returns its digest and size."""
+
+    def drop(self, stage: str) -> None:
+        """Drops a stage with its pieces."""
+
+    def drop_stale(self, before: datetime) -> None:
+        """Drops every stage's pieces that were put before a moment."""
+
 
 class ObjectBlobStore:
     """Blobs in any object store that obstore reaches: folder, memory, S3, GCS, Azure.
@@ -62,11 +85,13 @@ class ObjectBlobStore:
     Args:
         store: The object store.
         name: What to call it in errors.
+        folder: The folder that it is, if it is one: uploads grow there and are moved in place.
     """
 
-    def __init__(self, store: ObjectStore, name: str) -> None:
+    def __init__(self, store: ObjectStore, name: str, folder: Path | None = None) -> None:
         self._store = store
         self._name = name
+        self._folder = folder
 
     @staticmethod
     def _key(digest: str) -> str:
@@ -168,6 +193,122 @@ class ObjectBlobStore:
             return False
         return True
 
+    def stream(self, digest: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """The bytes of a digest, or those from ``start`` to before ``end``, piece by piece.
+
+        The whole is checked: its last piece comes only if it is what was put. A part can't be.
+
+        Raises:
+            NotFound: If they aren't kept here.
+            CorruptData: Instead of the last piece, if what is kept isn't what was put.
+        """
+        from blake3 import blake3
+
+        pieces = self._read(self._key(digest), digest, start, end)
+        if start or end is not None:
+            yield from pieces
+            return
+        hasher, last = blake3(), b""
+        for piece in pieces:
+            if last:
+                yield last
+            hasher.update(piece)
+            last = piece
+        if hasher.hexdigest() != digest:
+            raise self._corrupt(digest)
+        yield last
+
+    def _read(self, key: str, digest: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        import obstore
+
+        with self._errors(digest):
+            if self._folder is not None:
+                with (self._folder / key).open("rb", buffering=0) as file:
+                    file.seek(start)
+                    left = _PIECE if end is None else end - start
+                    while left > 0 and (piece := file.read(min(_PIECE, left))):
+                        yield piece
+                        left -= 0 if end is None else len(piece)
+                return
+            if end is not None and end <= start:
+                return
+            options: Any = {"range": {"offset": start} if end is None else (start, end)}
+            found = obstore.get(self._store, key, options=options if start or end is not None else None)
+            for chunk in found.stream(min_chunk_size=_PIECE):
+                yield bytes(chunk)
+
+    def upload(self, stage: str | None = None) -> BlobUpload:
+        """Takes bytes piece by piece; on a stage, if one is named, they are a piece of a later blob.
+
+        Raises:
+            StorageError: If there is nowhere to write them.
+        """
+        folder = Path(tempfile.gettempdir()) / "treadle" if self._folder is None else self._folder / "tmp"
+
+        def keep(path: Path, digest: str) -> None:
+            key = self._key(digest) if stage is None else f"stages/{stage}/{digest}"
+            if stage is not None or not self.has(digest):
+                self._place(path, key, digest)
+
+        return BlobUpload(folder, keep)
+
+    def _place(self, path: Path, key: str, digest: str) -> None:
+        import obstore
+
+        with self._errors(digest):
+            if self._folder is None:
+                obstore.put(self._store, key, path)
+                return
+            place = self._folder / key
+            place.parent.mkdir(parents=True, exist_ok=True)
+            path.replace(place)
+            sync(place.parent)
+
+    def staged(self, stage: str, digest: str) -> bool:
+        """Whether a piece is on a stage."""
+        import obstore
+
+        try:
+            with self._errors(digest):
+                obstore.head(self._store, f"stages/{stage}/{digest}")
+        except NotFound:
+            return False
+        return True
+
+    def join(self, stage: str, digests: Sequence[str]) -> tuple[str, int]:
+        """Makes one blob of a stage's pieces; returns its digest and size. The stage stays.
+
+        Raises:
+            NotFound: If a piece isn't on the stage.
+            StorageError: If the store can't be read or written; nothing half-written stays.
+        """
+        with self.upload() as whole:
+            for digest in digests:
+                for piece in self._read(f"stages/{stage}/{digest}", digest):
+                    whole.write(piece)
+            return whole.finish(), whole.size
+
+    def drop(self, stage: str) -> None:
+        """Drops a stage with its pieces; one that isn't there is dropped already."""
+        import obstore
+
+        with self._errors(stage):
+            if self._folder is not None:
+                shutil.rmtree(self._folder / "stages" / stage, ignore_errors=True)
+                return
+            for found in obstore.list(self._store, prefix=f"stages/{stage}"):
+                obstore.delete(self._store, [piece["path"] for piece in found])
+
+    def drop_stale(self, before: datetime) -> None:
+        """Drops every stage's pieces that were put before a moment: nobody will join them."""
+        import obstore
+
+        with self._errors("stages"):
+            for found in obstore.list(self._store, prefix="stages"):
+                old = [piece["path"] for piece in found if piece["last_modified"] < before]
+                if old:
+                    obstore.delete(self._store, old)
+
     def _corrupt(self, digest: str) -> CorruptData:
         return CorruptData(
             f"blob {digest[:12]} is not what was stored",
@@ -209,7 +350,7 @@ def open_blobs(url: str, root: Path, options: dict[str, str]) -> ObjectBlobStore
             return ObjectBlobStore(from_url(url, client_options=client, **store), url)
         folder = root / url
         folder.mkdir(parents=True, exist_ok=True)
-        return ObjectBlobStore(LocalStore(folder), str(folder))
+        return ObjectBlobStore(LocalStore(folder), str(folder), folder)
     except Exception as error:  # obstore's errors share no public base
         first = str(error).partition("\n")[0]
         raise StorageError(

@@ -25,7 +25,7 @@ from treadle.kernel.lock import Holder, exclusive
 
 _LEAST_ROOM = 64 << 10
 _LOCK_TIMEOUT = 30.0
-SCHEMA_VERSION = "0001"
+SCHEMA_VERSION = "0002"
 schema = sa.MetaData()
 
 T = TypeVar("T")
@@ -97,7 +97,7 @@ class Database:
         Raises:
             StorageError: If the database can't be read.
         """
-        with _storage_errors(self.engine), self.engine.connect() as connected:
+        with database_errors(self.engine), self.engine.connect() as connected:
             connection = connected
             if self.engine.dialect.name == "postgresql":
                 connection = connected.execution_options(
@@ -113,7 +113,7 @@ class Database:
             StorageFull: If the disk is full.
             StorageError: If the database can't be written.
         """
-        with _storage_errors(self.engine), self.engine.connect() as connected:
+        with database_errors(self.engine), self.engine.connect() as connected:
             connection = connected.execution_options(treadle_write=True)
             with connection.begin():
                 yield connection
@@ -124,22 +124,29 @@ class Database:
 
 
 @contextlib.contextmanager
-def _storage_errors(engine: sa.Engine) -> Iterator[None]:
+def database_errors(engine: sa.Engine) -> Iterator[None]:
+    """Turns the driver's errors inside the block, bare or wrapped by SQLAlchemy, into Treadle's.
+
+    Raises:
+        StorageFull: If the disk is full.
+        StorageError: If the database can't be read or written.
+    """
     try:
         yield
     except sa.exc.IntegrityError:
         raise
-    except sa.exc.DBAPIError as error:
+    except (sa.exc.DBAPIError, engine.dialect.loaded_dbapi.Error) as error:
+        cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error
         where = _shown(engine)
-        if _is_full(error.orig) or _no_room(engine, error.orig):
+        if _is_full(cause) or _no_room(engine, cause):
             raise StorageFull(
                 "the disk is full; the change was not made",
                 where=where,
                 fix="free some space and run the same command again",
             ) from error
-        first = str(error.orig).partition("\n")[0]
+        first = str(cause).partition("\n")[0]
         raise StorageError(
-            f"the metadata store failed: {first}", where=where, fix=_remedy(engine, error.orig)
+            f"the metadata store failed: {first}", where=where, fix=_remedy(engine, cause)
         ) from error
 
 

@@ -7,6 +7,7 @@
     │   └── ModelInvalid                   a model that can't be loaded or contradicts its signature
     ├── NotFound (KeyError)
     ├── Conflict (RuntimeError)            the state forbids it
+    │   ├── AlreadyExists                  something has that name
     │   ├── Busy                           somebody else is doing it right now
     │   └── WorkspaceTooNew                written by a later version of Treadle
     ├── Refused (PermissionError)          a policy forbids it
@@ -109,6 +110,12 @@ class Conflict(TreadleError, RuntimeError):
 
     code = "conflict"
     status = 409
+
+
+class AlreadyExists(Conflict):
+    """Something has that name already."""
+
+    code = "already_exists"
 
 
 class Busy(Conflict):

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from treadle.experiment.grammar.orders import parse_model_order as parse_model_order
     from treadle.experiment.grammar.orders import parse_run_order as parse_run_order
     from treadle.experiment.grammar.orders import parse_version_order as parse_version_order
+    from treadle.experiment.grammar.sql import holds as holds
     from treadle.experiment.grammar.types import Comparison as Comparison
     from treadle.experiment.grammar.types import Entity as Entity
     from treadle.experiment.grammar.types import LoggedModelOrder as LoggedModelOrder
@@ -36,21 +37,22 @@ if TYPE_CHECKING:
 __getattr__, __all__ = attach(
     __name__,
     {
-        "EXPERIMENTS": "orders",
-        "LOGGED_MODELS": "orders",
-        "MODELS": "orders",
-        "RUNS": "orders",
-        "VERSIONS": "orders",
         "Comparison": "types",
+        "EXPERIMENTS": "orders",
         "Entity": "types",
+        "LOGGED_MODELS": "orders",
         "LoggedModelOrder": "types",
+        "MODELS": "orders",
         "Op": "types",
         "OrderKey": "types",
         "Ordering": "types",
+        "RUNS": "orders",
         "Record": "match",
+        "VERSIONS": "orders",
         "Value": "types",
         "arrange": "match",
         "complete": "orders",
+        "holds": "sql",
         "like": "match",
         "matches": "match",
         "parse_experiment_filter": "filters",
