@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,12 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from servers import metadata_url, postgres_server, postgres_url  # noqa: F401 - fixtures
 from treadle.data.types import DataInput, SliceSpec
+from treadle.experiment import store
+from treadle.experiment.types import NewRun
 from treadle.kernel.workspace import Workspace
+from treadle.registry.catalog import Catalog
 from treadle.registry.types import Field, ModelFile, NewVersion, Signature
 
 ONNX_TYPE = {
@@ -136,3 +141,24 @@ def make_version(make_model: MakeModel, workspace: Workspace) -> MakeVersion:
         return NewVersion(**(known | changes))
 
     return make
+
+
+@pytest.fixture
+def opened(tmp_path: Path, metadata_url: str) -> Iterator[Workspace]:  # noqa: F811 - the fixture
+    """A workspace on each metadata store, with two runs: ``a`` and ``b``, 32 times each."""
+    (tmp_path / "treadle.toml").write_text(f'[project]\nname = "t"\n[store]\nmetadata = "{metadata_url}"\n')
+    workspace = Workspace.open(tmp_path)
+    started = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    with workspace.database.write() as connection:
+        for letter in "ab":
+            store.insert_run(connection, NewRun(id=letter * 32, name="r", started_at=started), "0")
+    yield workspace
+    workspace.close()
+
+
+@pytest.fixture
+def catalog(opened: Workspace) -> Catalog:
+    """A catalogue that has one model: ``wine``."""
+    made = Catalog(opened)
+    made.create_model("wine")
+    return made

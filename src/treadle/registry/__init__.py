@@ -5,6 +5,10 @@ from typing import TYPE_CHECKING
 from treadle.kernel.lazy import attach
 
 if TYPE_CHECKING:
+    from treadle.registry.catalog import Catalog as Catalog
+    from treadle.registry.catalog_types import CatalogModel as CatalogModel
+    from treadle.registry.catalog_types import CatalogVersion as CatalogVersion
+    from treadle.registry.catalog_types import NewCatalogVersion as NewCatalogVersion
     from treadle.registry.format import LoadedModel as LoadedModel
     from treadle.registry.service import Registry as Registry
     from treadle.registry.types import Field as Field
@@ -19,11 +23,15 @@ if TYPE_CHECKING:
 __getattr__, __all__ = attach(
     __name__,
     {
+        "Catalog": "catalog",
+        "CatalogModel": "catalog_types",
+        "CatalogVersion": "catalog_types",
         "Field": "types",
         "FieldKind": "types",
         "LoadedModel": "format",
         "ModelFile": "types",
         "ModelVersion": "types",
+        "NewCatalogVersion": "catalog_types",
         "NewVersion": "types",
         "Registry": "service",
         "Signature": "types",

@@ -1,0 +1,380 @@
+"""The catalogue: registered models and versions as MLflow's clients make and find them.
+
+These are entries by name, made by whoever asks, that say where a model's files are. They stand
+beside the versions that Treadle itself makes, evaluates and deploys
+(:class:`treadle.registry.Registry`) and are kept apart from them: neither lists the other's, no
+alias or stage here puts anything into production, and one name may be in both.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from treadle.experiment import tag_logged_model, whole_milliseconds
+from treadle.experiment.grammar import (
+    MODELS,
+    VERSIONS,
+    complete,
+    parse_model_filter,
+    parse_model_order,
+    parse_version_filter,
+    parse_version_order,
+)
+from treadle.kernel.errors import AlreadyExists, InvalidInput, NotFound
+from treadle.kernel.workspace import Workspace
+from treadle.registry import catalog_rules as rules
+from treadle.registry import catalog_store as store
+from treadle.registry.catalog_search import search_models, search_versions
+from treadle.registry.catalog_source import number_of, resolve
+from treadle.registry.catalog_types import (
+    CatalogModel,
+    CatalogModelPage,
+    CatalogVersion,
+    CatalogVersionPage,
+    NewCatalogVersion,
+)
+
+MOST_MODELS, MOST_VERSIONS = 1000, 200_000
+_VERSIONS_TAG = "mlflow.modelVersions"
+
+
+class Catalog:
+    """The catalogue of a workspace.
+
+    Args:
+        workspace: Where it is kept.
+    """
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._database = workspace.database
+
+    # ── registered models ────────────────────────────────────────────────
+
+    def create_model(
+        self, name: str, *, description: str = "", tags: Mapping[str, str] | None = None
+    ) -> CatalogModel:
+        """Registers a model.
+
+        Raises:
+            InvalidInput: If the name or a tag can't be used.
+            AlreadyExists: If one has that name.
+        """
+        rules.check_model_name(name)
+        rules.refuse_prompt(tags or {})
+        checked = rules.check_tags(tags or {})
+        about = rules.check_text(description, "description")
+        with self._database.write() as connection:
+            if not store.insert_model(connection, name, whole_milliseconds(), about):
+                raise _taken(name)
+            store.put_model_tags(connection, name, checked)
+            return _model(connection, name)
+
+    def model(self, name: str) -> CatalogModel:
+        """A registered model.
+
+        Raises:
+            NotFound: If there is none.
+        """
+        rules.check_model_name(name)
+        with self._database.read() as connection:
+            return _model(connection, name)
+
+    def describe_model(self, name: str, description: str) -> CatalogModel:
+        """Replaces the words about a registered model.
+
+        Raises:
+            NotFound: If there is none.
+        """
+        about = rules.check_text(description, "description")
+        with self._changing(name) as (connection, now):
+            store.update_model(connection, name, now, description=about)
+            return _model(connection, name)
+
+    def rename_model(self, name: str, new: str) -> CatalogModel:
+        """Gives a registered model another name, which its versions follow.
+
+        Raises:
+            NotFound: If there is none.
+            InvalidInput: If the name can't be used.
+            AlreadyExists: If another one has it.
+        """
+        rules.check_model_name(new, "new_name")
+        try:
+            with self._changing(name) as (connection, now):
+                store.rename_model(connection, name, new, now)
+                return _model(connection, new)
+        except sa.exc.IntegrityError:
+            raise _taken(new) from None
+
+    def delete_model(self, name: str) -> None:
+        """Deletes a registered model with its versions.
+
+        Raises:
+            NotFound: If there is none.
+        """
+        with self._changing(name) as (connection, _):
+            store.delete_model(connection, name)
+
+    def search_models(
+        self, where: str = "", order: Sequence[str] = (), limit: int = 100, token: str | None = None
+    ) -> CatalogModelPage:
+        """Registered models, by name unless another order is asked for.
+
+        Raises:
+            InvalidInput: If the filter, the order, the limit or the token can't be used.
+        """
+        _check_limit(limit, MOST_MODELS)
+        filters, keys = parse_model_filter(where), complete(parse_model_order(order), MODELS)
+        with self._database.read() as connection:
+            return search_models(connection, filters, keys, limit, token)
+
+    def latest(self, name: str, stages: Sequence[str] = ()) -> list[CatalogVersion]:
+        """The newest version in each of some stages, or in every stage.
+
+        Raises:
+            NotFound: If there is no such model.
+            InvalidInput: If there is no such stage.
+        """
+        wanted = {rules.check_stage(stage) for stage in stages} or set(rules.STAGES)
+        return [version for version in self.model(name).latest if version.stage in wanted]
+
+    def tag_model(self, name: str, key: str, value: str) -> None:
+        """Sets a tag of a registered model.
+
+        Raises:
+            NotFound: If there is none.
+            InvalidInput: If the tag can't be used.
+        """
+        rules.refuse_prompt({key: value})
+        checked = rules.check_tags({key: value})
+        with self._changing(name) as (connection, _):
+            store.put_model_tags(connection, name, checked)
+
+    def untag_model(self, name: str, key: str) -> None:
+        """Takes a tag from a registered model, if it has it.
+
+        Raises:
+            NotFound: If there is no such model.
+            InvalidInput: If the key can't be a tag's.
+        """
+        rules.check_tags({key: ""})
+        with self._changing(name) as (connection, _):
+            store.delete_rows(connection, store.model_tags, model=name, name=key)
+
+    def set_alias(self, name: str, alias: str, version: str) -> None:
+        """Lets an alias name a version; it then names no other.
+
+        Raises:
+            NotFound: If there is no such version.
+            InvalidInput: If the alias can't be used.
+        """
+        rules.check_alias(alias, new=True)
+        number = rules.check_version(version)
+        with self._changing(name, number) as (connection, _):
+            store.put_alias(connection, name, alias, number)
+
+    def delete_alias(self, name: str, alias: str) -> None:
+        """Takes an alias away, if the model has it.
+
+        Raises:
+            NotFound: If there is no such model.
+            InvalidInput: If it can't be an alias.
+        """
+        rules.check_alias(alias, new=False)
+        with self._changing(name) as (connection, _):
+            store.delete_rows(connection, store.aliases, model=name, alias=alias)
+
+    # ── versions ─────────────────────────────────────────────────────────
+
+    def create_version(self, new: NewCatalogVersion) -> CatalogVersion:
+        """Registers a version of a model under its next number.
+
+        Raises:
+            NotFound: If there is no such model, or none of what the source names.
+            InvalidInput: If the source is a path, or lies outside of the run or the logged model
+                that it is said to be of, or something else can't be used.
+        """
+        rules.refuse_prompt(new.tags)
+        tags = rules.check_tags(new.tags)
+        about, link = (
+            rules.check_text(new.description, "description"),
+            rules.check_text(new.run_link, "run_link"),
+        )
+        with self._changing(new.model) as (connection, now):
+            origin = resolve(connection, new)
+            version = CatalogVersion(
+                model=new.model,
+                number=store.next_number(connection, new.model),
+                created_at=now,
+                updated_at=now,
+                description=about,
+                source=origin.source,
+                storage=origin.storage,
+                run=origin.run,
+                run_link=link,
+                logged_model=origin.logged,
+                tags=tags,
+            )
+            store.insert_version(connection, version)
+            store.update_model(connection, new.model, now)
+            if origin.logged:
+                entry = {"name": version.model, "version": version.number}
+                value = _with_entry(origin.logged_tags.get(_VERSIONS_TAG), entry)
+                tag_logged_model(connection, origin.logged, {_VERSIONS_TAG: value})
+            return version
+
+    def version(self, name: str, version: str) -> CatalogVersion:
+        """A version of a registered model.
+
+        Raises:
+            NotFound: If there is none.
+            InvalidInput: If the number isn't one.
+        """
+        rules.check_model_name(name)
+        number = rules.check_version(version)
+        with self._database.read() as connection:
+            return _version(connection, name, number)
+
+    def version_of_alias(self, name: str, alias: str) -> CatalogVersion:
+        """The version that an alias names; ``latest`` is the one with the highest number.
+
+        Raises:
+            NotFound: If there is no such model, or it has no version yet.
+            InvalidInput: If the model has no such alias.
+        """
+        rules.check_model_name(name)
+        rules.check_alias(alias, new=False)
+        with self._database.read() as connection:
+            _model(connection, name)
+            return _version(connection, name, number_of(connection, name, alias))
+
+    def describe_version(self, name: str, version: str, description: str) -> CatalogVersion:
+        """Replaces the words about a version.
+
+        Raises:
+            NotFound: If there is none.
+        """
+        about, number = rules.check_text(description, "description"), rules.check_version(version)
+        with self._changing(name, number) as (connection, now):
+            store.update_version(connection, name, number, now, description=about)
+            return _version(connection, name, number)
+
+    def move_version(self, name: str, version: str, stage: str, *, archive: bool = False) -> CatalogVersion:
+        """Puts a version into a stage.
+
+        Args:
+            name: The registered model.
+            version: The version's number.
+            stage: The stage, however its letters are written.
+            archive: Whether those that are in the stage already go to the archive.
+
+        Raises:
+            NotFound: If there is no such version.
+            InvalidInput: If there is no such stage, or nothing can be archived for it.
+        """
+        number, wanted = rules.check_version(version), rules.check_stage(stage)
+        if archive:
+            rules.check_archiving(wanted)
+        with self._changing(name, number) as (connection, now):
+            if archive:
+                store.archive(connection, name, wanted, number, now)
+            store.update_version(connection, name, number, now, stage=wanted)
+            store.update_model(connection, name, now)
+            return _version(connection, name, number)
+
+    def delete_version(self, name: str, version: str) -> None:
+        """Deletes a version with its tags and aliases; its number is never given again.
+
+        Raises:
+            NotFound: If there is none.
+        """
+        number = rules.check_version(version)
+        with self._changing(name, number) as (connection, now):
+            store.delete_version(connection, name, number)
+            store.update_model(connection, name, now)
+
+    def search_versions(
+        self, where: str = "", order: Sequence[str] = (), limit: int = 10_000, token: str | None = None
+    ) -> CatalogVersionPage:
+        """Versions of all models, those changed last first unless another order is asked for.
+
+        Raises:
+            InvalidInput: If the filter, the order, the limit or the token can't be used.
+        """
+        _check_limit(limit, MOST_VERSIONS)
+        filters, keys = parse_version_filter(where), complete(parse_version_order(order), VERSIONS)
+        with self._database.read() as connection:
+            return search_versions(connection, filters, keys, limit, token)
+
+    def tag_version(self, name: str, version: str, key: str, value: str) -> None:
+        """Sets a tag of a version.
+
+        Raises:
+            NotFound: If there is none.
+            InvalidInput: If the tag can't be used.
+        """
+        number, checked = rules.check_version(version), rules.check_tags({key: value})
+        with self._changing(name, number) as (connection, _):
+            store.put_version_tags(connection, name, number, checked)
+
+    def untag_version(self, name: str, version: str, key: str) -> None:
+        """Takes a tag from a version, if it has it.
+
+        Raises:
+            NotFound: If there is no such version.
+            InvalidInput: If the key can't be a tag's.
+        """
+        rules.check_tags({key: ""})
+        number = rules.check_version(version)
+        with self._changing(name, number) as (connection, _):
+            store.delete_rows(connection, store.version_tags, model=name, number=number, name=key)
+
+    @contextmanager
+    def _changing(self, name: str, number: int | None = None) -> Iterator[tuple[sa.Connection, datetime]]:
+        """A change of a model, or of one of its versions, that nobody else changes meanwhile."""
+        rules.check_model_name(name)
+        with self._database.write() as connection:
+            found = store.lock_model(connection, name)
+            if number is not None:
+                _version(connection, name, number)
+            elif not found:
+                raise NotFound(f"there is no registered model {name!r:.80}")
+            yield connection, whole_milliseconds()
+
+
+def _model(connection: sa.Connection, name: str) -> CatalogModel:
+    found = store.find_model(connection, name)
+    if found is None:
+        raise NotFound(f"there is no registered model {name!r:.80}")
+    return found
+
+
+def _version(connection: sa.Connection, name: str, number: int) -> CatalogVersion:
+    found = store.find_version(connection, name, number)
+    if found is None:
+        raise NotFound(f"registered model {name!r:.80} has no version {number}")
+    return found
+
+
+def _taken(name: str) -> AlreadyExists:
+    return AlreadyExists(f"there is a registered model {name!r:.80} already", fix="choose another name")
+
+
+def _check_limit(limit: int, most: int) -> None:
+    if not 1 <= limit <= most:
+        raise InvalidInput(f"a page has 1 to {most:,} entries, not {limit:,}", where="max_results")
+
+
+def _with_entry(known: str | None, entry: Mapping[str, object]) -> str:
+    """The list of a logged model's versions with one more; what isn't a list begins anew."""
+    try:
+        entries = json.loads(known or "[]")
+    except ValueError:
+        entries = []
+    entries = entries if isinstance(entries, list) else []
+    return json.dumps([*(one for one in entries if one != entry), entry])
