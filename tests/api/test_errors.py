@@ -170,7 +170,7 @@ def test_any_text_in_a_path_is_answered(transport: Any, text: str) -> None:
 def test_a_bug_is_answered_once_and_ends_nothing(live: Up, caplog: pytest.LogCaptureFixture) -> None:
     transport = InProcessTransport(live.root)
     try:
-        transport._app.state.rooms.__dict__["experiments"] = None  # what no state of the world brings about
+        transport._app.rooms.__dict__["experiments"] = None  # what no state of the world brings about
         status, error = refused(transport, "GET", "/v1/runs")
         assert (status, error.code, error.where) == (500, "internal", "GET /v1/runs")
         assert "AttributeError" in error.message

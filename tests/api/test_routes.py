@@ -77,6 +77,8 @@ def _experiment(client: Client, tmp_path: Path) -> None:
     assert client.append_journal("run_1", JournalBatch(0, records)).applied == 2
     assert client.run("run_").metrics == {"auc": 0.7}
     assert [run.id for run in client.runs(experiment="default", sort="-metrics.auc", limit=5)] == ["run_1"]
+    assert [run.id for run in client.runs(where="metrics.auc > 0.6")] == ["run_1"]
+    assert client.runs(where="metrics.auc > 0.7 and params.depth = '3'") == []
     assert [(point.step, point.value) for point in client.history("run_1", "auc")] == [(3, 0.7)]
     assert [artifact.digest for artifact in client.artifacts("run_1")] == [digest]
     assert client.compare(["run_1"]).metrics == {"auc": [0.7]}

@@ -15,7 +15,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
+from treadle.api.mlflow import MlflowApp
 from treadle.api.openapi import document
 from treadle.api.raw import RAW_ROUTES
 from treadle.api.rooms import Rooms
@@ -28,7 +30,35 @@ _MOST = 64 << 20
 _JSON = "application/json"
 
 
-def create_app(root: Path, doing: str = "treadle run", url: str | None = None) -> Starlette:
+class Api:
+    """All that a workspace answers: its own API, and MLflow's protocol over the same rooms.
+
+    Args:
+        rooms: The services.
+        rest: The workspace's own API.
+
+    Attributes:
+        rooms: The services.
+        rest: The workspace's own API.
+    """
+
+    def __init__(self, rooms: Rooms, rest: Starlette) -> None:
+        self.rooms = rooms
+        self.rest = rest
+        self._mlflow = MlflowApp(rooms)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request."""
+        mine = scope["type"] == "http" and MlflowApp.owns(scope["path"])
+        await (self._mlflow if mine else self.rest)(scope, receive, send)
+
+    def close(self) -> None:
+        """Lets go of the wheel and the stores."""
+        self._mlflow.close()
+        self.rooms.close()
+
+
+def create_app(root: Path, doing: str = "treadle run", url: str | None = None) -> Api:
     """The application of a workspace.
 
     Args:
@@ -58,8 +88,7 @@ def create_app(root: Path, doing: str = "treadle run", url: str | None = None) -
     )
     app.router.redirect_slashes = False  # a name that is empty by mistake must not list everything
     app.state.rooms = rooms
-    app.state.close = rooms.close
-    return app
+    return Api(rooms, app)
 
 
 def _route(path: str, endpoints: dict[str, Endpoint]) -> Route:

@@ -8,11 +8,11 @@ from pathlib import Path
 from treadle.data import Datasets
 from treadle.deploy import Deployments
 from treadle.evaluate import Evaluations
-from treadle.experiment import Experiments
+from treadle.experiment import Experiments, Files, LoggedModels, MetricWriter, Tracking
 from treadle.govern import Usages
 from treadle.kernel.workspace import Workspace
 from treadle.monitor import Monitors, PredictionLog
-from treadle.registry import Registry
+from treadle.registry import Catalog, Registry
 from treadle.retrain import Cycles, Loop, Replays, Worker
 
 
@@ -33,6 +33,31 @@ class Rooms:
     def experiments(self) -> Experiments:
         """Runs."""
         return Experiments(self.workspace)
+
+    @cached_property
+    def metrics(self) -> MetricWriter:
+        """Writes metrics as they are logged."""
+        return MetricWriter(self.workspace.database)
+
+    @cached_property
+    def tracking(self) -> Tracking:
+        """Experiments and runs, for clients that log value by value."""
+        return Tracking(self.workspace, self.metrics)
+
+    @cached_property
+    def files(self) -> Files:
+        """Files of runs and logged models."""
+        return Files(self.workspace)
+
+    @cached_property
+    def logged_models(self) -> LoggedModels:
+        """Models that runs logged."""
+        return LoggedModels(self.workspace)
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        """Registered models and versions, as MLflow's clients know them."""
+        return Catalog(self.workspace)
 
     @cached_property
     def datasets(self) -> Datasets:
@@ -87,4 +112,6 @@ class Rooms:
     def close(self) -> None:
         """Lets go of the wheel and the stores."""
         self.worker.close()
+        if "metrics" in self.__dict__:
+            self.metrics.close()
         self.workspace.close()

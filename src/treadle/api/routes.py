@@ -56,6 +56,7 @@ def _list_runs(call: Call) -> list[Run]:
         sort=call.query.get("sort", "-started_at"),
         limit=_integer(call, "limit", 50),
         cycle=call.query.get("cycle"),
+        where=call.query.get("where", ""),
     )
 
 
@@ -289,7 +290,7 @@ ROUTES = [
         "/v1/runs",
         _list_runs,
         list[Run],
-        query=(Query("experiment"), Query("sort"), _LIMIT, Query("cycle")),
+        query=(Query("experiment"), Query("sort"), _LIMIT, Query("cycle"), Query("where")),
     ),
     RouteSpec("GET", "/v1/runs/{run}", _get_run, Run),
     RouteSpec("POST", "/v1/runs/{run}/journal", _append_journal, Run, JournalBatch),

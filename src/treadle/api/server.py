@@ -14,11 +14,10 @@ from types import FrameType
 
 import msgspec
 import uvicorn
-from starlette.applications import Starlette
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from treadle.api.app import create_app
+from treadle.api.app import Api, create_app
 from treadle.api.rooms import Rooms
 from treadle.deploy import ReplicaOptions, Supervisor, replica_command
 from treadle.kernel.errors import Conflict, TreadleError, Unavailable
@@ -48,7 +47,7 @@ def serve(root: Path, host: str = "127.0.0.1", port: int = 8090) -> None:
     listener = _listen(host, port)
     url = _url(host, listener.getsockname()[1])
     app = create_app(root, "treadle up", url)
-    rooms: Rooms = app.state.rooms
+    rooms: Rooms = app.rooms
     try:
         interrupted = rooms.worker.start()
         with _inference(rooms, url) as (serving, close), _clockwork(rooms):
@@ -96,7 +95,7 @@ class _Parting:
         app: The application.
     """
 
-    def __init__(self, app: Starlette) -> None:
+    def __init__(self, app: Api) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -130,9 +129,15 @@ class _Server(uvicorn.Server):
         before: What to do first; takes seconds.
     """
 
-    def __init__(self, app: Starlette, before: Callable[[], None]) -> None:
+    def __init__(self, app: Api, before: Callable[[], None]) -> None:
         super().__init__(
-            uvicorn.Config(_Parting(app), log_level="warning", lifespan="off", timeout_graceful_shutdown=5)
+            uvicorn.Config(
+                _Parting(app),
+                access_log=False,
+                log_level="warning",
+                lifespan="off",
+                timeout_graceful_shutdown=5,
+            )
         )
         self._before = before
         self._leaving = False

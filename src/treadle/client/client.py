@@ -140,10 +140,18 @@ class Client:
         sort: str = "-started_at",
         limit: int = 50,
         cycle: str | None = None,
+        where: str | None = None,
     ) -> list[Run]:
-        """Runs, sorted by ``started_at`` or ``metrics.NAME``, a minus sign for descending."""
+        """Runs that fit a filter, by ``started_at`` or ``metrics.NAME``, a minus sign for descending."""
         runs: list[Run] = self._ask(
-            list[Run], "GET", "/v1/runs", experiment=experiment, sort=sort, limit=limit, cycle=cycle
+            list[Run],
+            "GET",
+            "/v1/runs",
+            experiment=experiment,
+            sort=sort,
+            limit=limit,
+            cycle=cycle,
+            where=where,
         )
         return runs
 

@@ -71,7 +71,7 @@ class InProcessTransport:
             return
         self._closed = True
         asyncio.run_coroutine_threadsafe(_end_others(), self._loop).result()
-        self._app.state.close()
+        self._app.close()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()

@@ -1,0 +1,107 @@
+"""A route of MLflow's protocol: what it is asked, and what it does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from typing import Any, Literal, TypeVar
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from treadle.api.rooms import Rooms
+from treadle.kernel.errors import InvalidInput
+
+T = TypeVar("T")
+Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+
+
+class Ask(msgspec.Struct, frozen=True):
+    """A request as it came.
+
+    Attributes:
+        rooms: The services.
+        path: The parts of the path that stand for something.
+        query: The query, undecoded.
+        body: The body.
+    """
+
+    rooms: Rooms
+    path: Mapping[str, str]
+    query: bytes
+    body: bytes
+
+    def read(self, kind: type[T]) -> T:
+        """What is asked, from the body or the query; unknown fields are passed over.
+
+        Numbers may come as texts, as protocol buffers write 64-bit integers in JSON.
+
+        Raises:
+            InvalidInput: If it isn't of the kind, naming the field.
+        """
+        try:
+            if self.body:
+                return msgspec.json.decode(self.body, type=kind, strict=False)
+            return msgspec.convert(_from_query(self.query, kind), kind, strict=False)
+        except msgspec.ValidationError as error:
+            message, _, path = str(error).partition(" - at `$.")
+            where = path.rstrip("`") or None
+            raise InvalidInput(f"the request can't be used: {message}", where=where) from None
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise InvalidInput(f"the request is not valid JSON: {error}") from None
+
+
+class MlflowRoute(msgspec.Struct, frozen=True):
+    """What a route does.
+
+    Attributes:
+        method: The HTTP method.
+        path: The path below ``/api/2.0/mlflow``, with ``{names}``.
+        do: What it does: gives the answer, a future of one, or a function that makes one in a thread.
+        quick: Whether ``do`` itself needs no thread, because it only decodes and hands on.
+    """
+
+    method: Method
+    path: str
+    do: Callable[[Ask], Any]
+    quick: bool = False
+
+
+class Empty(msgspec.Struct, frozen=True):
+    """An answer that says only that it was done."""
+
+
+def _from_query(query: bytes, kind: type[Any]) -> dict[str, Any]:
+    """The fields of a query; those that are lists by the kind are gathered, however often they come."""
+    lists = {
+        field.encode_name
+        for field in msgspec.structs.fields(kind)
+        if isinstance(msgspec.inspect.type_info(field.type), msgspec.inspect.ListType)
+    }
+    found: dict[str, Any] = {}
+    for name, value in parse_qsl(query.decode("utf-8"), keep_blank_values=True):
+        if name in lists:
+            found.setdefault(name, []).append(value)
+        else:
+            found[name] = value
+    return found
+
+
+def then(done: Future[T], make: Callable[[T], Any]) -> Future[Any]:
+    """The future of an answer, for the future of what it is made from."""
+    answer: Future[Any] = Future()
+
+    def tell(ended: Future[T]) -> None:
+        error = ended.exception()
+        if error is not None:
+            answer.set_exception(error)
+        else:
+            answer.set_result(make(ended.result()))
+
+    done.add_done_callback(tell)
+    return answer
+
+
+def milliseconds(microseconds: int) -> int:
+    """A time as MLflow writes it."""
+    return microseconds // 1000

@@ -1,0 +1,1 @@
+from mlflow_parts import tracked  # noqa: F401 - a fixture
