@@ -146,6 +146,12 @@ def test_runs_are_sorted_by_a_metric(given: str, sent: str, call: Call, wire: Wi
         assert lines[0][4:] == ["roc_auc", "log_loss"]
 
 
+def test_runs_are_filtered(call: Call, wire: Wire) -> None:
+    where = "metrics.auc > 0.8 and params.depth = '6'"
+    call("runs", "ls", "--where", where)
+    assert wire.asked[-1].query == {"sort": "-started_at", "limit": "20", "where": where}
+
+
 def test_the_metric_that_is_sorted_by_comes_first(call: Call) -> None:
     assert table(call("runs", "--sort", "-log_loss").out)[0][4:] == ["log_loss", "roc_auc"]
 

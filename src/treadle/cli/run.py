@@ -81,7 +81,7 @@ def run(app: App, plan: bool, params: dict[str, Scalar], like: str | None, reaso
 
 @click.command(short_help="Train and measure only; change nothing in production")
 @click.option("--name", metavar="NAME", help="What to call the runs.")
-@click.option("--experiment", metavar="NAME", default="default", help="What the runs belong to.")
+@click.option("--experiment", metavar="NAME", default="Default", help="What the runs belong to.")
 @_options
 @pass_app
 def train(

@@ -29,6 +29,11 @@ def runs() -> None:
 @runs.command("ls")
 @click.option("--experiment", metavar="NAME", help="Only runs of this experiment.")
 @click.option(
+    "--where",
+    metavar="FILTER",
+    help="Only runs that fit, such as \"metrics.auc > 0.8 and params.depth = '6'\".",
+)
+@click.option(
     "--sort",
     metavar="KEY",
     default="-started_at",
@@ -37,12 +42,12 @@ def runs() -> None:
 @click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="How many.")
 @json_option
 @pass_app
-def ls(app: App, experiment: str | None, sort: str, limit: int) -> None:
+def ls(app: App, experiment: str | None, where: str | None, sort: str, limit: int) -> None:
     """List runs, newest first."""
     key = sort.lstrip("-")
     if key != "started_at" and not key.startswith("metrics."):
         sort = sort.replace(key, f"metrics.{key}")
-    found = app.client.runs(experiment=experiment, sort=sort, limit=limit)
+    found = app.client.runs(experiment=experiment, where=where, sort=sort, limit=limit)
     app.answer(found, lambda runs: show_runs(runs, key.removeprefix("metrics.")))
 
 
