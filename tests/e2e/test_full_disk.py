@@ -14,6 +14,7 @@ from e2e.test_requests import CARRIER, HOUR, sent, tensor
 from e2e.user import User, ask, failed, refused, wait_until
 from servers import fill
 
+BEGUN = ("cycles", "evaluations", "recipes", "runs", "run_params", "run_tags")
 COMMANDS = (("run",), ("data", "add", "rows"), ("history",), ("up", "--port", "0"))
 
 
@@ -68,7 +69,7 @@ def test_a_training_that_fills_the_disk(user: User, full_disk: Path) -> None:
     )
     before = user.state()
     failed(user.run("run"), "no space is left on the disk", ".treadle/jobs", "free some space")
-    assert user.state().keeps(before, "cycles", "evaluations", "recipes", "runs", "run_metrics", "run_points")
+    assert user.state().keeps(before, *BEGUN, "run_metrics", "run_chunks", "usages")
     assert {run["status"] for run in user.json("runs")[:-1]} == {"failed"}
 
 
@@ -78,7 +79,7 @@ def test_a_training_that_can_not_even_begin_on_a_full_disk(user: User, full_disk
     user.edit("train.py", "0.999", "0.998")
     before = user.state()
     failed(user.run("run"), "no space is left on the disk", ".treadle/jobs", "free some space")
-    assert user.state().keeps(before, "cycles", "evaluations", "recipes", "runs")
+    assert user.state().keeps(before, *BEGUN)
     filler.unlink()
     assert "toy/2 is in production" in user.run("run").out
 

@@ -17,7 +17,10 @@ TRAINED = (
     "recipes",
     "runs",
     "run_metrics",
-    "run_points",
+    "run_chunks",
+    "run_params",
+    "run_tags",
+    "usages",
 )
 RUN = "import treadle\nrun = treadle.start_run()\nrun.log(loss=1.0, step=0)\n"
 WRITTEN = '    run.log_model("model.onnx", example=example)\n'
@@ -141,7 +144,7 @@ def test_a_model_broken_after_it_was_logged_is_refused_at_evaluation(user: User,
     before = user.state()
     user.edit("train.py", WRITTEN, f"{BREAK}    {act}\n")
     failed(user.run("run"), what, "model", fix)
-    assert user.state().keeps(before, *TRAINED, "run_artifacts", "trainings", "usages")
+    assert user.state().keeps(before, *TRAINED, "artifact_files", "trainings")
     assert user.litter() == []
 
 
@@ -172,4 +175,4 @@ def test_columns_that_the_model_was_not_trained_on_are_refused_by_name(user: Use
     user.edit("treadle.toml", 'features = ["hour", "carrier"]', 'features = ["hour"]')
     done = user.run("run")
     failed(done, "carrier", "", "")
-    assert user.state().keeps(before, *TRAINED, "run_artifacts", "trainings", "usages")
+    assert user.state().keeps(before, *TRAINED, "artifact_files", "trainings")

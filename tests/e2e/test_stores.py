@@ -127,3 +127,22 @@ def test_an_s3_store_that_does_not_let_in(user: User, s3: S3) -> None:
     done = user.run("data", "add", "rows")
     refused(done, "the blob store failed", f"s3://{s3.bucket}/blobs", "check the keys")
     assert user.state() == before
+
+
+def test_corrupt_notes_of_the_workflow_engine_are_not_needed(user: User) -> None:
+    notes = user.folder / ".treadle" / "workflows.db"
+    kept = notes.read_bytes()
+    notes.write_bytes(b"\x17" * len(kept))
+    for leftover in notes.parent.glob("workflows.db-*"):
+        leftover.unlink()
+    before = user.state()
+    refused(
+        user.run("run"),
+        "the notes of the workflow engine can't be used",
+        "workflows.db",
+        "move the file away",
+    )
+    assert user.state().keeps(before, "cycles")
+    notes.unlink()
+    done = user.run("run")
+    assert done.code == 0, done

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
+from treadle.experiment.series import unpack
 from treadle.kernel.database import schema
 from treadle.kernel.ids import digest_file
 from treadle.kernel.workspace import Workspace
@@ -62,8 +63,15 @@ def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _text(table: str, row: dict[str, Any]) -> str:
-    if table == "run_points":
+    if table == "run_chunks":  # packed, and numbered by a clock: its points are what counts
+        del row["id"]
+        row["data"] = {
+            name: [curve.values.tolist(), curve.steps.tolist()] for name, curve in unpack(row["data"]).items()
+        }
+    if table in {"run_metrics", "artifact_files"}:
         del row["at"]
+    if table == "experiments":
+        del row["created_at"], row["updated_at"]
     if table == "events" and _ID.search(row["id"]):
         del row["id"]  # a random one would decide the order
     plain = _without(msgspec.to_builtins(row))

@@ -229,6 +229,15 @@ def test_a_stage_that_cannot_do_its_work_fails_the_cycle(
     assert Cycles(workspace).get(cycle.id) == cycle
 
 
+def test_what_a_crashed_training_used_is_spent(workspace: Workspace) -> None:
+    _crash(workspace)
+    cycle = turn(workspace)
+    assert cycle.state == "failed"
+    assert cycle.cpu_seconds > 0
+    assert Usages(workspace).cycle_used(cycle.id) == cycle.cpu_seconds
+    assert Usages(workspace).spending(cycle.model, workspace.clock.now()).cpu_seconds == cycle.cpu_seconds
+
+
 def test_a_bug_ends_the_cycle_and_says_so(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     def stumble(_: Any) -> Any:
         raise ZeroDivisionError("by zero")

@@ -52,9 +52,12 @@ class Usages:
         limit = self._ws.config.budget.cycle
         if limit is None:
             return None
+        return max(0.0, parse_duration(limit).total_seconds() - self.cycle_used(cycle_id))
+
+    def cycle_used(self, cycle_id: str) -> float:
+        """CPU-seconds that a cycle's jobs have used, those included that failed."""
         with self._ws.database.read() as connection:
-            used = store.of_cycle(connection, cycle_id)
-        return max(0.0, parse_duration(limit).total_seconds() - used)
+            return store.of_cycle(connection, cycle_id)
 
     def _used(self, model: str, now: datetime) -> list[Usage]:
         with self._ws.database.read() as connection:

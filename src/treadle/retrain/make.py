@@ -16,7 +16,7 @@ from treadle.registry import Registry
 from treadle.retrain import rules
 from treadle.retrain.step import CycleContext, Step
 from treadle.retrain.types import Cycle
-from treadle.train import JOBS_ABREAST, Trainer, Training
+from treadle.train import JOBS_ABREAST, JobResult, Trainer, Training
 
 
 def data(context: CycleContext) -> Step:
@@ -85,8 +85,9 @@ def _replica(context: CycleContext, number: int) -> Training:
         cycle=cycle.id,
         experiment=asked.experiment,
         name=asked.name,
+        on_end=lambda run, result: _meter(workspace, cycle, run, result),
     )
-    _meter(workspace, cycle, training)
+    _meter(workspace, cycle, training.run, training.job)  # again, for one that ended before a crash
     return training
 
 
@@ -95,16 +96,17 @@ def _run_id(cycle: Cycle, number: int) -> str:
     return f"run_{cycle.id.partition('_')[2]}_{number}"
 
 
-def _meter(workspace: Workspace, cycle: Cycle, training: Training) -> None:
+def _meter(workspace: Workspace, cycle: Cycle, run: str, result: JobResult) -> None:
+    """Counts what a job used, once, also if it failed."""
     Usages(workspace).meter(
         Usage(
-            id=training.run,
+            id=run,
             at=workspace.clock.now(),
             model=cycle.model,
-            run=training.run,
+            run=run,
             cycle=cycle.id,
-            cpu_seconds=training.job.cpu_seconds,
-            wall_seconds=training.job.wall_seconds,
+            cpu_seconds=result.cpu_seconds,
+            wall_seconds=result.wall_seconds,
         )
     )
 

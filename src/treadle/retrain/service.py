@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 import sqlalchemy as sa
 
+from treadle.govern import Usages
 from treadle.kernel.errors import Conflict, TreadleError
 from treadle.kernel.names import unknown
 from treadle.kernel.workspace import Workspace
@@ -96,6 +97,7 @@ class Cycles:
         """Ends a cycle that can't go on."""
         import msgspec
 
+        used = Usages(self._ws).cycle_used(cycle_id)
         with self._ws.database.write() as connection:
             found = store.load(connection, cycle_id)
             if found is None or found[0].state != "running":
@@ -107,7 +109,9 @@ class Cycles:
                     cycle = store.replace_stage(
                         cycle, stage.name, state="failed", ended_at=now, summary=error.message
                     )
-            cycle = msgspec.structs.replace(cycle, state="failed", ended_at=now, error=str(error))
+            cycle = msgspec.structs.replace(
+                cycle, state="failed", ended_at=now, cpu_seconds=used, error=str(error)
+            )
             store.update(connection, cycle)
         return cycle
 

@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from treadle.experiment.types import DEFAULT
 from treadle.monitor.types import Alert, WindowResult
 
 TriggerKind = Literal["manual", "alert"]
@@ -50,7 +51,7 @@ class NewCycle(msgspec.Struct, frozen=True, kw_only=True):
     params: dict[str, Scalar] = {}
     like: str | None = None
     name: str | None = None
-    experiment: str = "default"
+    experiment: str = DEFAULT
 
 
 class Stage(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,13 +7,16 @@ identities (the cycle's and the stage's), so that doing it again changes nothing
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import socket
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from treadle.kernel.errors import TreadleError
+import sqlalchemy as sa
+
+from treadle.kernel.errors import StorageError, TreadleError
 from treadle.kernel.lock import Holder, exclusive
 from treadle.kernel.workspace import Workspace
 from treadle.retrain.service import Cycles
@@ -21,7 +24,7 @@ from treadle.retrain.stages import perform
 from treadle.retrain.types import Cycle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 LOCK = ".treadle/engine.lock"
 _APP_VERSION = "1"
@@ -135,8 +138,32 @@ def _launch(workspace: Workspace) -> Callable[[str], None]:
 
     # DBOS gives up in its own time, unseen by whoever waits for the cycle: Worker.submit() does it here.
     workflow = DBOS.workflow(name="cycle", max_recovery_attempts=10 * _ATTEMPTS)(turn)
-    DBOS.launch()
+    with _launch_errors(workspace):
+        DBOS.launch()
     return workflow
+
+
+@contextlib.contextmanager
+def _launch_errors(workspace: Workspace) -> Iterator[None]:
+    """Tells in one error what DBOS would tell in a page of traceback.
+
+    Raises:
+        StorageError: If its own tables can't be used.
+    """
+    log = logging.getLogger("dbos")
+    before, log.disabled = log.disabled, True
+    try:
+        yield
+    except sa.exc.DBAPIError as error:
+        url = sa.make_url(_system_url(workspace))
+        lost = "interrupted cycles go on from their last finished stage without it"
+        raise StorageError(
+            f"the notes of the workflow engine can't be used: {error.orig}",
+            where=url.render_as_string(hide_password=True),
+            fix=f"move the file away ({lost})" if url.get_backend_name() == "sqlite" else None,
+        ) from error
+    finally:
+        log.disabled = before
 
 
 def _stage(cycle_id: str, stage: str) -> bool:

@@ -13,6 +13,7 @@ import msgspec
 
 from treadle.data import DataInput
 from treadle.experiment import Experiments, Finish, JournalBatch, NewRun
+from treadle.experiment.types import DEFAULT
 from treadle.kernel.clock import SystemClock
 from treadle.kernel.errors import Conflict, JobFailed, NotFound, StorageError, TreadleError
 from treadle.kernel.files import write_atomic
@@ -129,9 +130,10 @@ class Trainer:
         replica: int,
         run_id: str,
         cycle: str | None = None,
-        experiment: str = "default",
+        experiment: str = DEFAULT,
         on_poll: Callable[[], None] | None = None,
         name: str | None = None,
+        on_end: Callable[[str, JobResult], None] | None = None,
     ) -> Training:
         """Trains one replica of a recipe as a job, and waits for it.
 
@@ -148,6 +150,7 @@ class Trainer:
             experiment: What the run belongs to.
             on_poll: Called several times a second; what it raises is raised here, and the job runs on.
             name: What to call the run.
+            on_end: Told of each job that ended, by its run, whatever came of it: what it used is spent.
 
         Raises:
             JobFailed: If the command can't be run, fails, or logs no model.
@@ -158,7 +161,7 @@ class Trainer:
         with self._workspace.database.read() as connection:
             known = store.find_training(connection, store.trainings.c.id == run_id)
         if known is None:
-            known = self._train(recipe, data, replica, run_id, cycle, experiment, on_poll, name)
+            known = self._train(recipe, data, replica, run_id, cycle, experiment, on_poll, name, on_end)
         _check_same(known.run, known.recipe, known.replica, rules.recipe_id(recipe), replica)
         return known
 
@@ -172,6 +175,7 @@ class Trainer:
         experiment: str,
         on_poll: Callable[[], None] | None,
         name: str | None,
+        on_end: Callable[[str, JobResult], None] | None,
     ) -> Training:
         identity = self._keep(recipe)
         for attempt in count(1):
@@ -192,6 +196,8 @@ class Trainer:
             spec = self._prepare(recipe, data, run)
             self._executor.start(spec)
             result = self._executor.wait(spec, self._poll(Path(spec.folder), on_poll))
+            if on_end is not None:
+                on_end(run.id, result)
             if result.outcome != "lost" or attempt == _ATTEMPTS:
                 return self._settle(spec, identity, run, run_id, result)
             lost = JobFailed("the job was lost: it was killed together with its supervisor")
