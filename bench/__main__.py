@@ -19,6 +19,8 @@ BENCHMARKS = {
     "serving": "single-row inference under load and while models are swapped, beside four servers",
     "gate": "verdicts for every subgroup on a million rows, beside Fairlearn",
     "drift": "a window of a million rows and 50 columns, beside NannyML and Evidently",
+    "tracking": "logging, searching and reading curves, beside MLflow's server",
+    "artifacts": "files of a gigabyte through the server, beside a copy and MLflow's server",
     "cycle": "the fixed cost of a cycle and of a server's start, beside MLflow's server",
 }
 
