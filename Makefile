@@ -10,7 +10,7 @@ demo: $(DEMO_VENV)/ready  ## a year of a model's life on real data, in minutes
 	examples/flights/demo.sh $(abspath $(DEMO_VENV))/bin
 
 test: $(VENV)/ready lint  ## everything, in under 15 minutes on 2 cores
-	$(BIN)/pytest -n 2 --dist loadgroup -m "not soak"
+	$(BIN)/pytest -n 2 --dist worksteal -m "not soak"
 
 lint: $(VENV)/ready  ## style, types, and who may import whom
 	$(BIN)/ruff check .

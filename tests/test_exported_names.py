@@ -12,6 +12,9 @@ import treadle
 
 SOURCE = Path(treadle.__file__).parent
 EXPORTED = {
+    "treadle.api.mlflow": """
+        MlflowApp
+    """,
     "treadle": "__version__ data start_run sync",
     "treadle.api": "create_app serve",
     "treadle.client": "Client connect find_server",
@@ -25,13 +28,16 @@ EXPORTED = {
         Estimate Evaluation Evaluations Holdout Outcome Verdict estimate is_loss paired_difference
     """,
     "treadle.experiment": """
-        Artifact Comparison Experiments Finish JournalBatch JournalReader LogArtifact LogMetrics
-        LogParams LogTags NewRun Point Record Run RunFolder check_artifact_path check_name
-        check_params check_run check_tags encode_line
+        Artifact Comparison Curve DatasetFilter Experiments Files Finish JournalBatch JournalReader
+        LogArtifact LogMetrics LogParams LogTags LoggedModel LoggedModels LoggedStatus MOST_PARTS
+        MetricWriter ModelMetric NewRun Place Point Record Run RunFolder Tracking
+        check_artifact_path check_key check_moment check_name check_params check_run check_tags
+        encode_line evenly find_logged_model page_of tag_logged_model target text_of to_datetime
+        whole_milliseconds
     """,
     "treadle.experiment.grammar": """
         Comparison EXPERIMENTS Entity LOGGED_MODELS LoggedModelOrder MODELS Op OrderKey Ordering
-        RUNS Record VERSIONS Value arrange complete like matches parse_experiment_filter
+        RUNS Record VERSIONS Value arrange complete holds like matches parse_experiment_filter
         parse_experiment_order parse_logged_model_filter parse_logged_model_order parse_model_filter
         parse_model_order parse_run_filter parse_run_order parse_version_filter parse_version_order
     """,
@@ -47,8 +53,8 @@ EXPORTED = {
         build_profile
     """,
     "treadle.registry": """
-        Field FieldKind LoadedModel ModelFile ModelVersion NewVersion Registry Signature Status
-        Transition
+        Catalog CatalogModel CatalogVersion Field FieldKind LoadedModel ModelFile ModelVersion
+        NewCatalogVersion NewVersion Registry Signature Status Transition
     """,
     "treadle.retrain": """
         Cycle CycleState Cycles Goal Loop NewCycle Plan PlannedStage Reign ReplayState ReplayStep

@@ -23,8 +23,11 @@ WINDOWS = {
     ("api/routes.py", "treadle.retrain.publish"): "what a person may do by hand is no part of the cycle",
     ("api/server.py", "treadle.retrain.worker"): "the lock's place is the worker's to choose",
     ("cli/run.py", "treadle.client.client"): "who asks is written into the request by hand there",
-    ("cli/server.py", "treadle.deploy.replica"): "a package of its own, with its own __all__",
 }
+
+
+# Packages within a room that have public names of their own.
+PACKAGES = ("treadle.deploy.replica", "treadle.experiment.grammar")
 
 
 def files() -> list[Path]:
@@ -124,6 +127,7 @@ def test_rooms_are_entered_by_their_doors() -> None:
         if len(parts := module.split(".")) > 2
         and parts[1] not in {"kernel", room_of(path)}
         and parts[2:] != ["types"]
+        and module not in PACKAGES
     }
     assert found == set(WINDOWS)
 

@@ -146,7 +146,7 @@ def test_mistakes_are_answered_at_once_and_nothing_is_written(client):
         run.log_params(depth=3)
         run.log({})
     assert client.experiments.get(run.id).applied == 1
-    for given in ({"experiment": "a b"}, {"params": {"p": None}}, {"name": "a\nb"}, {"tags": {"": ""}}):
+    for given in ({"experiment": "a\nb"}, {"params": {"p": None}}, {"name": "a\nb"}, {"tags": {"": ""}}):
         with pytest.raises(InvalidInput):
             treadle.start_run(**given)
 

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from treadle.experiment import NewRun, RunFolder, check_run
+from treadle.experiment.types import DEFAULT
 from treadle.kernel.files import storage_errors, write_atomic
 from treadle.kernel.ids import RandomIds
 from treadle.sdk import inputs, origin
@@ -22,7 +23,7 @@ from treadle.sdk.values import scalars, texts
 
 def start_run(
     name: str | None = None,
-    experiment: str = "default",
+    experiment: str = DEFAULT,
     params: Mapping[str, Any] | None = None,
     tags: Mapping[str, Any] | None = None,
 ) -> RunHandle:
