@@ -8,8 +8,8 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
-from searches import FILTERS, KEYS, LONG, MADE, ORDERS, RUN_LISTS, Made, expected, make, walk
 
+from searches import FILTERS, KEYS, LONG, MADE, ORDERS, RUN_LISTS, Made, expected, make, walk
 from treadle.experiment import search_plan, store
 from treadle.experiment.grammar import (
     Comparison,
