@@ -1,6 +1,6 @@
 """Logging and reading over MLflow's protocol: the same requests to Treadle and to MLflow's own server.
 
-Fair settings for MLflow: one worker, SQLite, uvloop, no job workers. One client process with
+Settings for MLflow: one worker, SQLite, no job workers; its package brings no uvloop. One client process with
 kept-alive connections; what is reported first is the server's CPU time, which a busy machine
 doesn't change.
 """
@@ -176,7 +176,7 @@ def treadle(folder: Path) -> Iterator[tuple[str, int]]:
 
 @contextlib.contextmanager
 def mlflow(folder: Path) -> Iterator[tuple[str, int]]:
-    """MLflow's server with fair settings."""
+    """MLflow's server: one worker, no job workers."""
     peer = peers.peer("mlflow")
     assert peer.python, peer.problem
     port = measure.free_port()

@@ -100,8 +100,3 @@ def then(done: Future[T], make: Callable[[T], Any]) -> Future[Any]:
 
     done.add_done_callback(tell)
     return answer
-
-
-def milliseconds(microseconds: int) -> int:
-    """A time as MLflow writes it."""
-    return microseconds // 1000
