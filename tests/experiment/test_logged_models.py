@@ -198,7 +198,7 @@ def test_a_run_that_can_not_be_linked(opened, models):
     with pytest.raises(InvalidInput), opened.database.write() as connection:
         link_models(connection, RUN, [ModelLink("m-1", "output", 2**63)])
     with opened.database.write() as connection:
-        store.set_lifecycle(connection, "0", "deleted")
+        store.delete_runs(connection, "0", datetime.now(UTC))
     with pytest.raises(InvalidInput, match="the run was deleted"):
         models.link(RUN, [ModelLink("m-1", "output")])
     assert models.links([RUN]) == {}

@@ -95,3 +95,18 @@ def test_an_older_workspace_and_a_new_one_have_the_same_schema(tmp_path):
             )
         database.close()
     assert shapes[0] == shapes[1]
+
+
+def test_what_the_second_schema_deleted_has_a_time_of_deletion(tmp_path):
+    workspace = old_workspace(tmp_path, "0002")
+    with workspace.database.read() as connection:
+        for table, gone in (("experiments", 1), ("runs", 2), ("logged_models", 1)):
+            found = connection.execute(
+                sa.text(f"SELECT lifecycle = 'deleted', deleted_at IS NOT NULL FROM {table}")
+            ).all()
+            assert all(deleted == dated for deleted, dated in found)
+            assert sum(deleted for deleted, _ in found) == gone
+    assert [point.value for point in Experiments(workspace).history("4317954a", "loss")] == [
+        1 / (step + 1) for step in range(5)
+    ]
+    workspace.close()

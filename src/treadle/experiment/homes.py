@@ -103,8 +103,9 @@ class Homes:
         def delete(connection: sa.Connection, found: Experiment) -> Experiment:
             if found.lifecycle == "deleted":
                 raise NotFound("the experiment is deleted already", where=number)
-            store.set_lifecycle(connection, number, "deleted")
-            return msgspec.structs.replace(found, lifecycle="deleted")
+            now = self._clock.now()
+            store.delete_runs(connection, number, now)
+            return msgspec.structs.replace(found, lifecycle="deleted", deleted_at=now)
 
         self._change_experiment(number, delete)
 
@@ -118,8 +119,8 @@ class Homes:
         def restore(connection: sa.Connection, found: Experiment) -> Experiment:
             if found.lifecycle == "active":
                 raise NotFound("the experiment is not deleted", where=number)
-            store.set_lifecycle(connection, number, "active")
-            return msgspec.structs.replace(found, lifecycle="active")
+            store.restore_runs(connection, number)
+            return msgspec.structs.replace(found, lifecycle="active", deleted_at=None)
 
         self._change_experiment(number, restore)
 

@@ -122,7 +122,8 @@ class LoggedModels:
         """
         with self._database.write() as connection:
             _locked(connection, identity)
-            logged_store.update_model(connection, identity, whole_milliseconds(), lifecycle="deleted")
+            now = whole_milliseconds()
+            logged_store.update_model(connection, identity, now, lifecycle="deleted", deleted_at=now)
 
     def set_tags(self, identity: str, tags: Mapping[str, str]) -> LoggedModel:
         """Sets tags of a logged model; a later value replaces an earlier one.

@@ -30,6 +30,7 @@ logged_models = sa.Table(
     sa.Column("lifecycle", sa.Text, nullable=False),
     sa.Column("created_at", Instant, nullable=False),
     sa.Column("updated_at", Instant, nullable=False),
+    sa.Column("deleted_at", Instant),
     sa.Index("logged_models_by_experiment", "experiment", "lifecycle", "created_at", "id"),
     sa.Index("logged_models_by_run", "run"),
 )

@@ -51,6 +51,7 @@ class LoggedModel(msgspec.Struct, frozen=True, kw_only=True):
         lifecycle: Whether it was deleted.
         created_at: When it was made.
         updated_at: When it was changed last.
+        deleted_at: When it was deleted.
         params: Its parameters, which never change.
         tags: Anything else worth knowing.
         metrics: Everything measured of it.
@@ -67,6 +68,7 @@ class LoggedModel(msgspec.Struct, frozen=True, kw_only=True):
     lifecycle: Lifecycle = "active"
     created_at: datetime
     updated_at: datetime
+    deleted_at: datetime | None = None
     params: dict[str, str] = {}
     tags: dict[str, str] = {}
     metrics: tuple[ModelMetric, ...] = ()

@@ -20,7 +20,6 @@ from treadle.experiment.types import (
     DEFAULT_ID,
     Artifact,
     Experiment,
-    Lifecycle,
     LogArtifact,
     NewRun,
     Point,
@@ -36,7 +35,18 @@ from treadle.kernel.errors import AlreadyExists, InvalidInput
 from treadle.kernel.names import unknown
 
 _PIECE = 500
-_CHANGING = ("name", "user", "params", "tags", "status", "lifecycle", "ended_at", "message", "applied")
+_CHANGING = (
+    "name",
+    "user",
+    "params",
+    "tags",
+    "status",
+    "lifecycle",
+    "deleted_at",
+    "ended_at",
+    "message",
+    "applied",
+)
 _US = 1_000_000
 
 
@@ -96,9 +106,16 @@ def name_taken(known: Experiment) -> AlreadyExists:
     )
 
 
-def set_lifecycle(connection: sa.Connection, experiment: str, lifecycle: Lifecycle) -> None:
-    """Deletes or restores all runs of an experiment."""
-    connection.execute(runs.update().where(runs.c.experiment == experiment).values(lifecycle=lifecycle))
+def delete_runs(connection: sa.Connection, experiment: str, now: datetime) -> None:
+    """Deletes all runs of an experiment; those that are deleted already keep their time."""
+    alive = sa.and_(runs.c.experiment == experiment, runs.c.lifecycle == "active")
+    connection.execute(runs.update().where(alive).values(lifecycle="deleted", deleted_at=now))
+
+
+def restore_runs(connection: sa.Connection, experiment: str) -> None:
+    """Restores all runs of an experiment."""
+    mine = runs.c.experiment == experiment
+    connection.execute(runs.update().where(mine).values(lifecycle="active", deleted_at=None))
 
 
 def find_experiment(

@@ -42,6 +42,7 @@ experiments = sa.Table(
     sa.Column("updated_at", Instant, nullable=False),
     sa.Column("artifacts", sa.Text, nullable=False),
     sa.Column("tags", Json(dict[str, str]), nullable=False),
+    sa.Column("deleted_at", Instant),
 )
 
 runs = sa.Table(
@@ -64,6 +65,7 @@ runs = sa.Table(
     sa.Column("ended_at", Instant),
     sa.Column("message", sa.Text),
     sa.Column("applied", sa.BigInteger, nullable=False),
+    sa.Column("deleted_at", Instant),
     sa.Index("runs_by_start", "started_at", "id"),
     # With what is often asked for besides, so that a search passes over runs without fetching them.
     sa.Index(
@@ -76,6 +78,7 @@ runs = sa.Table(
         "ended_at",
     ),
     sa.Index("runs_by_cycle", "cycle", "started_at", "id"),
+    sa.Index("runs_by_deletion", "deleted_at"),
 )
 
 _RUN = "runs.id"
@@ -87,6 +90,9 @@ def head(value: sa.ColumnElement[str]) -> sa.ColumnElement[str]:
 
 
 sa.Index("runs_by_name", runs.c.experiment, runs.c.lifecycle, head(runs.c.name), runs.c.id)
+sa.Index(
+    "runs_by_user", runs.c.experiment, runs.c.lifecycle, runs.c.user, sa.text("started_at DESC"), runs.c.id
+)
 
 metrics = sa.Table(
     "run_metrics",
@@ -147,6 +153,13 @@ inputs = sa.Table(
     sa.Column("context", sa.Text, nullable=False),
     sa.Column("tags", Json(dict[str, str]), nullable=False),
     sa.Index("run_inputs_by_name", "experiment", "name", "digest"),
+)
+
+provenance = sa.Table(
+    "run_provenance",
+    schema,
+    sa.Column("run", sa.Text, sa.ForeignKey(_RUN, ondelete="CASCADE"), primary_key=True),
+    sa.Column("data", sa.Text, nullable=False),
 )
 
 # Of runs and of logged models, so that there is no one table to refer to.

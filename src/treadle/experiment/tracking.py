@@ -158,7 +158,13 @@ class Tracking(Homes):
         Raises:
             NotFound: If there is no such run.
         """
-        self._change(run_id, lambda run: msgspec.structs.replace(run, lifecycle="deleted"), deleted=True)
+
+        def delete(run: Run) -> Run:
+            if run.lifecycle == "deleted":
+                return run
+            return msgspec.structs.replace(run, lifecycle="deleted", deleted_at=self._clock.now())
+
+        self._change(run_id, delete, deleted=True)
 
     def restore_run(self, run_id: str) -> None:
         """Restores a deleted run. Restoring one that isn't changes nothing.
@@ -166,7 +172,11 @@ class Tracking(Homes):
         Raises:
             NotFound: If there is no such run.
         """
-        self._change(run_id, lambda run: msgspec.structs.replace(run, lifecycle="active"), deleted=True)
+
+        def restore(run: Run) -> Run:
+            return msgspec.structs.replace(run, lifecycle="active", deleted_at=None)
+
+        self._change(run_id, restore, deleted=True)
 
     def delete_tag(self, run_id: str, key: str) -> None:
         """Takes a tag from a run.

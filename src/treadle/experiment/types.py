@@ -59,6 +59,7 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
         updated_at: When it was changed last.
         artifacts: Where the files of its runs are, as a URI.
         tags: Anything else worth knowing.
+        deleted_at: When it was deleted.
     """
 
     id: str
@@ -68,6 +69,7 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: datetime
     artifacts: str
     tags: dict[str, str] = {}
+    deleted_at: datetime | None = None
 
 
 class RunInput(msgspec.Struct, frozen=True, kw_only=True):
@@ -136,10 +138,12 @@ class Run(NewRun, frozen=True, kw_only=True):
         metrics: The latest value of each metric.
         applied: How many records of its journal are kept here.
         lifecycle: Whether it was deleted; what was can be restored.
+        deleted_at: When it was deleted.
     """
 
     status: RunStatus = "running"
     lifecycle: Lifecycle = "active"
+    deleted_at: datetime | None = None
     ended_at: datetime | None = None
     message: str | None = None
     metrics: dict[str, Value] = {}

@@ -25,7 +25,7 @@ from treadle.kernel.lock import Holder, exclusive
 
 _LEAST_ROOM = 64 << 10
 _LOCK_TIMEOUT = 30.0
-SCHEMA_VERSION = "0002"
+SCHEMA_VERSION = "0003"
 schema = sa.MetaData()
 
 T = TypeVar("T")

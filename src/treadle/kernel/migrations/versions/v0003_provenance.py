@@ -1,0 +1,30 @@
+"""When things were deleted, where runs come from, and runs by their user."""
+
+import time
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+
+
+def upgrade() -> None:
+    """What was deleted before counts as deleted now: its grace begins again."""
+    now = time.time_ns() // 1000
+    for table in ("experiments", "runs", "logged_models"):
+        op.add_column(table, sa.Column("deleted_at", sa.BigInteger(), nullable=True))
+        op.get_bind().execute(
+            sa.text(f"UPDATE {table} SET deleted_at = :now WHERE lifecycle = 'deleted'"),  # noqa: S608 - one of three names
+            {"now": now},
+        )
+    op.create_index("runs_by_deletion", "runs", ["deleted_at"])
+    newest: list[str | sa.TextClause] = ["experiment", "lifecycle", "user", sa.text("started_at DESC"), "id"]
+    op.create_index("runs_by_user", "runs", newest)
+    op.create_table(
+        "run_provenance",
+        sa.Column("run", sa.Text(), nullable=False),
+        sa.Column("data", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["run"], ["runs.id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("run"),
+    )
