@@ -30,7 +30,7 @@ EXPORTED = {
     "treadle.experiment": """
         Artifact Comparison Curve DatasetFilter Experiments Files Finish JournalBatch JournalReader
         LogArtifact LogMetrics LogParams LogTags LoggedModel LoggedModels LoggedStatus MOST_PARTS
-        MetricWriter ModelMetric NewRun Place Point Record Run RunFolder Tracking
+        MetricWriter ModelMetric NewRun Place Point Record Run RunFolder Tracking Write
         check_artifact_path check_key check_moment check_name check_params check_run check_tags
         encode_line evenly find_logged_model page_of tag_logged_model target text_of to_datetime
         whole_milliseconds

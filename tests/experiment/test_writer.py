@@ -169,3 +169,62 @@ def test_a_kill_loses_nothing_that_was_answered_and_keeps_no_half(workspace, pro
     assert found == [float(i) for i in range(len(found))]
     assert len(found) >= answered
     assert len(found) % 100 == 0
+
+
+# ── written at once, in the caller's thread ──────────────────────────────
+
+
+def test_what_is_written_at_once_is_as_what_the_thread_writes(workspace, writer):
+    run = make_run(workspace)
+    outcomes = writer.write_now([Append(run, [Sample("m", 1.0, 0, 0)]), Append("nobody", [])])
+    if workspace.database.engine.dialect.name == "postgresql":
+        assert outcomes is None
+        return
+    assert outcomes is not None
+    assert outcomes[0] is None
+    assert isinstance(outcomes[1], NotFound)
+    writer.append(Append(run, [Sample("m", 2.0, 1, 1)])).result(10)
+    assert points(workspace, run, "m") == [1.0, 2.0]
+
+
+def test_nobody_waits_for_another_process_in_the_caller_s_thread(workspace, writer):
+    run = make_run(workspace)
+    with workspace.database.write() as connection:
+        make = connection.execute(sa.text("SELECT count(*) FROM runs"))
+        assert make.scalar() == 1
+        assert writer.write_now([Append(run, [Sample("m", 1.0, 0, 0)])]) is None
+        waiting = writer.append(Append(run, [Sample("m", 2.0, 0, 0)]))
+        assert not waiting.done()
+    waiting.result(10)
+    assert points(workspace, run, "m") == [2.0]
+
+
+def test_what_is_written_at_once_is_merged_too(workspace, writer):
+    run = make_run(workspace)
+    for i in range(curves.LOOSE + 1):
+        write = Append(run, [Sample("m", float(i), i, i)])
+        if writer.write_now([write]) is None:
+            writer.append(write).result(10)
+    writer.close()
+    assert points(workspace, run, "m") == [float(i) for i in range(curves.LOOSE + 1)]
+    with workspace.database.read() as connection:
+        assert connection.execute(sa.text("SELECT count(*) FROM run_chunks")).scalar() in (1, 2)
+
+
+def test_a_full_disk_is_left_to_the_thread_to_tell(full_disk, tmp_path):
+    (tmp_path / "treadle.toml").write_text(
+        f'[project]\nname = "t"\n[store]\nmetadata = "sqlite:///{full_disk}/t.db"\n'
+    )
+    workspace = Workspace.open(tmp_path)
+    writer = MetricWriter(workspace.database)
+    run = make_run(workspace)
+    filler = fill(full_disk)
+    many = Append(run, [Sample(f"m{i}", 1.0, step, step) for i in range(200) for step in range(300)])
+    assert writer.write_now([many]) is None
+    with pytest.raises(StorageFull):
+        writer.append(many).result(30)
+    filler.unlink()
+    assert writer.write_now([Append(run, [Sample("after", 2.0, 0, 0)])]) == [None]
+    assert points(workspace, run, "after") == [2.0]
+    writer.close()
+    workspace.close()

@@ -134,6 +134,7 @@ class _Server(uvicorn.Server):
             uvicorn.Config(
                 _Parting(app),
                 access_log=False,
+                proxy_headers=False,
                 log_level="warning",
                 lifespan="off",
                 timeout_graceful_shutdown=5,

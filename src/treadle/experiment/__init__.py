@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from treadle.experiment.types import Record as Record
     from treadle.experiment.types import Run as Run
     from treadle.experiment.writer import MetricWriter as MetricWriter
+    from treadle.experiment.writes import Write as Write
 
 __getattr__, __all__ = attach(
     __name__,
@@ -77,6 +78,7 @@ __getattr__, __all__ = attach(
         "Run": "types",
         "RunFolder": "folder",
         "Tracking": "tracking",
+        "Write": "writes",
         "check_artifact_path": "rules",
         "check_key": "limits",
         "check_moment": "limits",

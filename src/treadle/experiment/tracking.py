@@ -81,7 +81,28 @@ class Tracking(Homes):
         started_at: datetime | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> Future[TrackedRun]:
-        """Starts a run; the future is done when that is durable.
+        """Starts a run, as :meth:`beginning` says; the future is done when that is durable.
+
+        The future's error is NotFound for an experiment that isn't there, InvalidInput for a deleted one.
+
+        Raises:
+            InvalidInput: If a name or tag can't be used.
+            Unavailable: If the server is stopping.
+        """
+        return self._writer.begin(
+            self.beginning(experiment, name=name, user=user, started_at=started_at, tags=tags)
+        )
+
+    def beginning(
+        self,
+        experiment: str = DEFAULT_ID,
+        *,
+        name: str | None = None,
+        user: str = "",
+        started_at: datetime | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> Begin:
+        """What has the writer start a run.
 
         Args:
             experiment: The identifier of its experiment.
@@ -90,11 +111,8 @@ class Tracking(Homes):
             started_at: When it began; now when left out.
             tags: Its tags.
 
-        The future's error is NotFound for an experiment that isn't there, InvalidInput for a deleted one.
-
         Raises:
             InvalidInput: If a name or tag can't be used.
-            Unavailable: If the server is stopping.
         """
         found = limits.shortened(tags or {}, "tag", limits.TAG_LENGTH)
         if name and found.get(NAME_TAG, name) != name:
@@ -108,7 +126,7 @@ class Tracking(Homes):
             started_at=started_at or self._clock.now(),
             tags={NAME_TAG: name, **found},
         )
-        return self._writer.begin(Begin(new, experiment))
+        return Begin(new, experiment)
 
     def run(self, run_id: str) -> TrackedRun:
         """A run by its identifier, deleted or not.
@@ -200,11 +218,19 @@ class Tracking(Homes):
             InvalidInput: If a name can't be a metric's, or there are over 1,000.
             Unavailable: If the server is stopping.
         """
+        return self._writer.append(self.appending(run_id, samples))
+
+    def appending(self, run_id: str, samples: Sequence[Sample]) -> Append:
+        """What has the writer add points to a run's curves.
+
+        Raises:
+            InvalidInput: If a name can't be a metric's, or there are over 1,000.
+        """
         limits.check_run_id(run_id)
         limits.check_amounts(len(samples), 0, 0)
         for name in {sample.name for sample in samples}:
             limits.check_key("metric", name)
-        return self._writer.append(Append(run_id, samples))
+        return Append(run_id, samples)
 
     def log_batch(
         self,

@@ -1,7 +1,8 @@
 """Writes that trainings wait for, in groups: what waits while one transaction runs goes into the next.
 
-A write is answered only when it is durable. One thread writes; a training's log call costs a
-row for its points and one for each metric's latest value.
+A write is answered only when it is durable. One at a time writes: the writer's own thread, or
+whoever asks it to write at once, which on a quick disk costs less than handing over to a thread.
+A training's log call costs a row for its points and one for each metric's latest value.
 """
 
 from __future__ import annotations
@@ -9,26 +10,41 @@ from __future__ import annotations
 import contextlib
 import logging
 import queue
+import sqlite3
 import threading
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Sequence
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 
 from treadle.experiment import curves
 from treadle.experiment.types import TrackedRun
 from treadle.experiment.writes import Append, Begin, Outcome, Transaction, Write
-from treadle.kernel.database import Database, database_errors
+from treadle.kernel.database import LOCK_TIMEOUT, Database, database_errors
 from treadle.kernel.errors import TreadleError, Unavailable
 
 _log = logging.getLogger("treadle.experiment")
 _MOST = 512
+_QUICK = 0.01
+_WEIGHT = 0.1
 
 
 class _Waiting(msgspec.Struct):
     write: Write
     done: Future[Any]
+
+
+class _Merge(msgspec.Struct):
+    run: str
+
+
+_Task: TypeAlias = _Waiting | _Merge | None
+
+
+class _Locked(Exception):
+    """Another process or thread writes to the database."""
 
 
 class MetricWriter:
@@ -41,12 +57,14 @@ class MetricWriter:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._postgres = database.engine.dialect.name == "postgresql"
-        self._waiting: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[_Task] = queue.SimpleQueue()
         self._loose: dict[str, int] = {}
-        self._lock = threading.Lock()
+        self._state = threading.Lock()
         self._thread: threading.Thread | None = None
         self._closed = False
+        self._writing = threading.Lock()
         self._connection: Any = None
+        self._usual = 0.0
 
     def append(self, append: Append) -> Future[None]:
         """Has points written; the future is done when they are durable.
@@ -58,7 +76,7 @@ class MetricWriter:
         Raises:
             Unavailable: If the writer was closed.
         """
-        return self._submit(append)
+        return self.submit(append)
 
     def begin(self, begin: Begin) -> Future[TrackedRun]:
         """Has a run begun; the future is done when that is durable.
@@ -69,46 +87,82 @@ class MetricWriter:
         Raises:
             Unavailable: If the writer was closed.
         """
-        return self._submit(begin)
+        return self.submit(begin)
 
-    def _submit(self, write: Write) -> Future[Any]:
+    def submit(self, write: Write) -> Future[Any]:
+        """Has something written; see :meth:`append` and :meth:`begin`.
+
+        Raises:
+            Unavailable: If the writer was closed.
+        """
         done: Future[Any] = Future()
-        with self._lock:
-            if self._closed:
-                raise Unavailable("the server is stopping")
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)
-                self._thread.start()
-            self._waiting.put(_Waiting(write, done))
+        self._enqueue(_Waiting(write, done))
         return done
+
+    def write_now(self, writes: Sequence[Write]) -> list[Outcome] | None:
+        """Writes in the calling thread, in one transaction, if that can be expected to take under 10 ms.
+
+        Returns:
+            What each came to, as the futures would tell it; None if nothing was written, because
+            another one writes just now, transactions take longer, or this one failed:
+            :meth:`submit` them then.
+        """
+        slow = self._postgres or self._usual > _QUICK
+        if slow or self._closed or not self._writing.acquire(blocking=False):
+            return None
+        try:
+            outcomes = self._commit(writes, wait=False)
+            full = self._full(writes, outcomes)
+        except _Locked:
+            return None
+        except Exception:  # noqa: BLE001 - the thread tries again, and tells whoever waits
+            self._disconnect()
+            return None
+        finally:
+            self._writing.release()
+        for run in full:
+            self._enqueue(_Merge(run))
+        return outcomes
 
     def close(self) -> None:
         """Writes what waits, then ends."""
-        with self._lock:
+        with self._state:
             self._closed = True
             thread = self._thread
         if thread is not None:
             self._waiting.put(None)
             thread.join()
+        with self._writing:
+            self._disconnect()
+
+    def _enqueue(self, task: _Task) -> None:
+        with self._state:
+            if self._closed:
+                raise Unavailable("the server is stopping")
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)
+                self._thread.start()
+            self._waiting.put(task)
 
     def _run(self) -> None:
         ended = False
         while not ended:
-            group = [self._waiting.get()]
+            tasks = [self._waiting.get()]
             with contextlib.suppress(queue.Empty):
-                while len(group) < _MOST:
-                    group.append(self._waiting.get_nowait())
-            ended = None in group
-            self._write([one for one in group if one is not None])
-        self._disconnect()
+                while len(tasks) < _MOST:
+                    tasks.append(self._waiting.get_nowait())
+            ended = None in tasks
+            self._write([one for one in tasks if isinstance(one, _Waiting)])
+            for task in tasks:
+                if isinstance(task, _Merge):
+                    self._merge(task.run)
 
     def _write(self, group: list[_Waiting]) -> None:
         if not group:
             return
         try:
-            outcomes = self._commit([one.write for one in group])
+            outcomes, full = self._commit_all([one.write for one in group])
         except TreadleError as error:
-            self._disconnect()
             if len(group) == 1:
                 group[0].done.set_exception(error)
                 return
@@ -117,7 +171,6 @@ class MetricWriter:
             return
         except Exception as error:  # noqa: BLE001 - whoever waits must hear of it
             _log.exception("metrics could not be written")
-            self._disconnect()
             for one in group:
                 one.done.set_exception(error)
             return
@@ -126,18 +179,30 @@ class MetricWriter:
                 one.done.set_exception(outcome)
             else:
                 one.done.set_result(outcome)
-        self._merge(
-            one.write.run
-            for one, outcome in zip(group, outcomes, strict=True)
-            if isinstance(one.write, Append) and outcome is None
-        )
+        for run in full:
+            self._merge(run)
 
-    def _commit(self, group: Sequence[Write]) -> list[Outcome]:
-        """Writes a group in one transaction; returns what each came to."""
+    def _commit_all(self, group: Sequence[Write]) -> tuple[list[Outcome], list[str]]:
+        """Writes a group when it is its turn; what each came to, and the runs to be merged then."""
+        with self._writing:
+            try:
+                outcomes = self._commit(group, wait=True)
+            except BaseException:
+                self._disconnect()
+                raise
+            return outcomes, self._full(group, outcomes)
+
+    def _commit(self, group: Sequence[Write], *, wait: bool) -> list[Outcome]:
+        """Writes a group in one transaction; returns what each came to.
+
+        Raises:
+            _Locked: If another one writes just now, and this one doesn't wait.
+        """
         with database_errors(self._database.engine):
             cursor = self._cursor()
+            began = time.perf_counter()
             try:
-                cursor.execute("BEGIN" if self._postgres else "BEGIN IMMEDIATE")
+                self._start(cursor, began + LOCK_TIMEOUT if wait else None)
                 transaction = Transaction(cursor, postgres=self._postgres)
                 outcomes = [transaction.add(write) for write in group]
                 transaction.flush()
@@ -148,7 +213,29 @@ class MetricWriter:
                 raise
             finally:
                 cursor.close()
+        self._usual += _WEIGHT * (time.perf_counter() - began - self._usual)
         return outcomes
+
+    def _start(self, cursor: Any, deadline: float | None) -> None:
+        """Begins a transaction; waits its turn until the deadline, if there is one."""
+        if self._postgres:
+            cursor.execute("BEGIN")
+            return
+        pause = 0.0005
+        while True:
+            try:
+                cursor.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                    raise
+                if deadline is None:
+                    raise _Locked from None
+                if time.perf_counter() > deadline:
+                    raise
+                time.sleep(pause)
+                pause = min(2 * pause, 0.02)
+            else:
+                return
 
     def _cursor(self) -> Any:
         """A cursor of the writer's own connection, on which it begins and ends transactions itself."""
@@ -159,6 +246,7 @@ class MetricWriter:
                 driver.autocommit = True
             else:
                 driver.execute("PRAGMA synchronous=FULL")  # what is answered survives a power cut
+                driver.execute("PRAGMA busy_timeout=0")
             raw.detach()
             self._connection = driver
         return self._connection.cursor()
@@ -169,14 +257,21 @@ class MetricWriter:
                 self._connection.close()
             self._connection = None
 
-    def _merge(self, runs: Iterable[str]) -> None:
-        for run in runs:
-            count = self._loose.get(run, 0) + 1
-            self._loose[run] = count
-            if count >= curves.LOOSE:
-                del self._loose[run]
-                try:
-                    with self._database.write() as connection:
-                        curves.merge(connection, run)
-                except TreadleError as error:  # it is only slower to read; the next append tries again
-                    _log.warning("the curves of %s could not be merged: %s", run, error.message)
+    def _full(self, writes: Sequence[Write], outcomes: Sequence[Outcome]) -> list[str]:
+        """The runs that have so many appends now that they are to be merged."""
+        found = []
+        for write, outcome in zip(writes, outcomes, strict=True):
+            if isinstance(write, Append) and outcome is None:
+                count = self._loose.get(write.run, 0) + 1
+                self._loose[write.run] = count
+                if count >= curves.LOOSE:
+                    del self._loose[write.run]
+                    found.append(write.run)
+        return found
+
+    def _merge(self, run: str) -> None:
+        try:
+            with self._database.write() as connection:
+                curves.merge(connection, run)
+        except TreadleError as error:  # it is only slower to read; later appends try again
+            _log.warning("the curves of %s could not be merged: %s", run, error.message)

@@ -24,7 +24,9 @@ from treadle.kernel.errors import StorageError, StorageFull, WorkspaceTooNew
 from treadle.kernel.lock import Holder, exclusive
 
 _LEAST_ROOM = 64 << 10
-_LOCK_TIMEOUT = 30.0
+LOCK_TIMEOUT = 30.0
+"""So many seconds a writer waits for another one."""
+
 SCHEMA_VERSION = "0003"
 schema = sa.MetaData()
 
@@ -234,7 +236,7 @@ def _engine(url: str, root: Path) -> sa.Engine:
     except OSError as error:
         raise StorageError(str(error), where=str(path)) from error
     engine = sa.create_engine(
-        parsed.set(database=str(path)), connect_args={"timeout": _LOCK_TIMEOUT, "check_same_thread": False}
+        parsed.set(database=str(path)), connect_args={"timeout": LOCK_TIMEOUT, "check_same_thread": False}
     )
 
     @sa.event.listens_for(engine, "connect")
@@ -255,7 +257,7 @@ def _engine(url: str, root: Path) -> sa.Engine:
 
 def _use_wal(connection: Any) -> None:
     """Switches the file to its journal; SQLite itself doesn't wait when several do so at once."""
-    deadline = time.monotonic() + _LOCK_TIMEOUT
+    deadline = time.monotonic() + LOCK_TIMEOUT
     while True:
         try:
             connection.execute("PRAGMA journal_mode=WAL")

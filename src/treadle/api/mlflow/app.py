@@ -6,7 +6,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -16,7 +16,8 @@ from treadle.api.mlflow import artifacts, experiments, logged_models, metrics, r
 from treadle.api.mlflow.artifacts import ArtifactsApp
 from treadle.api.mlflow.errors import answer, to_wire
 from treadle.api.mlflow.offered import explain
-from treadle.api.mlflow.route import Ask, MlflowRoute
+from treadle.api.mlflow.route import Ask, MlflowRoute, Written
+from treadle.api.mlflow.turns import Turns
 from treadle.api.rooms import Rooms
 from treadle.kernel.errors import InvalidInput, TreadleError
 
@@ -51,6 +52,7 @@ class MlflowApp:
     def __init__(self, rooms: Rooms) -> None:
         self._rooms = rooms
         self._artifacts = ArtifactsApp(rooms)
+        self._turns = Turns(rooms.metrics)
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="mlflow")
         self._exact: dict[tuple[str, str], MlflowRoute] = {
             (route.method, route.path): route for route in ROUTES if "{" not in route.path
@@ -94,8 +96,8 @@ class MlflowApp:
         ask = Ask(self._rooms, parts, scope["query_string"], body)
         try:
             result = route.do(ask) if route.quick else partial(route.do, ask)
-            if isinstance(result, Future):
-                result = await asyncio.wrap_future(result)
+            if isinstance(result, Written):
+                result = result.make(await self._turns.write(result.write, scope.get("client")))
             elif callable(result):
                 result = await asyncio.get_running_loop().run_in_executor(self._pool, result)
             return 200, _encode(result)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
 from typing import TypeAlias
 
 import msgspec
 
 from treadle.api.mlflow.entities import MetricOut, Number, Tag, texts_in
-from treadle.api.mlflow.route import Ask, Empty, MlflowRoute, then
+from treadle.api.mlflow.route import Ask, Empty, MlflowRoute, Written
 from treadle.experiment import Curve, ModelMetric, evenly, limits, page_of
 from treadle.experiment.types import Sample, Value, portable
 from treadle.kernel.errors import InvalidInput
@@ -19,7 +18,6 @@ PAGE = 25_000
 _RUNS_AT_ONCE = 100
 _POINTS_A_RUN = 2500
 
-Done: TypeAlias = Future[Empty]
 Texts: TypeAlias = Mapping[str, str]
 
 
@@ -101,12 +99,12 @@ def _sample(metric: _Metric) -> Sample:
     return Sample(metric.key, limits.clamped(value), at, limits.check_step(metric.step, metric.key))
 
 
-def _log_metric(ask: Ask) -> Done | Callable[[], Empty]:
+def _log_metric(ask: Ask) -> Written | Callable[[], Empty]:
     asked = ask.read(_LogMetric)
     return _log(ask, asked.run_id or asked.run_uuid, [asked])
 
 
-def _log_batch(ask: Ask) -> Done | Callable[[], Empty]:
+def _log_batch(ask: Ask) -> Written | Callable[[], Empty]:
     if len(ask.body) > MOST_BYTES:
         raise InvalidInput(f"a batch has up to {MOST_BYTES:,} bytes, not {len(ask.body):,}")
     asked = ask.read(_LogBatch)
@@ -115,7 +113,7 @@ def _log_batch(ask: Ask) -> Done | Callable[[], Empty]:
 
 def _log(
     ask: Ask, run: str, metrics: Sequence[_Metric], params: Texts | None = None, tags: Texts | None = None
-) -> Done | Callable[[], Empty]:
+) -> Written | Callable[[], Empty]:
     """Points alone are written in groups with those of others; anything else in a transaction of its own."""
     samples = [_sample(metric) for metric in metrics]
     measured = [
@@ -133,7 +131,7 @@ def _log(
         if metric.model_id
     ]
     if samples and not (params or tags or measured):
-        return then(ask.rooms.tracking.log_metrics(run, samples), _done)
+        return Written(ask.rooms.tracking.appending(run, samples), _done)
 
     def log() -> Empty:
         ask.rooms.tracking.log_batch(run, samples, params, tags, measured)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
 from typing import Any, Literal, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
 
 from treadle.api.rooms import Rooms
+from treadle.experiment import Write
 from treadle.kernel.errors import InvalidInput
 
 T = TypeVar("T")
@@ -57,7 +57,7 @@ class MlflowRoute(msgspec.Struct, frozen=True):
     Attributes:
         method: The HTTP method.
         path: The path below ``/api/2.0/mlflow``, with ``{names}``.
-        do: What it does: gives the answer, a future of one, or a function that makes one in a thread.
+        do: What it does: gives the answer, a write to wait for, or a function that answers in a thread.
         quick: Whether ``do`` itself needs no thread, because it only decodes and hands on.
     """
 
@@ -65,6 +65,18 @@ class MlflowRoute(msgspec.Struct, frozen=True):
     path: str
     do: Callable[[Ask], Any]
     quick: bool = False
+
+
+class Written(msgspec.Struct, frozen=True):
+    """An answer that waits for a write.
+
+    Attributes:
+        write: What is to be written.
+        make: The answer, from what the write came to.
+    """
+
+    write: Write
+    make: Callable[[Any], Any]
 
 
 class Empty(msgspec.Struct, frozen=True):
@@ -85,18 +97,3 @@ def _from_query(query: bytes, kind: type[Any]) -> dict[str, Any]:
         else:
             found[name] = value
     return found
-
-
-def then(done: Future[T], make: Callable[[T], Any]) -> Future[Any]:
-    """The future of an answer, for the future of what it is made from."""
-    answer: Future[Any] = Future()
-
-    def tell(ended: Future[T]) -> None:
-        error = ended.exception()
-        if error is not None:
-            answer.set_exception(error)
-        else:
-            answer.set_result(make(ended.result()))
-
-    done.add_done_callback(tell)
-    return answer

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future
-from typing import TypeAlias
-
 import msgspec
 
 from treadle.api.mlflow.entities import (
@@ -17,7 +14,7 @@ from treadle.api.mlflow.entities import (
     texts_in,
 )
 from treadle.api.mlflow.logged_models import ModelInput, model_inputs_in
-from treadle.api.mlflow.route import Ask, Empty, MlflowRoute, then
+from treadle.api.mlflow.route import Ask, Empty, MlflowRoute, Written
 from treadle.api.mlflow.views import View, to_view
 from treadle.experiment import check_moment, to_datetime
 from treadle.experiment.types import DEFAULT_ID, RunInput, RunStatus
@@ -38,9 +35,6 @@ class OneRun(msgspec.Struct, frozen=True):
     """A run."""
 
     run: RunOut
-
-
-Created: TypeAlias = Future[OneRun]
 
 
 class _Id(msgspec.Struct):
@@ -111,17 +105,17 @@ class _Inputs(_Id):
     models: list[ModelInput] = []
 
 
-def _create(ask: Ask) -> Created:
+def _create(ask: Ask) -> Written:
     asked = ask.read(_Create)
     started = to_datetime(check_moment(asked.start_time, "start_time")) if asked.start_time else None
-    begun = ask.rooms.tracking.create_run(
+    begun = ask.rooms.tracking.beginning(
         asked.experiment_id,
         name=asked.run_name or None,
         user=asked.user_id,
         started_at=started,
         tags=texts_in(asked.tags),
     )
-    return then(begun, lambda made: OneRun(run_out(made)))
+    return Written(begun, lambda made: OneRun(run_out(made)))
 
 
 def _get(ask: Ask) -> OneRun:
