@@ -29,11 +29,11 @@ EXPORTED = {
     """,
     "treadle.experiment": """
         Artifact Comparison Curve DatasetFilter Experiments Files Finish JournalBatch JournalReader
-        LogArtifact LogMetrics LogParams LogTags LoggedModel LoggedModels LoggedStatus MOST_PARTS
-        MetricWriter ModelMetric NewRun Place Point Record Run RunFolder Tracking Write
-        check_artifact_path check_key check_moment check_name check_params check_run check_tags
-        encode_line evenly find_logged_model page_of tag_logged_model target text_of to_datetime
-        whole_milliseconds
+        LogArtifact LogInput LogMetrics LogParams LogProvenance LogTags LoggedModel LoggedModels
+        LoggedStatus MOST_PARTS Media MediaInfo MetricWriter ModelMetric NewRun Place Point Provenance
+        Record Run RunFolder RunInput Tracking Write check_artifact_path check_input check_key
+        check_moment check_name check_params check_run check_tags encode_line evenly find_logged_model
+        page_of tag_logged_model tags_of target text_of to_datetime whole_milliseconds
     """,
     "treadle.experiment.grammar": """
         Comparison EXPERIMENTS Entity LOGGED_MODELS LoggedModelOrder MODELS Op OrderKey Ordering

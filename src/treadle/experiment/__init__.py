@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from treadle.experiment.logged_types import LoggedStatus as LoggedStatus
     from treadle.experiment.logged_types import ModelMetric as ModelMetric
     from treadle.experiment.rules import check_artifact_path as check_artifact_path
+    from treadle.experiment.rules import check_input as check_input
     from treadle.experiment.rules import check_name as check_name
     from treadle.experiment.rules import check_params as check_params
     from treadle.experiment.rules import check_run as check_run
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from treadle.experiment.series import Curve as Curve
     from treadle.experiment.service import Experiments as Experiments
     from treadle.experiment.store import text_of as text_of
+    from treadle.experiment.told import tags_of as tags_of
     from treadle.experiment.tracking import Tracking as Tracking
     from treadle.experiment.tracking import to_datetime as to_datetime
     from treadle.experiment.types import Artifact as Artifact
@@ -39,13 +41,19 @@ if TYPE_CHECKING:
     from treadle.experiment.types import Finish as Finish
     from treadle.experiment.types import JournalBatch as JournalBatch
     from treadle.experiment.types import LogArtifact as LogArtifact
+    from treadle.experiment.types import LogInput as LogInput
     from treadle.experiment.types import LogMetrics as LogMetrics
     from treadle.experiment.types import LogParams as LogParams
+    from treadle.experiment.types import LogProvenance as LogProvenance
     from treadle.experiment.types import LogTags as LogTags
+    from treadle.experiment.types import Media as Media
+    from treadle.experiment.types import MediaInfo as MediaInfo
     from treadle.experiment.types import NewRun as NewRun
     from treadle.experiment.types import Point as Point
+    from treadle.experiment.types import Provenance as Provenance
     from treadle.experiment.types import Record as Record
     from treadle.experiment.types import Run as Run
+    from treadle.experiment.types import RunInput as RunInput
     from treadle.experiment.writer import MetricWriter as MetricWriter
     from treadle.experiment.writes import Write as Write
 
@@ -62,24 +70,31 @@ __getattr__, __all__ = attach(
         "JournalBatch": "types",
         "JournalReader": "folder",
         "LogArtifact": "types",
+        "LogInput": "types",
         "LogMetrics": "types",
         "LogParams": "types",
+        "LogProvenance": "types",
         "LogTags": "types",
         "LoggedModel": "logged_types",
         "LoggedModels": "logged_models",
         "LoggedStatus": "logged_types",
         "MOST_PARTS": "files",
+        "Media": "types",
+        "MediaInfo": "types",
         "MetricWriter": "writer",
         "ModelMetric": "logged_types",
         "NewRun": "types",
         "Place": "layout",
         "Point": "types",
+        "Provenance": "types",
         "Record": "types",
         "Run": "types",
         "RunFolder": "folder",
+        "RunInput": "types",
         "Tracking": "tracking",
         "Write": "writes",
         "check_artifact_path": "rules",
+        "check_input": "rules",
         "check_key": "limits",
         "check_moment": "limits",
         "check_name": "rules",
@@ -91,6 +106,7 @@ __getattr__, __all__ = attach(
         "find_logged_model": "logged_models",
         "page_of": "history",
         "tag_logged_model": "logged_models",
+        "tags_of": "told",
         "target": "layout",
         "text_of": "store",
         "to_datetime": "tracking",

@@ -2,7 +2,8 @@
 
 ``run.json`` (or ``job.json``) says which run; ``journal.jsonl`` has one record a line,
 only ever appended to, so that a crash can tear nothing but the last line, which doesn't
-count until its newline is there; ``files/`` holds the artifacts' bytes.
+count until its newline is there; ``writers/`` has a journal for each other process that writes
+the run; ``files/`` holds the artifacts' bytes.
 """
 
 from __future__ import annotations
@@ -38,6 +39,12 @@ class RunFolder:
         self.path = path
         self.journal = path / "journal.jsonl"
         self.files = path / "files"
+        self.writers = path / "writers"
+
+    def journals(self) -> dict[str, Path]:
+        """The run's journals by writer; that of the process that started it comes first, as ``""``."""
+        found = {path.stem: path for path in sorted(self.writers.glob("*.jsonl"))}
+        return {"": self.journal, **found}
 
     def read_run(self) -> NewRun:
         """The run that the folder belongs to.

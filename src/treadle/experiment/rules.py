@@ -13,12 +13,16 @@ from treadle.experiment.types import (
     Finish,
     JournalBatch,
     LogArtifact,
+    LogInput,
     LogMetrics,
     LogParams,
+    LogProvenance,
     LogTags,
     NewRun,
+    Provenance,
     Record,
     Run,
+    RunInput,
     Scalar,
     Value,
 )
@@ -26,6 +30,7 @@ from treadle.kernel import names
 from treadle.kernel.errors import Conflict, InvalidInput
 
 _LARGEST = 2**63
+LONGEST_CAPTION = 1000
 
 
 class NewPoint(msgspec.Struct, frozen=True):
@@ -47,6 +52,8 @@ class Changes(msgspec.Struct, kw_only=True):
         points: The points to add to the curves.
         latest: The last of them for each metric.
         artifacts: The files to add or replace, by path.
+        inputs: The datasets to note, by name and digest.
+        provenance: What became known of where it comes from.
         finish: The end of the run, if it is there.
         applied: How many records of the journal are then kept.
     """
@@ -56,6 +63,8 @@ class Changes(msgspec.Struct, kw_only=True):
     points: list[NewPoint]
     latest: dict[str, NewPoint]
     artifacts: dict[str, LogArtifact]
+    inputs: dict[tuple[str, str], RunInput] = {}
+    provenance: Provenance | None = None
     finish: Finish | None = None
     applied: int = 0
 
@@ -149,6 +158,8 @@ def check_run(new: NewRun) -> None:
     for field, number in (("seed", new.seed), ("replica", new.replica)):
         if number is not None and not 0 <= number < _LARGEST:
             raise InvalidInput(f"`{field}` can't be {number}", where=new.id)
+    for used in new.inputs:
+        check_input(used, new.id)
     if new.started_at.tzinfo is None:
         raise InvalidInput("`started_at` has no time zone", where=new.id)
 
@@ -168,13 +179,15 @@ def unseen(run: Run, batch: JournalBatch) -> list[Record]:
     return batch.records[run.applied - batch.first :]
 
 
-def fold(run: Run, steps: Mapping[str, int], records: Iterable[Record]) -> Changes:
+def fold(run: Run, steps: Mapping[str, int], records: Iterable[Record], writer: str = "") -> Changes:
     """What the next records of a run's journal change.
 
     Args:
         run: The run as it stands.
         steps: The last step of each metric.
         records: The records from number ``run.applied`` on.
+        writer: Whose journal it is. A parameter that another writer gave another value keeps that
+            one, and this writer's becomes a tag ``WRITER/NAME``: nothing is lost, and nobody stops.
 
     Raises:
         InvalidInput: If a record says something it can't say.
@@ -187,20 +200,71 @@ def fold(run: Run, steps: Mapping[str, int], records: Iterable[Record]) -> Chang
         if isinstance(record, LogMetrics):
             _fold_metrics(out, steps, record, number - 1, run.id)
         elif isinstance(record, LogParams):
-            check_params(record.values, out.params, run.id)
-            out.params.update(record.values)
+            _fold_params(out, record, writer, run.id)
         elif isinstance(record, LogTags):
             check_tags(record.values, run.id)
             out.tags.update(record.values)
         elif isinstance(record, LogArtifact):
             if not 0 <= record.size < _LARGEST:
                 raise InvalidInput(f"{record.size} can't be a size", where=f"{run.id}, {record.path}")
-            out.artifacts[check_artifact_path(record.path)] = record
+            out.artifacts[check_artifact_path(record.path)] = _checked_media(record, run.id)
+        elif isinstance(record, LogInput):
+            used = check_input(record.input, run.id)
+            out.inputs[used.name, used.digest] = used
+        elif isinstance(record, LogProvenance):
+            out.provenance = joined(out.provenance, record.provenance)
         else:
             moment(record.at, run.id)
             out.finish = record
     out.applied = number
     return out
+
+
+def _fold_params(out: Changes, record: LogParams, writer: str, where: str) -> None:
+    given = record.values
+    if writer:
+        check_params(given, {}, where)
+        for name, value in given.items():
+            if name in out.params and out.params[name] != value:
+                out.tags[f"{writer}/{name}"[:250]] = str(value)
+        given = {name: value for name, value in given.items() if name not in out.params}
+    check_params(given, out.params, where)
+    out.params.update(given)
+
+
+def _checked_media(record: LogArtifact, where: str) -> LogArtifact:
+    info = record.media
+    if info is not None:
+        check_name("metric", info.name)
+        if not -_LARGEST <= info.step < _LARGEST or not 0 <= info.index < _LARGEST:
+            raise InvalidInput(f"{info.step} can't be a step", where=f"{where}, {record.path}")
+        if len(info.caption) > LONGEST_CAPTION:
+            raise InvalidInput(
+                f"the caption is longer than {LONGEST_CAPTION:,} characters", where=f"{where}, {record.path}"
+            )
+    return record
+
+
+def check_input(used: RunInput, where: str) -> RunInput:
+    """A dataset that a run uses itself, if it can be noted.
+
+    Raises:
+        InvalidInput: If it has no name or digest, or they are too long.
+    """
+    check_name("dataset", used.name)
+    if not 0 < len(used.digest) <= 250:
+        raise InvalidInput(f"the digest of dataset {used.name!r} must have 1 to 250 characters", where=where)
+    return used
+
+
+def joined(known: Provenance | None, more: Provenance | None) -> Provenance | None:
+    """What is known of where a run comes from, with what became known since: it takes its place."""
+    if known is None or more is None:
+        return known or more
+    given = {name: getattr(more, name) for name in more.__struct_fields__ if name != "problems"}
+    new = {name: value for name, value in given.items() if value is not None and value != ()}
+    problems = tuple(dict.fromkeys((*known.problems, *more.problems)))
+    return msgspec.structs.replace(known, **new, problems=problems)
 
 
 def after(run: Run, changes: Changes) -> Run:

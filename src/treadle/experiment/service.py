@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import builtins
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
 import msgspec
 
-from treadle.experiment import rules, store
+from treadle.experiment import beside, rules, store
 from treadle.experiment.folder import JournalReader, RunFolder
 from treadle.experiment.types import (
     Artifact,
@@ -18,11 +18,13 @@ from treadle.experiment.types import (
     Finish,
     JournalBatch,
     LogArtifact,
+    Media,
     NewRun,
     Point,
     Record,
     Run,
 )
+from treadle.kernel import names
 from treadle.kernel.clock import SystemClock
 from treadle.kernel.errors import CorruptData, InvalidInput
 from treadle.kernel.workspace import Workspace
@@ -50,29 +52,46 @@ class Experiments:
         """
         rules.check_run(new)
         with self._database.write() as connection:
-            store.insert_run(connection, new)
+            if store.insert_run(connection, new):
+                beside.put_new(connection, new)
             return store.find_run(connection, new.id)
 
     def apply(self, run_id: str, batch: JournalBatch) -> Run:
-        """Adds records to a run's journal, each once; all of the batch or nothing.
+        """Adds records to one of a run's journals, each once; all of the batch or nothing.
+
+        A batch without records asks how many of the writer's are kept.
+
+        Returns:
+            The run; ``applied`` counts the writer's records.
 
         Raises:
             NotFound: If there is no such run.
-            InvalidInput: If a record says something it can't say, or an artifact's bytes
-                aren't in the blob store.
+            InvalidInput: If the writer can't be one, a record says something it can't say, or an
+                artifact's bytes aren't in the blob store.
             Conflict: If records before the batch are missing, or a parameter would change.
         """
         self._check_artifacts(batch.records)
+        if batch.writer:
+            names.check_name("writer", batch.writer)
         with self._database.write() as connection:
-            run = store.find_run(connection, run_id, lock=True)
+            before = run = store.find_run(connection, run_id, lock=True)
+            if batch.writer:
+                kept = beside.applied(connection, run_id, batch.writer)
+                run = msgspec.structs.replace(run, applied=kept)
             records = rules.unseen(run, batch)
             if not records:
                 return run
-            changes = rules.fold(run, store.last_steps(connection, run_id), records)
-            before, run = run, rules.after(run, changes)
-            store.update_run(connection, before, run)
+            changes = rules.fold(run, store.last_steps(connection, run_id), records, batch.writer)
+            run = after = rules.after(run, changes)
+            if batch.writer:
+                after = msgspec.structs.replace(run, applied=before.applied)
+                beside.put_applied(connection, run_id, batch.writer, run.applied)
+            store.update_run(connection, before, after)
             store.add_points(connection, run_id, changes)
             store.put_artifacts(connection, run.id, changes.artifacts.values(), SystemClock().now())
+            store.put_inputs(connection, run.id, list(changes.inputs.values()))
+            beside.put_media(connection, run.id, changes.artifacts.values())
+            beside.put_provenance(connection, run.id, changes.provenance)
             return run
 
     def ingest(self, folder: Path) -> Run:
@@ -82,7 +101,7 @@ class Experiments:
         line waits until it is whole.
 
         Args:
-            folder: Has ``job.json`` or ``run.json``, ``journal.jsonl`` and ``files/``.
+            folder: Has ``job.json`` or ``run.json``, ``journal.jsonl``, ``writers/`` and ``files/``.
 
         Raises:
             NotFound: If there is no run in the folder, or a file that it logged is missing.
@@ -93,14 +112,46 @@ class Experiments:
         """
         place = RunFolder(folder)
         run = self.create(place.read_run())
+        for writer, journal in place.journals().items():
+            if writer:
+                run = self.apply(run.id, JournalBatch(0, [], writer))
+            run = self._take_in(place, run, writer, journal)
+        return self.get(run.id)
+
+    def _take_in(self, place: RunFolder, run: Run, writer: str, journal: Path) -> Run:
+        """Takes in the new records of one journal; ``run.applied`` counts those that are known."""
         known = run.applied
-        records = list(_new_records(place, run))
-        for record in rules.fold(run, {}, records).artifacts.values():
+        records = list(_new_records(journal, run))
+        for record in rules.fold(run, {}, records, writer).artifacts.values():
             place.artifact(record.path)
         for start in range(0, len(records), _BATCH):
             piece = [self._keep(place, record) for record in records[start : start + _BATCH]]
-            run = self.apply(run.id, JournalBatch(known + start, piece))
+            run = self.apply(run.id, JournalBatch(known + start, piece, writer))
         return run
+
+    def add_files(self, run_id: str, files: Mapping[str, bytes]) -> None:
+        """Keeps files of a run, by path.
+
+        Raises:
+            NotFound: If there is no such run.
+            InvalidInput: If a path can't be one.
+        """
+        kept = [
+            LogArtifact(rules.check_artifact_path(path), len(data), self._blobs.put(data))
+            for path, data in files.items()
+        ]
+        with self._database.write() as connection:
+            run = store.find_run(connection, run_id, lock=True)
+            store.put_artifacts(connection, run.id, kept, SystemClock().now())
+
+    def media(self, run_id: str) -> builtins.list[Media]:
+        """The files of a run that show something, by name and step.
+
+        Raises:
+            NotFound: If there is no such run.
+        """
+        with self._database.read() as connection:
+            return beside.select_media(connection, store.find_run(connection, run_id).id)
 
     def end(self, run_id: str, at: datetime, message: str) -> Run:
         """Ends a run as failed whose script is gone; does nothing to one that has ended.
@@ -117,14 +168,14 @@ class Experiments:
             return run
 
     def get(self, run_id: str) -> Run:
-        """A run, by its identifier or an unambiguous beginning of it.
+        """A run with where it comes from and what it used, by its identifier or an unambiguous beginning.
 
         Raises:
             NotFound: If there is none.
             InvalidInput: If several begin so.
         """
         with self._database.read() as connection:
-            return store.find_run(connection, run_id)
+            return beside.whole(connection, store.find_run(connection, run_id))
 
     def list(
         self,
@@ -203,9 +254,9 @@ class Experiments:
                 )
 
 
-def _new_records(place: RunFolder, run: Run) -> Iterator[Record]:
+def _new_records(journal: Path, run: Run) -> Iterator[Record]:
     try:
-        reader = JournalReader(place.journal, run.applied)
+        reader = JournalReader(journal, run.applied)
     except CorruptData:
         if run.status == "running":
             raise

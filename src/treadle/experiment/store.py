@@ -47,6 +47,7 @@ _CHANGING = (
     "message",
     "applied",
 )
+_BESIDE = ("provenance", "inputs")
 _US = 1_000_000
 
 
@@ -163,6 +164,7 @@ def insert_run(connection: sa.Connection, new: NewRun, experiment: str | None = 
         return False
     home = _home(connection, new.experiment, new.started_at) if experiment is None else experiment
     values = msgspec.structs.asdict(new) | {"experiment": home, "status": "running", "lifecycle": "active"}
+    values = {name: value for name, value in values.items() if name not in _BESIDE}
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     insert = dialect.insert(runs).values(values | {"applied": 0}).on_conflict_do_nothing()
     added = connection.execute(insert, execution_options={"preserve_rowcount": True}).rowcount == 1

@@ -162,6 +162,25 @@ provenance = sa.Table(
     sa.Column("data", sa.Text, nullable=False),
 )
 
+# The writers of a run's other journals; ``runs.applied`` counts the main one.
+writers = sa.Table(
+    "run_writers",
+    schema,
+    sa.Column("run", sa.Text, sa.ForeignKey(_RUN, ondelete="CASCADE"), primary_key=True),
+    sa.Column("writer", sa.Text, primary_key=True),
+    sa.Column("applied", sa.BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+media = sa.Table(
+    "run_media",
+    schema,
+    sa.Column("run", sa.Text, sa.ForeignKey(_RUN, ondelete="CASCADE"), primary_key=True),
+    sa.Column("path", sa.Text, primary_key=True),
+    sa.Column("data", sa.Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 # Of runs and of logged models, so that there is no one table to refer to.
 artifacts = sa.Table(
     "artifact_files",

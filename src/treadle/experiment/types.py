@@ -8,6 +8,8 @@ from typing import Literal, Self, TypeAlias
 
 import msgspec
 
+from treadle.kernel.origin.machine import Hardware
+
 
 class NonFinite(float, enum.Enum):
     """A float that JSON has no number for: it travels as text, and is the float again on arrival."""
@@ -42,6 +44,7 @@ RunStatus = Literal["running", "scheduled", "finished", "failed", "killed"]
 RunSource = Literal["script", "job", "notebook", "mlflow"]
 Lifecycle = Literal["active", "deleted"]
 Link = Literal["input", "output"]
+MediaKind = Literal["image", "audio", "table", "plot", "html"]
 Lives = Literal["active_only", "deleted_only", "all"]
 
 DEFAULT_ID, DEFAULT = "0", "Default"
@@ -96,6 +99,50 @@ class RunInput(msgspec.Struct, frozen=True, kw_only=True):
     tags: dict[str, str] = {}
 
 
+class Provenance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Where a run comes from, as far as it is known; None and empty are what isn't.
+
+    Attributes:
+        command: What was run, word by word, without secrets.
+        notebook: The notebook that it was run from.
+        folder: The working folder, within the repository if there is one.
+        commit: The Git commit that was checked out.
+        branch: The branch that was checked out.
+        repository: Where the repository was cloned from, without credentials.
+        dirty: Whether tracked files differed from the commit.
+        patch: The run's file with what differed from the commit, as ``git apply`` takes it.
+        lock: The run's file with the installed packages, as ``pip install -r`` takes it.
+        environment: The SHA-256 of that list: the same for the same packages.
+        packages: How many there are.
+        python: The interpreter and its version.
+        platform: Operating system and processor.
+        host: The machine's name.
+        hardware: Processor, memory, GPUs.
+        parent: The run that started this one.
+        trigger: What had it started: a cycle and who asked for it, a batch system's job.
+        problems: What could not be found out or kept, and why.
+    """
+
+    command: tuple[str, ...] = ()
+    notebook: str | None = None
+    folder: str | None = None
+    commit: str | None = None
+    branch: str | None = None
+    repository: str | None = None
+    dirty: bool | None = None
+    patch: str | None = None
+    lock: str | None = None
+    environment: str | None = None
+    packages: int | None = None
+    python: str | None = None
+    platform: str | None = None
+    host: str | None = None
+    hardware: Hardware | None = None
+    parent: str | None = None
+    trigger: str | None = None
+    problems: tuple[str, ...] = ()
+
+
 class NewRun(msgspec.Struct, frozen=True, kw_only=True):
     """A run that begins.
 
@@ -112,6 +159,8 @@ class NewRun(msgspec.Struct, frozen=True, kw_only=True):
         cycle: The cycle that it is part of, if any.
         replica: Which replica of the recipe it is, counted from 0.
         seed: The seed that it was given.
+        provenance: Where it comes from; lists of runs leave it out.
+        inputs: The datasets that it uses; lists of runs leave them out.
     """
 
     id: str
@@ -126,6 +175,8 @@ class NewRun(msgspec.Struct, frozen=True, kw_only=True):
     cycle: str | None = None
     replica: int | None = None
     seed: int | None = None
+    provenance: Provenance | None = None
+    inputs: tuple[RunInput, ...] = ()
 
 
 class Run(NewRun, frozen=True, kw_only=True):
@@ -136,7 +187,7 @@ class Run(NewRun, frozen=True, kw_only=True):
         ended_at: When it ended.
         message: Why it failed.
         metrics: The latest value of each metric.
-        applied: How many records of its journal are kept here.
+        applied: How many records of its journal, or of the journal that was just sent, are kept here.
         lifecycle: Whether it was deleted; what was can be restored.
         deleted_at: When it was deleted.
     """
@@ -182,18 +233,50 @@ class LogTags(msgspec.Struct, frozen=True, tag="tags"):
     values: dict[str, str]
 
 
-class LogArtifact(msgspec.Struct, frozen=True, tag="artifact"):
+class MediaInfo(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a file of a run shows.
+
+    Attributes:
+        kind: What it is.
+        name: What it was logged as, as a metric is.
+        step: The training step.
+        caption: What it says about itself.
+        index: Which it is of several that were logged together.
+    """
+
+    kind: MediaKind
+    name: str
+    step: int
+    caption: str = ""
+    index: int = 0
+
+
+class LogArtifact(msgspec.Struct, frozen=True, tag="artifact", omit_defaults=True):
     """A file that the run made. Its bytes lie in ``files/PATH`` of the run's folder, then in the blob store.
 
     Attributes:
         path: Where it lies within the run, with forward slashes.
         digest: The BLAKE3 digest of its bytes; empty until somebody who can has computed it.
         size: In bytes.
+        media: What it shows, if it is a picture, a sound, a table, a plot or a page.
     """
 
     path: str
     size: int
     digest: str = ""
+    media: MediaInfo | None = None
+
+
+class LogInput(msgspec.Struct, frozen=True, tag="input"):
+    """A dataset that the run uses; the same name and digest again replaces what was noted."""
+
+    input: RunInput
+
+
+class LogProvenance(msgspec.Struct, frozen=True, tag="provenance"):
+    """Where the run comes from, as far as it has become known; adds to what was known."""
+
+    provenance: Provenance
 
 
 class Finish(msgspec.Struct, frozen=True, tag="finish"):
@@ -204,7 +287,7 @@ class Finish(msgspec.Struct, frozen=True, tag="finish"):
     message: str | None = None
 
 
-Record: TypeAlias = LogMetrics | LogParams | LogTags | LogArtifact | Finish
+Record: TypeAlias = LogMetrics | LogParams | LogTags | LogArtifact | LogInput | LogProvenance | Finish
 
 
 class JournalBatch(msgspec.Struct, frozen=True):
@@ -214,10 +297,13 @@ class JournalBatch(msgspec.Struct, frozen=True):
         first: The number of the first record, counted from 0; records that are kept
             already are passed over, so that sending twice is sending once.
         records: The records.
+        writer: Whose journal it is; empty for that of the process that started the run. Each
+            writer's records are counted by themselves.
     """
 
     first: int
     records: list[Record]
+    writer: str = ""
 
 
 class Point(msgspec.Struct, frozen=True):
@@ -234,6 +320,24 @@ class Artifact(msgspec.Struct, frozen=True):
     path: str
     digest: str
     size: int
+
+
+class Media(msgspec.Struct, frozen=True, kw_only=True):
+    """A file of a run that shows something.
+
+    Attributes:
+        path: Where it lies among the run's files.
+        info: What it shows.
+        digest: Of its bytes.
+        size: In bytes.
+        at: When it was kept.
+    """
+
+    path: str
+    info: MediaInfo
+    digest: str
+    size: int
+    at: datetime
 
 
 class Comparison(msgspec.Struct, frozen=True):

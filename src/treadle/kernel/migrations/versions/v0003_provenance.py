@@ -28,3 +28,21 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["run"], ["runs.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("run"),
     )
+    op.create_table(
+        "run_writers",
+        sa.Column("run", sa.Text(), nullable=False),
+        sa.Column("writer", sa.Text(), nullable=False),
+        sa.Column("applied", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["run"], ["runs.id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("run", "writer"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "run_media",
+        sa.Column("run", sa.Text(), nullable=False),
+        sa.Column("path", sa.Text(), nullable=False),
+        sa.Column("data", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["run"], ["runs.id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("run", "path"),
+        sqlite_with_rowid=False,
+    )

@@ -1,0 +1,1 @@
+"""Where a program comes from and what it runs on: code, packages, machine. Nothing here raises."""
