@@ -28,12 +28,14 @@ EXPORTED = {
         Estimate Evaluation Evaluations Holdout Outcome Verdict estimate is_loss paired_difference
     """,
     "treadle.experiment": """
-        Artifact Comparison Curve DatasetFilter Experiments Files Finish JournalBatch JournalReader
-        LogArtifact LogInput LogMetrics LogParams LogProvenance LogTags LoggedModel LoggedModels
-        LoggedStatus MOST_PARTS Media MediaInfo MetricWriter ModelMetric NewRun Place Point Provenance
-        Record Run RunFolder RunInput Tracking Write check_artifact_path check_input check_key
-        check_moment check_name check_params check_run check_tags encode_line evenly find_logged_model
-        page_of tag_logged_model tags_of target text_of to_datetime whole_milliseconds
+        Artifact CodeDiff Comparison Comparisons Curve DatasetFilter Experiments FileDiff Files
+        Finish Importance InputDiff JournalBatch JournalReader LogArtifact LogInput LogMetrics
+        LogParams LogProvenance LogTags LoggedModel LoggedModels LoggedStatus MOST_PARTS Media
+        MediaInfo MetricWriter ModelMetric NewRun ParamImportance Place Point Provenance
+        REPEATABILITY Record Run RunCurve RunFolder RunInput SharedCurves Tracking Write
+        check_artifact_path check_input check_key check_moment check_name check_params check_run
+        check_tags encode_line evenly find_logged_model page_of tag_logged_model tags_of target
+        text_of to_datetime whole_milliseconds within_noise
     """,
     "treadle.experiment.grammar": """
         Comparison EXPERIMENTS Entity LOGGED_MODELS LoggedModelOrder MODELS Op OrderKey Ordering

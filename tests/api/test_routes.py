@@ -82,6 +82,10 @@ def _experiment(client: Client, tmp_path: Path) -> None:
     assert [(point.step, point.value) for point in client.history("run_1", "auc")] == [(3, 0.7)]
     assert [artifact.digest for artifact in client.artifacts("run_1")] == [digest]
     assert client.compare(["run_1"]).metrics == {"auc": [0.7]}
+    assert client.compare_curves(["run_1"], "auc").curves[0].x == [3.0]
+    assert client.compare_code("run_1", "run_1").commits == (None, None)
+    assert client.importance("auc", where="metrics.auc > 0.6").reason == "too_few_runs"
+    assert b"<title>1 run side by side" in client.comparison_page(["run_1"])
 
 
 def _data(client: Client, tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 from treadle.data.types import Column, DataInput, DatasetVersion, FileEntry, SliceSpec
 from treadle.deploy.types import DeploymentStatus, Replica, Revision
 from treadle.evaluate.types import Evaluation, Verdict
-from treadle.experiment.types import Artifact, Comparison, Point, Run
+from treadle.experiment import Comparison
+from treadle.experiment.types import Artifact, Point, Run
 from treadle.kernel.types import Health
 from treadle.monitor.types import Alert, WindowResult
 from treadle.registry.types import Field, ModelFile, ModelVersion, Signature

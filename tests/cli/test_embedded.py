@@ -15,7 +15,8 @@ from cli_parts import Call
 
 from treadle.data.types import DatasetVersion
 from treadle.deploy.types import DeploymentStatus
-from treadle.experiment.types import Comparison, Run
+from treadle.experiment import Comparison
+from treadle.experiment.types import Run
 from treadle.kernel.config import load_config
 from treadle.registry.types import ModelVersion
 from treadle.retrain.types import Cycle, Reign

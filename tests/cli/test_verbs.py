@@ -29,7 +29,8 @@ from rich.cells import cell_len
 
 from treadle.data.types import DatasetVersion
 from treadle.deploy.types import DeploymentStatus, Revision
-from treadle.experiment.types import Comparison, Run
+from treadle.experiment import Comparison
+from treadle.experiment.types import Run
 from treadle.monitor.types import Alert, WindowResult
 from treadle.registry.types import ModelVersion
 from treadle.retrain.types import Cycle, Reign, Tick

@@ -21,6 +21,10 @@ LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)  # what others look for first stays 
 READS: dict[str, Callable[[Client], Any]] = {
     "alerts": lambda c: c.alerts("toy"),
     "artifacts": lambda c: c.artifacts(c.runs()[0].id),
+    "compare_code": lambda c: c.compare_code(c.runs()[0].id, c.runs()[1].id),
+    "compare_curves": lambda c: c.compare_curves([run.id for run in c.runs()], "loss", by="time", points=9),
+    "comparison_page": lambda c: c.comparison_page([run.id for run in c.runs()], metric="loss"),
+    "importance": lambda c: c.importance("loss", where="metrics.loss > 0"),
     "compare": lambda c: c.compare([run.id for run in c.runs()]),
     "cycle": lambda c: c.cycle(c.cycles()[0].id),
     "cycles": lambda c: c.cycles("toy"),
@@ -55,6 +59,8 @@ ERRORS: dict[str, tuple[type[TreadleError], Callable[[Client], Any]]] = {
     "a wrong order": (InvalidInput, lambda c: c.runs(sort="colour")),
     "too many": (InvalidInput, lambda c: c.runs(limit=100_000)),
     "nothing to compare": (InvalidInput, lambda c: c.compare([])),
+    "no curve": (NotFound, lambda c: c.compare_curves([c.runs()[0].id], "lost")),
+    "code of a run that is none": (NotFound, lambda c: c.compare_code(c.runs()[0].id, "nope")),
     "a gap in a journal": (
         Conflict,
         lambda c: c.append_journal(c.runs()[0].id, JournalBatch(10_000, [LogParams({"a": 1})])),

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import math
-import statistics
 from datetime import UTC, datetime
 
 import pytest
@@ -12,7 +11,6 @@ from treadle.experiment.rules import (
     check_artifact_path,
     check_params,
     check_run,
-    compare,
     fold,
     unseen,
 )
@@ -174,34 +172,3 @@ def test_records_beyond_a_gap_are_refused(first):
     with pytest.raises(Conflict, match="only 3 records are kept") as caught:
         unseen(run(applied=3), JournalBatch(first, []))
     assert "from record 3" in str(caught.value)
-
-
-def test_compare_shows_what_differs():
-    found = compare(
-        [
-            run(1, params={"a": 1, "b": 2, "flag": True}, metrics={"auc": 0.7}),
-            run(2, params={"a": 1, "b": 3, "flag": 1}, metrics={"auc": 0.8, "loss": math.inf}),
-        ]
-    )
-    assert found.params == {"b": [2, 3], "flag": [True, 1]}
-    assert found.metrics == {"auc": [0.7, 0.8], "loss": [None, math.inf]}
-    assert found.noise == {}
-    assert compare([run(1, params={"a": 1})]).params == {}
-
-
-@given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=8))
-def test_noise_between_replicas_is_the_sample_standard_deviation(values):
-    runs = [run(n, recipe="r", metrics={"auc": value}) for n, value in enumerate(values)]
-    other = run(99, recipe="other", metrics={"auc": 1e9})
-    broken = run(98, recipe="r", metrics={"auc": math.nan})
-    expected = statistics.stdev(values)
-    assert compare([*runs, other, broken]).noise["auc"] == pytest.approx(expected, rel=1e-9, abs=1e-9)
-
-
-def test_noise_over_several_recipes_is_pooled_and_one_run_named_twice_is_one_replica():
-    a, b = [0.70, 0.72, 0.71], [0.80, 0.86]
-    runs = [run(n, recipe="a", metrics={"auc": v}) for n, v in enumerate(a)]
-    runs += [run(10 + n, recipe="b", metrics={"auc": v}) for n, v in enumerate(b)]
-    pooled = (2 * statistics.variance(a) + statistics.variance(b)) / 3
-    assert compare(runs).noise["auc"] == pytest.approx(math.sqrt(pooled))
-    assert compare([runs[0], runs[0]]).noise == {}

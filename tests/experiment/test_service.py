@@ -3,7 +3,6 @@ from __future__ import annotations
 import math
 import os
 import signal
-import statistics
 import subprocess
 import sys
 import threading
@@ -192,21 +191,6 @@ def test_an_unknown_metric_says_what_is_known(runs, new):
     runs.apply("run_1", JournalBatch(0, [LogMetrics(1.0, {"loss": 1.0})]))
     with pytest.raises(NotFound, match="did you mean 'loss'"):
         runs.history("run_1", "los")
-
-
-def test_comparing_kept_runs(runs, new):
-    values = [0.71, 0.73, 0.72]
-    for n, value in enumerate(values):
-        runs.create(new(f"run_{n}", recipe="r", replica=n, seed=n, params={"depth": 3}))
-        runs.apply(f"run_{n}", JournalBatch(0, [LogMetrics(1.0, {"auc": value})]))
-    runs.create(new("run_9", params={"depth": 5}))
-    found = runs.compare(["run_9", "run_0", "run_1", "run_2"])
-    assert [run.id for run in found.runs] == ["run_9", "run_0", "run_1", "run_2"]
-    assert found.params == {"depth": [5, 3, 3, 3]}
-    assert found.metrics == {"auc": [None, *values]}
-    assert found.noise["auc"] == pytest.approx(statistics.stdev(values))
-    with pytest.raises(InvalidInput, match="nothing to compare"):
-        runs.compare([])
 
 
 def test_ingest_takes_in_run_journal_and_files(runs, new, workspace, tmp_path):

@@ -71,6 +71,20 @@ async def _report(request: Request) -> Response:
     return HTMLResponse(page)
 
 
+async def _comparison(request: Request) -> Response:
+    """Runs side by side, or a whole search, as a self-contained page."""
+    rooms: Rooms = request.app.state.rooms
+    query = request.query_params
+    page = await run_in_threadpool(
+        rooms.comparisons.page,
+        query.getlist("run"),
+        query.get("metric"),
+        query.get("experiment"),
+        query.get("where", ""),
+    )
+    return HTMLResponse(page)
+
+
 def _uploads(rooms: Rooms) -> Path:
     folder = rooms.workspace.state / "tmp"
     folder.mkdir(parents=True, exist_ok=True)
@@ -93,5 +107,6 @@ RAW_ROUTES = [
     RawSpec("POST", "/v1/blobs", _put_blob, "application/json", takes=_BYTES),
     RawSpec("GET", "/v1/blobs/{digest}", _get_blob, _BYTES),
     RawSpec("GET", "/v1/datasets/{dataset}/training", _training_data, _PARQUET),
+    RawSpec("GET", "/v1/comparison/page", _comparison, "text/html"),
     RawSpec("GET", "/v1/models/{model}/report", _report, "text/html"),
 ]

@@ -8,7 +8,7 @@ from pathlib import Path
 from treadle.data import Datasets
 from treadle.deploy import Deployments
 from treadle.evaluate import Evaluations
-from treadle.experiment import Experiments, Files, LoggedModels, MetricWriter, Tracking
+from treadle.experiment import Comparisons, Experiments, Files, LoggedModels, MetricWriter, Tracking
 from treadle.govern import Usages
 from treadle.kernel.workspace import Workspace
 from treadle.monitor import Monitors, PredictionLog
@@ -33,6 +33,11 @@ class Rooms:
     def experiments(self) -> Experiments:
         """Runs."""
         return Experiments(self.workspace)
+
+    @cached_property
+    def comparisons(self) -> Comparisons:
+        """Runs beside each other."""
+        return Comparisons(self.workspace)
 
     @cached_property
     def metrics(self) -> MetricWriter:

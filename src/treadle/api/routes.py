@@ -10,7 +10,17 @@ from treadle.api.route import Call, Query, RouteSpec
 from treadle.data import DatasetVersion
 from treadle.deploy import DeploymentStatus, DesiredRevision, ReplicaReport, Revision
 from treadle.evaluate import Evaluation
-from treadle.experiment import Artifact, Comparison, JournalBatch, NewRun, Point, Run
+from treadle.experiment import (
+    Artifact,
+    CodeDiff,
+    Comparison,
+    Importance,
+    JournalBatch,
+    NewRun,
+    Point,
+    Run,
+    SharedCurves,
+)
 from treadle.govern import Spending
 from treadle.kernel.database import SCHEMA_VERSION
 from treadle.kernel.errors import InvalidInput
@@ -82,7 +92,31 @@ def _artifacts(call: Call) -> list[Artifact]:
 
 def _compare(call: Call) -> Comparison:
     """Runs side by side."""
-    return call.rooms.experiments.compare(call.query.getlist("run"))
+    return call.rooms.comparisons.compare(call.query.getlist("run"))
+
+
+def _shared_curves(call: Call) -> SharedCurves:
+    """A metric's curves of several runs over one axis, thinned."""
+    by: Any = call.query.get("by", "step")
+    if by not in ("step", "time"):
+        raise InvalidInput(f"curves can't be aligned by {by[:80]!r}", fix="use step or time")
+    runs, metric = call.query.getlist("run"), call.need("metric")
+    return call.rooms.comparisons.curves(runs, metric, by, _integer(call, "points", 500))
+
+
+def _code(call: Call) -> CodeDiff:
+    """How the code of two runs differs."""
+    return call.rooms.comparisons.code(call.need("run"), call.need("other"))
+
+
+def _importance(call: Call) -> Importance:
+    """Which parameters a metric depends on, over the runs that fit."""
+    return call.rooms.comparisons.importance(
+        call.need("metric"),
+        call.query.get("experiment"),
+        call.query.get("where", ""),
+        call.query.getlist("param") or None,
+    )
 
 
 # ── data ─────────────────────────────────────────────────────────────────
@@ -279,6 +313,7 @@ _MODEL: Any = "/v1/models/{model}"
 _REF, _ACTOR, _REASON = (Query(name, required=True) for name in ("ref", "actor", "reason"))
 _AT, _UNTIL = (Query(name, required=True, format="date-time") for name in ("at", "until"))
 _METRIC = Query("metric", required=True)
+_RUN, _OTHER = (Query(name, required=True) for name in ("run", "other"))
 _RUNS = Query("run", required=True, many=True)
 _SINCE = Query("since", format="date-time")
 _LIMIT = Query("limit", kind="integer")
@@ -297,6 +332,21 @@ ROUTES = [
     RouteSpec("GET", "/v1/runs/{run}/curve", _curve, list[Point], query=(_METRIC,)),
     RouteSpec("GET", "/v1/runs/{run}/artifacts", _artifacts, list[Artifact]),
     RouteSpec("GET", "/v1/comparison", _compare, Comparison, query=(_RUNS,)),
+    RouteSpec(
+        "GET",
+        "/v1/comparison/curves",
+        _shared_curves,
+        SharedCurves,
+        query=(_RUNS, _METRIC, Query("by"), Query("points", kind="integer")),
+    ),
+    RouteSpec("GET", "/v1/comparison/code", _code, CodeDiff, query=(_RUN, _OTHER)),
+    RouteSpec(
+        "GET",
+        "/v1/importance",
+        _importance,
+        Importance,
+        query=(_METRIC, Query("experiment"), Query("where"), Query("param", many=True)),
+    ),
     RouteSpec("GET", "/v1/datasets", _datasets, list[DatasetVersion]),
     RouteSpec("POST", "/v1/datasets/{dataset}/versions", _add_data, DatasetVersion, query=(Query("actor"),)),
     RouteSpec("GET", "/v1/datasets/{dataset}/versions", _data_log, list[DatasetVersion]),

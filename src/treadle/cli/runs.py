@@ -9,21 +9,20 @@ import click
 
 from treadle.cli import show
 from treadle.cli.app import App, Group, json_option, pass_app
+from treadle.cli.compare import compare, importance
 from treadle.kernel.units import format_bytes
 
 if TYPE_CHECKING:
-    from rich.text import Text
-
-    from treadle.experiment.types import Comparison, Run
-
-# Two results of the same thing differ by less than this many standard deviations
-# in 95 of 100 cases: the repeatability limit of ISO 5725-6, 1.96 times the root of 2.
-REPEATABILITY = 2.77
+    from treadle.experiment.types import Run
 
 
 @click.group(cls=Group, default="ls", short_help="What was tried: list, show, compare")
 def runs() -> None:
     """What was tried and what came of it. `treadle runs` alone lists."""
+
+
+runs.add_command(compare)
+runs.add_command(importance)
 
 
 @runs.command("ls")
@@ -124,45 +123,6 @@ def show_run(app: App, run: Run) -> None:
     if files:
         show.say()
         show.table(["file", ">size"], [(file.path, format_bytes(file.size)) for file in files])
-
-
-@runs.command("compare", short_help="Put runs side by side; tell differences from noise")
-@click.argument("run_ids", metavar="RUN...", nargs=-1, required=True)
-@json_option
-@pass_app
-def compare(app: App, run_ids: tuple[str, ...]) -> None:
-    """Put runs side by side; ≈ marks what differs from the first by no more than noise."""
-    app.answer(app.client.compare(list(run_ids)), show_comparison)
-
-
-def show_comparison(found: Comparison) -> None:
-    """Prints runs side by side."""
-    rows: list[tuple[object, ...]] = [
-        ("run", *show.short([run.id for run in found.runs])),
-        *((name, *values) for name, values in found.params.items()),
-        *(
-            (name, *figures(found.metrics[name], found.noise.get(name)))
-            for name in show.ranked(found.metrics)
-        ),
-    ]
-    show.table(["", *(f"{run.name}" for run in found.runs)], rows)
-    for name, noise in found.noise.items():
-        show.say(
-            f"≈ {name}: within {show.number(REPEATABILITY * noise)} of the first is noise between seeds",
-            "dim",
-        )
-    if not found.noise:
-        show.say("no two replicas of one recipe among these: what is noise can't be told", "dim")
-
-
-def figures(values: list[float | None], noise: float | None) -> list[str | Text]:
-    """A metric's values, marked where they differ from the first by no more than noise."""
-    first, *others = values
-    marked: list[str | Text] = [show.number(first)]
-    for value in others:
-        same = None not in (value, first, noise) and abs(value - first) <= REPEATABILITY * noise  # type: ignore[operator] # None was ruled out
-        marked.append(show.marked(f"{show.number(value)} ≈", "dim") if same else show.number(value))
-    return marked
 
 
 @click.command(short_help="Send the runs that were written without a server")

@@ -210,15 +210,21 @@ def room() -> int:
     return console().width
 
 
-def spark(values: Sequence[float], width: int = 32) -> str:
-    """A curve in one line; more values than ``width`` are averaged in stretches."""
+def spark(values: Sequence[float], width: int = 32, bounds: tuple[float, float] | None = None) -> str:
+    """A curve in one line; more values than ``width`` are averaged in stretches.
+
+    Args:
+        values: The curve.
+        width: The most characters.
+        bounds: The lowest and the highest value of the scale; the curve's own by default.
+    """
     finite = [value for value in values if math.isfinite(value)]
     if not finite:
         return ""
     if len(finite) > width:
         cuts = [len(finite) * i // width for i in range(width + 1)]
         finite = [math.fsum(finite[a:b]) / (b - a) for a, b in itertools.pairwise(cuts)]
-    low, high = min(finite), max(finite)
+    low, high = bounds or (min(finite), max(finite))
     span = (high - low) or 1.0
     return "".join(_BLOCKS[min(7, int((value - low) / span * 8))] for value in finite)
 

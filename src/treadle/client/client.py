@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 from urllib.parse import quote, urlencode
 
 import msgspec
@@ -15,7 +15,8 @@ from treadle.client.transport import Answer, Body, Transport
 from treadle.data.types import DatasetVersion
 from treadle.deploy.types import DeploymentStatus, DesiredRevision, ReplicaReport, Revision
 from treadle.evaluate.types import Evaluation
-from treadle.experiment.types import Artifact, Comparison, JournalBatch, NewRun, Point, Run
+from treadle.experiment import CodeDiff, Comparison, Importance, SharedCurves
+from treadle.experiment.types import Artifact, JournalBatch, NewRun, Point, Run
 from treadle.govern.types import Spending
 from treadle.kernel.errors import ErrorBody, InvalidInput, TreadleError, Unavailable, from_body
 from treadle.kernel.files import replacing
@@ -168,6 +169,53 @@ class Client:
     def compare(self, run_ids: list[str]) -> Comparison:
         """Runs side by side."""
         found: Comparison = self._ask(Comparison, "GET", "/v1/comparison", run=run_ids)
+        return found
+
+    def compare_curves(
+        self, run_ids: list[str], metric: str, *, by: Literal["step", "time"] = "step", points: int = 500
+    ) -> SharedCurves:
+        """A metric's curves of several runs over one axis, thinned to about so many points each."""
+        found: SharedCurves = self._ask(
+            SharedCurves, "GET", "/v1/comparison/curves", run=run_ids, metric=metric, by=by, points=points
+        )
+        return found
+
+    def compare_code(self, first: str, second: str) -> CodeDiff:
+        """How the code of two runs differs."""
+        found: CodeDiff = self._ask(CodeDiff, "GET", "/v1/comparison/code", run=first, other=second)
+        return found
+
+    def comparison_page(
+        self,
+        run_ids: list[str],
+        *,
+        metric: str | None = None,
+        experiment: str | None = None,
+        where: str | None = None,
+    ) -> bytes:
+        """Runs side by side, or all that fit a filter, as a self-contained HTML page."""
+        given = {"metric": metric, "experiment": experiment, "where": where}
+        query = [("run", run) for run in run_ids] + [(k, v) for k, v in given.items() if v is not None]
+        return self._send("GET", f"/v1/comparison/page?{urlencode(query)}").read()
+
+    def importance(
+        self,
+        metric: str,
+        *,
+        experiment: str | None = None,
+        where: str | None = None,
+        params: list[str] | None = None,
+    ) -> Importance:
+        """Which parameters a metric depends on, over the runs that fit."""
+        found: Importance = self._ask(
+            Importance,
+            "GET",
+            "/v1/importance",
+            metric=metric,
+            experiment=experiment,
+            where=where,
+            param=params,
+        )
         return found
 
     # ── blobs ────────────────────────────────────────────────────────────

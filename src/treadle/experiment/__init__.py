@@ -5,6 +5,17 @@ from typing import TYPE_CHECKING
 from treadle.kernel.lazy import attach
 
 if TYPE_CHECKING:
+    from treadle.experiment.comparing import REPEATABILITY as REPEATABILITY
+    from treadle.experiment.comparing import within_noise as within_noise
+    from treadle.experiment.comparison import CodeDiff as CodeDiff
+    from treadle.experiment.comparison import Comparison as Comparison
+    from treadle.experiment.comparison import FileDiff as FileDiff
+    from treadle.experiment.comparison import Importance as Importance
+    from treadle.experiment.comparison import InputDiff as InputDiff
+    from treadle.experiment.comparison import ParamImportance as ParamImportance
+    from treadle.experiment.comparison import RunCurve as RunCurve
+    from treadle.experiment.comparison import SharedCurves as SharedCurves
+    from treadle.experiment.comparisons import Comparisons as Comparisons
     from treadle.experiment.files import MOST_PARTS as MOST_PARTS
     from treadle.experiment.files import Files as Files
     from treadle.experiment.folder import JournalReader as JournalReader
@@ -37,7 +48,6 @@ if TYPE_CHECKING:
     from treadle.experiment.tracking import Tracking as Tracking
     from treadle.experiment.tracking import to_datetime as to_datetime
     from treadle.experiment.types import Artifact as Artifact
-    from treadle.experiment.types import Comparison as Comparison
     from treadle.experiment.types import Finish as Finish
     from treadle.experiment.types import JournalBatch as JournalBatch
     from treadle.experiment.types import LogArtifact as LogArtifact
@@ -61,12 +71,17 @@ __getattr__, __all__ = attach(
     __name__,
     {
         "Artifact": "types",
-        "Comparison": "types",
+        "CodeDiff": "comparison",
+        "Comparison": "comparison",
+        "Comparisons": "comparisons",
         "Curve": "series",
         "DatasetFilter": "logged_types",
         "Experiments": "service",
+        "FileDiff": "comparison",
         "Files": "files",
         "Finish": "types",
+        "Importance": "comparison",
+        "InputDiff": "comparison",
         "JournalBatch": "types",
         "JournalReader": "folder",
         "LogArtifact": "types",
@@ -84,13 +99,17 @@ __getattr__, __all__ = attach(
         "MetricWriter": "writer",
         "ModelMetric": "logged_types",
         "NewRun": "types",
+        "ParamImportance": "comparison",
         "Place": "layout",
         "Point": "types",
         "Provenance": "types",
+        "REPEATABILITY": "comparing",
         "Record": "types",
         "Run": "types",
+        "RunCurve": "comparison",
         "RunFolder": "folder",
         "RunInput": "types",
+        "SharedCurves": "comparison",
         "Tracking": "tracking",
         "Write": "writes",
         "check_artifact_path": "rules",
@@ -111,5 +130,6 @@ __getattr__, __all__ = attach(
         "text_of": "store",
         "to_datetime": "tracking",
         "whole_milliseconds": "logged_models",
+        "within_noise": "comparing",
     },
 )

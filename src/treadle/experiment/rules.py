@@ -1,15 +1,14 @@
-"""What a run may be, what a stretch of its journal changes, and how runs compare. Pure."""
+"""What a run may be, and what a stretch of its journal changes. Pure."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
 import msgspec
 
 from treadle.experiment.types import (
-    Comparison,
     Finish,
     JournalBatch,
     LogArtifact,
@@ -311,38 +310,3 @@ def moment(seconds: float, where: str) -> datetime:
         return datetime.fromtimestamp(seconds, UTC)
     except (ValueError, OverflowError, OSError):
         raise InvalidInput(f"{seconds} is no moment in seconds since 1970", where=where) from None
-
-
-def compare(runs: Sequence[Run]) -> Comparison:
-    """Sets runs side by side.
-
-    The noise of a metric is the sample standard deviation (n - 1) between replicas of one
-    recipe; over several recipes, the pooled one: the root of the variances' mean, weighted by
-    their degrees of freedom.
-    """
-    params = {name: [run.params.get(name) for run in runs] for name in _union(run.params for run in runs)}
-    metrics = {name: [run.metrics.get(name) for run in runs] for name in _union(run.metrics for run in runs)}
-    noise = {name: _noise(runs, values) for name, values in metrics.items()}
-    return Comparison(
-        runs=list(runs),
-        params={name: values for name, values in params.items() if len({(v, type(v)) for v in values}) > 1},
-        metrics=metrics,
-        noise={name: value for name, value in noise.items() if value is not None},
-    )
-
-
-def _union(mappings: Iterable[Mapping[str, object]]) -> list[str]:
-    return sorted({name for mapping in mappings for name in mapping})
-
-
-def _noise(runs: Sequence[Run], values: Sequence[Value | None]) -> float | None:
-    replicas: dict[str, dict[str, float]] = {}
-    for run, value in zip(runs, values, strict=True):
-        if run.recipe is not None and value is not None and math.isfinite(value):
-            replicas.setdefault(run.recipe, {})[run.id] = value
-    squares, freedom = 0.0, 0
-    for group in replicas.values():
-        mean = math.fsum(group.values()) / len(group)
-        squares += math.fsum((value - mean) ** 2 for value in group.values())
-        freedom += len(group) - 1
-    return math.sqrt(squares / freedom) if freedom else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 
@@ -14,7 +14,6 @@ from treadle.experiment import beside, rules, store
 from treadle.experiment.folder import JournalReader, RunFolder
 from treadle.experiment.types import (
     Artifact,
-    Comparison,
     Finish,
     JournalBatch,
     LogArtifact,
@@ -221,18 +220,6 @@ class Experiments:
         """
         with self._database.read() as connection:
             return store.select_artifacts(connection, store.find_run(connection, run_id).id)
-
-    def compare(self, ids: Sequence[str]) -> Comparison:
-        """Runs side by side, in the order asked for.
-
-        Raises:
-            NotFound: If one of them isn't there.
-            InvalidInput: If none is asked for.
-        """
-        if not ids:
-            raise InvalidInput("there is nothing to compare", fix="name at least one run")
-        with self._database.read() as connection:
-            return rules.compare([store.find_run(connection, run_id) for run_id in ids])
 
     def _keep(self, place: RunFolder, record: Record) -> Record:
         """The record; an artifact's bytes go to the blob store first, and their digest into it."""

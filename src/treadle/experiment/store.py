@@ -401,6 +401,15 @@ def _moment(microseconds: int) -> datetime:
     return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=microseconds)
 
 
+def several_points(connection: sa.Connection, ids: Sequence[str]) -> set[str]:
+    """The metrics of runs that were logged beyond their first step, and so have a curve."""
+    found: set[str] = set()
+    for piece in pieces(ids):
+        query = sa.select(metrics.c.name).where(metrics.c.run.in_(piece), metrics.c.step > 0)
+        found |= set(connection.execute(query.distinct()).scalars())
+    return found
+
+
 def select_artifacts(connection: sa.Connection, owner: str, under: str = "") -> list[Artifact]:
     """The files of a run or a logged model, by path.
 

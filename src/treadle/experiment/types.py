@@ -340,23 +340,6 @@ class Media(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime
 
 
-class Comparison(msgspec.Struct, frozen=True):
-    """Runs side by side.
-
-    Attributes:
-        runs: The runs, in the order asked for.
-        params: The parameters in which they differ, with each run's value (None where it has none).
-        metrics: Every metric, with each run's latest value.
-        noise: For each metric, the standard deviation between replicas of one recipe, where the
-            runs compared have at least two: differences within it mean nothing.
-    """
-
-    runs: list[Run]
-    params: dict[str, list[Scalar | None]]
-    metrics: dict[str, list[Value | None]]
-    noise: dict[str, float]
-
-
 class Sample(msgspec.Struct, frozen=True, array_like=True):
     """One value of a metric.
 

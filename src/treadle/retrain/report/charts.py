@@ -7,20 +7,12 @@ from datetime import datetime, timedelta
 from html import escape
 
 from treadle.evaluate import Verdict
+from treadle.kernel import drawing
+from treadle.kernel.drawing import Scale, gridlines, nothing, polyline, vertical
 from treadle.monitor import WindowResult
 from treadle.retrain.report.facts import Facts
 
 WIDTH, LEFT, RIGHT = 960, 96, 16
-PALETTE = (
-    "#3465a4",
-    "#c88719",
-    "#4e9a06",
-    "#75507b",
-    "#0f8b8d",
-    "#c2528b",
-    "#56657f",
-    "#8a8d1f",
-)  # no red: it alerts
 OUTCOME = {
     "promoted": ("#2e7d32", "▲"),
     "refused": ("#c62828", "✕"),
@@ -30,12 +22,10 @@ OUTCOME = {
     "running": ("#1565c0", "…"),
 }
 
-Scale = Callable[[float], float]
-
 
 def colour(version: int) -> str:
     """The colour of a version, the same in every picture."""
-    return PALETTE[(version - 1) % len(PALETTE)]
+    return drawing.colour(version - 1)
 
 
 def production(facts: Facts) -> str:
@@ -58,10 +48,10 @@ def performance(facts: Facts) -> str:
     """The metric by window, with its interval, its limit, and the cycles."""
     shown = [w for w in facts.performance if w.value is not None]
     if not shown:
-        return _nothing("No window has enough labels yet.")
+        return nothing("No window has enough labels yet.")
     levels = [v for w in shown for v in (w.low, w.high, w.limit, w.value) if v is not None]
-    x, (y, ticks) = _time(facts), _vertical(levels, 16, 236)
-    marks = list(_lines(ticks, y))
+    x, (y, ticks) = _time(facts), vertical(levels, 16, 236)
+    marks = list(gridlines(ticks, y, LEFT, WIDTH - RIGHT))
     for window in shown:
         where, ink = x(window.until), colour(window.version)
         if window.low is not None and window.high is not None:
@@ -80,13 +70,13 @@ def rates(facts: Facts) -> str:
     pairs = [(w, w.mean_prediction, w.base_rate) for w in facts.performance]
     levels = [v for _, *two in pairs for v in two if v is not None]
     if not levels:
-        return _nothing("No window has labels yet.")
-    x, (y, ticks) = _time(facts), _vertical([*levels, 0], 16, 176)
-    marks = list(_lines(ticks, y))
+        return nothing("No window has labels yet.")
+    x, (y, ticks) = _time(facts), vertical([*levels, 0], 16, 176)
+    marks = list(gridlines(ticks, y, LEFT, WIDTH - RIGHT))
     for index, (name, style) in enumerate((("mean prediction", "#3465a4"), ("came true", "#2e3436"))):
         points = [(x(w.until), y(two[index] or 0)) for w, *two in pairs if two[index] is not None]
         dash = ' stroke-dasharray="4 3"' if index == 0 else ""
-        marks.append(_path(points, style, dash))
+        marks.append(polyline(points, style, dash))
         at, sign = LEFT + 8 + index * 130, "- -" if index == 0 else "—"
         marks.append(f'<text x="{at}" y="12" fill="{style}" class="key">{sign} {name}</text>')
     return _svg(206, marks, _months(facts, 192))
@@ -97,7 +87,7 @@ def drift(facts: Facts) -> str:
     rows = sorted(facts.inputs.items(), key=lambda row: -max((w.value or 0) for w in row[1]))
     rows = [*rows, ("prediction", facts.prediction)] if facts.prediction else rows
     if not rows:
-        return _nothing("No window has ended yet.")
+        return nothing("No window has ended yet.")
     x, tall = _time(facts), 18
     marks = []
     for line, (name, results) in enumerate(rows):
@@ -167,12 +157,7 @@ def cost(facts: Facts) -> str:
 
 
 def _svg(height: int, *parts: Iterable[str]) -> str:
-    inside = "".join(mark for part in reversed(parts) for mark in part)
-    return f'<svg viewBox="0 0 {WIDTH} {height}" role="img">{inside}</svg>'
-
-
-def _nothing(sentence: str) -> str:
-    return f'<p class="none">{escape(sentence)}</p>'
+    return drawing.svg(WIDTH, height, *parts)
 
 
 def _time(facts: Facts) -> Callable[[datetime], float]:
@@ -213,30 +198,6 @@ def _decisions(facts: Facts, y: int) -> list[str]:
     return marks
 
 
-def _vertical(values: Sequence[float], top: int, bottom: int) -> tuple[Scale, list[float]]:
-    low, high = min(values), max(values)
-    pad = (high - low) * 0.06 or abs(high) * 0.1 or 1
-    low, high = low - pad, high + pad
-
-    def y(value: float) -> float:
-        return bottom - (value - low) / (high - low) * (bottom - top)
-
-    raw = (high - low) / 5
-    unit = 10.0 ** int(f"{raw:e}".partition("e")[2])
-    step = next(unit * k for k in (1, 2, 5, 10) if unit * k >= raw)
-    first = int(low / step) * step
-    ticks = [first + i * step for i in range(12)]
-    return y, [tick for tick in ticks if low <= tick <= high]
-
-
-def _lines(ticks: Sequence[float], y: Scale) -> Iterable[str]:
-    for tick in ticks:
-        yield (
-            f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(tick):.1f}" y2="{y(tick):.1f}" class="grid"/>'
-            f'<text x="{LEFT - 8}" y="{y(tick) + 4:.1f}" class="tick end">{tick:.4g}</text>'
-        )
-
-
 def _dot(x: float, y: float, ink: str, window: WindowResult) -> str:
     ring = ' stroke="#a40000" stroke-width="3"' if window.state == "alert" else ""
     note = f"{_day(window.until)}, version {window.version}: {window.sentence}"
@@ -264,13 +225,8 @@ def _joined(windows: Sequence[WindowResult], x: Callable[[datetime], float], y: 
     marks = []
     for version in sorted({window.version for window in windows}):
         points = [(x(w.until), y(w.value or 0)) for w in windows if w.version == version]
-        marks.append(_path(points, colour(version), ' opacity=".5"'))
+        marks.append(polyline(points, colour(version), ' opacity=".5"'))
     return marks
-
-
-def _path(points: Sequence[tuple[float, float]], ink: str, extra: str = "") -> str:
-    line = " ".join(f"{a:.1f},{b:.1f}" for a, b in points)
-    return f'<polyline points="{line}" fill="none" stroke="{ink}" stroke-width="1.6"{extra}/>'
 
 
 def _heat(window: WindowResult) -> str:

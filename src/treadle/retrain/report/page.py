@@ -6,6 +6,7 @@ from collections import Counter
 from importlib import resources
 
 import treadle
+from treadle.kernel import drawing
 from treadle.kernel.units import format_duration
 from treadle.kernel.workspace import Workspace
 from treadle.retrain.report import charts
@@ -30,6 +31,7 @@ def render(facts: Facts) -> str:
     template = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(source)
     ends = Counter(turn.cycle.state for turn in facts.turns)
     return template.render(
+        css=Markup(drawing.styles()),  # noqa: S704 - our own
         facts=facts,
         charts={
             name: Markup(make(facts))  # noqa: S704 - our own SVG; its texts are escaped
