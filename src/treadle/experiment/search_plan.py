@@ -52,6 +52,7 @@ class Plan:
         self._limit = limit
         self._connection = terms.connection
         self._counts: dict[tuple[Term, int], int] = {}
+        self._scans: set[Term] = set()
 
     def run(self, keys: Sequence[OrderKey], after: Marks | None, filters: Sequence[Term]) -> list[Marks]:
         """The first runs behind a place in the order, by their marks."""
@@ -95,7 +96,11 @@ class Plan:
             found: sa.Select[Any] = sa.select(sa.literal_column("1").label("one")).select_from(source.table)
             found = found.where(*source.within, *source.bounds).limit(bound)
             counted = sa.select(sa.func.count()).select_from(found.subquery())
-            self._counts[term, bound] = int(self._connection.execute(counted).scalar_one())
+            count = int(self._connection.execute(counted).scalar_one())
+            if count == bound == MANY and self._terms.scan(self._scope, term):
+                self._scans.add(term)
+                count -= 1  # any other condition is better
+            self._counts[term, bound] = count
         return self._counts[term, bound]
 
     # ── from a filter, or from everything ────────────────────────────────
@@ -103,7 +108,8 @@ class Plan:
     def _sorted(
         self, driver: Term | None, keys: list[OrderKey], after: Marks | None, filters: list[Term], most: int
     ) -> list[Marks]:
-        source = self._terms.by_term(self._scope, driver) if driver else None
+        find = self._terms.scan if driver in self._scans else self._terms.by_term
+        source = find(self._scope, driver) if driver else None
         columns = [self._terms.column(key, ordered=False) for key in keys]
         conditions = [self._terms.condition(one, source) for one in filters if one is not driver]
         if source is not None:

@@ -31,6 +31,7 @@ _LATEST_MS = 9_200_000_000_000_000
 _STATUSES = ("running", "scheduled", "finished", "failed", "killed")
 _BESIDE = {"metric": metrics, "param": params, "tag": tags}
 _LAST = chr(0x10FFFF)
+_INDEXED = {"run_name": runs.c.name, "user_id": runs.c.user}
 _MOMENTS = {"start_time": runs.c.started_at, "end_time": runs.c.ended_at}
 
 
@@ -202,6 +203,29 @@ class Terms:
         bounds, exact = self._narrow(source, term)
         return msgspec.structs.replace(source, bounds=bounds, exact=exact)
 
+    def scan(self, scope: Scope, term: Term) -> Source | None:
+        """The whole table as the source of a term that looks for text within a text, where that pays.
+
+        SQLite reads a table from end to end in a tenth of the time that it takes to look up as many
+        rows one by one. Postgres finds out itself.
+        """
+        if not isinstance(term, Comparison) or term.entity not in _BESIDE or "LIKE" not in term.op:
+            return None
+        if self.connection.dialect.name != "sqlite" or not self._is_most(scope.experiment):
+            return None
+        table = _BESIDE[term.entity].alias()
+        mine = (table.c.experiment + sa.literal("") == scope.experiment, table.c.name == term.key)
+        matching = sa.select(table.c.run).where(*mine, self._text(table.c.value, term))
+        found = matching.limit(-1).subquery()  # with a limit, SQLite finds these first
+        return Source(found, found.c.run, found.c.run, found.c.run, ())
+
+    def _is_most(self, experiment: str) -> bool:
+        """Whether at least an eighth of all runs is in an experiment."""
+        mine = sa.select(sa.func.count()).where(runs.c.experiment == experiment).scalar_subquery()
+        every = sa.select(sa.func.count()).select_from(runs).scalar_subquery()
+        found, all_ = self.connection.execute(sa.select(mine, every)).one()
+        return int(found) * 8 >= int(all_)
+
     def _by_attribute(self, scope: Scope, term: Comparison) -> Source | None:
         if term.key == "start_time":
             start, whole = raw(runs.c.started_at), self.whole(scope)
@@ -240,9 +264,9 @@ class Terms:
         """The index in which runs are ordered by a value, if there is one."""
         if entity in _BESIDE:
             return self._beside(scope, entity, key)
-        if entity == "attribute" and key == "run_name":
-            name = runs.c.name
-            return Source(runs, runs.c.id, head(name), name, self.whole(scope))
+        if entity == "attribute" and key in _INDEXED:
+            text = _INDEXED[key]
+            return Source(runs, runs.c.id, head(text), text, self.whole(scope))
         return None
 
     def _beside(self, scope: Scope, entity: str, key: str) -> Source:
@@ -301,8 +325,7 @@ def _text_of(key: str) -> sa.ColumnElement[Any]:
     if key == "artifact_uri":
         root = sa.select(experiments.c.artifacts).where(experiments.c.id == runs.c.experiment)
         return root.scalar_subquery() + sa.literal("/") + runs.c.id + sa.literal("/artifacts")
-    columns = {"run_id": runs.c.id, "run_name": runs.c.name, "user_id": runs.c.user, "status": runs.c.status}
-    return columns[key]
+    return (_INDEXED | {"run_id": runs.c.id, "status": runs.c.status})[key]
 
 
 def _found(table: Any, run: Any, *conditions: Condition) -> sa.ScalarSelect[Any]:

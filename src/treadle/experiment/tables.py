@@ -91,7 +91,12 @@ def head(value: sa.ColumnElement[str]) -> sa.ColumnElement[str]:
 
 sa.Index("runs_by_name", runs.c.experiment, runs.c.lifecycle, head(runs.c.name), runs.c.id)
 sa.Index(
-    "runs_by_user", runs.c.experiment, runs.c.lifecycle, runs.c.user, sa.text("started_at DESC"), runs.c.id
+    "runs_by_user",
+    runs.c.experiment,
+    runs.c.lifecycle,
+    head(runs.c.user),
+    sa.text("started_at DESC"),
+    runs.c.id,
 )
 
 metrics = sa.Table(

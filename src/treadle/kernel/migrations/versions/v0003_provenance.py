@@ -19,8 +19,8 @@ def upgrade() -> None:
             {"now": now},
         )
     op.create_index("runs_by_deletion", "runs", ["deleted_at"])
-    newest: list[str | sa.TextClause] = ["experiment", "lifecycle", "user", sa.text("started_at DESC"), "id"]
-    op.create_index("runs_by_user", "runs", newest)
+    beginning, newest = sa.text('substr("user", 1, 120)'), sa.text("started_at DESC")
+    op.create_index("runs_by_user", "runs", ["experiment", "lifecycle", beginning, newest, "id"])
     op.create_table(
         "run_provenance",
         sa.Column("run", sa.Text(), nullable=False),
