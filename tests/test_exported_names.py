@@ -17,7 +17,9 @@ EXPORTED = {
     """,
     "treadle": "__version__ data start_run sync",
     "treadle.api": "create_app serve",
-    "treadle.client": "Client connect find_server",
+    "treadle.client": """
+        Client HttpTransport Transport connect find_server
+    """,
     "treadle.data": "Column DataInput DatasetVersion Datasets FileEntry Roles SliceSpec",
     "treadle.deploy": """
         DeploymentStatus Deployments DesiredRevision Replica ReplicaOptions ReplicaReport Revision
@@ -28,14 +30,15 @@ EXPORTED = {
         Estimate Evaluation Evaluations Holdout Outcome Verdict estimate is_loss paired_difference
     """,
     "treadle.experiment": """
-        Artifact CodeDiff Comparison Comparisons Curve DatasetFilter Experiments FileDiff Files
-        Finish Importance InputDiff JournalBatch JournalReader LogArtifact LogInput LogMetrics
-        LogParams LogProvenance LogTags LoggedModel LoggedModels LoggedStatus MOST_PARTS Media
-        MediaInfo MetricWriter ModelMetric NewRun ParamImportance Place Point Provenance
-        REPEATABILITY Record Run RunCurve RunFolder RunInput SharedCurves Tracking Write
-        check_artifact_path check_input check_key check_moment check_name check_params check_run
-        check_tags encode_line evenly find_logged_model page_of tag_logged_model tags_of target
-        text_of to_datetime whole_milliseconds within_noise
+        Artifact Check Checked CodeDiff Comparison Comparisons CopyKind Curve CurveCopy DatasetFilter
+        ExperimentCopy Experiments FileDiff Files Finish Hasher ImportModel ImportRun Importance Imported
+        Imports InputDiff JournalBatch JournalReader LogArtifact LogInput LogMetrics LogParams
+        LogProvenance LogTags LoggedModel LoggedModels LoggedStatus MOST_PARTS Media MediaInfo
+        MetricWriter ModelMetric NewRun ParamImportance Place Point Provenance REPEATABILITY Record Run
+        RunCopy RunCurve RunFolder RunInput SharedCurves Tally Tracking Write check_artifact_path
+        check_input check_key check_moment check_name check_params check_run check_tags encode_line evenly
+        find_logged_model model_tally pack_curve page_of run_tally tag_logged_model tags_of target text_of
+        to_datetime whole_milliseconds within_noise
     """,
     "treadle.experiment.grammar": """
         Comparison EXPERIMENTS Entity LOGGED_MODELS LoggedModelOrder MODELS Op OrderKey Ordering
@@ -44,6 +47,9 @@ EXPORTED = {
         parse_model_order parse_run_filter parse_run_order parse_version_filter parse_version_order
     """,
     "treadle.govern": "Spending Usage Usages",
+    "treadle.interop": """
+        ImportReport Importer Line Source SourceFile Trouble count open_source
+    """,
     "treadle.kernel.config": """
         Budget ChecksConfig Config DataCheck DatasetConfig GroupCheck MonitorConfig PerformanceCheck
         Project RegistryConfig RetrainConfig ServeConfig Store TrainConfig find_project load_config
@@ -55,8 +61,8 @@ EXPORTED = {
         build_profile
     """,
     "treadle.registry": """
-        Catalog CatalogModel CatalogVersion Field FieldKind LoadedModel ModelFile ModelVersion
-        NewCatalogVersion NewVersion Registry Signature Status Transition
+        Catalog CatalogModel CatalogVersion Field FieldKind ImportCatalogModel LoadedModel ModelFile
+        ModelVersion NewCatalogVersion NewVersion Registry Signature Stage Status Transition import_model
     """,
     "treadle.retrain": """
         Cycle CycleState Cycles Goal Loop NewCycle Plan PlannedStage Reign ReplayState ReplayStep

@@ -8,7 +8,15 @@ from pathlib import Path
 from treadle.data import Datasets
 from treadle.deploy import Deployments
 from treadle.evaluate import Evaluations
-from treadle.experiment import Comparisons, Experiments, Files, LoggedModels, MetricWriter, Tracking
+from treadle.experiment import (
+    Comparisons,
+    Experiments,
+    Files,
+    Imports,
+    LoggedModels,
+    MetricWriter,
+    Tracking,
+)
 from treadle.govern import Usages
 from treadle.kernel.workspace import Workspace
 from treadle.monitor import Monitors, PredictionLog
@@ -58,6 +66,11 @@ class Rooms:
     def logged_models(self) -> LoggedModels:
         """Models that runs logged."""
         return LoggedModels(self.workspace)
+
+    @cached_property
+    def imports(self) -> Imports:
+        """What came from other tracking servers."""
+        return Imports(self.workspace)
 
     @cached_property
     def catalog(self) -> Catalog:

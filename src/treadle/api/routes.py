@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import treadle
+from treadle.api.import_routes import IMPORT_ROUTES
 from treadle.api.route import Call, Query, RouteSpec
 from treadle.data import DatasetVersion
 from treadle.deploy import DeploymentStatus, DesiredRevision, ReplicaReport, Revision
@@ -376,4 +377,5 @@ ROUTES = [
     RouteSpec("POST", "/v1/replay", _start_replay, ReplayState, query=(_AT,)),
     RouteSpec("POST", "/v1/replay/step", _step_replay, ReplayStep, query=(_UNTIL,)),
     RouteSpec("DELETE", "/v1/replay", _stop_replay, None),
+    *IMPORT_ROUTES,
 ]

@@ -10,6 +10,7 @@ import tempfile
 import traceback
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from keyword import iskeyword
 from pathlib import Path
 
 import click
@@ -35,6 +36,7 @@ _VERBS = {
     "report": "history",
     "serve": "server",
     "sync": "runs",
+    "import": "moving",
     "doctor": "doctor",
 }
 
@@ -51,7 +53,8 @@ class Verbs(Group):
         if cmd_name not in _VERBS:
             return None
         module = importlib.import_module(f"treadle.cli.{_VERBS[cmd_name]}")
-        command: click.Command = getattr(module, cmd_name)
+        name = f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name
+        command: click.Command = getattr(module, name)
         return command
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

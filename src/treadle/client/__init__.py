@@ -8,5 +8,16 @@ if TYPE_CHECKING:
     from treadle.client.client import Client as Client
     from treadle.client.finding import connect as connect
     from treadle.client.finding import find_server as find_server
+    from treadle.client.http import HttpTransport as HttpTransport
+    from treadle.client.transport import Transport as Transport
 
-__getattr__, __all__ = attach(__name__, {"Client": "client", "connect": "finding", "find_server": "finding"})
+__getattr__, __all__ = attach(
+    __name__,
+    {
+        "Client": "client",
+        "HttpTransport": "http",
+        "Transport": "transport",
+        "connect": "finding",
+        "find_server": "finding",
+    },
+)

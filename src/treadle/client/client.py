@@ -11,6 +11,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
+from treadle.client.importing import ImportCalls
 from treadle.client.transport import Answer, Body, Transport
 from treadle.data.types import DatasetVersion
 from treadle.deploy.types import DeploymentStatus, DesiredRevision, ReplicaReport, Revision
@@ -36,7 +37,7 @@ from treadle.retrain.types import (
 T = TypeVar("T")
 
 
-class Client:
+class Client(ImportCalls):
     """Talks to the API.
 
     Args:
@@ -223,8 +224,11 @@ class Client:
     def put_blob(self, path: Path) -> str:
         """Keeps a file's bytes; returns their digest."""
         with path.open("rb") as file:
-            pieces: Iterator[bytes] = iter(lambda: file.read(1 << 20), b"")
-            raw = self._send("POST", "/v1/blobs", pieces).read()
+            return self.put_pieces(iter(lambda: file.read(1 << 20), b""))
+
+    def put_pieces(self, pieces: Iterator[bytes]) -> str:
+        """Keeps bytes that come piece by piece; returns their digest."""
+        raw = self._send("POST", "/v1/blobs", pieces).read()
         digest: str = self._decode(raw, str, "/v1/blobs")
         return digest
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from treadle.experiment.folder import encode_line as encode_line
     from treadle.experiment.history import evenly as evenly
     from treadle.experiment.history import page_of as page_of
+    from treadle.experiment.imports import Imports as Imports
     from treadle.experiment.layout import Place as Place
     from treadle.experiment.layout import target as target
     from treadle.experiment.limits import check_key as check_key
@@ -47,6 +48,20 @@ if TYPE_CHECKING:
     from treadle.experiment.told import tags_of as tags_of
     from treadle.experiment.tracking import Tracking as Tracking
     from treadle.experiment.tracking import to_datetime as to_datetime
+    from treadle.experiment.transfer import Hasher as Hasher
+    from treadle.experiment.transfer import model_tally as model_tally
+    from treadle.experiment.transfer import pack_curve as pack_curve
+    from treadle.experiment.transfer import run_tally as run_tally
+    from treadle.experiment.transfer_types import Check as Check
+    from treadle.experiment.transfer_types import Checked as Checked
+    from treadle.experiment.transfer_types import CopyKind as CopyKind
+    from treadle.experiment.transfer_types import CurveCopy as CurveCopy
+    from treadle.experiment.transfer_types import ExperimentCopy as ExperimentCopy
+    from treadle.experiment.transfer_types import Imported as Imported
+    from treadle.experiment.transfer_types import ImportModel as ImportModel
+    from treadle.experiment.transfer_types import ImportRun as ImportRun
+    from treadle.experiment.transfer_types import RunCopy as RunCopy
+    from treadle.experiment.transfer_types import Tally as Tally
     from treadle.experiment.types import Artifact as Artifact
     from treadle.experiment.types import Finish as Finish
     from treadle.experiment.types import JournalBatch as JournalBatch
@@ -74,6 +89,21 @@ __getattr__, __all__ = attach(
         "CodeDiff": "comparison",
         "Comparison": "comparison",
         "Comparisons": "comparisons",
+        "Imports": "imports",
+        "Check": "transfer_types",
+        "Checked": "transfer_types",
+        "CopyKind": "transfer_types",
+        "CurveCopy": "transfer_types",
+        "ExperimentCopy": "transfer_types",
+        "Imported": "transfer_types",
+        "ImportModel": "transfer_types",
+        "ImportRun": "transfer_types",
+        "RunCopy": "transfer_types",
+        "Tally": "transfer_types",
+        "Hasher": "transfer",
+        "model_tally": "transfer",
+        "pack_curve": "transfer",
+        "run_tally": "transfer",
         "Curve": "series",
         "DatasetFilter": "logged_types",
         "Experiments": "service",

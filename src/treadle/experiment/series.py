@@ -85,6 +85,12 @@ def pack(samples: Sequence[Sample]) -> bytes:
     )
 
 
+def samples(name: str, curve: Curve) -> list[Sample]:
+    """A curve's points one by one."""
+    columns = zip(curve.values.tolist(), curve.at.tolist(), curve.steps.tolist(), strict=True)
+    return [Sample(name, value, at, step) for value, at, step in columns]
+
+
 def pack_curve(name: str, curve: Curve) -> bytes:
     """A chunk of points of one metric."""
     return _encode(

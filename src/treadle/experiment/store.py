@@ -49,6 +49,7 @@ _CHANGING = (
 )
 _BESIDE = ("provenance", "inputs")
 _US = 1_000_000
+_LONG = 10
 
 
 def upsert(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, Any]]) -> None:
@@ -83,7 +84,9 @@ def add_experiment(
     known = find_experiment(connection, name=name)
     if known is not None:
         raise name_taken(known)
+    # Long numbers came with imported experiments; ours go on counting.
     highest = sa.select(sa.func.max(sa.cast(experiments.c.id, sa.BigInteger)))
+    highest = highest.where(sa.func.length(experiments.c.id) < _LONG)
     number = str(int(connection.execute(highest).scalar() or 0) + 1)
     made = Experiment(
         id=number,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.types import TypeDecorator
 
+from treadle.experiment.transfer_types import Tally
 from treadle.experiment.types import NonFinite, Scalar, Value, portable
 from treadle.kernel.database import Instant, Json, schema
 
@@ -184,6 +185,20 @@ media = sa.Table(
     sa.Column("path", sa.Text, primary_key=True),
     sa.Column("data", sa.Text, nullable=False),
     sqlite_with_rowid=False,
+)
+
+# What came from another server, so that an import that was cut off goes on where it was.
+imports = sa.Table(
+    "imports",
+    schema,
+    sa.Column("kind", sa.Text, primary_key=True),
+    sa.Column("id", Plain, primary_key=True),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("stamp", sa.Text, nullable=False),
+    sa.Column("whole", sa.Boolean, nullable=False),
+    sa.Column("tally", Json(Tally), nullable=False),
+    sa.Column("at", Instant, nullable=False),
+    sa.Index("imports_by_source", "source", "id"),
 )
 
 # Of runs and of logged models, so that there is no one table to refer to.

@@ -7,6 +7,8 @@ import time
 from pathlib import Path
 from typing import Protocol
 
+from treadle.kernel.errors import MissingExtra
+
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _CHUNK = 1 << 20
 
@@ -45,6 +47,29 @@ class SequentialIds:
         """The next identifier of this prefix."""
         self._next[prefix] = self._next.get(prefix, 0) + 1
         return f"{prefix}_{self._next[prefix]}"
+
+
+class Digest(Protocol):
+    """Computes the digest of bytes that come piece by piece."""
+
+    def update(self, data: bytes, /) -> object:
+        """Adds some bytes."""
+
+    def hexdigest(self) -> str:
+        """The digest of all that was added."""
+
+
+def new_digest() -> Digest:
+    """Computes a BLAKE3 digest piece by piece.
+
+    Raises:
+        MissingExtra: If the library isn't installed.
+    """
+    try:
+        from blake3 import blake3
+    except ImportError:
+        raise MissingExtra("computing digests needs blake3", fix="pip install 'treadle[platform]'") from None
+    return blake3()
 
 
 def digest_bytes(data: bytes) -> str:

@@ -6,9 +6,12 @@ from treadle.kernel.lazy import attach
 
 if TYPE_CHECKING:
     from treadle.registry.catalog import Catalog as Catalog
+    from treadle.registry.catalog_import import import_model as import_model
     from treadle.registry.catalog_types import CatalogModel as CatalogModel
     from treadle.registry.catalog_types import CatalogVersion as CatalogVersion
+    from treadle.registry.catalog_types import ImportCatalogModel as ImportCatalogModel
     from treadle.registry.catalog_types import NewCatalogVersion as NewCatalogVersion
+    from treadle.registry.catalog_types import Stage as Stage
     from treadle.registry.format import LoadedModel as LoadedModel
     from treadle.registry.service import Registry as Registry
     from treadle.registry.types import Field as Field
@@ -28,6 +31,7 @@ __getattr__, __all__ = attach(
         "CatalogVersion": "catalog_types",
         "Field": "types",
         "FieldKind": "types",
+        "ImportCatalogModel": "catalog_types",
         "LoadedModel": "format",
         "ModelFile": "types",
         "ModelVersion": "types",
@@ -35,7 +39,9 @@ __getattr__, __all__ = attach(
         "NewVersion": "types",
         "Registry": "service",
         "Signature": "types",
+        "Stage": "catalog_types",
         "Status": "types",
         "Transition": "types",
+        "import_model": "catalog_import",
     },
 )

@@ -124,6 +124,13 @@ def next_number(connection: sa.Connection, name: str) -> int:
     return int(connection.execute(sa.select(models.c.numbers).where(models.c.name == name)).scalar_one())
 
 
+def raise_numbers(connection: sa.Connection, name: str, number: int, now: datetime) -> None:
+    """Lets a model count its versions on from a number at least."""
+    mine = models.update().where(models.c.name == name)
+    connection.execute(mine.values(updated_at=now))
+    connection.execute(mine.where(models.c.numbers < number).values(numbers=number))
+
+
 def insert_version(connection: sa.Connection, version: CatalogVersion) -> None:
     """Adds a version with its tags."""
     values = {column.name: getattr(version, column.name) for column in versions.c}

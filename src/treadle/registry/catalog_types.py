@@ -100,3 +100,15 @@ class CatalogVersionPage(msgspec.Struct, frozen=True):
 
     versions: list[CatalogVersion]
     token: str | None = None
+
+
+class ImportCatalogModel(msgspec.Struct, frozen=True, kw_only=True):
+    """A registered model of another server to be taken in.
+
+    Attributes:
+        model: The registered model.
+        versions: All of its versions.
+    """
+
+    model: CatalogModel
+    versions: tuple[CatalogVersion, ...] = ()

@@ -46,3 +46,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("run", "path"),
         sqlite_with_rowid=False,
     )
+    op.create_table(
+        "imports",
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("id", sa.Text().with_variant(sa.Text(collation="C"), "postgresql"), nullable=False),
+        *(sa.Column(name, sa.Text(), nullable=False) for name in ("source", "stamp")),
+        sa.Column("whole", sa.Boolean(), nullable=False),
+        sa.Column("tally", sa.Text(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("kind", "id"),
+    )
+    op.create_index("imports_by_source", "imports", ["source", "id"])

@@ -1,0 +1,29 @@
+"""Moving in and out: stores of other tracking servers, read and written; Treadle is reached by its client."""
+
+from typing import TYPE_CHECKING
+
+from treadle.kernel.lazy import attach
+
+if TYPE_CHECKING:
+    from treadle.interop.counting import count as count
+    from treadle.interop.importing import Importer as Importer
+    from treadle.interop.importing import ImportReport as ImportReport
+    from treadle.interop.importing import Line as Line
+    from treadle.interop.opening import open_source as open_source
+    from treadle.interop.types import Source as Source
+    from treadle.interop.types import SourceFile as SourceFile
+    from treadle.interop.types import Trouble as Trouble
+
+__getattr__, __all__ = attach(
+    __name__,
+    {
+        "ImportReport": "importing",
+        "Importer": "importing",
+        "Line": "importing",
+        "Source": "types",
+        "SourceFile": "types",
+        "Trouble": "types",
+        "count": "counting",
+        "open_source": "opening",
+    },
+)
