@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from treadle.experiment import Experiments, Files, JournalBatch, LogArtifact, NewRun
+from treadle.experiment import Experiments, Files, JournalBatch, LogArtifact, MetricWriter, NewRun, Tracking
 from treadle.experiment.files import Entry
 from treadle.experiment.layout import check_path, check_root, readings
 from treadle.kernel.errors import Conflict, InvalidInput, NotFound
@@ -195,10 +195,18 @@ def test_nobody_has_files_there(files, path):
         files.locate(path)
 
 
-@pytest.mark.parametrize("path", ["", "0", f"0/{RUN}", f"0/{RUN}/files/a", "artifacts/a", "etc/passwd"])
-def test_other_paths_are_refused_by_naming_the_layout(path):
-    with pytest.raises(InvalidInput, match="EXPERIMENT/RUN/artifacts"):
-        list(readings(path))
+@pytest.mark.parametrize("path", ["a.txt", f"0/{RUN}/files/a", "artifacts/a", "etc/passwd"])
+def test_a_path_of_no_owner_is_a_loose_file(files, path):
+    place = files.locate(path, writing=True)
+    assert (place.kind, place.owner, place.path) == ("loose", "", path)
+    with files.upload() as upload:
+        upload.write(b"loose")
+        files.put(place, upload)
+    assert b"".join(files.read(files.find(place))) == b"loose"
+    assert [entry.path for entry in files.list(files.locate(""))] == [path.split("/")[0]]
+    assert files.list(files.of_run(RUN)) == []
+    files.delete(place)
+    assert files.list(files.locate("")) == []
 
 
 @pytest.mark.parametrize(
@@ -238,7 +246,12 @@ def test_plain_paths_stay(path):
     [
         "file:///etc",
         "/etc",
-        "s3://bucket/a",
+        "s3:///a",
+        "s3://bucket/../a",
+        "s3://bucket/%252e%252e/a",
+        "s3://key:secret@bucket/a",
+        "s3://bucket/a?b=c",
+        "http://host/a",
         "mlflow-artifacts://host/a",
         "mlflow-artifacts:",
         "mlflow-artifacts:/",
@@ -251,9 +264,25 @@ def test_plain_paths_stay(path):
         "",
     ],
 )
-def test_no_experiment_keeps_its_files_elsewhere(uri):
+def test_no_experiment_keeps_its_files_where_they_can_not_be(uri):
     with pytest.raises(InvalidInput, match="can't be"):
         check_root(uri)
+
+
+def test_the_files_of_an_experiment_in_another_store_are_not_looked_for(opened, files):
+    writer = MetricWriter(opened.database)
+    tracking = Tracking(opened, writer)
+    home = tracking.create_experiment("far", artifacts="s3://bucket/far/")
+    assert home.artifacts == "s3://bucket/far"
+    assert (
+        check_root("abfss://c@account.dfs.core.windows.net/a") == "abfss://c@account.dfs.core.windows.net/a"
+    )
+    run = tracking.create_run(home.id).result(10).run.id
+    with pytest.raises(InvalidInput, match="ask the store that has them: s3://bucket/far"):
+        files.of_run(run)
+    with pytest.raises(NotFound, match="there is no run"):
+        files.locate(f"far/{run}/artifacts/a", writing=True)
+    writer.close()
 
 
 def test_an_experiment_may_have_a_root_of_its_own():

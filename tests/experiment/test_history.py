@@ -51,14 +51,19 @@ def test_a_token_that_is_none_is_refused(token):
             page_of(curve([(1.0, 1, 1)]), token, 5)
 
 
-def test_thinned_curves_share_their_steps_and_keep_their_ends():
+def test_thinned_curves_keep_so_many_points_and_both_ends():
     long = curve([(float(i), i, i) for i in range(10_000)])
     short = curve([(float(i), i, i * 3 + 1) for i in range(50)])
     found = evenly({"a": long, "b": short}, None, None, 100)
-    assert 100 <= len(found["a"]) <= 102
-    assert found["a"].steps[[0, -1]].tolist() == [0, 9999]
-    assert found["b"].steps[[0, -1]].tolist() == [1, 148]
-    assert set(found["b"].steps.tolist()) <= set(short.steps.tolist())
+    assert len(found["a"]) == 100
+    assert found["a"].steps[[0, 1, -1]].tolist() == [0, 100, 9999]
+    assert found["b"].steps.tolist() == short.steps.tolist()
+    assert evenly({"a": long}, None, None, 1)["a"].steps.tolist() == [9999]
+
+
+def test_thinning_is_by_points_so_that_one_step_with_many_does_not_fill_the_answer():
+    heap = curve([(float(i), i, 0) for i in range(10)])
+    assert evenly({"a": heap}, None, None, 4)["a"].values.tolist() == [0.0, 3.0, 6.0, 9.0]
 
 
 def test_a_range_of_steps_is_exact_when_it_fits():

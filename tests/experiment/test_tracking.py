@@ -46,7 +46,7 @@ def test_an_experiment_lives_its_life(tracking):
         tracking.create_experiment("/Users/ada/search 1")
     tracking.tag_experiment("1", "mlflow.note.content", "x" * 20_000)
     tracking.untag_experiment("1", "team")
-    with pytest.raises(NotFound, match="'team'"):
+    with pytest.raises(NotFound, match="No tag with name: team"):
         tracking.untag_experiment("1", "team")
     run = tracking.create_run("1").result(10).run.id
     tracking.delete_experiment("1")
@@ -158,7 +158,7 @@ def test_a_deleted_run_takes_nothing_until_it_is_restored(tracking):
     tracking.restore_run(run)
     tracking.log_batch(run, params={"a": "1"}, tags={"t": "1"})
     tracking.delete_tag(run, "t")
-    with pytest.raises(NotFound, match="'t'"):
+    with pytest.raises(NotFound, match="No tag with name: t"):
         tracking.delete_tag(run, "t")
 
 
@@ -211,3 +211,20 @@ def test_parameters_of_a_run_written_by_many_never_change(tracking):
     for thread in threads:
         thread.join()
     assert [tracking.run(run).run.params["winner"]] == [str(n) for n in outcomes]
+
+
+def test_the_datasets_of_a_run_stay_in_their_order_and_as_they_were_first(tracking):
+    home = tracking.create_experiment("inputs").id
+    run, other = (tracking.create_run(home).result(10).run.id for _ in range(2))
+    first, second = (RunInput(name="d", digest=d, source_type="local", source="1") for d in "zy")
+    used = RunInput(name="a", digest="x", source_type="local", source="1", context="training")
+    tracking.log_inputs(run, [first, second])
+    tracking.log_inputs(run, [RunInput(name="d", digest="z", source_type="s3", source="2"), used])
+    assert list(tracking.run(run).inputs) == [first, second, used]
+    tracking.log_inputs(other, [used])
+    assert [(one.name, one.digest, one.context) for one in tracking.datasets([home])] == [
+        ("a", "x", "training"),
+        ("d", "y", ""),
+        ("d", "z", ""),
+    ]
+    assert tracking.datasets(["0"]) == []

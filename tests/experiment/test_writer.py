@@ -63,7 +63,7 @@ def test_a_run_that_is_not_there_fails_alone(workspace, writer):
     run, gone = make_run(workspace), make_run(workspace, "run_2")
     Tracking(workspace, writer).delete_run(gone)
     asked = [writer.append(Append(name, [Sample("m", 1.0, 0, 0)])) for name in ("nobody", run, gone, run)]
-    with pytest.raises(NotFound, match="'nobody'"):
+    with pytest.raises(NotFound, match="id=nobody not found"):
         asked[0].result(10)
     with pytest.raises(Conflict, match="deleted"):
         asked[2].result(10)

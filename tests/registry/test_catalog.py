@@ -54,7 +54,7 @@ def test_a_model_that_is_not_there(catalog):
         lambda: catalog.version_of_alias("none", "a"),
         lambda: register(catalog, "none"),
     ):
-        with pytest.raises(NotFound, match="there is no registered model 'none'"):
+        with pytest.raises(NotFound, match="Registered Model with name=none not found"):
             do()
 
 
@@ -80,7 +80,7 @@ def test_renaming_takes_everything_along(catalog):
     with pytest.raises(NotFound):
         catalog.version("wine", "1")
     catalog.create_model("wine")
-    with pytest.raises(AlreadyExists, match="'wine' already"):
+    with pytest.raises(AlreadyExists, match=r"Registered Model \(name=wine\) already exists"):
         catalog.rename_model("port", "wine")
     assert catalog.model("port").tags == {"t": "v"}
 
@@ -136,7 +136,7 @@ def test_versions_are_numbered_and_no_number_is_given_twice(catalog):
     assert [register(catalog).number for _ in range(3)] == [1, 2, 3]
     catalog.delete_version("wine", "3")
     assert register(catalog).number == 4
-    with pytest.raises(NotFound, match="'wine' has no version 3"):
+    with pytest.raises(NotFound, match="name=wine, version=3"):
         catalog.version("wine", "3")
 
 
@@ -171,7 +171,7 @@ def test_a_version_that_is_not_there(catalog, number):
         lambda: catalog.untag_version("wine", number, "a"),
         lambda: catalog.set_alias("wine", "a", number),
     ):
-        with pytest.raises(NotFound, match="has no version"):
+        with pytest.raises(NotFound, match=r"Model Version \(name=.*not found"):
             do()
 
 
@@ -215,7 +215,7 @@ def test_an_alias_names_one_version(catalog):
     assert catalog.model("wine").aliases == {"best": 2, "champion": 2}
     catalog.delete_version("wine", "2")
     assert catalog.model("wine").aliases == {}
-    with pytest.raises(InvalidInput, match="has no alias 'champion'"):
+    with pytest.raises(InvalidInput, match="Registered model alias champion not found"):
         catalog.version_of_alias("wine", "champion")
     catalog.delete_alias("wine", "champion")
 
@@ -284,7 +284,7 @@ def test_a_logged_model_is_registered_with_its_run_and_files(opened, catalog):
             register(catalog, source=source, logged_model=said)
     for gone in ("m-none", other.id):
         logged.delete(other.id)
-        with pytest.raises(NotFound, match="no logged model"):
+        with pytest.raises(NotFound, match=r"Logged model with ID .* not found"):
             register(catalog, source=f"models:/{gone}", logged_model=gone)
 
 
@@ -311,7 +311,7 @@ def test_a_copy_of_what_is_not_there(catalog, source):
 
 @pytest.mark.parametrize("source", ["/etc/passwd", "file:///etc/passwd", "s3://bucket/%2e%2e/a"])
 def test_a_path_of_the_server_is_refused_and_nothing_is_kept(catalog, source):
-    with pytest.raises(InvalidInput, match="can't be the source of a version"):
+    with pytest.raises(InvalidInput, match="Invalid model version source"):
         register(catalog, source=source, run=RUN)
     assert catalog.search_versions().versions == []
 

@@ -100,7 +100,7 @@ def test_a_source(text, source):
     ],
 )
 def test_a_source_that_is_a_path_or_leads_elsewhere_is_refused(text):
-    with pytest.raises(InvalidInput, match="can't be the source of a version") as refused:
+    with pytest.raises(InvalidInput, match="Invalid model version source") as refused:
         read_source(text)
     assert refused.value.where == "source"
 

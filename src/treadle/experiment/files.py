@@ -64,7 +64,7 @@ class Files:
             writing: Whether a file shall be added there.
 
         Raises:
-            InvalidInput: If no path is like that, or files shall be added to a deleted owner.
+            InvalidInput: If the path can't be one, or files shall be added to a deleted owner.
             NotFound: If there is no such run or logged model.
         """
         places = list(layout.readings(path))
@@ -118,6 +118,10 @@ class Files:
             root = _root(connection, place)
         if root is None:
             raise NotFound(f"there is no {_NOUNS[place.kind]} {place.owner!r:.100}")
+        if not layout.is_here(root):
+            raise InvalidInput(
+                f"the files of {place.owner} are not kept here", fix=f"ask the store that has them: {root}"
+            )
         return msgspec.structs.replace(place, root=root)
 
     # ── reading ──────────────────────────────────────────────────────────
@@ -239,7 +243,7 @@ class Files:
         return stage
 
 
-_NOUNS = {"run": "run", "model": "logged model"}
+_NOUNS = {"run": "run", "model": "logged model", "loose": "file"}
 
 
 def _stage(place: Place, token: str) -> str:
@@ -248,7 +252,9 @@ def _stage(place: Place, token: str) -> str:
 
 
 def _root(connection: sa.Connection, place: Place, *, writing: bool = False) -> str | None:
-    """The artifact root of the experiment of a file's owner; None if there is no such owner."""
+    """The artifact root of the experiment of a file's owner; empty for a loose file, None without owner."""
+    if place.kind == "loose":
+        return ""
     table = runs if place.kind == "run" else logged_models
     query = sa.select(table.c.lifecycle, experiments.c.artifacts)
     query = query.join(experiments, experiments.c.id == table.c.experiment).where(table.c.id == place.owner)

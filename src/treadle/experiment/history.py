@@ -44,23 +44,29 @@ def _after(curve: Curve, token: str) -> int:
 
 
 def evenly(curves: Mapping[str, Curve], start: int | None, end: int | None, most: int) -> dict[str, Curve]:
-    """The points of curves within a range of steps, thinned to the same steps in each.
+    """The points of curves within a range of steps, each curve thinned to at most ``most`` points.
 
-    Every curve is cut to at most ``most`` steps that lie evenly in the union of all their
-    steps; each curve's own first and last step in the range are always among them.
+    A curve in the order of its steps is cut into ``most`` pieces of the same size, as near as can
+    be, of which the first point of each stays, and the curve's last point.
     """
-    cut = {run: curve.take(_within(curve, start, end)) for run, curve in curves.items()}
-    steps = np.unique(np.concatenate([curve.steps for curve in cut.values()] or [np.empty(0, np.int64)]))
-    if len(steps) > most:
-        places = np.unique(np.linspace(0, len(steps) - 1, most).round().astype(np.int64))
-        steps = steps[places]
     found = {}
-    for run, curve in cut.items():
-        if len(curve):
-            ends = np.array([curve.steps.min(), curve.steps.max()])
-            curve = curve.take(np.isin(curve.steps, np.concatenate([steps, ends])))  # noqa: PLW2901
-            found[run] = curve.take(np.lexsort((curve.at, curve.steps)))
+    for run, curve in curves.items():
+        cut = curve.take(_within(curve, start, end))
+        if len(cut):
+            cut = cut.take(np.lexsort((cut.values, cut.at, cut.steps)))
+            found[run] = cut.take(_firsts(len(cut), most))
     return found
+
+
+def _firsts(count: int, most: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
+    """Where ``most`` pieces of so many points begin, the larger pieces first, and the last point."""
+    if count <= most:
+        return np.arange(count, dtype=np.int64)
+    small, larger = divmod(count, most)
+    pieces = np.arange(most, dtype=np.int64)
+    starts = pieces * small + np.minimum(pieces, larger)
+    starts[-1] = count - 1
+    return starts
 
 
 def _within(

@@ -9,13 +9,16 @@ import sqlalchemy as sa
 
 from treadle.experiment import layout, limits, search, store
 from treadle.experiment.grammar import parse_experiment_filter, parse_experiment_order
-from treadle.experiment.types import DEFAULT_ID, Experiment, Lives
+from treadle.experiment.types import DEFAULT_ID, DatasetSummary, Experiment, Lives
 from treadle.kernel.clock import SystemClock
 from treadle.kernel.errors import InvalidInput, NotFound
 from treadle.kernel.workspace import Workspace
 
 MOST = 50_000
 """So many experiments or runs a page has at most."""
+
+MOST_DATASETS = 1000
+"""So many datasets are listed at most."""
 
 
 class Homes:
@@ -65,7 +68,7 @@ class Homes:
         with self._database.read() as connection:
             found = store.find_experiment(connection, name=name)
         if found is None:
-            raise NotFound(f"there is no experiment {name!r}")
+            raise NotFound(f"Could not find experiment with name '{name:.80}'")
         return found
 
     def rename_experiment(self, number: str, name: str) -> None:
@@ -144,7 +147,7 @@ class Homes:
 
         def untag(_: sa.Connection, found: Experiment) -> Experiment:
             if key not in found.tags:
-                raise NotFound(f"the experiment has no tag {key!r}", where=number)
+                raise NotFound(f"No tag with name: {key:.80} in experiment with id {number}")
             return _tagged(found, {k: v for k, v in found.tags.items() if k != key})
 
         self._change_experiment(number, untag)
@@ -171,16 +174,21 @@ class Homes:
             InvalidInput: If one of them can't be used.
         """
         if not 1 <= limit <= MOST:
-            raise InvalidInput(f"max_results is 1 to {MOST:,}, not {limit:,}", where="max_results")
+            raise limits.beyond(limit, MOST)
         filters, keys = parse_experiment_filter(where), parse_experiment_order(order)
         with self._database.read() as connection:
             return search.search_experiments(connection, filters, keys, view, limit, token)
+
+    def datasets(self, experiments: Sequence[str]) -> list[DatasetSummary]:
+        """The datasets that runs of experiments used, up to 1,000."""
+        with self._database.read() as connection:
+            return store.select_datasets(connection, experiments, MOST_DATASETS)
 
 
 def _experiment(connection: sa.Connection, number: str, *, lock: bool = False) -> Experiment:
     found = store.find_experiment(connection, number, lock=lock)
     if found is None:
-        raise NotFound(f"there is no experiment with id {number!r}")
+        raise NotFound(f"No Experiment with id={number:.80} exists")
     return found
 
 

@@ -64,7 +64,7 @@ def check_experiment_name(name: str) -> str:
     """
     if not name or len(name) > EXPERIMENT_NAME_LENGTH or "\0" in name:
         raise InvalidInput(
-            f"{name!r:.80} can't be the name of an experiment",
+            f"Invalid experiment name: {name!r:.80}",
             fix=f"use 1 to {EXPERIMENT_NAME_LENGTH} characters",
         )
     return name
@@ -114,7 +114,8 @@ def check_new_params(new: Mapping[str, str], known: Mapping[str, str]) -> None:
         before = known.get(key, value)
         if before != value:
             raise InvalidInput(
-                f"parameter {key!r} is {before!r:.100} and can't become {value!r:.100}",
+                f"Changing param values is not allowed. Param with key={key!r} was already logged with"
+                f" value={before!r:.100}. Attempted logging new value {value!r:.100}",
                 fix="a run's parameters never change: start another run, or log it under another name",
             )
 
@@ -139,6 +140,13 @@ def check_step(step: int, where: str) -> int:
     if not -_LARGEST <= step < _LARGEST:
         raise InvalidInput(f"{step} can't be a step", where=where)
     return step
+
+
+def beyond(limit: int, most: int) -> InvalidInput:
+    """The error for a page that is too small or too large."""
+    return InvalidInput(
+        f"Invalid value {limit} for parameter 'max_results' supplied: a page has 1 to {most:,} entries"
+    )
 
 
 def clamped(value: float) -> float:

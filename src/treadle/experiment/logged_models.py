@@ -72,7 +72,7 @@ class LoggedModels:
         with self._database.write() as connection:
             home = store.find_experiment(connection, experiment)
             if home is None:
-                raise NotFound(f"there is no experiment with id {experiment!r:.80}")
+                raise NotFound(f"No Experiment with id={experiment:.80} exists")
             if home.lifecycle != "active":
                 raise InvalidInput("the experiment was deleted", where=home.id, fix="restore it first")
             made = LoggedModel(
@@ -144,7 +144,7 @@ class LoggedModels:
         """
         with self._database.write() as connection:
             if name not in _locked(connection, identity).tags:
-                raise NotFound(f"the logged model has no tag {name!r:.80}", where=identity)
+                raise NotFound(f"No tag with key {name!r:.80} found for model with ID {identity!r}.")
             logged_store.delete_tag(connection, identity, name)
 
     def log_params(self, identity: str, params: Mapping[str, str]) -> None:
@@ -252,7 +252,7 @@ def log_model_metrics(connection: sa.Connection, metrics: Sequence[ModelMetric])
     names = {one.model for one in metrics}
     unknown = names - logged_store.known_models(connection, names)
     if unknown:
-        raise NotFound(f"there is no logged model {min(unknown)!r:.80}")
+        raise NotFound(f"Logged model with ID '{min(unknown):.80}' not found.")
     for one in metrics:
         _check_text(one.dataset_name, "dataset_name")
         _check_text(one.dataset_digest, "dataset_digest")
@@ -268,7 +268,7 @@ def find_logged_model(connection: sa.Connection, identity: str, *, deleted: bool
     """
     found = None if "\0" in identity else logged_store.find_model(connection, identity)
     if found is None or (found.lifecycle == "deleted" and not deleted):
-        raise NotFound(f"there is no logged model {identity!r:.80}")
+        raise NotFound(f"Logged model with ID '{identity:.80}' not found.")
     return found
 
 
@@ -292,7 +292,7 @@ def whole_milliseconds() -> datetime:
 def _writable_run(connection: sa.Connection, run: str) -> Run:
     found = store.exact_run(connection, limits.check_run_id(run), lock=True)
     if found is None:
-        raise NotFound(f"there is no run {run!r}")
+        raise NotFound(f"Run with id={run} not found")
     if found.lifecycle != "active":
         raise InvalidInput("the run was deleted", where=run, fix="restore it first")
     return found
@@ -301,7 +301,7 @@ def _writable_run(connection: sa.Connection, run: str) -> Run:
 def _locked(connection: sa.Connection, identity: str) -> LoggedModel:
     found = None if "\0" in identity else logged_store.find_model(connection, identity, lock=True)
     if found is None:
-        raise NotFound(f"there is no logged model {identity!r:.80}")
+        raise NotFound(f"Logged model with ID '{identity:.80}' not found.")
     return found
 
 

@@ -19,6 +19,7 @@ from treadle.experiment.types import (
     DEFAULT,
     DEFAULT_ID,
     Artifact,
+    DatasetSummary,
     Experiment,
     LogArtifact,
     NewRun,
@@ -104,7 +105,7 @@ def name_taken(known: Experiment) -> AlreadyExists:
     """The error for a name that an experiment has already."""
     deleted = known.lifecycle == "deleted"
     return AlreadyExists(
-        f"there is an experiment {known.name!r} already" + (", deleted" if deleted else ""),
+        f"Experiment(name={known.name:.80}) already exists" + (", deleted" if deleted else ""),
         where=known.id,
         fix="restore it, or choose another name" if deleted else "choose another name",
     )
@@ -324,18 +325,36 @@ def put_artifacts(connection: sa.Connection, owner: str, files: Iterable[LogArti
 
 
 def put_inputs(connection: sa.Connection, run_id: str, used: Sequence[RunInput]) -> None:
-    """Adds or replaces the datasets that a run used."""
+    """Adds the datasets that a run used, after those that it used before; a known one stays as it is."""
     if used:
         home = experiment_of(connection, run_id)
-        rows = [msgspec.structs.asdict(one) | {"run": run_id, "experiment": home} for one in used]
-        upsert(connection, inputs, rows)
+        last = sa.select(sa.func.max(inputs.c.position)).where(inputs.c.run == run_id)
+        start = int(connection.execute(last).scalar() or 0) + 1
+        dialect: Any = postgresql if connection.dialect.name == "postgresql" else sqlite
+        rows = [
+            msgspec.structs.asdict(one) | {"run": run_id, "experiment": home, "position": number}
+            for number, one in enumerate(used, start)
+        ]
+        connection.execute(dialect.insert(inputs).on_conflict_do_nothing(), rows)
+
+
+def select_datasets(connection: sa.Connection, experiments: Sequence[str], most: int) -> list[DatasetSummary]:
+    """The datasets that runs of experiments used, each once for each use; at most so many."""
+    columns = inputs.c.experiment, inputs.c.name, inputs.c.digest, inputs.c.context
+    query = sa.select(*columns).where(inputs.c.experiment.in_(experiments)).distinct()
+    found = connection.execute(query.order_by(*columns).limit(most))
+    return [DatasetSummary(*row) for row in found]
 
 
 def select_inputs(connection: sa.Connection, ids: Sequence[str]) -> dict[str, list[RunInput]]:
     """The datasets that runs used, by run."""
     found: dict[str, list[RunInput]] = {}
     for piece in pieces(ids):
-        query = sa.select(inputs).where(inputs.c.run.in_(piece)).order_by(inputs.c.name, inputs.c.digest)
+        query = (
+            sa.select(inputs)
+            .where(inputs.c.run.in_(piece))
+            .order_by(inputs.c.position, inputs.c.name, inputs.c.digest)
+        )
         for row in connection.execute(query).mappings():
             fields = {name: row[name] for name in RunInput.__struct_fields__}
             found.setdefault(row["run"], []).append(RunInput(**fields))

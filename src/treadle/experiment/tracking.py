@@ -206,7 +206,7 @@ class Tracking(Homes):
 
         def untag(run: Run) -> Run:
             if key not in run.tags:
-                raise NotFound(f"the run has no tag {key!r}", where=run_id)
+                raise NotFound(f"No tag with name: {key:.80} in run with id {run_id}")
             return msgspec.structs.replace(run, tags={k: v for k, v in run.tags.items() if k != key})
 
         self._change(run_id, untag)
@@ -281,7 +281,7 @@ class Tracking(Homes):
     def log_inputs(
         self, run_id: str, used: Sequence[RunInput] = (), models: Sequence[ModelLink] = ()
     ) -> None:
-        """Notes the datasets and logged models that a run used; noting one again replaces what was noted.
+        """Notes the datasets and logged models that a run used; noting one again changes nothing.
 
         Raises:
             NotFound: If there is no such run.
@@ -327,7 +327,7 @@ class Tracking(Homes):
             InvalidInput: If one of them can't be used.
         """
         if not 1 <= limit <= MOST:
-            raise InvalidInput(f"max_results is 1 to {MOST:,}, not {limit:,}", where="max_results")
+            raise limits.beyond(limit, MOST)
         filters, keys = parse_run_filter(where), parse_run_order(order)
         with self._database.read() as connection:
             page = search.search_runs(connection, experiments, filters, keys, view, limit, token)
@@ -365,7 +365,7 @@ def _with_models(connection: sa.Connection, found: Sequence[TrackedRun]) -> list
 
 
 def _no_run(run_id: str) -> NotFound:
-    return NotFound(f"there is no run {run_id!r}")
+    return NotFound(f"Run with id={run_id} not found")
 
 
 def _check_writable(run: Run) -> None:

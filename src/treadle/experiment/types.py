@@ -356,6 +356,22 @@ class Sample(msgspec.Struct, frozen=True, array_like=True):
     step: int
 
 
+class DatasetSummary(msgspec.Struct, frozen=True):
+    """A dataset that runs of an experiment used.
+
+    Attributes:
+        experiment: The experiment.
+        name: What the dataset is called.
+        digest: What tells its contents from others of that name.
+        context: What it was used for, such as ``training``; empty if that isn't said.
+    """
+
+    experiment: str
+    name: str
+    digest: str
+    context: str = ""
+
+
 class ModelLink(msgspec.Struct, frozen=True):
     """A logged model that a run used or made.
 

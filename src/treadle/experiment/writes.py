@@ -124,7 +124,7 @@ class Transaction:
         """The run's experiment; the error if it can't be written to."""
         found = self._one(_FIND_RUN, run)
         if found is None:
-            return NotFound(f"there is no run {run!r}")
+            return NotFound(f"Run with id={run} not found")
         if found[1] != "active":
             return Conflict("the run was deleted", where=run, fix="restore it first")
         return str(found[0])
@@ -133,7 +133,7 @@ class Transaction:
         """The experiment's name and root; the error if no run can begin in it."""
         found = self._one(_FIND_EXPERIMENT, experiment)
         if found is None:
-            return NotFound(f"there is no experiment with id {experiment!r}")
+            return NotFound(f"No Experiment with id={experiment} exists")
         if found[2] != "active":
             return InvalidInput("the experiment was deleted", where=experiment, fix="restore it first")
         return found[0], found[1]

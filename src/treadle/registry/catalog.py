@@ -15,7 +15,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from treadle.experiment import tag_logged_model, whole_milliseconds
+from treadle.experiment import limits, tag_logged_model, whole_milliseconds
 from treadle.experiment.grammar import (
     MODELS,
     VERSIONS,
@@ -25,7 +25,7 @@ from treadle.experiment.grammar import (
     parse_version_filter,
     parse_version_order,
 )
-from treadle.kernel.errors import AlreadyExists, InvalidInput, NotFound
+from treadle.kernel.errors import AlreadyExists, NotFound
 from treadle.kernel.workspace import Workspace
 from treadle.registry import catalog_rules as rules
 from treadle.registry import catalog_store as store
@@ -343,31 +343,31 @@ class Catalog:
             if number is not None:
                 _version(connection, name, number)
             elif not found:
-                raise NotFound(f"there is no registered model {name!r:.80}")
+                raise NotFound(f"Registered Model with name={name:.80} not found")
             yield connection, whole_milliseconds()
 
 
 def _model(connection: sa.Connection, name: str) -> CatalogModel:
     found = store.find_model(connection, name)
     if found is None:
-        raise NotFound(f"there is no registered model {name!r:.80}")
+        raise NotFound(f"Registered Model with name={name:.80} not found")
     return found
 
 
 def _version(connection: sa.Connection, name: str, number: int) -> CatalogVersion:
     found = store.find_version(connection, name, number)
     if found is None:
-        raise NotFound(f"registered model {name!r:.80} has no version {number}")
+        raise NotFound(f"Model Version (name={name:.80}, version={number}) not found")
     return found
 
 
 def _taken(name: str) -> AlreadyExists:
-    return AlreadyExists(f"there is a registered model {name!r:.80} already", fix="choose another name")
+    return AlreadyExists(f"Registered Model (name={name:.80}) already exists", fix="choose another name")
 
 
 def _check_limit(limit: int, most: int) -> None:
     if not 1 <= limit <= most:
-        raise InvalidInput(f"a page has 1 to {most:,} entries, not {limit:,}", where="max_results")
+        raise limits.beyond(limit, most)
 
 
 def _with_entry(known: str | None, entry: Mapping[str, object]) -> str:

@@ -241,7 +241,7 @@ def _decoded(source: str) -> tuple[str, str]:
 
 def _refused(source: str) -> InvalidInput:
     return InvalidInput(
-        f"{source!r:.200} can't be the source of a version",
+        f"Invalid model version source: {source!r:.200}",
         where="source",
         fix="use runs:/RUN/PATH, models:/NAME/VERSION, models:/m-ID, mlflow-artifacts:/PATH, or a store's"
         " URI such as s3://…; paths of the server, '.' and '..' are never followed",

@@ -72,7 +72,7 @@ def number_of(connection: sa.Connection, name: str, alias: str) -> int:
         return highest
     number = store.aliased(connection, name, alias)
     if number is None:
-        raise InvalidInput(f"registered model {name!r:.80} has no alias {alias!r:.80}", where="alias")
+        raise InvalidInput(f"Registered model alias {alias:.80} not found.")
     return number
 
 
@@ -144,7 +144,7 @@ def _check_identity(text: str, where: str) -> None:
 
 def _foreign(source: str, what: str) -> InvalidInput:
     return InvalidInput(
-        f"{source!r:.200} is not among the files of the one that `{what}` names",
+        f"Invalid model version source: {source!r:.200} is not among the files that `{what}` names",
         where="source",
         fix=f"give the `{what}` that the source belongs to",
     )

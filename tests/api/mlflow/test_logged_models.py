@@ -50,6 +50,8 @@ def test_a_model_from_its_first_day_to_its_last(tracked):
     assert tracked.ask("POST", f"{path}/params", {"params": [{"key": "b", "value": "2"}]}) == (200, {})
     assert tracked.ask("PATCH", f"{path}/tags", {"tags": [{"key": "u", "value": "y"}]}) == (200, {})
     assert tracked.ask("DELETE", f"{path}/tags/t") == (200, {})
+    assert tracked.ask("PATCH", f"{path}/tags", {"tags": [{"key": "a/b", "value": "y"}]}) == (200, {})
+    assert tracked.ask("DELETE", f"{path}/tags/a%2Fb") == (200, {})
     found = tracked.ask("GET", path)[1]["model"]
     assert found["info"]["tags"] == [{"key": "u", "value": "y"}]
     assert [param["key"] for param in found["data"]["params"]] == ["a", "b"]

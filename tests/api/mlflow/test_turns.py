@@ -52,7 +52,7 @@ def test_both_ways_tell_the_same_error(workspace):
 
     async def fail() -> None:
         for _ in range(3):
-            with pytest.raises(NotFound, match="'nobody'"):
+            with pytest.raises(NotFound, match="id=nobody not found"):
                 await turns.write(Append("nobody", []), ("host", 1))
         writer.close()
         for _ in range(2):

@@ -129,7 +129,9 @@ def _foreign(headers: Iterable[tuple[bytes, bytes]]) -> bool:
 
 
 def _pattern(path: str) -> re.Pattern[str]:
-    return re.compile(re.sub(r"{(\w+)}", r"(?P<\1>[^/]+)", path))
+    """A path's pattern; a part named ``{…:path}`` may have slashes, as a tag's name may."""
+    pattern = re.sub(r"{(\w+):path}", r"(?P<\1>.+)", path)
+    return re.compile(re.sub(r"{(\w+)}", r"(?P<\1>[^/]+)", pattern), re.DOTALL)
 
 
 async def _body(receive: Receive) -> bytes | None:

@@ -29,6 +29,7 @@ from treadle.api.mlflow.artifacts_wire import (
 )
 from treadle.api.mlflow.errors import answer, to_wire
 from treadle.api.mlflow.route import Ask, Empty, MlflowRoute
+from treadle.api.mlflow.wire import required
 from treadle.api.rooms import Rooms
 from treadle.experiment import MOST_PARTS, Place, target
 from treadle.kernel.errors import InvalidInput, Refused, StorageFull, TreadleError
@@ -57,9 +58,7 @@ class _OfRun(msgspec.Struct):
         Raises:
             InvalidInput: If there is neither.
         """
-        if not (self.run_id or self.run_uuid):
-            raise InvalidInput("`run_id` is missing")
-        return self.run_id or self.run_uuid
+        return required(self.run_id or self.run_uuid, "run_id")
 
 
 class _OfModel(msgspec.Struct):

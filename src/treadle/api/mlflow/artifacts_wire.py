@@ -12,6 +12,7 @@ import msgspec
 from treadle.experiment import Artifact
 
 _RANGE = re.compile(r"\s*bytes\s*=\s*(\d{0,18})\s*-\s*(\d{0,18})\s*")
+_TOKEN = re.compile(r"[\w!#$&+.^`|~-]+", re.ASCII)
 _TEXT = frozenset((".cfg", ".conf", ".ini", ".log", ".md", ".py", ".sh", ".toml", ".yaml", ".yml"))
 _TEXT_NAMES = frozenset(("MLmodel", "MLproject"))
 
@@ -125,11 +126,17 @@ def headers_of(file: Artifact) -> list[tuple[bytes, bytes]]:
     name = posixpath.basename(file.path)
     return [
         (b"content-type", content_type(name).encode()),
-        (b"content-disposition", f"attachment; filename*=UTF-8''{quote(name, safe='')}".encode()),
+        (b"content-disposition", _attachment(name).encode()),
         (b"x-content-type-options", b"nosniff"),
         (b"accept-ranges", b"bytes"),
         (b"etag", etag(file.digest)),
     ]
+
+
+def _attachment(name: str) -> str:
+    """A file's name in a header (RFC 6266): as it is where that is allowed, encoded otherwise."""
+    plain = f"filename={name}" if _TOKEN.fullmatch(name) else f"filename*=UTF-8''{quote(name, safe='')}"
+    return f"attachment; {plain}"
 
 
 def etag(digest: str) -> bytes:

@@ -7,10 +7,13 @@ import msgspec
 from treadle.api.mlflow.entities import ExperimentOut, Tag, experiment_out, texts_in
 from treadle.api.mlflow.route import Ask, Empty, MlflowRoute
 from treadle.api.mlflow.views import View, to_view
+from treadle.kernel.errors import InvalidInput
+
+_AT_ONCE = 20
 
 
 class _Create(msgspec.Struct):
-    name: str = ""
+    name: str
     artifact_location: str | None = None
     tags: list[Tag] = []
 
@@ -66,6 +69,25 @@ class Page(msgspec.Struct, frozen=True, omit_defaults=True):
     next_page_token: str | None = None
 
 
+class _Datasets(msgspec.Struct):
+    experiment_ids: list[str] = []
+
+
+class DatasetSummaryOut(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A dataset that runs of an experiment used."""
+
+    experiment_id: str
+    name: str
+    digest: str
+    context: str = ""
+
+
+class Datasets(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The datasets that runs of experiments used."""
+
+    dataset_summaries: list[DatasetSummaryOut] = []
+
+
 def _create(ask: Ask) -> Created:
     asked = ask.read(_Create)
     made = ask.rooms.tracking.create_experiment(
@@ -118,12 +140,25 @@ def _delete_tag(ask: Ask) -> Empty:
     return Empty()
 
 
+def _datasets(ask: Ask) -> Datasets:
+    ids = ask.read(_Datasets).experiment_ids
+    if not ids:
+        raise InvalidInput("SearchDatasets request must specify at least one experiment_id.")
+    if len(ids) > _AT_ONCE:
+        raise InvalidInput(
+            f"SearchDatasets request cannot specify more than {_AT_ONCE} experiment_ids, not {len(ids):,}"
+        )
+    found = ask.rooms.tracking.datasets(ids)
+    return Datasets([DatasetSummaryOut(one.experiment, one.name, one.digest, one.context) for one in found])
+
+
 ROUTES: tuple[MlflowRoute, ...] = (
     MlflowRoute("POST", "/experiments/create", _create),
     MlflowRoute("GET", "/experiments/get", _get),
     MlflowRoute("GET", "/experiments/get-by-name", _get_by_name),
     MlflowRoute("GET", "/experiments/search", _search),
     MlflowRoute("POST", "/experiments/search", _search),
+    MlflowRoute("POST", "/experiments/search-datasets", _datasets),
     MlflowRoute("POST", "/experiments/update", _rename),
     MlflowRoute("POST", "/experiments/delete", _delete),
     MlflowRoute("POST", "/experiments/restore", _restore),

@@ -291,7 +291,7 @@ ROUTES: tuple[MlflowRoute, ...] = (
     MlflowRoute("PATCH", _MODEL, _finalize),
     MlflowRoute("DELETE", _MODEL, _delete),
     MlflowRoute("PATCH", f"{_MODEL}/tags", _set_tags),
-    MlflowRoute("DELETE", f"{_MODEL}/tags/{{tag_key}}", _delete_tag),
+    MlflowRoute("DELETE", f"{_MODEL}/tags/{{tag_key:path}}", _delete_tag),
     MlflowRoute("POST", f"{_MODEL}/params", _log_params),
     MlflowRoute("GET", f"{_MODEL}/artifacts/directories", _directories),
     MlflowRoute("POST", "/runs/outputs", _outputs),

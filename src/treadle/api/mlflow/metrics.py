@@ -9,6 +9,7 @@ import msgspec
 
 from treadle.api.mlflow.entities import MetricOut, Number, Tag, texts_in
 from treadle.api.mlflow.route import Ask, Empty, MlflowRoute, Written
+from treadle.api.mlflow.wire import absent, required
 from treadle.experiment import Curve, ModelMetric, evenly, limits, page_of
 from treadle.experiment.types import Sample, Value, portable
 from treadle.kernel.errors import InvalidInput
@@ -37,7 +38,7 @@ class _LogMetric(_Metric, kw_only=True):
 
 
 class _LogBatch(msgspec.Struct):
-    run_id: str
+    run_id: str = ""
     metrics: list[_Metric] = []
     params: list[Tag] = []
     tags: list[Tag] = []
@@ -59,14 +60,14 @@ class HistoryPage(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class _Bulk(msgspec.Struct):
-    metric_key: str
-    run_id: list[str]
+    metric_key: str = ""
+    run_id: list[str] = []
     max_results: int = PAGE
 
 
 class _Interval(msgspec.Struct):
-    metric_key: str
-    run_ids: list[str]
+    metric_key: str = ""
+    run_ids: list[str] = []
     start_step: int | None = None
     end_step: int | None = None
     max_results: int = _POINTS_A_RUN
@@ -101,14 +102,16 @@ def _sample(metric: _Metric) -> Sample:
 
 def _log_metric(ask: Ask) -> Written | Callable[[], Empty]:
     asked = ask.read(_LogMetric)
-    return _log(ask, asked.run_id or asked.run_uuid, [asked])
+    return _log(ask, required(asked.run_id or asked.run_uuid, "run_id"), [asked])
 
 
 def _log_batch(ask: Ask) -> Written | Callable[[], Empty]:
     if len(ask.body) > MOST_BYTES:
         raise InvalidInput(f"a batch has up to {MOST_BYTES:,} bytes, not {len(ask.body):,}")
     asked = ask.read(_LogBatch)
-    return _log(ask, asked.run_id, asked.metrics, _distinct(asked.params), texts_in(asked.tags))
+    return _log(
+        ask, required(asked.run_id, "run_id"), asked.metrics, _distinct(asked.params), texts_in(asked.tags)
+    )
 
 
 def _log(
@@ -149,7 +152,7 @@ def _distinct(params: Sequence[Tag]) -> dict[str, str]:
     if len(found) != len(params):
         names = [param.key for param in params]
         twice = sorted({name for name in names if names.count(name) > 1})
-        raise InvalidInput(f"parameters come twice in one batch: {', '.join(twice)}")
+        raise InvalidInput(f"Duplicate parameter keys have been submitted: {', '.join(twice)}")
     return found
 
 
@@ -171,7 +174,15 @@ def _points(curve: Curve) -> list[tuple[Value, int, int]]:
 
 def _bulk(ask: Ask) -> Bulk:
     asked = ask.read(_Bulk)
-    _check_runs(asked.run_id)
+    if not asked.run_id:
+        raise InvalidInput("GetMetricHistoryBulk request must specify at least one run_id.")
+    if len(asked.run_id) > _RUNS_AT_ONCE:
+        raise InvalidInput(
+            f"GetMetricHistoryBulk request cannot specify more than {_RUNS_AT_ONCE} run_ids,"
+            f" not {len(asked.run_id):,}"
+        )
+    if not asked.metric_key:
+        raise InvalidInput("GetMetricHistoryBulk request must specify a metric_key.")
     found = ask.rooms.tracking.curves(sorted(asked.run_id), asked.metric_key)
     left = min(asked.max_results, PAGE)
     out: list[RunMetricOut] = []
@@ -182,13 +193,20 @@ def _bulk(ask: Ask) -> Bulk:
 
 def _interval(ask: Ask) -> Bulk:
     asked = ask.read(_Interval)
-    _check_runs(asked.run_ids)
+    if not asked.run_ids:
+        raise absent("run_ids")
+    if len(asked.run_ids) > _RUNS_AT_ONCE:
+        raise InvalidInput(
+            f"GetMetricHistoryBulkInterval request must specify at most {_RUNS_AT_ONCE} run_ids."
+            f" Received {len(asked.run_ids):,} run_ids."
+        )
+    required(asked.metric_key, "metric_key")
     if (asked.start_step is None) != (asked.end_step is None):
         raise InvalidInput("start_step and end_step go together", fix="give both or neither")
     if asked.start_step is not None and asked.end_step is not None and asked.start_step > asked.end_step:
         raise InvalidInput(f"end_step {asked.end_step} lies before start_step {asked.start_step}")
     if not 1 <= asked.max_results <= _POINTS_A_RUN:
-        raise InvalidInput(f"max_results is 1 to {_POINTS_A_RUN}, not {asked.max_results}")
+        raise InvalidInput(f"max_results must be between 1 and {_POINTS_A_RUN}, not {asked.max_results}")
     curves = evenly(
         ask.rooms.tracking.curves(asked.run_ids, asked.metric_key),
         asked.start_step,
@@ -198,13 +216,6 @@ def _interval(ask: Ask) -> Bulk:
     return Bulk(
         [RunMetricOut(asked.metric_key, *p, run) for run, curve in curves.items() for p in _points(curve)]
     )
-
-
-def _check_runs(ids: Sequence[str]) -> None:
-    if not ids:
-        raise InvalidInput("name at least one run")
-    if len(ids) > _RUNS_AT_ONCE:
-        raise InvalidInput(f"up to {_RUNS_AT_ONCE} runs can be asked for at once, not {len(ids)}")
 
 
 ROUTES: tuple[MlflowRoute, ...] = (

@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
+from treadle.api.mlflow.wire import convert
 from treadle.api.rooms import Rooms
 from treadle.experiment import Write
 from treadle.kernel.errors import InvalidInput
@@ -34,21 +35,23 @@ class Ask(msgspec.Struct, frozen=True):
     def read(self, kind: type[T]) -> T:
         """What is asked, from the body or the query; unknown fields are passed over.
 
-        Numbers may come as texts, as protocol buffers write 64-bit integers in JSON.
+        Numbers may come as texts, as protocol buffers write 64-bit integers in JSON, and null
+        stands for what isn't given.
 
         Raises:
             InvalidInput: If it isn't of the kind, naming the field.
         """
         try:
             if self.body:
-                return msgspec.json.decode(self.body, type=kind, strict=False)
-            return msgspec.convert(_from_query(self.query, kind), kind, strict=False)
-        except msgspec.ValidationError as error:
-            message, _, path = str(error).partition(" - at `$.")
-            where = path.rstrip("`") or None
-            raise InvalidInput(f"the request can't be used: {message}", where=where) from None
+                try:
+                    return msgspec.json.decode(self.body, type=kind, strict=False)
+                except msgspec.ValidationError:
+                    return convert(msgspec.json.decode(self.body), kind)
+            return convert(_from_query(self.query, kind), kind)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise InvalidInput(f"the request is not valid JSON: {error}") from None
+        except RecursionError:
+            raise InvalidInput("the request is nested too deeply") from None
 
 
 class MlflowRoute(msgspec.Struct, frozen=True):

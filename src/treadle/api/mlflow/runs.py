@@ -16,6 +16,7 @@ from treadle.api.mlflow.entities import (
 from treadle.api.mlflow.logged_models import ModelInput, model_inputs_in
 from treadle.api.mlflow.route import Ask, Empty, MlflowRoute, Written
 from treadle.api.mlflow.views import View, to_view
+from treadle.api.mlflow.wire import required
 from treadle.experiment import check_moment, to_datetime
 from treadle.experiment.types import DEFAULT_ID, RunInput, RunStatus
 from treadle.kernel.errors import InvalidInput
@@ -48,9 +49,7 @@ class _Id(msgspec.Struct):
         Raises:
             InvalidInput: If there is neither.
         """
-        if not (self.run_id or self.run_uuid):
-            raise InvalidInput("`run_id` is missing")
-        return self.run_id or self.run_uuid
+        return required(self.run_id or self.run_uuid, "run_id")
 
 
 class _Update(_Id):
@@ -165,19 +164,19 @@ def _restore(ask: Ask) -> Empty:
 
 def _set_tag(ask: Ask) -> Empty:
     asked = ask.read(_Text)
-    ask.rooms.tracking.log_batch(asked.id, tags={asked.key: asked.value})
+    ask.rooms.tracking.log_batch(asked.id, tags={required(asked.key, "key"): asked.value})
     return Empty()
 
 
 def _delete_tag(ask: Ask) -> Empty:
     asked = ask.read(_Text)
-    ask.rooms.tracking.delete_tag(asked.id, asked.key)
+    ask.rooms.tracking.delete_tag(asked.id, required(asked.key, "key"))
     return Empty()
 
 
 def _log_param(ask: Ask) -> Empty:
     asked = ask.read(_Text)
-    ask.rooms.tracking.log_batch(asked.id, params={asked.key: asked.value})
+    ask.rooms.tracking.log_batch(asked.id, params={required(asked.key, "key"): asked.value})
     return Empty()
 
 
