@@ -158,6 +158,7 @@ inputs = sa.Table(
     sa.Column("profile", sa.Text),
     sa.Column("context", sa.Text, nullable=False),
     sa.Column("tags", Json(dict[str, str]), nullable=False),
+    sa.Column("position", sa.BigInteger, nullable=False, server_default=sa.text("0")),
     sa.Index("run_inputs_by_name", "experiment", "name", "digest"),
 )
 

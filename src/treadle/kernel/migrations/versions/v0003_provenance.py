@@ -21,6 +21,9 @@ def upgrade() -> None:
     op.create_index("runs_by_deletion", "runs", ["deleted_at"])
     beginning, newest = sa.text('substr("user", 1, 120)'), sa.text("started_at DESC")
     op.create_index("runs_by_user", "runs", ["experiment", "lifecycle", beginning, newest, "id"])
+    op.add_column(
+        "run_inputs", sa.Column("position", sa.BigInteger(), nullable=False, server_default=sa.text("0"))
+    )
     op.create_table(
         "run_provenance",
         sa.Column("run", sa.Text(), nullable=False),
