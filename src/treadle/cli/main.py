@@ -39,6 +39,8 @@ _VERBS = {
     "import": "moving",
     "doctor": "doctor",
 }
+# Seldom needed: named in one line, so that the help fits a screen.
+_SELDOM = ("sync", "import", "export", "gc")
 
 
 class Verbs(Group):
@@ -62,9 +64,12 @@ class Verbs(Group):
         formatter.write(f"{self.help}\n")
         self.format_usage(ctx, formatter)
         formatter.write("\n")
-        commands = ((name, self.get_command(ctx, name)) for name in self.list_commands(ctx))
+        often = [name for name in self.list_commands(ctx) if name not in _SELDOM]
+        seldom = ", ".join(name for name in self.list_commands(ctx) if name in _SELDOM)
+        commands = ((name, self.get_command(ctx, name)) for name in often)
         with formatter.indentation():
-            formatter.write_dl([(name, c.get_short_help_str(60)) for name, c in commands if c])
+            rows = [(name, c.get_short_help_str(60)) for name, c in commands if c]
+            formatter.write_dl([*rows, ("also:", seldom)])
             formatter.write("\n")
             options = [parameter.get_help_record(ctx) for parameter in self.get_params(ctx)]
             formatter.write_dl([option for option in options if option])
