@@ -21,6 +21,7 @@ BENCHMARKS = {
     "drift": "a window of a million rows and 50 columns, beside NannyML and Evidently",
     "tracking": "logging, searching and reading curves, beside MLflow's server",
     "artifacts": "files of a gigabyte through the server, beside a copy and MLflow's server",
+    "scale": "a run of ten million points, a thousand clients at once",
     "cycle": "the fixed cost of a cycle and of a server's start, beside MLflow's server",
 }
 
