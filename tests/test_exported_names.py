@@ -15,7 +15,7 @@ EXPORTED = {
     "treadle.api.mlflow": """
         MlflowApp
     """,
-    "treadle": "__version__ data start_run sync",
+    "treadle": "Audio Html Image Plot Table __version__ attach data record_provenance start_run sync",
     "treadle.api": "create_app serve",
     "treadle.client": """
         Client HttpTransport Transport connect find_server
@@ -37,8 +37,8 @@ EXPORTED = {
         MetricWriter ModelMetric NewRun ParamImportance Place Point Provenance REPEATABILITY Record Run
         RunCopy RunCurve RunFolder RunInput SharedCurves Tally Tracking Write check_artifact_path
         check_input check_key check_moment check_name check_params check_run check_tags encode_line evenly
-        find_logged_model model_tally pack_curve page_of run_tally tag_logged_model tags_of target text_of
-        to_datetime whole_milliseconds within_noise
+        find_logged_model joined model_tally pack_curve page_of run_tally tag_logged_model tags_of target
+        text_of to_datetime whole_milliseconds within_noise
     """,
     "treadle.experiment.grammar": """
         Comparison EXPERIMENTS Entity LOGGED_MODELS LoggedModelOrder MODELS Op OrderKey Ordering
@@ -69,10 +69,12 @@ EXPORTED = {
         Replays Stage Tick Trigger Worker render_report
     """,
     "treadle.retrain.report": "render_report",
-    "treadle.sdk": "RunHandle RunSink data start_run sync",
+    "treadle.sdk": """
+        Audio Html Image Plot RunHandle RunSink Table attach data record_provenance start_run sync
+    """,
     "treadle.train": """
         CodeFile CodeVersion Environment Executor JOBS_ABREAST JobContext JobResult JobSpec
-        LocalExecutor Package Recipe Trainer Training
+        LocalExecutor Package Recipe Trainer Training run_input
     """,
 }
 

@@ -23,6 +23,7 @@ WINDOWS = {
     ("api/routes.py", "treadle.retrain.publish"): "what a person may do by hand is no part of the cycle",
     ("api/server.py", "treadle.retrain.worker"): "the lock's place is the worker's to choose",
     ("cli/run.py", "treadle.client.client"): "who asks is written into the request by hand there",
+    ("sdk/origin.py", "treadle.client.client"): "who runs a script is who would ask",
 }
 
 

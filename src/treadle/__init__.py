@@ -17,17 +17,47 @@ import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from treadle.kernel.lazy import attach
+from treadle.kernel import lazy
 
 if TYPE_CHECKING:
+    from treadle.sdk import Audio as Audio
+    from treadle.sdk import Html as Html
+    from treadle.sdk import Image as Image
+    from treadle.sdk import Plot as Plot
+    from treadle.sdk import Table as Table
+    from treadle.sdk import attach as attach
     from treadle.sdk import data as data
+    from treadle.sdk import record_provenance as record_provenance
     from treadle.sdk import start_run as start_run
     from treadle.sdk import sync as sync
 
 __version__ = "0.1.0"
 
-_load, _ = attach(__name__, {"start_run": "sdk", "sync": "sdk"})
-__all__ = ["__version__", "data", "start_run", "sync"]
+_NAMES = (
+    "Audio",
+    "Html",
+    "Image",
+    "Plot",
+    "Table",
+    "attach",
+    "record_provenance",
+    "start_run",
+    "sync",
+)
+_load, _ = lazy.attach(__name__, dict.fromkeys(_NAMES, "sdk"))
+__all__ = [
+    "Audio",
+    "Html",
+    "Image",
+    "Plot",
+    "Table",
+    "__version__",
+    "attach",
+    "data",
+    "record_provenance",
+    "start_run",
+    "sync",
+]
 
 
 class _DataRoom(ModuleType):

@@ -18,7 +18,7 @@ from treadle.client import Client
 from treadle.client.http import HttpTransport
 from treadle.client.inprocess import InProcessTransport
 from treadle.deploy import ReplicaReport
-from treadle.experiment import JournalBatch, LogArtifact, LogMetrics, NewRun
+from treadle.experiment import JournalBatch, LogArtifact, LogMetrics, MediaInfo, NewRun
 from treadle.kernel.errors import Conflict
 from treadle.monitor import LabelBatch, PredictionBatch
 from treadle.retrain import NewCycle
@@ -81,6 +81,13 @@ def _experiment(client: Client, tmp_path: Path) -> None:
     assert client.runs(where="metrics.auc > 0.7 and params.depth = '3'") == []
     assert [(point.step, point.value) for point in client.history("run_1", "auc")] == [(3, 0.7)]
     assert [artifact.digest for artifact in client.artifacts("run_1")] == [digest]
+    shown = LogArtifact("media/plot/3.png", 5_120_000, digest, MediaInfo("plot", "plot", 3, "a plot"))
+    assert client.append_journal("run_1", JournalBatch(0, [shown], "rank1")).applied == 1
+    assert [(one.path, one.info.caption, one.digest) for one in client.media("run_1")] == [
+        ("media/plot/3.png", "a plot", digest)
+    ]
+    client.fetch_file("run_1", "media/plot/3.png", tmp_path / "again.png")
+    assert (tmp_path / "again.png").read_bytes() == file.read_bytes()
     assert client.compare(["run_1"]).metrics == {"auc": [0.7]}
     assert client.compare_curves(["run_1"], "auc").curves[0].x == [3.0]
     assert client.compare_code("run_1", "run_1").commits == (None, None)

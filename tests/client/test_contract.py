@@ -34,6 +34,7 @@ READS: dict[str, Callable[[Client], Any]] = {
     "desired": lambda c: c.desired("toy"),
     "evaluation": lambda c: [c.evaluation(one) for one in c.cycles()[0].evaluations],
     "history": lambda c: c.history(c.runs()[0].id, "loss"),
+    "media": lambda c: c.media(c.runs()[0].id),
     "model": lambda c: c.model("toy@production"),
     "models": lambda c: c.models(),
     "plan": lambda c: c.plan(NewCycle(trigger=BY_HAND)),
@@ -84,9 +85,11 @@ def both(live: Up) -> Iterator[tuple[Client, Client]]:
 def test_the_reads_are_all_of_the_client() -> None:
     """A method that is new belongs into the contract."""
     does = {
-        "add_data", "append_journal", "approve", "close", "create_run", "deploy", "fetch_blob", "http",
+        "add_data", "append_journal", "approve", "close", "create_run", "deploy", "fetch_blob", "fetch_file",
+        "http",
         "in_process", "look", "put_blob", "report", "resume", "send_labels", "send_predictions",
-        "start_cycle", "start_replay", "step_replay", "stop_replay", "training_data", "report_page", "health",
+        "start_cycle", "start_replay", "step_replay", "stop_replay", "training_data", "training_rows",
+        "report_page", "health",
     }  # fmt: skip
     methods = {name for name, _ in inspect.getmembers(Client, inspect.isroutine) if not name.startswith("_")}
     assert methods - does == set(READS)
@@ -119,6 +122,10 @@ def test_the_same_page_and_the_same_data(both: tuple[Client, Client], tmp_path: 
     assert here.report_page("toy").startswith(b"<!")
     one, other = http.training_data("rows", tmp_path / "a"), here.training_data("rows", tmp_path / "b")
     assert one.read_bytes() == other.read_bytes()
+    which = http.training_rows("rows", tmp_path / "a").input
+    assert which is not None
+    assert which == here.training_rows("rows", tmp_path / "b").input
+    assert which.spec.version == http.datasets()[0].digest
 
 
 def test_what_one_writes_the_other_reads(both: tuple[Client, Client]) -> None:

@@ -74,6 +74,15 @@ def test_the_patch_brings_a_clean_clone_to_the_same_files(repository: Path, tmp_
     }
 
 
+def test_a_change_of_the_same_size_in_the_same_second_is_seen(repository: Path) -> None:
+    for value in range(2, 6):
+        (repository / "train.py").write_text(f"print({value})\n")
+        found = look(repository)
+        assert found.patch is not None
+        assert f"+print({value})".encode() in found.patch
+        run_git(repository, "commit", "-q", "-am", f"value {value}")
+
+
 def test_what_is_left_out_is_said(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(git, "MOST_FILE", 100)
     (repository / "large.csv").write_text("x" * 101)

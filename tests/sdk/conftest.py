@@ -8,6 +8,8 @@ from typing import Self
 
 import pytest
 
+from treadle.client.client import TrainingRows
+from treadle.data import DataInput, SliceSpec
 from treadle.experiment import Experiments, JournalBatch, NewRun, Run
 from treadle.kernel.errors import Unavailable
 from treadle.kernel.workspace import Workspace
@@ -40,9 +42,11 @@ class LocalClient:
         self._reach()
         return self._blobs.put_file(path)
 
-    def training_data(self, dataset: str, folder: Path | None = None) -> Path:
+    def training_rows(self, name: str, folder: Path | None = None) -> TrainingRows:
         self._reach()
-        return (folder or Path()) / f"{dataset}.parquet"
+        spec = SliceSpec(dataset=name, version="d" * 64)
+        rows = DataInput(role="train", spec=spec, number=3, digest="e" * 64, rows=9)
+        return TrainingRows((folder or Path()) / f"{name}.parquet", rows)
 
     def __enter__(self) -> Self:
         return self
@@ -59,6 +63,8 @@ def inside(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(project)
     monkeypatch.delenv("TREADLE_URL", raising=False)
     monkeypatch.delenv("TREADLE_JOB", raising=False)
+    monkeypatch.delenv("TREADLE_RUN", raising=False)
+    monkeypatch.setattr("treadle.sdk.inputs._pending", {})
     return project
 
 

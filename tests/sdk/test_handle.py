@@ -35,6 +35,11 @@ def wait_until(condition, seconds: float = 20.0) -> None:
         time.sleep(0.01)
 
 
+def own_files(client, run_id: str) -> list:
+    """The files that the script logged itself."""
+    return [a for a in client.experiments.artifacts(run_id) if not a.path.startswith("provenance/")]
+
+
 def folder(root: Path, run_id: str) -> Path:
     return root / RUNS / run_id
 
@@ -183,7 +188,7 @@ def test_artifacts_are_copied_when_they_are_logged(client, workspace, tmp_path):
         (tmp_path / "one.txt").write_text("after")
         run.log_artifact(str(plots))
         run.log_artifact(plots / "a.txt", name="renamed/x.txt")
-    kept = {a.path: workspace.blobs.get(a.digest) for a in client.experiments.artifacts(run.id)}
+    kept = {a.path: workspace.blobs.get(a.digest) for a in own_files(client, run.id)}
     assert kept == {
         "one.txt": b"before",
         "plots/a.txt": b"a",
@@ -214,8 +219,9 @@ def test_artifacts_that_cannot_be_kept(client, tmp_path, monkeypatch):
         monkeypatch.setattr("shutil.copyfile", full)
         with pytest.raises(StorageFull):
             run.log_artifact(tmp_path / "f")
-        assert [p for p in (folder(Path.cwd(), run.id) / "files").rglob("*") if p.is_file()] == []
-    assert client.experiments.artifacts(run.id) == []
+        files = (folder(Path.cwd(), run.id) / "files").rglob("*")
+        assert [p for p in files if p.is_file() and p.parent.name != "provenance"] == []
+    assert own_files(client, run.id) == []
 
 
 def test_a_notebook_shows_a_table(client):
@@ -247,6 +253,22 @@ def test_data_comes_from_the_client(client, inside):
     assert treadle.data("rows") == str(expected)
 
 
+def test_data_is_kept_as_the_run_s_input(client):
+    treadle.data("before")
+    with treadle.start_run() as first:
+        treadle.data("rows")
+    with treadle.start_run() as second:
+        pass
+    used = client.experiments.get(first.id).inputs
+    assert [(one.name, one.digest, one.source_type, one.context) for one in used] == [
+        ("before", "d" * 64, "treadle", "training"),
+        ("rows", "d" * 64, "treadle", "training"),
+    ]
+    assert '"number":3' in used[0].source
+    assert [one.name for one in client.experiments.get(second.id).inputs] == ["before"]
+    assert client.experiments.list(limit=1)[0].inputs == ()
+
+
 # ── a job ────────────────────────────────────────────────────────────────
 
 
@@ -266,6 +288,8 @@ def test_under_a_job_the_job_decides(client, job, capsys):
     kept = client.experiments.ingest(job)
     assert (kept.status, kept.params, kept.metrics) == ("finished", {"depth": 9, "extra": 2}, {"auc": 0.7})
     assert kept.tags == {"t": "v"}
+    assert kept.provenance.packages > 10
+    assert kept.provenance.commit is None
 
 
 def test_a_job_without_its_file_is_said(client, job):
@@ -432,36 +456,6 @@ def test_a_forked_child_logs_but_does_not_end_the_run(inside):
     assert [r.values["who"] for r in logged if isinstance(r, LogMetrics)] == [1.0, 2.0, 3.0]
     assert isinstance(end, Finish)
     assert done.stderr.count("kept in") == 1
-
-
-def test_a_run_knows_where_it_comes_from(inside):
-    git = ["git", "-c", "user.name=t", "-c", "user.email=t@t", "-C", str(inside)]
-    for command in (["init", "-q"], ["add", "treadle.toml"], ["commit", "-q", "-m", "m"]):
-        subprocess.run([*git, *command], check=True)
-    commit = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout
-    from treadle.sdk.origin import origin_tags
-
-    tags = origin_tags(inside)
-    assert (tags["commit"], tags["dirty"]) == (commit.strip(), "false")
-    assert tags["host"] == socket.gethostname()
-    assert tags["python"].count(".") == 2
-    assert tags["command"]
-    (inside / "treadle.toml").write_text("changed")
-    assert origin_tags(inside)["dirty"] == "true"
-
-
-@pytest.mark.parametrize("git", ["sleep 30", "exit 1"])
-def test_a_git_that_hangs_or_fails_is_passed_over(inside, tmp_path, monkeypatch, git):
-    from treadle.sdk.origin import origin_tags
-
-    bin_folder = tmp_path / "bin"
-    bin_folder.mkdir()
-    (bin_folder / "git").write_text(f"#!/bin/sh\nexec {git}\n" if "sleep" in git else f"#!/bin/sh\n{git}\n")
-    (bin_folder / "git").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{bin_folder}:{os.environ['PATH']}")
-    before = time.monotonic()
-    assert "commit" not in origin_tags(inside)
-    assert time.monotonic() - before < 5
 
 
 def test_experiments_is_the_other_end(client):

@@ -55,7 +55,10 @@ def test_starting_a_run_stays_thin(inside):
 def test_the_public_names():
     import treadle
 
-    assert treadle.__all__ == ["__version__", "data", "start_run", "sync"]
+    assert sorted(treadle.__all__) == [
+        *("Audio", "Html", "Image", "Plot", "Table"),
+        *("__version__", "attach", "data", "record_provenance", "start_run", "sync"),
+    ]
     for name in treadle.__all__:
         assert getattr(treadle, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'start_runs'"):

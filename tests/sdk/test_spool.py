@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -61,9 +62,11 @@ def test_a_killed_script_loses_nothing_that_log_returned_for(client, inside, tmp
     assert sync(client, inside) == [run_id]
     run = client.experiments.get(run_id)
     assert run.status == "failed"
-    assert run.message == "the process ended without finishing the run"
-    assert run.params == {"depth": 5}
     points = client.experiments.history(run_id, "n")
+    assert re.fullmatch(rf"killed: {len(points):,} records kept, last at \d\d:\d\d:\d\d UTC", run.message)
+    assert f"{points[-1].at:%H:%M:%S}" in run.message
+    assert run.provenance.packages > 10, "what gathers it outlives the script"
+    assert run.params == {"depth": 5}
     assert len(points) >= len(acknowledged) >= 299
     assert [p.value for p in points] == [float(n) for n in range(len(points))]
 

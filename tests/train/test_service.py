@@ -95,7 +95,7 @@ def test_a_project_without_training_says_so(project, workspace, rows):
 
 
 def test_a_training_writes_its_run(train, trainer: Trainer, rows, experiments, project):
-    training = train("run_1", 1, cycle="c_1", experiment="e", name="nice")
+    training = train("run_1", 1, cycle="c_1", experiment="e", name="nice", trigger="an alert", parent="run_0")
     recipe = trainer.recipe(rows)
     assert (training.run, training.recipe, training.replica, training.seed) == (
         "run_1",
@@ -116,10 +116,37 @@ def test_a_training_writes_its_run(train, trainer: Trainer, rows, experiments, p
     assert (run.recipe, run.replica, run.seed, run.params) == (training.recipe, 1, 1, {"depth": 3})
     assert run.metrics == {"loss": pytest.approx(1 / 3), "seed": 1}
     assert run.tags["command"] == "python train.py"
-    assert [artifact.path for artifact in experiments.artifacts("run_1")] == ["model/model.onnx"]
+    assert [artifact.path for artifact in experiments.artifacts("run_1")] == [
+        "model/model.onnx",
+        "provenance/requirements.txt",
+    ]
+    assert [(used.name, used.digest, used.context) for used in run.inputs] == [("rows", "d" * 64, "training")]
+    told = run.provenance
+    assert (told.command, told.trigger, told.parent) == (("python", "train.py"), "an alert", "run_0")
+    assert (told.commit, told.folder, told.problems) == (None, str(project), ())
+    assert told.packages > 10
+    assert told.hardware.cores > 0
     context = msgspec.json.decode((trainer.folder("run_1") / "job.json").read_bytes(), type=JobContext)
     assert context.data == {"rows": str(project / "data" / "rows.parquet")}
     assert (context.features, context.label, context.task) == (("hour", "carrier"), "late", "binary")
+
+
+def test_a_job_tells_which_code_it_comes_from(train, experiments, workspace, project):
+    git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org", "-C", str(project)]
+    for command in (
+        ["init", "-q", "-b", "trunk"],
+        ["add", "treadle.toml", "train.py"],
+        ["commit", "-qm", "m"],
+    ):
+        subprocess.run([*git, *command], check=True)
+    with (project / "treadle.toml").open("a") as file:
+        file.write("# changed\n")
+    train("run_1")
+    told = experiments.get("run_1").provenance
+    assert (told.branch, told.dirty, told.folder) == ("trunk", True, "")
+    (patch,) = (a for a in experiments.artifacts("run_1") if a.path == told.patch)
+    assert b"+# changed" in workspace.blobs.get(patch.digest)
+    assert b"mini.py" in workspace.blobs.get(patch.digest), "a new file belongs to the code, too"
 
 
 def test_training_again_is_the_same_training(train, experiments, trainer: Trainer):

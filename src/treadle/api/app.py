@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import zlib
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -161,15 +162,32 @@ def decode(decoder: msgspec.json.Decoder[Any], raw: bytes) -> Any:
 
 
 async def _read(request: Request) -> bytes:
-    """The body, read to its end even if it is too large: who still sends would miss the answer."""
+    """The body, unpacked and read to its end even if it is too large: who still sends would miss the answer.
+
+    What a packed body unpacks to is limited like any other, and never unpacked beyond that.
+    """
+    unpack = _unpacker(request.headers.get("content-encoding", "").strip().lower())
     raw, size = bytearray(), 0
     async for piece in request.stream():
         size += len(piece)
-        if size <= _MOST:
-            raw += piece
-    if size > _MOST:
+        if size <= _MOST and len(raw) <= _MOST:
+            try:
+                raw += unpack.decompress(piece, _MOST + 1 - len(raw)) if unpack else piece
+            except zlib.error as error:
+                raise InvalidInput(f"the body can't be unpacked: {error}") from None
+    if size > _MOST or len(raw) > _MOST:
         raise HTTPException(413)
+    if unpack and (not unpack.eof or unpack.unused_data):
+        raise InvalidInput("the body can't be unpacked: it is cut off, or goes on after its end")
     return bytes(raw)
+
+
+def _unpacker(encoding: str) -> Any:
+    if encoding in {"", "identity"}:
+        return None
+    if encoding not in {"deflate", "gzip"}:
+        raise HTTPException(415)
+    return zlib.decompressobj(wbits=31 if encoding == "gzip" else 15)
 
 
 def _answer(error: TreadleError, status: int) -> Response:
@@ -182,6 +200,10 @@ async def _http(request: Request, error: Exception) -> Response:
     if error.status_code == 413:
         return _answer(
             InvalidInput(f"the body is larger than {_MOST >> 20} MiB", fix="send it in parts"), 413
+        )
+    if error.status_code == 415:
+        return _answer(
+            InvalidInput("the body's encoding isn't known", fix="send it as deflate, gzip or plain"), 415
         )
     missing = NotFound(
         f"there is no {request.method} {request.url.path}", fix="GET /openapi.json lists what there is"

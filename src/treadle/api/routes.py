@@ -17,6 +17,7 @@ from treadle.experiment import (
     Comparison,
     Importance,
     JournalBatch,
+    Media,
     NewRun,
     Point,
     Run,
@@ -89,6 +90,11 @@ def _curve(call: Call) -> list[Point]:
 def _artifacts(call: Call) -> list[Artifact]:
     """The files that a run made."""
     return call.rooms.experiments.artifacts(call.path["run"])
+
+
+def _media(call: Call) -> list[Media]:
+    """The files of a run that show something."""
+    return call.rooms.experiments.media(call.path["run"])
 
 
 def _compare(call: Call) -> Comparison:
@@ -332,6 +338,7 @@ ROUTES = [
     RouteSpec("POST", "/v1/runs/{run}/journal", _append_journal, Run, JournalBatch),
     RouteSpec("GET", "/v1/runs/{run}/curve", _curve, list[Point], query=(_METRIC,)),
     RouteSpec("GET", "/v1/runs/{run}/artifacts", _artifacts, list[Artifact]),
+    RouteSpec("GET", "/v1/runs/{run}/media", _media, list[Media]),
     RouteSpec("GET", "/v1/comparison", _compare, Comparison, query=(_RUNS,)),
     RouteSpec(
         "GET",

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from treadle.cli import show
+from treadle.cli import origin, show
 from treadle.cli.app import App, Group, json_option, pass_app
 from treadle.cli.compare import compare, importance
+from treadle.cli.media import media
 from treadle.kernel.units import format_bytes
 
 if TYPE_CHECKING:
@@ -82,12 +83,16 @@ def _column(run: Run, column: str) -> object:
     return {"status": run.status, "started": run.started_at}.get(column, run.metrics.get(column))
 
 
+runs.add_command(media)
+
+
 @runs.command("show")
 @click.argument("run_id", metavar="RUN")
 @json_option
 @pass_app
 def show_one(app: App, run_id: str) -> None:
-    """Show a run: parameters, curves, files. The beginning of its id will do."""
+    """Show a run: where it comes from, parameters, curves, files. The beginning of its id will do."""
+    origin.settle(app, run_id)
     app.answer(app.client.run(run_id), lambda run: show_run(app, run))
 
 
@@ -104,7 +109,8 @@ def show_run(app: App, run: Run) -> None:
             ("recipe", run.recipe),
             ("seed", run.seed),
             *((f"  {name}", value) for name, value in run.params.items()),
-            *((f"  {name}", value) for name, value in run.tags.items()),
+            *((f"  {name}", value) for name, value in run.tags.items() if name not in origin.TOLD),
+            *origin.facts(run),
         ]
     )
     curves = [

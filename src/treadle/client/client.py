@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, unquote, urlencode
 
 import msgspec
 
 from treadle.client.importing import ImportCalls
 from treadle.client.transport import Answer, Body, Transport
-from treadle.data.types import DatasetVersion
+from treadle.data.types import DataInput, DatasetVersion
 from treadle.deploy.types import DeploymentStatus, DesiredRevision, ReplicaReport, Revision
 from treadle.evaluate.types import Evaluation
 from treadle.experiment import CodeDiff, Comparison, Importance, SharedCurves
-from treadle.experiment.types import Artifact, JournalBatch, NewRun, Point, Run
+from treadle.experiment.types import Artifact, JournalBatch, Media, NewRun, Point, Run
 from treadle.govern.types import Spending
 from treadle.kernel.errors import ErrorBody, InvalidInput, TreadleError, Unavailable, from_body
 from treadle.kernel.files import replacing
@@ -35,6 +36,19 @@ from treadle.retrain.types import (
 )
 
 T = TypeVar("T")
+_WORTH_PACKING = 1000
+
+
+class TrainingRows(msgspec.Struct, frozen=True):
+    """Rows to train on.
+
+    Attributes:
+        path: The local Parquet file that has them.
+        input: Which rows of which version they are; None if the server doesn't tell.
+    """
+
+    path: Path
+    input: DataInput | None
 
 
 class Client(ImportCalls):
@@ -81,8 +95,8 @@ class Client(ImportCalls):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _send(self, method: str, target: str, body: Body = b"") -> Answer:
-        answer = self._transport.send(method, target, body)
+    def _send(self, method: str, target: str, body: Body = b"", headers: Mapping[str, str] = {}) -> Answer:
+        answer = self._transport.send(method, target, body, headers)
         if answer.status < 300:
             return answer
         raw = answer.read()
@@ -98,8 +112,11 @@ class Client(ImportCalls):
     def _ask(self, kind: Any, method: str, path: str, body: Any = None, /, **query: Any) -> Any:
         given = {name: value for name, value in query.items() if value is not None}
         target = f"{path}?{urlencode(given, doseq=True)}" if given else path
-        raw = self._send(method, target, b"" if body is None else msgspec.json.encode(body)).read()
-        return self._decode(raw, kind, path)
+        raw = b"" if body is None else msgspec.json.encode(body)
+        headers = {}
+        if len(raw) > _WORTH_PACKING:
+            raw, headers = zlib.compress(raw, 1), {"Content-Encoding": "deflate"}
+        return self._decode(self._send(method, target, raw, headers).read(), kind, path)
 
     def _decode(self, raw: bytes, kind: Any, path: str) -> Any:
         try:
@@ -126,7 +143,7 @@ class Client(ImportCalls):
         return run
 
     def append_journal(self, run_id: str, batch: JournalBatch) -> Run:
-        """Adds records to a run's journal, each once."""
+        """Adds records to one of a run's journals, each once."""
         run: Run = self._ask(Run, "POST", f"/v1/runs/{_part(run_id)}/journal", batch)
         return run
 
@@ -219,6 +236,18 @@ class Client(ImportCalls):
         )
         return found
 
+    def media(self, run_id: str) -> list[Media]:
+        """The files of a run that show something."""
+        found: list[Media] = self._ask(list[Media], "GET", f"/v1/runs/{_part(run_id)}/media")
+        return found
+
+    def fetch_file(self, run_id: str, file: str, path: Path) -> None:
+        """Writes a file of a run to a local one, atomically."""
+        target = f"/v1/runs/{_part(run_id)}/file?{urlencode({'path': file})}"
+        with replacing(path) as temporary, temporary.open("wb") as out:
+            for piece in self._send("GET", target).body:
+                out.write(piece)
+
     # ── blobs ────────────────────────────────────────────────────────────
 
     def put_blob(self, path: Path) -> str:
@@ -261,11 +290,18 @@ class Client(ImportCalls):
 
     def training_data(self, name: str, folder: Path | None = None) -> Path:
         """The rows that a training would see now, as a local Parquet file."""
+        return self.training_rows(name, folder).path
+
+    def training_rows(self, name: str, folder: Path | None = None) -> TrainingRows:
+        """The rows that a training would see now, as a local Parquet file, and which they are."""
         target = (folder or Path(".treadle/cache/data")) / f"{name}.parquet"
+        answer = self._send("GET", f"/v1/datasets/{_part(name)}/training")
         with replacing(target) as temporary, temporary.open("wb") as file:
-            for piece in self._send("GET", f"/v1/datasets/{_part(name)}/training").body:
+            for piece in answer.body:
                 file.write(piece)
-        return target.resolve()
+        told = unquote(answer.headers.get("treadle-input", ""))
+        which = self._decode(told.encode(), DataInput, "/v1/datasets") if told else None
+        return TrainingRows(target.resolve(), which)
 
     # ── registry ─────────────────────────────────────────────────────────
 

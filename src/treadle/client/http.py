@@ -68,7 +68,8 @@ class HttpTransport:
                 where=self.name,
                 fix="is `treadle up` running there? `treadle doctor` looks",
             ) from error
-        return Answer(response.status, self._pieces(response))
+        told = {name.lower(): value for name, value in response.headers.items()}
+        return Answer(response.status, self._pieces(response), told)
 
     def _pieces(self, response: object) -> Iterator[bytes]:
         import urllib3

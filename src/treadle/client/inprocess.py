@@ -53,7 +53,7 @@ class InProcessTransport:
             raise Unavailable("this client was closed before the answer came", where=self.name) from None
         if exchange.unreadable:
             raise exchange.unreadable[0]
-        return Answer(status, self._pieces(exchange, task))
+        return Answer(status, self._pieces(exchange, task), exchange.headers)
 
     def _pieces(self, exchange: _Exchange, task: Future[None]) -> Iterator[bytes]:
         try:
@@ -89,6 +89,7 @@ class _Exchange:
         self._next: bytes | None = body if isinstance(body, bytes) else b""
         self._more = not isinstance(body, bytes)
         self.status: Future[int] = Future()
+        self.headers: dict[str, str] = {}
         self.pieces: SimpleQueue[bytes | None] = SimpleQueue()
         self.room = asyncio.Semaphore(_AHEAD)
         self.unreadable: list[Exception] = []
@@ -113,6 +114,7 @@ class _Exchange:
 
     async def _send(self, message: Any) -> None:
         if message["type"] == "http.response.start":
+            self.headers = {name.decode().lower(): value.decode() for name, value in message["headers"]}
             self.status.set_result(message["status"])
         elif piece := message.get("body"):
             await self.room.acquire()  # no faster than it is read

@@ -16,10 +16,12 @@ class Answer(msgspec.Struct, frozen=True):
     Attributes:
         status: The HTTP status.
         body: The whole body, or its pieces where the caller asked for a stream.
+        headers: Its headers, by their names in lower case.
     """
 
     status: int
     body: Iterator[bytes]
+    headers: Mapping[str, str] = {}
 
     def read(self) -> bytes:
         """The whole body."""

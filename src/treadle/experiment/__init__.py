@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from treadle.experiment.rules import check_params as check_params
     from treadle.experiment.rules import check_run as check_run
     from treadle.experiment.rules import check_tags as check_tags
+    from treadle.experiment.rules import joined as joined
     from treadle.experiment.series import Curve as Curve
     from treadle.experiment.service import Experiments as Experiments
     from treadle.experiment.store import text_of as text_of
@@ -153,6 +154,7 @@ __getattr__, __all__ = attach(
         "encode_line": "folder",
         "evenly": "history",
         "find_logged_model": "logged_models",
+        "joined": "rules",
         "page_of": "history",
         "tag_logged_model": "logged_models",
         "tags_of": "told",

@@ -86,9 +86,18 @@ def _replica(context: CycleContext, number: int) -> Training:
         experiment=asked.experiment,
         name=asked.name,
         on_end=lambda run, result: _meter(workspace, cycle, run, result),
+        trigger=_trigger(context),
+        parent=asked.like,
     )
     _meter(workspace, cycle, training.run, training.job)  # again, for one that ended before a crash
     return training
+
+
+def _trigger(context: CycleContext) -> str:
+    """What has the model trained, as a sentence that a run keeps."""
+    trigger = context.asked.trigger
+    by = f"alert {trigger.alert}" if trigger.alert else trigger.actor
+    return f"cycle {context.cycle.id}, {trigger.kind} by {by}: {trigger.reason}"[:1000]
 
 
 def _run_id(cycle: Cycle, number: int) -> str:

@@ -2,21 +2,35 @@
 
 from typing import TYPE_CHECKING
 
-from treadle.kernel.lazy import attach
+from treadle.kernel import lazy
 
 if TYPE_CHECKING:
     from treadle.sdk.handle import RunHandle as RunHandle
     from treadle.sdk.inputs import data as data
+    from treadle.sdk.mlflow_context import record_provenance as record_provenance
+    from treadle.sdk.pages import Html as Html
+    from treadle.sdk.pages import Plot as Plot
+    from treadle.sdk.pictures import Image as Image
+    from treadle.sdk.sheets import Table as Table
+    from treadle.sdk.sounds import Audio as Audio
     from treadle.sdk.spool import RunSink as RunSink
     from treadle.sdk.spool import sync as sync
+    from treadle.sdk.start import attach as attach
     from treadle.sdk.start import start_run as start_run
 
-__getattr__, __all__ = attach(
+__getattr__, __all__ = lazy.attach(
     __name__,
     {
+        "Audio": "sounds",
+        "Html": "pages",
+        "Image": "pictures",
+        "Plot": "pages",
+        "Table": "sheets",
         "RunHandle": "handle",
         "RunSink": "spool",
+        "attach": "start",
         "data": "inputs",
+        "record_provenance": "mlflow_context",
         "start_run": "start",
         "sync": "spool",
     },

@@ -15,11 +15,15 @@ from typing import Any, Literal, Self
 from treadle.experiment import (
     Finish,
     LogArtifact,
+    LogInput,
     LogMetrics,
     LogParams,
     LogTags,
+    MediaInfo,
     NewRun,
+    Record,
     RunFolder,
+    RunInput,
     check_artifact_path,
     check_name,
     check_params,
@@ -28,13 +32,20 @@ from treadle.experiment.types import Scalar
 from treadle.kernel.errors import ConfigError, Conflict, InvalidInput, TreadleError
 from treadle.kernel.units import format_duration
 from treadle.sdk import summary, values
+from treadle.sdk.gather import Gatherer
 from treadle.sdk.inputs import Setting
 from treadle.sdk.journal import Journal
-from treadle.sdk.sender import Sender
+from treadle.sdk.media import path_of, pieces, write_quick
+from treadle.sdk.sender import GATHER_PATIENCE, Sender
 
 Status = Literal["finished", "failed"]
 
 _running: set[RunHandle] = set()
+
+
+def running() -> list[RunHandle]:
+    """The runs that this process writes."""
+    return list(_running)
 
 
 class RunHandle:
@@ -42,7 +53,8 @@ class RunHandle:
 
     Every method that logs returns when the record is with the operating system, so a
     crash loses nothing. Safe to use from several threads, and in forked children: they
-    may log, and only the process that started the run ends it.
+    may log, and only the process that started the run ends it. Given to a process that was
+    spawned, it is that process's own writer of the same run.
 
     Attributes:
         id: The run's identifier.
@@ -56,6 +68,8 @@ class RunHandle:
         journal: Journal,
         setting: Setting | None,
         sender: Sender | None,
+        gatherer: Gatherer | None = None,
+        writer: str = "",
     ) -> None:
         self.id = new.id
         self.name = new.name
@@ -63,8 +77,11 @@ class RunHandle:
         self._journal = journal
         self._setting = setting
         self._sender = sender
+        self._gatherer = gatherer
+        self._writer = writer
         self._params: dict[str, Scalar] = dict(new.params)
         self._seed = new.seed or 0
+        self._shown: dict[str, int] = {}
         self._curves: dict[str, summary.Curve] = {}
         self._started = time.monotonic()
         self._status: Status | None = None
@@ -117,6 +134,9 @@ class RunHandle:
     ) -> None:
         """Logs metrics: ``run.log(loss=0.3, step=7)`` or ``run.log({"val/auc": 0.7})``.
 
+        Also images, sounds, tables, plots and pages, or lists of them:
+        ``run.log(samples=treadle.Image(pixels))``.
+
         Args:
             metrics: Names and values, for names that Python can't write as keywords.
             step: The training step; without it, each metric counts its own values from 0.
@@ -130,13 +150,17 @@ class RunHandle:
         if metrics is not None:
             named = values.merged("run.log", metrics, named)
         curves = self._curves
+        shown = False
         for name, value in named.items():
             if type(value) is not float:
-                named[name] = values.number(name, value)
+                named[name] = found = value if pieces(value) else values.number(name, value)
+                shown |= type(found) is not float
             if name not in curves:
                 check_name("metric", name)
         if step is not None:
             step = values.whole_step(step)
+        if shown:
+            named = self._show(named, step)
         if not named:
             return
         self._append(LogMetrics(time.time(), named, step))
@@ -145,6 +169,27 @@ class RunHandle:
             if curve is None:
                 curve = curves.setdefault(name, summary.Curve())
             curve.add(value)
+
+    def _show(self, named: Mapping[str, Any], step: int | None) -> dict[str, Any]:
+        """Keeps the media; all names and paths are checked before the first is written.
+
+        Returns:
+            What else was logged.
+        """
+        self._check_running()
+        shown = {name: found for name, value in named.items() if (found := pieces(value))}
+        kept: list[tuple[LogArtifact, bytes]] = []
+        for name, found in shown.items():
+            at = self._shown.get(name, 0) if step is None else step
+            for number, one in enumerate(found):
+                path = path_of(name, at, number, len(found) > 1, self._writer, one.ending)
+                info = MediaInfo(one.kind, name, at, one.caption, number)
+                kept.append((LogArtifact(path, len(one.data), media=info), one.data))
+            self._shown[name] = at + 1
+        for record, data in kept:
+            write_quick(self._folder.files / record.path, data)
+            self._append(record)
+        return {name: value for name, value in named.items() if name not in shown}
 
     def log_params(self, params: Mapping[str, Any] | None = None, /, **named: Any) -> None:
         """Logs hyperparameters that became known.
@@ -217,6 +262,16 @@ class RunHandle:
         for file in write_model(model, example, task, self._folder.files / "model"):
             self._append(LogArtifact(f"model/{file.name}", file.stat().st_size))
 
+    def abandon(self) -> None:
+        """Lets go of the run without a word in it, as if this process had not come to it."""
+        self._status = "failed"
+        _running.discard(self)
+        self._journal.close()
+
+    def note_input(self, used: RunInput) -> None:
+        """Notes a dataset that the run uses."""
+        self._append(LogInput(used))
+
     # ── the end ──────────────────────────────────────────────────────────
 
     def finish(self, status: Status = "finished", message: str | None = None) -> None:
@@ -224,6 +279,9 @@ class RunHandle:
 
         Waits at most 5 seconds for a server. Where there is none, or it doesn't answer,
         one line on standard error says so and the run waits for ``treadle sync``.
+
+        A process that is only attached to the run ends its own part; one that failed leaves a
+        tag that says so.
 
         Args:
             status: How it ended.
@@ -238,14 +296,24 @@ class RunHandle:
             return
         problem = None
         try:
-            self._append(Finish(time.time(), status, values.text(message) if message else None))
+            if end := self._end(status, values.text(message) if message else None):
+                self._append(end)
         except TreadleError as error:
             problem = error.message
         self._status = status
         _running.discard(self)
         self._journal.close()
         if self._sender:
-            self._say(problem or self._sender.finish(), message)
+            problem = self._sender.finish() or problem
+            if problem or not self._writer:
+                self._say(problem, message)
+        elif self._gatherer:
+            self._gatherer.wait(GATHER_PATIENCE)
+
+    def _end(self, status: Status, message: str | None) -> Record | None:
+        if not self._writer:
+            return Finish(time.time(), status, message)
+        return LogTags({self._writer: f"failed: {message or ''}"}) if status == "failed" else None
 
     def __enter__(self) -> Self:
         return self
@@ -257,6 +325,11 @@ class RunHandle:
             self.finish()
         else:
             self.finish("failed", _describe(error))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        from treadle.sdk.start import rejoin
+
+        return rejoin, (self.id, str(self._folder.path))
 
     def __repr__(self) -> str:
         return f"<run {self.id} {self._status or 'running'}>"
@@ -277,7 +350,7 @@ class RunHandle:
         if self._status:
             raise Conflict("the run has ended", where=self.id, fix="start another with treadle.start_run()")
 
-    def _append(self, record: LogMetrics | LogParams | LogTags | LogArtifact | Finish) -> None:
+    def _append(self, record: Record) -> None:
         self._check_running()
         self._journal.append(record)
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
 import msgspec
 
-from treadle.experiment.types import Scalar
+from treadle.experiment.types import RunInput, Scalar
 from treadle.kernel.config import Config, find_project, load_config
-from treadle.kernel.errors import InvalidInput, NotFound
+from treadle.kernel.errors import InvalidInput, NotFound, TreadleError
 from treadle.kernel.names import unknown
 from treadle.train.types import JobContext
 
 JOB = "TREADLE_JOB"
+_pending: dict[str, RunInput] = {}
 
 
 class Setting(msgspec.Struct, frozen=True):
@@ -89,7 +91,8 @@ def data(name: str) -> str:
     """The path of a Parquet file with a dataset's rows to train on.
 
     Under a job, the very slice that the job's recipe names; otherwise the rows that a
-    training would see now.
+    training would see now. The run that is under way, or else those that follow, keep which
+    version it was as their input.
 
     Args:
         name: The dataset, as ``[data.NAME]`` calls it.
@@ -105,8 +108,28 @@ def data(name: str) -> str:
             raise unknown("dataset of this job", name, given)
         return given[name]
     from treadle.client import connect
+    from treadle.train import run_input
 
     root = find_root()
     with connect(root=root) as client:
         cache = (root or Path.cwd()) / ".treadle" / "cache" / "data"
-        return str(client.training_data(name, cache))
+        rows = client.training_rows(name, cache)
+    if rows.input is not None:
+        _note(run_input(rows.input))
+    return str(rows.path)
+
+
+def pending() -> tuple[RunInput, ...]:
+    """The datasets that were asked for while no run was under way: of each run that follows."""
+    return tuple(_pending.values())
+
+
+def _note(used: RunInput) -> None:
+    from treadle.sdk.handle import running
+
+    runs = running()
+    for run in runs:
+        with contextlib.suppress(TreadleError):  # a full disk must not keep the data from the script
+            run.note_input(used)
+    if not runs:
+        _pending[used.name] = used

@@ -8,13 +8,31 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from pathlib import Path
+from typing import Self
 
 from treadle.experiment import Record, encode_line
 from treadle.kernel.errors import Busy, StorageFull
 from treadle.kernel.files import storage_errors
 
 _PIECE = 1 << 16
+_TRIES, _PAUSE = 6, 0.01
+
+
+def is_written(path: Path) -> bool:
+    """Whether a writer of the journal lives."""
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(file)
+    return False
 
 
 class Journal:
@@ -33,16 +51,36 @@ class Journal:
         with storage_errors(str(path)):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(self._file)
-            raise Busy(
-                "this run is being written already",
-                where=str(path),
-                fix="one process of a job (rank 0) starts the run, once; the others leave it alone",
-            ) from None
+        self._lock()
         self._cut_torn_line()
+
+    @classmethod
+    def adopt(cls, path: Path, descriptor: int) -> Self:
+        """The journal that another process opened and locked, and left to this one."""
+        adopted = cls.__new__(cls)
+        adopted._path, adopted._file = path, descriptor  # noqa: SLF001 - this class's own
+        return adopted
+
+    @property
+    def descriptor(self) -> int:
+        """The open file, for a process that is to adopt it."""
+        return self._file
+
+    def _lock(self) -> None:
+        for tries in range(_TRIES, 0, -1):
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if tries > 1:  # somebody may only be asking whether it is written
+                    time.sleep(_PAUSE)
+                    continue
+                os.close(self._file)
+                raise Busy(
+                    "this run is being written already",
+                    where=str(self._path),
+                    fix="one process starts a run; others write to it with treadle.attach(RUN)",
+                ) from None
+            return
 
     def append(self, record: Record) -> None:
         """Adds a record; it is with the operating system when this returns.

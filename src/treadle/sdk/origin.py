@@ -1,17 +1,27 @@
-"""Where a run comes from: commit, command, host, Python."""
+"""Where a run comes from, as far as it can be told at once; the rest is :mod:`treadle.sdk.gather`'s."""
 
 from __future__ import annotations
 
 import os
-import platform
 import shlex
 import socket
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
+from treadle.experiment.types import Provenance
+from treadle.kernel.origin import machine
+from treadle.kernel.origin.masking import masked
 from treadle.sdk.values import text
 
-_GIT = ("git", "status", "--porcelain=v2", "--branch", "--untracked-files=no", "--ignore-submodules")
+_MOST_WORDS, _LONGEST_WORD = 200, 2000
+_BATCH = {
+    "SLURM_JOB_ID": "Slurm job",
+    "LSB_JOBID": "LSF job",
+    "PBS_JOBID": "PBS job",
+    "GITHUB_RUN_ID": "GitHub Actions run",
+    "CI_JOB_ID": "GitLab job",
+}
 
 
 def in_notebook() -> bool:
@@ -20,39 +30,74 @@ def in_notebook() -> bool:
 
 
 def default_name() -> str:
-    """A name for a run that was given none: the script's."""
-    stem = Path(sys.argv[0]).stem if sys.argv and sys.argv[0] else ""
+    """A name for a run that was given none: the script's or the notebook's."""
     if in_notebook():
-        return "notebook"
+        return text(Path(notebook() or "notebook").stem)
+    stem = Path(sys.argv[0]).stem if sys.argv and sys.argv[0] else ""
     return text(stem) if stem.isprintable() and stem not in ("", "-c", "-m") else "run"
 
 
-def origin_tags(folder: Path) -> dict[str, str]:
-    """What is known from outside about a run that starts in a folder."""
-    tags = {"host": socket.gethostname(), "python": platform.python_version()}
+def notebook() -> str | None:
+    """The notebook that this kernel belongs to, where Jupyter or the editor says."""
     if not in_notebook():
-        tags["command"] = text(shlex.join(sys.orig_argv))[:2000]
-    return tags | _git_tags(folder)
+        return None
+    named = os.environ.get("JPY_SESSION_NAME")
+    if not named:
+        main = sys.modules.get("__main__")
+        named = getattr(main, "__vsc_ipynb_file__", None)
+    return text(Path(named).name) if isinstance(named, str) and named else None
 
 
-def _git_tags(folder: Path) -> dict[str, str]:
-    import subprocess
+def command() -> tuple[str, ...]:
+    """What was run, without secrets; empty in a notebook, whose kernel's command says nothing."""
+    if in_notebook():
+        return ()
+    words = [text(word)[:_LONGEST_WORD] for word in sys.orig_argv[:_MOST_WORDS]]
+    return masked(words)
 
+
+def user() -> str:
+    """Who runs this, as the system knows them."""
+    from treadle.client.client import actor
+
+    return text(actor())[:250]
+
+
+def launcher() -> str | None:
+    """What identifies the process that started this one among all that this machine ever has."""
+    parent = os.getppid()
     try:
-        done = subprocess.run(
-            _GIT,
-            cwd=folder,
-            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=True,
-            timeout=1,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return {}
-    lines = done.stdout.decode(errors="replace").splitlines()
-    heads = [line.removeprefix("# branch.oid ") for line in lines if line.startswith("# branch.oid ")]
-    if not heads or heads[0] == "(initial)":
-        return {}
-    dirty = any(not line.startswith("#") for line in lines)
-    return {"commit": heads[0], "dirty": str(dirty).lower()}
+        stat = Path(f"/proc/{parent}/stat").read_text()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return None
+    return f"{boot} {parent} {stat.rpartition(')')[2].split()[19]}"
+
+
+def trigger(environ: Mapping[str, str]) -> str | None:
+    """The job of a batch system that this process belongs to."""
+    for variable, what in _BATCH.items():
+        if number := environ.get(variable):
+            return text(f"{what} {number}")[:200]
+    return None
+
+
+def told_at_once(parent: str | None) -> Provenance:
+    """What needs no other program and no search of the disk."""
+    return Provenance(
+        command=command(),
+        notebook=notebook(),
+        python=machine.python(),
+        platform=machine.system(),
+        host=socket.gethostname(),
+        parent=parent,
+        trigger=trigger(os.environ),
+    )
+
+
+def origin_tags(told: Provenance) -> dict[str, str]:
+    """What of it is also found by tags."""
+    tags = {"host": told.host or "", "python": (told.python or "").rpartition(" ")[2]}
+    if told.command:
+        tags["command"] = shlex.join(told.command)[:2000]
+    return tags

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from treadle.experiment import RunFolder
-from treadle.kernel.errors import StorageError, TreadleError, Unavailable
+from treadle.kernel.errors import NotFound, StorageError, TreadleError, Unavailable
+from treadle.sdk.gather import Gatherer
+from treadle.sdk.journal import is_written
 from treadle.sdk.spool import Pump
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ EVERY = 1.0
 LONGEST_WAIT = 30.0
 PATIENCE = 5.0
 EMBEDDED_PATIENCE = 60.0
+GATHER_PATIENCE = 3.0
 
 
 class Sender:
@@ -28,12 +31,23 @@ class Sender:
         folder: The run's folder.
         root: The project's folder.
         connect: Opens a client: of a server, or of the workspace in this process.
+        only: The one writer whose journal is sent, if this isn't the process that started the run.
+        gatherer: What gathers where the run comes from; waited for at the end.
     """
 
-    def __init__(self, folder: RunFolder, root: Path, connect: Callable[..., Client]) -> None:
+    def __init__(
+        self,
+        folder: RunFolder,
+        root: Path,
+        connect: Callable[..., Client],
+        only: str | None = None,
+        gatherer: Gatherer | None = None,
+    ) -> None:
         self._folder = folder
         self._root = root
         self._connect = connect
+        self._only = self._last = only
+        self._gatherer = gatherer
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
         self._complete = False
@@ -53,6 +67,10 @@ class Sender:
         """
         from treadle.client import find_server
 
+        led = self._only is not None and is_written(self._folder.journal)
+        if led and find_server(root=self._root) is None:
+            return None  # the process that started the run sends this one's records with its own
+        self._last = None if not led else self._only  # nobody else may be there to send the rest
         self._closing.set()
         try:
             self.start()
@@ -78,18 +96,26 @@ class Sender:
             while True:
                 closing = self._closing.is_set()
                 try:
-                    pump = pump or Pump(self._folder, stack.enter_context(self._open(closing=closing)))
+                    if pump is None:
+                        client = stack.enter_context(self._open(closing=closing))
+                        pump = Pump(self._folder, client, self._last if closing else self._only)
                     self._complete = pump.send()
                     wait = EVERY
+                    if closing and self._gatherer and self._gatherer.wait(GATHER_PATIENCE):
+                        self._complete = pump.send()
                 except Exception as error:  # noqa: BLE001 - must never reach the training
                     self._problem, pump = error, None
                     wait = min(wait * 2, LONGEST_WAIT)
-                    if not isinstance(error, (Unavailable, StorageError)):
+                    if not isinstance(error, self._passing()):
                         return
                     stack.close()
-                if closing or self._complete:
+                if closing:
                     return
                 self._closing.wait(wait)
+
+    def _passing(self) -> tuple[type[Exception], ...]:
+        """What may be better the next time; a writer may also be ahead of the run's own start."""
+        return (Unavailable, StorageError, NotFound) if self._only else (Unavailable, StorageError)
 
     def _open(self, *, closing: bool) -> Client:
         """A client; before the end only of a server, for the workspace itself is heavy."""

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from treadle.train.executor import JOBS_ABREAST as JOBS_ABREAST
     from treadle.train.executor import Executor as Executor
     from treadle.train.local import LocalExecutor as LocalExecutor
+    from treadle.train.rules import run_input as run_input
     from treadle.train.service import Trainer as Trainer
     from treadle.train.types import CodeFile as CodeFile
     from treadle.train.types import CodeVersion as CodeVersion
@@ -35,5 +36,6 @@ __getattr__, __all__ = attach(
         "Recipe": "types",
         "Trainer": "service",
         "Training": "types",
+        "run_input": "rules",
     },
 )

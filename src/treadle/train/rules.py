@@ -9,6 +9,8 @@ from fnmatch import fnmatchcase
 
 import msgspec
 
+from treadle.data import DataInput
+from treadle.experiment import RunInput
 from treadle.kernel.errors import JobFailed, JobTimedOut
 from treadle.kernel.ids import digest_bytes
 from treadle.kernel.units import format_duration
@@ -33,6 +35,18 @@ def code_manifest(code: CodeVersion) -> bytes:
     Where it was committed stays out, so that a commit of the same files is the same code.
     """
     return msgspec.json.encode(CodeVersion(tuple(sorted(code.files))), order="sorted")
+
+
+def run_input(rows: DataInput) -> RunInput:
+    """The rows as a run's input: the version by its digest, and exactly which rows of it."""
+    return RunInput(
+        name=rows.spec.dataset,
+        digest=rows.spec.version,
+        source_type="treadle",
+        source=msgspec.json.encode(rows).decode(),
+        profile=msgspec.json.encode({"num_rows": rows.rows}).decode(),
+        context="training" if rows.role == "train" else rows.role,
+    )
 
 
 def is_code(path: Sequence[str], patterns: Sequence[str]) -> bool:

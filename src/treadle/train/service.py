@@ -12,14 +12,14 @@ from pathlib import Path
 import msgspec
 
 from treadle.data import DataInput
-from treadle.experiment import Experiments, Finish, JournalBatch, NewRun
+from treadle.experiment import Experiments, Finish, JournalBatch, NewRun, Provenance, joined
 from treadle.experiment.types import DEFAULT
 from treadle.kernel.clock import SystemClock
 from treadle.kernel.errors import Conflict, JobFailed, NotFound, StorageError, TreadleError
 from treadle.kernel.files import write_atomic
 from treadle.kernel.units import parse_duration
 from treadle.kernel.workspace import Workspace
-from treadle.train import environment, rules, store
+from treadle.train import environment, origin, rules, store
 from treadle.train.code import materialise, snapshot
 from treadle.train.executor import Executor
 from treadle.train.local import LocalExecutor
@@ -134,6 +134,8 @@ class Trainer:
         on_poll: Callable[[], None] | None = None,
         name: str | None = None,
         on_end: Callable[[str, JobResult], None] | None = None,
+        trigger: str | None = None,
+        parent: str | None = None,
     ) -> Training:
         """Trains one replica of a recipe as a job, and waits for it.
 
@@ -151,6 +153,8 @@ class Trainer:
             on_poll: Called several times a second; what it raises is raised here, and the job runs on.
             name: What to call the run.
             on_end: Told of each job that ended, by its run, whatever came of it: what it used is spent.
+            trigger: What has it trained, in a sentence.
+            parent: The run that this one is a part of or takes its parameters from.
 
         Raises:
             JobFailed: If the command can't be run, fails, or logs no model.
@@ -161,7 +165,8 @@ class Trainer:
         with self._workspace.database.read() as connection:
             known = store.find_training(connection, store.trainings.c.id == run_id)
         if known is None:
-            known = self._train(recipe, data, replica, run_id, cycle, experiment, on_poll, name, on_end)
+            told = Provenance(trigger=trigger, parent=parent)
+            known = self._train(recipe, data, replica, run_id, cycle, experiment, on_poll, name, on_end, told)
         _check_same(known.run, known.recipe, known.replica, rules.recipe_id(recipe), replica)
         return known
 
@@ -176,6 +181,7 @@ class Trainer:
         on_poll: Callable[[], None] | None,
         name: str | None,
         on_end: Callable[[str, JobResult], None] | None,
+        told: Provenance,
     ) -> Training:
         identity = self._keep(recipe)
         for attempt in count(1):
@@ -192,6 +198,8 @@ class Trainer:
                 cycle=cycle,
                 replica=replica,
                 seed=recipe.seed + replica,
+                provenance=told,
+                inputs=tuple(rules.run_input(rows) for rows in recipe.data),
             )
             spec = self._prepare(recipe, data, run)
             self._executor.start(spec)
@@ -205,7 +213,7 @@ class Trainer:
         raise AssertionError  # pragma: no cover - the loop has no other end
 
     def _tags(self, identity: str, recipe: Recipe) -> dict[str, str]:
-        tags = {"command": recipe.command, "host": platform.node()}
+        tags = {"command": origin.masked_command(recipe.command), "host": platform.node()}
         with self._workspace.database.read() as connection:
             row = store.find_recipe(connection, identity)
         if row is not None and row["commit"]:
@@ -219,7 +227,10 @@ class Trainer:
             if not data.is_file():
                 raise NotFound("the data to train on is not there", where=str(data))
             materialise(self._workspace.blobs, recipe.code, folder / "code")
+        found: origin.Found | None = None
         if not (folder / "job.json").exists():
+            found = origin.look(self._workspace.root, recipe.command)
+            run = msgspec.structs.replace(run, provenance=joined(run.provenance, found.provenance))
             context = JobContext(
                 run=run,
                 data={recipe.data[0].spec.dataset: str(data.resolve())},
@@ -231,6 +242,8 @@ class Trainer:
         begun = msgspec.json.decode((folder / "job.json").read_bytes(), type=JobContext).run
         _check_same(run.id, begun.recipe, begun.replica, run.recipe, run.replica)
         self._experiments.create(begun)
+        if found is not None and found.files:
+            self._experiments.add_files(begun.id, found.files)
         config, _ = self._workspace.config.training
         return JobSpec(
             id=run.id,

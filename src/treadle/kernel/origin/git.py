@@ -184,7 +184,7 @@ def _with_patch(git: _Git, found: Checkout) -> Checkout:
             index = str(Path(folder) / "index")
             own = Path(found.root, _text(git.ask("rev-parse", "--git-path", "index")).strip())
             if own.exists():
-                shutil.copyfile(own, index)
+                shutil.copy2(own, index)  # with its time, by which Git tells what changed in the same second
             if new:  # in a copy of the index, so that the repository's own stays as it is
                 git.ask(
                     "add", "--intent-to-add", "--pathspec-from-file=-", "--pathspec-file-nul",
