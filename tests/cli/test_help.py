@@ -12,8 +12,8 @@ from cli_parts import Call
 from treadle.cli.main import treadle
 
 READS = (
-    "run", "train", "runs ls", "runs show", "runs compare", "runs importance", "data ls", "data log",
-    "models ls", "models show", "deploy status", "monitor show", "monitor look", "monitor alerts",
+    "run", "train", "runs ls", "runs show", "runs compare", "runs importance", "runs media", "data ls",
+    "data log", "models ls", "models show", "deploy status", "monitor show", "monitor look", "monitor alerts",
     "history", "cycles ls", "cycles show", "replay status", "replay until", "doctor",
 )  # fmt: skip
 
