@@ -7,6 +7,7 @@ installed. GPUs are asked through the driver's own library, without a process.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import threading
 import time
@@ -131,9 +132,7 @@ def readings(folder: Path) -> Counters | None:
     if Path("/proc/self/statm").exists():
         return Proc(folder)
     with contextlib.suppress(ImportError):
-        import psutil
-
-        return Psutil(psutil, folder)
+        return Psutil(importlib.import_module("psutil"), folder)
     return None
 
 
