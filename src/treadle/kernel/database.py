@@ -165,6 +165,10 @@ def _remedy(engine: sa.Engine, error: BaseException | None) -> str:
         return "make the file and its folder writable; `treadle doctor` looks"
     if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
         return "put back the file from a backup, or move it away to begin anew; nothing was changed"
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return (
+            "another process keeps it locked: end that one (`fuser` on the file tells which), or wait for it"
+        )
     return "run the same command again; if that fails too, look at the file and its disk"
 
 
