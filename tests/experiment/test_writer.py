@@ -18,7 +18,7 @@ from servers import fill
 from treadle.experiment import Experiments, MetricWriter, NewRun, Tracking, curves
 from treadle.experiment.types import Sample
 from treadle.experiment.writes import Append
-from treadle.kernel.errors import Conflict, NotFound, StorageFull, Unavailable
+from treadle.kernel.errors import Conflict, NotFound, StorageError, StorageFull, Unavailable
 from treadle.kernel.workspace import Workspace
 
 
@@ -228,3 +228,15 @@ def test_a_full_disk_is_left_to_the_thread_to_tell(full_disk, tmp_path):
     assert points(workspace, run, "after") == [2.0]
     writer.close()
     workspace.close()
+
+
+def test_who_keeps_the_database_locked_is_named_as_the_cause(workspace, writer, monkeypatch):
+    run = make_run(workspace)
+    monkeypatch.setattr("treadle.experiment.writer.LOCK_TIMEOUT", 0.1)
+    with workspace.database.write() as connection:
+        connection.execute(sa.text("UPDATE runs SET applied = applied"))
+        with pytest.raises(StorageError, match="locked") as told:
+            writer.append(Append(run, [Sample("m", 1.0, 0, 0)])).result(10)
+    assert "another process keeps it locked" in str(told.value.fix)
+    writer.append(Append(run, [Sample("m", 2.0, 0, 0)])).result(10)
+    assert points(workspace, run, "m") == [2.0]
