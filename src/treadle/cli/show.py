@@ -195,12 +195,13 @@ def counted(count: int, thing: str, things: str | None = None) -> str:
 
 
 def ranked(metrics: Iterable[str]) -> list[str]:
-    """Metrics, those first that matter most: measured on held-out rows, and known to the checks."""
+    """Metrics, those first that matter most: on held-out rows, known to the checks; the machine's last."""
     known = get_args(Metric)
 
-    def rank(name: str) -> tuple[bool, int, str]:
+    def rank(name: str) -> tuple[bool, bool, int, str]:
         last = name.rsplit(".", 1)[-1]
-        return not name.startswith("holdout."), known.index(last) if last in known else len(known), name
+        place = known.index(last) if last in known else len(known)
+        return name.startswith("system/"), not name.startswith("holdout."), place, name
 
     return sorted(metrics, key=rank)
 

@@ -37,6 +37,7 @@ from treadle.sdk.inputs import Setting
 from treadle.sdk.journal import Journal
 from treadle.sdk.media import path_of, pieces, write_quick
 from treadle.sdk.sender import GATHER_PATIENCE, Sender
+from treadle.sdk.system import Sampler
 
 Status = Literal["finished", "failed"]
 
@@ -86,7 +87,13 @@ class RunHandle:
         self._started = time.monotonic()
         self._status: Status | None = None
         self._owned = True
+        self._sampler: Sampler | None = None
         _running.add(self)
+
+    def sample(self, every: float, node: str = "") -> None:
+        """Logs what the machine does every so many seconds, until the run ends."""
+        self._sampler = Sampler(self._append, self._folder.path, every, node)
+        self._sampler.start()
 
     # ── what it was given ────────────────────────────────────────────────
 
@@ -295,6 +302,8 @@ class RunHandle:
         if self._status or not self._owned:
             return
         problem = None
+        if self._sampler:
+            self._sampler.stop()
         try:
             if end := self._end(status, values.text(message) if message else None):
                 self._append(end)

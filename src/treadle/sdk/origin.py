@@ -63,6 +63,11 @@ def user() -> str:
     return text(actor())[:250]
 
 
+def host() -> str:
+    """This machine's name, as a part of a metric's."""
+    return text(socket.gethostname().partition(".")[0])[:60].replace("/", "-") or "node"
+
+
 def launcher() -> str | None:
     """What identifies the process that started this one among all that this machine ever has."""
     parent = os.getppid()

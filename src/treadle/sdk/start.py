@@ -21,6 +21,7 @@ from treadle.sdk.handle import RunHandle, running
 from treadle.sdk.journal import Journal
 from treadle.sdk.sender import Sender
 from treadle.sdk.spool import RUNS, marker
+from treadle.sdk.system import EVERY
 from treadle.sdk.values import scalars, texts
 
 RUN = "TREADLE_RUN"
@@ -36,6 +37,7 @@ def start_run(
     id: str | None = None,  # noqa: A002 - what users call it
     shared: bool | None = None,
     parent: RunHandle | str | None = None,
+    system_metrics: bool | float = True,
 ) -> RunHandle:
     """Starts a run; use it as a context manager, or call its ``finish``.
 
@@ -59,20 +61,23 @@ def start_run(
         shared: Whether several processes start this same run: one does, the others attach. By
             default, what torchrun's variables say.
         parent: The run that this one is a part of.
+        system_metrics: Whether the machine's load is logged, as ``system/...``; or every how many
+            seconds, 10 by default.
 
     Raises:
-        InvalidInput: If a name, parameter or tag can't be used, or processes share a run and
+        InvalidInput: If a name, parameter, tag or interval can't be used, or processes share a run and
             nothing tells them which.
         ConfigError: If ``treadle.toml`` can't be used.
         Busy: If another process writes the run already, and it isn't shared.
         StorageError: If the run's folder can't be written.
     """
     given, labels = scalars(params or {}), texts(tags or {})
+    every = _interval(system_metrics)
     rank = None if shared is False else ranks.seen(os.environ, asked=bool(shared))
     if folder := inputs.job_folder():
         if rank is not None and rank.number:
-            return _attached(inputs.read_job(folder).run, folder, f"rank{rank.number}")
-        return _in_job(folder, given, labels)
+            return _sampled(_attached(inputs.read_job(folder).run, folder, f"rank{rank.number}"), every, rank)
+        return _sampled(_in_job(folder, given, labels), every, rank)
     run_id = check_name("run", id) if id is not None else None
     if shared or rank is not None:
         run_id = run_id or _agreed(asked=bool(shared))
@@ -95,13 +100,36 @@ def start_run(
     check_run(new)
     folder = (root or Path.cwd()) / RUNS / new.id
     if run_id is not None and rank is not None and rank.number:
-        return _attached(new, folder, f"rank{rank.number}")
+        return _sampled(_attached(new, folder, f"rank{rank.number}"), every, rank)
     try:
-        return _alone(new, root or Path.cwd(), setting, tuple(labels))
+        return _sampled(_alone(new, root or Path.cwd(), setting, tuple(labels)), every, rank)
     except Busy:
         if not shared:
             raise
         return _attached(new, folder, "writer")
+
+
+def _interval(asked: bool | float) -> float | None:
+    """Every how many seconds the machine's load is logged; None for never.
+
+    Raises:
+        InvalidInput: If that isn't a tenth of a second or more.
+    """
+    if isinstance(asked, bool):
+        return EVERY if asked else None
+    if not isinstance(asked, int | float) or not 0.1 <= asked <= 86_400:
+        raise InvalidInput(
+            f"`system_metrics` can't be {asked!r:.60}", fix="use True, False, or seconds from 0.1 to 86400"
+        )
+    return float(asked)
+
+
+def _sampled(handle: RunHandle, every: float | None, rank: ranks.Rank | None) -> RunHandle:
+    """The run, with the machine's load in it: of each machine once, by its first process."""
+    if every is not None and (rank is None or rank.local == 0):
+        others = rank is not None and rank.number > 0
+        handle.sample(every, origin.host() if others else "")
+    return handle
 
 
 def attach(run: str | None = None) -> RunHandle:

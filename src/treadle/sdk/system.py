@@ -61,10 +61,11 @@ class Proc:
         total, free = (int(memory[name].split()[0]) for name in ("MemTotal", "MemAvailable"))
         pages = int(Path("/proc/self/statm").read_text().split()[1])
         disk = os.statvfs(self._folder)
+        used = disk.f_blocks - disk.f_bfree  # of what users may use, as df counts
         return {
             "memory": 100 * (1 - free / total),
             "process_memory_mb": pages * os.sysconf("SC_PAGE_SIZE") / _MEGA,
-            "disk": 100 * (1 - disk.f_bavail / disk.f_blocks) if disk.f_blocks else 0.0,
+            "disk": 100 * used / (used + disk.f_bavail) if disk.f_blocks else 0.0,
         }
 
 
