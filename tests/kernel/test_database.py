@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from servers import fill
 from treadle.kernel import database as module
 from treadle.kernel.database import Database, Instant, Json, insert_once, open_database
-from treadle.kernel.errors import StorageError, StorageFull, WorkspaceTooNew
+from treadle.kernel.errors import InvalidInput, StorageError, StorageFull, WorkspaceTooNew
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -302,3 +302,11 @@ def test_many_open_a_new_store_at_once(metadata_url, tmp_path, monkeypatch):
             assert sa.inspect(connection).has_table("events")
         database.close()
     assert module.SCHEMA_VERSION
+
+
+def test_what_no_row_can_have_is_bad_input_and_no_failure(postgres_url, tmp_path):
+    database = open_database(postgres_url, tmp_path)
+    for value, kind in (("a\0b", sa.Text), (2**70, sa.BigInteger)):
+        with pytest.raises(InvalidInput, match="can't keep"), database.read() as connection:
+            connection.execute(sa.select(sa.cast(sa.literal(value, kind), kind)))
+    database.close()

@@ -33,7 +33,7 @@ from treadle.kernel.clock import SystemClock
 from treadle.kernel.errors import InvalidInput, NotFound
 from treadle.kernel.workspace import Workspace
 
-MOST_FOUND = 1000
+MOST_FOUND, MOST_DATASETS = 1000, 100
 HISTORY_TAG = "mlflow.log-model.history"
 _NAME_LENGTH, _TEXT_LENGTH = 500, 1_000_000
 _NOT_IN_NAMES = frozenset("/:.%\"'\0")
@@ -177,6 +177,10 @@ class LoggedModels:
         if not 1 <= limit <= MOST_FOUND:
             raise InvalidInput(
                 f"a page has 1 to {MOST_FOUND} logged models, not {limit}", where="max_results"
+            )
+        if len(datasets) > MOST_DATASETS:
+            raise InvalidInput(
+                f"a search names up to {MOST_DATASETS} datasets, not {len(datasets):,}", where="datasets"
             )
         if not all(one.name for one in datasets):
             raise InvalidInput("each dataset needs its `dataset_name`", where="datasets")

@@ -20,7 +20,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.types import TypeDecorator
 
-from treadle.kernel.errors import StorageError, StorageFull, WorkspaceTooNew
+from treadle.kernel.errors import InvalidInput, StorageError, StorageFull, WorkspaceTooNew
 from treadle.kernel.lock import Holder, exclusive
 
 _LEAST_ROOM = 64 << 10
@@ -130,6 +130,7 @@ def database_errors(engine: sa.Engine) -> Iterator[None]:
     """Turns the driver's errors inside the block, bare or wrapped by SQLAlchemy, into Treadle's.
 
     Raises:
+        InvalidInput: If a value is one that no row can have, such as a NUL or too large an integer.
         StorageFull: If the disk is full.
         StorageError: If the database can't be read or written.
     """
@@ -137,6 +138,9 @@ def database_errors(engine: sa.Engine) -> Iterator[None]:
         yield
     except sa.exc.IntegrityError:
         raise
+    except sa.exc.DataError as error:
+        first = str(error.orig).partition("\n")[0]
+        raise InvalidInput(f"the metadata store can't keep what was given: {first}") from error
     except (sa.exc.DBAPIError, engine.dialect.loaded_dbapi.Error) as error:
         cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error
         where = _shown(engine)

@@ -49,6 +49,18 @@ def test_null_is_what_is_not_given_and_numbers_may_be_texts():
     assert convert({"run_id": "r", "metrics": None}, Batch) == Batch("r")
 
 
+def test_a_nul_goes_from_prose_and_is_refused_in_names():
+    class Tag(msgspec.Struct):
+        key: str = ""
+        value: str = ""
+
+    nul = r"a\u0000b"
+    assert Ask(None, {}, b"", f'{{"value":"{nul}"}}'.encode()).read(Tag).value == "ab"  # type: ignore[arg-type]
+    for ask in (Ask(None, {}, b"", f'{{"key":"{nul}"}}'.encode()), Ask(None, {}, b"key=a%00b", b"")):  # type: ignore[arg-type]
+        with pytest.raises(InvalidInput, match="for parameter 'key' supplied: it has the character NUL"):
+            ask.read(Tag)
+
+
 def test_what_must_be_given():
     assert required("a", "key") == "a"
     with pytest.raises(InvalidInput, match=r"Missing value for required parameter 'key'\."):

@@ -14,6 +14,7 @@ from treadle.experiment import Write
 from treadle.kernel.errors import InvalidInput
 
 T = TypeVar("T")
+_NUL = b"\\u0000"
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 
@@ -44,9 +45,11 @@ class Ask(msgspec.Struct, frozen=True):
         try:
             if self.body:
                 try:
-                    return msgspec.json.decode(self.body, type=kind, strict=False)
+                    if _NUL not in self.body:
+                        return msgspec.json.decode(self.body, type=kind, strict=False)
                 except msgspec.ValidationError:
-                    return convert(msgspec.json.decode(self.body), kind)
+                    pass  # it is read again, for what is wrong with it
+                return convert(msgspec.json.decode(self.body), kind)
             return convert(_from_query(self.query, kind), kind)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise InvalidInput(f"the request is not valid JSON: {error}") from None

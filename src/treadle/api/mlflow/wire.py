@@ -14,10 +14,12 @@ T = TypeVar("T")
 _MISSING = re.compile(r"Object missing required field `(\w+)`")
 _STEP = re.compile(r"\.?(\w+)|\[(\d+)\]")
 _SHOWN = 200
+# What a user wrote: a NUL in it is left out, because Postgres can't keep one. In a name it is refused.
+_PROSE = frozenset(("value", "description", "schema", "profile", "source", "model_json"))
 
 
 def convert(raw: Any, kind: type[T]) -> T:
-    """A request's values as the kind; null stands for what isn't given.
+    """A request's values as the kind; null stands for what isn't given, and NUL is kept nowhere.
 
     Raises:
         InvalidInput: If they aren't of the kind; names the parameter and its value.
@@ -53,10 +55,17 @@ def absent(name: str) -> InvalidInput:
     return InvalidInput(f"Missing value for required parameter '{name}'.")
 
 
-def _given(raw: Any) -> Any:
+def _given(raw: Any, name: str = "") -> Any:
     if isinstance(raw, dict):
-        return {name: _given(value) for name, value in raw.items() if value is not None}
-    return [_given(value) for value in raw] if isinstance(raw, list) else raw
+        return {key: _given(value, key) for key, value in raw.items() if value is not None}
+    if isinstance(raw, list):
+        return [_given(value, name) for value in raw]
+    if isinstance(raw, str) and "\0" in raw:
+        if name in _PROSE:
+            return raw.replace("\0", "")
+        shown = msgspec.json.encode(raw[:_SHOWN]).decode()
+        raise InvalidInput(f"Invalid value {shown} for parameter '{name}' supplied: it has the character NUL")
+    return raw
 
 
 def _at(raw: Any, path: str) -> Any:
