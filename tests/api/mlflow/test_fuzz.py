@@ -49,7 +49,8 @@ OTHERS: list[Any] = [
     [{"key": LONE, "value": LONE}],
 ]
 BODIES = [
-    b"", b"{", b"[]", b"null", b"1", b'"text"', b"\xff\xfe", b'{"a":"\xff"}', b"[" * 100_000, b'{"a":' * 50_000,
+    b"", b"{", b"[]", b"null", b"1", b'"text"', b"\xff\xfe", b'{"a":"\xff"}', b"[" * 100_000,
+    b'{"a":' * 50_000,
     b'{"run_id":1,"run_id":"a","run_id":[]}', b"{}" * 3, b"9" * 5000, b"\0" * 10, b"run_id=a&key=b",
 ]  # fmt: skip
 
@@ -141,10 +142,11 @@ class Fuzzed:
         ask("POST", "/registered-models/create", {"name": "wine"})
         ask("POST", "/model-versions/create", {"name": "wine", "source": "s3://b/a"})
         self.known = {
-            "experiment_id": "0", "experiment_ids": ["0"], "run_id": self.run, "run_uuid": self.run, "run_ids": [self.run],
-            "model_id": self.model, "name": "wine", "version": "1", "source": "s3://b/a", "key": "k", "metric_key": "k",
-            "page_token": None, "filter": "", "order_by": [], "alias": "champion", "stage": "Staging", "new_name": "wine",
-            "status": "FINISHED", "view_type": "ACTIVE_ONLY", "run_view_type": "ACTIVE_ONLY", "source_run_id": "",
+            "experiment_id": "0", "experiment_ids": ["0"], "run_id": self.run, "run_uuid": self.run,
+            "run_ids": [self.run], "model_id": self.model, "name": "wine", "new_name": "wine", "version": "1",
+            "source": "s3://b/a", "key": "k", "metric_key": "k", "alias": "champion", "stage": "Staging",
+            "page_token": None, "filter": "", "order_by": [], "status": "FINISHED", "source_run_id": "",
+            "view_type": "ACTIVE_ONLY", "run_view_type": "ACTIVE_ONLY",
         }  # fmt: skip
         self.bad: list[str] = []
 
