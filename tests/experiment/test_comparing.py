@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from treadle.experiment.comparing import compare, packages, share_axis, within_noise
 from treadle.experiment.series import Curve
-from treadle.experiment.types import Artifact, Run, RunInput
+from treadle.experiment.types import Artifact, Provenance, Run, RunInput
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
 START = round(AT.timestamp() * 1e6)
@@ -127,3 +127,13 @@ def test_a_point_that_came_twice_is_one():
     (only,) = share_axis("loss", "step", [run(1), run(1)], {"run_1": twice}, 10).curves
     assert only.x == [0, 1]
     assert math.isnan(only.y[1])
+
+
+def test_where_runs_come_from_is_compared_and_what_clients_set_themselves_is_not():
+    one = Provenance(commit="a" * 40, command=("python", "a b.py"), python="CPython 3.11")
+    other = Provenance(commit="b" * 40, command=("python", "a b.py"), python="CPython 3.12")
+    tags = [{"mlflow.runName": str(n), "treadle.host": str(n), "team": str(n)} for n in range(2)]
+    found = compare([run(1, provenance=one, tags=tags[0]), run(2, provenance=other, tags=tags[1])])
+    assert found.origin == {"commit": ["a" * 40, "b" * 40], "python": ["CPython 3.11", "CPython 3.12"]}
+    assert found.tags == {"team": ["0", "1"]}
+    assert compare([run(1, provenance=one), run(2)]).origin["command"] == ["python 'a b.py'", None]

@@ -125,6 +125,7 @@ def show_comparison(found: Comparison) -> None:
         *((f"data {one.name}", *(_head(digest) for digest in one.digests)) for one in found.inputs),
         *((f"package {name}", *versions) for name, versions in found.packages.items()),
         *((f"file {one.path}", *_sizes(one)) for one in found.files),
+        *((f"from {name}", *(_cut(value) for value in values)) for name, values in found.origin.items()),
         *((f"tag {name}", *(_cut(value) for value in values)) for name, values in found.tags.items()),
     ]
     show.table(["", *(f"{run.name}" for run in found.runs)], rows)
@@ -175,6 +176,7 @@ def comparison_rows(found: Comparison) -> Iterator[tuple[object, ...]]:
     yield from (("input", one.name, *one.digests) for one in found.inputs)
     yield from (("package", name, *versions) for name, versions in found.packages.items())
     yield from (("file", one.path, *one.digests) for one in found.files)
+    yield from (("origin", name, *values) for name, values in found.origin.items())
     yield from (("tag", name, *values) for name, values in found.tags.items())
 
 

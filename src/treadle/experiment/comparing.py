@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 
+import msgspec
 import numpy as np
 
 from treadle.experiment.comparison import (
@@ -18,7 +20,7 @@ from treadle.experiment.comparison import (
 )
 from treadle.experiment.history import evenly
 from treadle.experiment.series import Curve, by_step, distinct
-from treadle.experiment.types import Artifact, Run, RunInput, Value, portable
+from treadle.experiment.types import Artifact, Provenance, Run, RunInput, Value, portable
 
 REPEATABILITY = 2.77
 """Two results of the same thing differ by less than this many standard deviations in 95 of 100
@@ -26,6 +28,8 @@ cases: the repeatability limit of ISO 5725-6, 1.96 times the root of 2."""
 
 _REQUIREMENTS = "provenance/requirements.txt"
 _PINNED = re.compile(r"([A-Za-z0-9][\w.-]*)\s*(?:\[[^\]]*\])?\s*(?:===?|@)\s*([^\s;#]+)")
+_CLIENTS_OWN = ("mlflow.", "treadle.")
+_ORIGIN = ("commit", "branch", "command", "notebook", "python", "platform", "host", "hardware", "trigger")
 _US = 1_000_000
 
 
@@ -56,7 +60,12 @@ def compare(
         params={name: values for name, values in params.items() if len({(v, type(v)) for v in values}) > 1},
         metrics=metrics,
         noise={name: value for name, value in noise.items() if value is not None},
-        tags={name: values for name, values in tags.items() if len(set(values)) > 1},
+        tags={
+            name: values
+            for name, values in tags.items()
+            if len(set(values)) > 1 and not name.startswith(_CLIENTS_OWN)
+        },
+        origin=_origin(runs),
         inputs=_inputs(runs, inputs or {}),
         files=_files(runs, files or {}),
         packages=_packages(runs, requirements or {}),
@@ -127,6 +136,21 @@ def _noise(runs: Sequence[Run], values: Sequence[Value | None]) -> float | None:
         squares += math.fsum((value - mean) ** 2 for value in group.values())
         freedom += len(group) - 1
     return math.sqrt(squares / freedom) if freedom else None
+
+
+def _origin(runs: Sequence[Run]) -> dict[str, list[str | None]]:
+    rows = {name: [_told(run.provenance, name) for run in runs] for name in _ORIGIN}
+    return {name: values for name, values in rows.items() if len(set(values)) > 1}
+
+
+def _told(provenance: Provenance | None, name: str) -> str | None:
+    value = getattr(provenance, name, None)
+    if isinstance(value, tuple):
+        return shlex.join(value) or None
+    if isinstance(value, msgspec.Struct):
+        known = msgspec.structs.asdict(value).items()
+        return ", ".join(f"{field} {one}" for field, one in known if one) or None
+    return value
 
 
 def _files(runs: Sequence[Run], files: Mapping[str, Sequence[Artifact]]) -> list[FileDiff]:

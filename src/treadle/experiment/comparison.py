@@ -49,7 +49,8 @@ class Comparison(msgspec.Struct, frozen=True):
         metrics: Every metric, with each run's latest value.
         noise: For each metric, the standard deviation between replicas of one recipe, where the
             runs compared have at least two: differences within it mean nothing.
-        tags: The tags in which they differ, with each run's.
+        tags: The tags in which they differ, with each run's; without those that clients set themselves.
+        origin: In what else they differ of where they come from: commit, command, Python, machine.
         inputs: The datasets in which they differ.
         files: The files in which they differ, by path.
         packages: The installed packages in which they differ, with each run's version, as far as
@@ -64,6 +65,7 @@ class Comparison(msgspec.Struct, frozen=True):
     inputs: list[InputDiff] = []
     files: list[FileDiff] = []
     packages: dict[str, list[str | None]] = {}
+    origin: dict[str, list[str | None]] = {}
 
     def _repr_html_(self) -> str:
         from treadle.experiment.display import comparison_html

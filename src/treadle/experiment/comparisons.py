@@ -7,7 +7,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from treadle.experiment import code_diff, comparing, curves, store
+from treadle.experiment import beside, code_diff, comparing, curves, store
 from treadle.experiment.comparison import Axis, CodeDiff, Comparison, Importance, SharedCurves
 from treadle.experiment.comparison_page import Page, render
 from treadle.experiment.importance import importance
@@ -43,9 +43,8 @@ class Comparisons:
         with self._database.read() as connection:
             runs = _find(connection, ids)
             files = {run.id: store.select_artifacts(connection, run.id) for run in runs}
-            inputs = store.select_inputs(connection, list(files))
         requirements = self._texts(files, {run.id: comparing.lock_of(run) for run in runs})
-        return comparing.compare(runs, files, inputs, requirements)
+        return comparing.compare(runs, files, {run.id: run.inputs for run in runs}, requirements)
 
     def code(self, first: str, second: str) -> CodeDiff:
         """How the code of two runs differs.
@@ -177,7 +176,7 @@ def _find(connection: sa.Connection, ids: Sequence[str]) -> list[Run]:
             f"{len(ids):,} runs are too many to set side by side",
             fix=f"name up to {MOST_RUNS}, or use a filter",
         )
-    return [store.find_run(connection, run_id) for run_id in ids]
+    return [beside.whole(connection, store.find_run(connection, run_id)) for run_id in ids]
 
 
 def _lead(searched: Sequence[Run], metric: str | None, experiment: str | None, where: str) -> str:
