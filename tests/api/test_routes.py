@@ -92,6 +92,10 @@ def _experiment(client: Client, tmp_path: Path) -> None:
     assert client.compare_curves(["run_1"], "auc").curves[0].x == [3.0]
     assert client.compare_code("run_1", "run_1").commits == (None, None)
     assert client.importance("auc", where="metrics.auc > 0.6").reason == "too_few_runs"
+    assert list(client.sql("SELECT run, value FROM metrics")) == [("run_1", 0.7)]
+    assert "points" in [table.name for table in client.sql_tables()]
+    client.sql_parquet("SELECT * FROM runs", tmp_path / "runs.parquet")
+    assert pq.read_table(tmp_path / "runs.parquet").num_rows == 1
     assert b"<title>1 run side by side" in client.comparison_page(["run_1"])
 
 

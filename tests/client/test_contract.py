@@ -43,6 +43,8 @@ READS: dict[str, Callable[[Client], Any]] = {
     "revisions": lambda c: c.revisions("toy"),
     "run": lambda c: c.run(c.runs()[0].id),
     "runs": lambda c: c.runs(sort="-metrics.loss", limit=2),
+    "sql": lambda c: list(c.sql("SELECT name, value, logged_at FROM metrics ORDER BY ALL")),
+    "sql_tables": lambda c: c.sql_tables(),
     "spending": lambda c: c.spending("toy"),
     "timeline": lambda c: c.timeline("toy"),
     "windows": lambda c: (c.windows("toy"), c.windows("toy", AT)),
@@ -60,6 +62,7 @@ ERRORS: dict[str, tuple[type[TreadleError], Callable[[Client], Any]]] = {
     "a wrong order": (InvalidInput, lambda c: c.runs(sort="colour")),
     "too many": (InvalidInput, lambda c: c.runs(limit=100_000)),
     "nothing to compare": (InvalidInput, lambda c: c.compare([])),
+    "wrong sql": (InvalidInput, lambda c: c.sql("SELECT nothing FROM runs")),
     "no curve": (NotFound, lambda c: c.compare_curves([c.runs()[0].id], "lost")),
     "code of a run that is none": (NotFound, lambda c: c.compare_code(c.runs()[0].id, "nope")),
     "a gap in a journal": (
@@ -90,6 +93,7 @@ def test_the_reads_are_all_of_the_client() -> None:
         "in_process", "look", "put_blob", "report", "resume", "send_labels", "send_predictions",
         "start_cycle", "start_replay", "step_replay", "stop_replay", "training_data", "training_rows",
         "report_page", "health",
+        "sql_parquet",
     }  # fmt: skip
     methods = {name for name, _ in inspect.getmembers(Client, inspect.isroutine) if not name.startswith("_")}
     assert methods - does == set(READS)

@@ -15,6 +15,7 @@ from starlette.responses import FileResponse, HTMLResponse, Response, StreamingR
 from treadle.api.rooms import Rooms
 from treadle.api.route import RawSpec
 from treadle.data import DataInput, SliceSpec
+from treadle.experiment import Answered, SqlQuery
 from treadle.kernel.errors import InvalidInput
 from treadle.kernel.files import storage_errors
 from treadle.retrain import render_report
@@ -100,6 +101,21 @@ async def _comparison(request: Request) -> Response:
     return HTMLResponse(page)
 
 
+async def _sql(request: Request) -> Response:
+    """Answers one SELECT over runs: JSON lines as they come, or a Parquet file."""
+    rooms: Rooms = request.app.state.rooms
+    raw = await request.body()
+    try:
+        query = msgspec.json.decode(raw, type=SqlQuery)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"the body can't be used: {error}", fix='send {"query": "SELECT …"}') from None
+    answered = await run_in_threadpool(rooms.sql.ask, query)
+    if answered.out is None:
+        return _Lines(answered)
+    answered.close()
+    return _Vanishing(answered.out, media_type=_PARQUET)
+
+
 def _uploads(rooms: Rooms) -> Path:
     folder = rooms.workspace.state / "tmp"
     folder.mkdir(parents=True, exist_ok=True)
@@ -116,6 +132,21 @@ class _Vanishing(FileResponse):
             shutil.rmtree(Path(self.path).parent, ignore_errors=True)
 
 
+class _Lines(StreamingResponse):
+    """An answer line by line, which ends with its reader."""
+
+    def __init__(self, answered: Answered) -> None:
+        self._answered = answered
+        super().__init__(answered.lines(), media_type=_JSON_LINES)
+
+    async def __call__(self, scope: object, receive: object, send: object) -> None:
+        try:
+            await super().__call__(scope, receive, send)  # type: ignore[arg-type]  # ASGI's own types
+        finally:
+            self._answered.close()
+
+
+_JSON_LINES = "application/x-ndjson"
 _BYTES = "application/octet-stream"
 # What anybody may have logged: no scripts but those of a page that stands by itself, nothing sent anywhere.
 _SANDBOX = {
@@ -149,6 +180,7 @@ RAW_ROUTES = [
     RawSpec("GET", "/v1/blobs/{digest}", _get_blob, _BYTES),
     RawSpec("GET", "/v1/runs/{run}/file", _run_file, _BYTES),
     RawSpec("GET", "/v1/datasets/{dataset}/training", _training_data, _PARQUET),
+    RawSpec("POST", "/v1/sql", _sql, _JSON_LINES, takes="application/json"),
     RawSpec("GET", "/v1/comparison/page", _comparison, "text/html"),
     RawSpec("GET", "/v1/models/{model}/report", _report, "text/html"),
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from treadle.experiment import (
     Imports,
     LoggedModels,
     MetricWriter,
+    SqlDoor,
     Tracking,
 )
 from treadle.govern import Usages
@@ -46,6 +48,18 @@ class Rooms:
     def comparisons(self) -> Comparisons:
         """Runs beside each other."""
         return Comparisons(self.workspace)
+
+    @cached_property
+    def sql(self) -> SqlDoor:
+        """Questions in SQL."""
+
+        def models() -> list[list[object]]:
+            return [
+                [one.model, one.number, one.status, one.run, _microseconds(one.created_at), one.approved_by]
+                for one in self.registry.list()
+            ]
+
+        return SqlDoor(self.workspace, models)
 
     @cached_property
     def metrics(self) -> MetricWriter:
@@ -133,3 +147,7 @@ class Rooms:
         if "metrics" in self.__dict__:
             self.metrics.close()
         self.workspace.close()
+
+
+def _microseconds(at: datetime) -> int:
+    return round(at.timestamp() * 1_000_000)

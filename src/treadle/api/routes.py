@@ -22,6 +22,7 @@ from treadle.experiment import (
     Point,
     Run,
     SharedCurves,
+    SqlTable,
 )
 from treadle.govern import Spending
 from treadle.kernel.database import SCHEMA_VERSION
@@ -114,6 +115,11 @@ def _shared_curves(call: Call) -> SharedCurves:
 def _code(call: Call) -> CodeDiff:
     """How the code of two runs differs."""
     return call.rooms.comparisons.code(call.need("run"), call.need("other"))
+
+
+def _sql_tables(call: Call) -> list[SqlTable]:
+    """The tables that can be asked in SQL."""
+    return call.rooms.sql.tables()
 
 
 def _importance(call: Call) -> Importance:
@@ -355,6 +361,7 @@ ROUTES = [
         Importance,
         query=(_METRIC, Query("experiment"), Query("where"), Query("param", many=True)),
     ),
+    RouteSpec("GET", "/v1/sql/tables", _sql_tables, list[SqlTable]),
     RouteSpec("GET", "/v1/datasets", _datasets, list[DatasetVersion]),
     RouteSpec("POST", "/v1/datasets/{dataset}/versions", _add_data, DatasetVersion, query=(Query("actor"),)),
     RouteSpec("GET", "/v1/datasets/{dataset}/versions", _data_log, list[DatasetVersion]),

@@ -26,6 +26,7 @@ _VERBS = {
     "run": "run",
     "train": "run",
     "runs": "runs",
+    "sql": "sql",
     "data": "data",
     "models": "models",
     "deploy": "deploy",

@@ -12,12 +12,13 @@ from urllib.parse import quote, unquote, urlencode
 
 import msgspec
 
+from treadle.client.answers import MOST_ROWS, SqlAnswer
 from treadle.client.importing import ImportCalls
 from treadle.client.transport import Answer, Body, Transport
 from treadle.data.types import DataInput, DatasetVersion
 from treadle.deploy.types import DeploymentStatus, DesiredRevision, ReplicaReport, Revision
 from treadle.evaluate.types import Evaluation
-from treadle.experiment import CodeDiff, Comparison, Importance, SharedCurves
+from treadle.experiment import CodeDiff, Comparison, Importance, SharedCurves, SqlQuery, SqlTable
 from treadle.experiment.types import Artifact, JournalBatch, Media, NewRun, Point, Run
 from treadle.govern.types import Spending
 from treadle.kernel.errors import ErrorBody, InvalidInput, TreadleError, Unavailable, from_body
@@ -247,6 +248,25 @@ class Client(ImportCalls):
         with replacing(path) as temporary, temporary.open("wb") as out:
             for piece in self._send("GET", target).body:
                 out.write(piece)
+
+    # ── sql ──────────────────────────────────────────────────────────────
+
+    def sql(self, query: str, limit: int = MOST_ROWS) -> SqlAnswer:
+        """The answer to one SELECT over runs, read as it comes; ``sql_tables`` says what there is."""
+        asked = msgspec.json.encode(SqlQuery(query, limit))
+        return SqlAnswer(self._send("POST", "/v1/sql", asked).body, self.server)
+
+    def sql_tables(self) -> list[SqlTable]:
+        """The tables that ``sql`` may ask, with their columns."""
+        found: list[SqlTable] = self._ask(list[SqlTable], "GET", "/v1/sql/tables")
+        return found
+
+    def sql_parquet(self, query: str, path: Path, limit: int = MOST_ROWS) -> None:
+        """Writes the answer to one SELECT over runs to a Parquet file, atomically."""
+        asked = msgspec.json.encode(SqlQuery(query, limit, "parquet"))
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            for piece in self._send("POST", "/v1/sql", asked).body:
+                file.write(piece)
 
     # ── blobs ────────────────────────────────────────────────────────────
 

@@ -45,6 +45,13 @@ if TYPE_CHECKING:
     from treadle.experiment.rules import joined as joined
     from treadle.experiment.series import Curve as Curve
     from treadle.experiment.service import Experiments as Experiments
+    from treadle.experiment.sql_door import Answered as Answered
+    from treadle.experiment.sql_door import SqlDoor as SqlDoor
+    from treadle.experiment.sql_types import SqlColumn as SqlColumn
+    from treadle.experiment.sql_types import SqlEnd as SqlEnd
+    from treadle.experiment.sql_types import SqlPiece as SqlPiece
+    from treadle.experiment.sql_types import SqlQuery as SqlQuery
+    from treadle.experiment.sql_types import SqlTable as SqlTable
     from treadle.experiment.store import text_of as text_of
     from treadle.experiment.told import tags_of as tags_of
     from treadle.experiment.tracking import Tracking as Tracking
@@ -86,6 +93,7 @@ if TYPE_CHECKING:
 __getattr__, __all__ = attach(
     __name__,
     {
+        "Answered": "sql_door",
         "Artifact": "types",
         "CodeDiff": "comparison",
         "Comparison": "comparison",
@@ -141,6 +149,12 @@ __getattr__, __all__ = attach(
         "RunFolder": "folder",
         "RunInput": "types",
         "SharedCurves": "comparison",
+        "SqlColumn": "sql_types",
+        "SqlDoor": "sql_door",
+        "SqlEnd": "sql_types",
+        "SqlPiece": "sql_types",
+        "SqlQuery": "sql_types",
+        "SqlTable": "sql_types",
         "Tracking": "tracking",
         "Write": "writes",
         "check_artifact_path": "rules",

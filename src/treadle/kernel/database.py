@@ -219,7 +219,7 @@ def open_database(url: str, root: Path) -> Database:
         WorkspaceTooNew: If a later version of Treadle wrote it.
         StorageError: If it can't be opened.
     """
-    database = Database(_engine(url, root))
+    database = Database(connect_engine(url, root))
     try:
         if _version(database) != SCHEMA_VERSION:
             _migrate(database, root)
@@ -229,7 +229,8 @@ def open_database(url: str, root: Path) -> Database:
     return database
 
 
-def _engine(url: str, root: Path) -> sa.Engine:
+def connect_engine(url: str, root: Path) -> sa.Engine:
+    """Connects to a metadata store whose tables are there; else as :func:`open_database`."""
     try:
         parsed = sa.make_url(url)
     except sa.exc.ArgumentError:
