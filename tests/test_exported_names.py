@@ -18,7 +18,7 @@ EXPORTED = {
     "treadle": "Audio Html Image Plot Table __version__ attach data record_provenance start_run sync",
     "treadle.api": "create_app serve",
     "treadle.client": """
-        Client HttpTransport Transport connect find_server
+        Client HttpTransport SqlAnswer Transport connect find_server
     """,
     "treadle.data": "Column DataInput DatasetVersion Datasets FileEntry Roles SliceSpec",
     "treadle.deploy": """

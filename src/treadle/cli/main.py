@@ -41,7 +41,7 @@ _VERBS = {
     "doctor": "doctor",
 }
 # Seldom needed: named in one line, so that the help fits a screen.
-_SELDOM = ("sync", "import", "export", "gc")
+_SELDOM = ("serve", "sync", "import", "export", "gc")
 
 
 class Verbs(Group):

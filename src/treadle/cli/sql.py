@@ -15,7 +15,7 @@ from treadle.kernel.errors import InvalidInput
 from treadle.kernel.units import format_bytes
 
 if TYPE_CHECKING:
-    from treadle.client.answers import SqlAnswer
+    from treadle.client import SqlAnswer
     from treadle.experiment import SqlTable
 
 _SHOWN, _ALL = 1_000, 1_000_000

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from treadle.kernel.lazy import attach
 
 if TYPE_CHECKING:
+    from treadle.client.answers import SqlAnswer as SqlAnswer
     from treadle.client.client import Client as Client
     from treadle.client.finding import connect as connect
     from treadle.client.finding import find_server as find_server
@@ -16,6 +17,7 @@ __getattr__, __all__ = attach(
     {
         "Client": "client",
         "HttpTransport": "http",
+        "SqlAnswer": "answers",
         "Transport": "transport",
         "connect": "finding",
         "find_server": "finding",

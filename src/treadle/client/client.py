@@ -7,18 +7,17 @@ import zlib
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Self, TypeVar
 from urllib.parse import quote, unquote, urlencode
 
 import msgspec
 
-from treadle.client.answers import MOST_ROWS, SqlAnswer
+from treadle.client.asking import AskCalls
 from treadle.client.importing import ImportCalls
 from treadle.client.transport import Answer, Body, Transport
 from treadle.data.types import DataInput, DatasetVersion
 from treadle.deploy.types import DeploymentStatus, DesiredRevision, ReplicaReport, Revision
 from treadle.evaluate.types import Evaluation
-from treadle.experiment import CodeDiff, Comparison, Importance, SharedCurves, SqlQuery, SqlTable
 from treadle.experiment.types import Artifact, JournalBatch, Media, NewRun, Point, Run
 from treadle.govern.types import Spending
 from treadle.kernel.errors import ErrorBody, InvalidInput, TreadleError, Unavailable, from_body
@@ -52,7 +51,7 @@ class TrainingRows(msgspec.Struct, frozen=True):
     input: DataInput | None
 
 
-class Client(ImportCalls):
+class Client(AskCalls, ImportCalls):
     """Talks to the API.
 
     Args:
@@ -185,58 +184,6 @@ class Client(ImportCalls):
         found: list[Artifact] = self._ask(list[Artifact], "GET", f"/v1/runs/{_part(run_id)}/artifacts")
         return found
 
-    def compare(self, run_ids: list[str]) -> Comparison:
-        """Runs side by side."""
-        found: Comparison = self._ask(Comparison, "GET", "/v1/comparison", run=run_ids)
-        return found
-
-    def compare_curves(
-        self, run_ids: list[str], metric: str, *, by: Literal["step", "time"] = "step", points: int = 500
-    ) -> SharedCurves:
-        """A metric's curves of several runs over one axis, thinned to about so many points each."""
-        found: SharedCurves = self._ask(
-            SharedCurves, "GET", "/v1/comparison/curves", run=run_ids, metric=metric, by=by, points=points
-        )
-        return found
-
-    def compare_code(self, first: str, second: str) -> CodeDiff:
-        """How the code of two runs differs."""
-        found: CodeDiff = self._ask(CodeDiff, "GET", "/v1/comparison/code", run=first, other=second)
-        return found
-
-    def comparison_page(
-        self,
-        run_ids: list[str],
-        *,
-        metric: str | None = None,
-        experiment: str | None = None,
-        where: str | None = None,
-    ) -> bytes:
-        """Runs side by side, or all that fit a filter, as a self-contained HTML page."""
-        given = {"metric": metric, "experiment": experiment, "where": where}
-        query = [("run", run) for run in run_ids] + [(k, v) for k, v in given.items() if v is not None]
-        return self._send("GET", f"/v1/comparison/page?{urlencode(query)}").read()
-
-    def importance(
-        self,
-        metric: str,
-        *,
-        experiment: str | None = None,
-        where: str | None = None,
-        params: list[str] | None = None,
-    ) -> Importance:
-        """Which parameters a metric depends on, over the runs that fit."""
-        found: Importance = self._ask(
-            Importance,
-            "GET",
-            "/v1/importance",
-            metric=metric,
-            experiment=experiment,
-            where=where,
-            param=params,
-        )
-        return found
-
     def media(self, run_id: str) -> list[Media]:
         """The files of a run that show something."""
         found: list[Media] = self._ask(list[Media], "GET", f"/v1/runs/{_part(run_id)}/media")
@@ -248,25 +195,6 @@ class Client(ImportCalls):
         with replacing(path) as temporary, temporary.open("wb") as out:
             for piece in self._send("GET", target).body:
                 out.write(piece)
-
-    # ── sql ──────────────────────────────────────────────────────────────
-
-    def sql(self, query: str, limit: int = MOST_ROWS) -> SqlAnswer:
-        """The answer to one SELECT over runs, read as it comes; ``sql_tables`` says what there is."""
-        asked = msgspec.json.encode(SqlQuery(query, limit))
-        return SqlAnswer(self._send("POST", "/v1/sql", asked).body, self.server)
-
-    def sql_tables(self) -> list[SqlTable]:
-        """The tables that ``sql`` may ask, with their columns."""
-        found: list[SqlTable] = self._ask(list[SqlTable], "GET", "/v1/sql/tables")
-        return found
-
-    def sql_parquet(self, query: str, path: Path, limit: int = MOST_ROWS) -> None:
-        """Writes the answer to one SELECT over runs to a Parquet file, atomically."""
-        asked = msgspec.json.encode(SqlQuery(query, limit, "parquet"))
-        with replacing(path) as temporary, temporary.open("wb") as file:
-            for piece in self._send("POST", "/v1/sql", asked).body:
-                file.write(piece)
 
     # ── blobs ────────────────────────────────────────────────────────────
 

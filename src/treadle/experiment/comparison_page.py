@@ -6,10 +6,10 @@ import math
 from collections.abc import Sequence
 from html import escape
 from importlib import resources
+from importlib.metadata import version
 
 import msgspec
 
-import treadle
 from treadle.experiment import comparison_charts as charts
 from treadle.experiment.comparing import within_noise
 from treadle.experiment.comparison import CodeDiff, Comparison, Importance, SharedCurves
@@ -76,7 +76,7 @@ def render(page: Page) -> str:
         duration=format_duration,
         short=_short,
         lines=lambda text: ours(coloured(text)),
-        treadle=treadle.__version__,
+        treadle=version("treadle"),
     )
 
 
