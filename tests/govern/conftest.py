@@ -1,1 +1,1 @@
-from servers import metadata_url, postgres_server, postgres_url  # noqa: F401
+from servers import metadata_url, postgres_server, postgres_url, s3, s3_server  # noqa: F401

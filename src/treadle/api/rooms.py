@@ -6,24 +6,26 @@ from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
-from treadle.data import Datasets
+from treadle.data import Datasets, KeptByData
 from treadle.deploy import Deployments
-from treadle.evaluate import Evaluations
+from treadle.evaluate import Evaluations, KeptByEvaluations
 from treadle.experiment import (
     Comparisons,
     Experiments,
     Files,
     Imports,
+    KeptByRuns,
     LoggedModels,
     MetricWriter,
     SqlDoor,
     Tracking,
 )
-from treadle.govern import Usages
+from treadle.govern import Collector, Usages
 from treadle.kernel.workspace import Workspace
 from treadle.monitor import Monitors, PredictionLog
-from treadle.registry import Catalog, Registry
-from treadle.retrain import Cycles, Loop, Replays, Worker
+from treadle.registry import Catalog, KeptByRegistry, Registry
+from treadle.retrain import Cycles, KeptByCycles, Loop, Replays, Worker
+from treadle.train import KeptByTraining
 
 
 class Rooms:
@@ -140,6 +142,19 @@ class Rooms:
     def usages(self) -> Usages:
         """Compute used."""
         return Usages(self.workspace)
+
+    @cached_property
+    def collector(self) -> Collector:
+        """Frees what nothing needs any more; every room that refers to blobs or runs is asked."""
+        keepers = (
+            KeptByRuns(),
+            KeptByData(),
+            KeptByTraining(),
+            KeptByRegistry(),
+            KeptByEvaluations(),
+            KeptByCycles(),
+        )
+        return Collector(self.workspace, keepers)
 
     def close(self) -> None:
         """Lets go of the wheel and the stores."""

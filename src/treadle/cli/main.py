@@ -38,6 +38,7 @@ _VERBS = {
     "serve": "server",
     "sync": "runs",
     "import": "moving",
+    "gc": "deleting",
     "doctor": "doctor",
 }
 # Seldom needed: named in one line, so that the help fits a screen.

@@ -11,6 +11,7 @@ from treadle.cli import origin, show
 from treadle.cli.app import App, Group, json_option, pass_app
 from treadle.cli.compare import compare, importance
 from treadle.cli.media import media
+from treadle.cli.deleting import delete, restore
 from treadle.kernel.units import format_bytes
 
 if TYPE_CHECKING:
@@ -24,6 +25,10 @@ def runs() -> None:
 
 runs.add_command(compare)
 runs.add_command(importance)
+
+
+runs.add_command(delete)
+runs.add_command(restore)
 
 
 @runs.command("ls")

@@ -13,6 +13,7 @@ from urllib.parse import quote, unquote, urlencode
 import msgspec
 
 from treadle.client.asking import AskCalls
+from treadle.client.deleting import DeletingCalls
 from treadle.client.importing import ImportCalls
 from treadle.client.transport import Answer, Body, Transport
 from treadle.data.types import DataInput, DatasetVersion
@@ -51,7 +52,7 @@ class TrainingRows(msgspec.Struct, frozen=True):
     input: DataInput | None
 
 
-class Client(AskCalls, ImportCalls):
+class Client(AskCalls, DeletingCalls, ImportCalls):
     """Talks to the API.
 
     Args:

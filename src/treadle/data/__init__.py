@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from treadle.kernel.lazy import attach
 
 if TYPE_CHECKING:
+    from treadle.data.keeping import KeptByData as KeptByData
     from treadle.data.service import Datasets as Datasets
     from treadle.data.types import Column as Column
     from treadle.data.types import DataInput as DataInput
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 __getattr__, __all__ = attach(
     __name__,
     {
+        "KeptByData": "keeping",
         "Column": "types",
         "DataInput": "types",
         "DatasetVersion": "types",

@@ -6,6 +6,7 @@ from treadle.kernel.lazy import attach
 
 if TYPE_CHECKING:
     from treadle.evaluate.holdout import Holdout as Holdout
+    from treadle.evaluate.keeping import KeptByEvaluations as KeptByEvaluations
     from treadle.evaluate.metrics import estimate as estimate
     from treadle.evaluate.metrics import is_loss as is_loss
     from treadle.evaluate.metrics import paired_difference as paired_difference
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 __getattr__, __all__ = attach(
     __name__,
     {
+        "KeptByEvaluations": "keeping",
         "Estimate": "types",
         "Evaluation": "types",
         "Evaluations": "service",

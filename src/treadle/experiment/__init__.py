@@ -16,6 +16,15 @@ if TYPE_CHECKING:
     from treadle.experiment.comparison import RunCurve as RunCurve
     from treadle.experiment.comparison import SharedCurves as SharedCurves
     from treadle.experiment.comparisons import Comparisons as Comparisons
+    from treadle.experiment.deleting import Deleted as Deleted
+    from treadle.experiment.deleting import count_beside as count_beside
+    from treadle.experiment.deleting import deleted_experiments as deleted_experiments
+    from treadle.experiment.deleting import deleted_models as deleted_models
+    from treadle.experiment.deleting import deleted_runs as deleted_runs
+    from treadle.experiment.deleting import erase_experiment as erase_experiment
+    from treadle.experiment.deleting import erase_models as erase_models
+    from treadle.experiment.deleting import erase_runs as erase_runs
+    from treadle.experiment.deleting import inside as inside
     from treadle.experiment.files import MOST_PARTS as MOST_PARTS
     from treadle.experiment.files import Files as Files
     from treadle.experiment.folder import JournalReader as JournalReader
@@ -24,6 +33,7 @@ if TYPE_CHECKING:
     from treadle.experiment.history import evenly as evenly
     from treadle.experiment.history import page_of as page_of
     from treadle.experiment.imports import Imports as Imports
+    from treadle.experiment.keeping import KeptByRuns as KeptByRuns
     from treadle.experiment.layout import Place as Place
     from treadle.experiment.layout import target as target
     from treadle.experiment.limits import check_key as check_key
@@ -94,6 +104,16 @@ __getattr__, __all__ = attach(
     __name__,
     {
         "Answered": "sql_door",
+        "KeptByRuns": "keeping",
+        "Deleted": "deleting",
+        "count_beside": "deleting",
+        "deleted_experiments": "deleting",
+        "deleted_models": "deleting",
+        "deleted_runs": "deleting",
+        "erase_experiment": "deleting",
+        "erase_models": "deleting",
+        "erase_runs": "deleting",
+        "inside": "deleting",
         "Artifact": "types",
         "CodeDiff": "comparison",
         "Comparison": "comparison",

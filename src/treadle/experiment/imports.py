@@ -290,7 +290,7 @@ class Imports:
 
     def _check_bytes(self, files: Sequence[Artifact]) -> None:
         for file in files:
-            if not self._blobs.has(file.digest):
+            if not self._blobs.claim(file.digest):
                 raise NotFound(
                     f"the bytes of {file.path!r:.200} are not in the blob store", where=file.digest
                 )

@@ -125,6 +125,17 @@ class LoggedModels:
             now = whole_milliseconds()
             logged_store.update_model(connection, identity, now, lifecycle="deleted", deleted_at=now)
 
+    def restore(self, identity: str) -> None:
+        """Restores a deleted logged model. Restoring one that isn't changes nothing but the time.
+
+        Raises:
+            NotFound: If there is none.
+        """
+        with self._database.write() as connection:
+            _locked(connection, identity)
+            now = whole_milliseconds()
+            logged_store.update_model(connection, identity, now, lifecycle="active", deleted_at=None)
+
     def set_tags(self, identity: str, tags: Mapping[str, str]) -> LoggedModel:
         """Sets tags of a logged model; a later value replaces an earlier one.
 

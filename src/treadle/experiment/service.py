@@ -232,7 +232,7 @@ class Experiments:
     def _check_artifacts(self, records: builtins.list[Record]) -> None:
         for record in records:
             if isinstance(record, LogArtifact) and not (
-                _DIGEST.fullmatch(record.digest) and self._blobs.has(record.digest)
+                _DIGEST.fullmatch(record.digest) and self._blobs.claim(record.digest)
             ):
                 raise InvalidInput(
                     f"the bytes of artifact {record.path!r} are not in the blob store",

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from treadle.kernel.errors import CorruptData, NotFound, StorageError, StorageFull, TreadleError
+from treadle.kernel.fence import Fence, StoredBlob
 from treadle.kernel.files import replacing, storage_errors, sync
 from treadle.kernel.ids import digest_bytes, digest_file
 from treadle.kernel.uploads import BlobUpload
@@ -78,6 +79,21 @@ class BlobStore(Protocol):
     def drop_stale(self, before: datetime) -> None:
         """Drops every stage's pieces that were put before a moment."""
 
+    def claim(self, digest: str) -> bool:
+        """Whether the bytes of a digest are kept here, and for the next hour in any case."""
+
+    def stored(self) -> Iterator[StoredBlob]:
+        """Every blob that is kept here."""
+
+    def now(self) -> datetime:
+        """The time by the store's own clock."""
+
+    def remove(self, digest: str, before: datetime) -> bool:
+        """Removes the bytes of a digest if nobody has put or claimed them since a moment."""
+
+    def sweep(self, before: datetime) -> None:
+        """Removes what was left before a moment by claims and collectors that were killed."""
+
 
 class ObjectBlobStore:
     """Blobs in any object store that obstore reaches: folder, memory, S3, GCS, Azure.
@@ -92,6 +108,7 @@ class ObjectBlobStore:
         self._store = store
         self._name = name
         self._folder = folder
+        self._fence = Fence(store, folder)
 
     @staticmethod
     def _key(digest: str) -> str:
@@ -128,8 +145,10 @@ class ObjectBlobStore:
 
         digest = digest_bytes(data)
         with self._errors(digest):
-            if not self.has(digest):
+            while not self.claim(digest):
                 obstore.put(self._store, self._key(digest), data)
+                if self._fence.is_safe(self._key(digest)):
+                    break
         return digest
 
     def put_file(self, path: Path) -> str:
@@ -145,8 +164,10 @@ class ObjectBlobStore:
         with storage_errors(str(path)):
             digest = digest_file(path)
         with self._errors(digest):
-            if not self.has(digest):
+            while not self.claim(digest):
                 obstore.put(self._store, self._key(digest), _checked(path, digest))
+                if self._fence.is_safe(self._key(digest)):
+                    break
         return digest
 
     def get(self, digest: str) -> bytes:
@@ -246,9 +267,13 @@ class ObjectBlobStore:
         folder = Path(tempfile.gettempdir()) / "treadle" if self._folder is None else self._folder / "tmp"
 
         def keep(path: Path, digest: str) -> None:
-            key = self._key(digest) if stage is None else f"stages/{stage}/{digest}"
-            if stage is not None or not self.has(digest):
-                self._place(path, key, digest)
+            if stage is not None:
+                self._place(path, f"stages/{stage}/{digest}", digest)
+                return
+            while not self.claim(digest):
+                self._place(path, self._key(digest), digest)
+                if self._fence.is_safe(self._key(digest)):
+                    break
 
         return BlobUpload(folder, keep)
 
@@ -308,6 +333,40 @@ class ObjectBlobStore:
                 old = [piece["path"] for piece in found if piece["last_modified"] < before]
                 if old:
                     obstore.delete(self._store, old)
+
+    def claim(self, digest: str) -> bool:
+        """Whether the bytes of a digest are kept here; if so, no collector takes them for an hour."""
+        with self._errors(digest):
+            return self._fence.renew(self._key(digest))
+
+    def stored(self) -> Iterator[StoredBlob]:
+        """Every blob that is kept here, in no order."""
+        with self._errors("blobs"):
+            yield from self._fence.stored()
+
+    def now(self) -> datetime:
+        """The time by the store's own clock: what blobs are dated by."""
+        with self._errors("clock"):
+            return self._fence.now()
+
+    def remove(self, digest: str, before: datetime) -> bool:
+        """Removes the bytes of a digest if nobody has put or claimed them since a moment.
+
+        Args:
+            digest: Which.
+            before: By the store's clock, and at least an hour ago, or a blob whose row is
+                about to be written could go.
+
+        Returns:
+            Whether they were removed.
+        """
+        with self._errors(digest):
+            return self._fence.remove(self._key(digest), before)
+
+    def sweep(self, before: datetime) -> None:
+        """Removes what was left before a moment by claims and collectors that were killed."""
+        with self._errors("leftovers"):
+            self._fence.sweep(before)
 
     def _corrupt(self, digest: str) -> CorruptData:
         return CorruptData(

@@ -120,6 +120,17 @@ class Database:
             with connection.begin():
                 yield connection
 
+    def compact(self) -> None:
+        """Rewrites SQLite's file, so that what was freed in it is the disk's again; takes as much room.
+
+        Raises:
+            StorageFull: If the disk is full.
+            StorageError: If somebody else holds the database.
+        """
+        with database_errors(self.engine), contextlib.closing(self.engine.raw_connection()) as connection:
+            driver: Any = connection.driver_connection
+            driver.execute("VACUUM")
+
     def close(self) -> None:
         """Lets go of every connection."""
         self.engine.dispose()

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from treadle.registry.catalog_types import NewCatalogVersion as NewCatalogVersion
     from treadle.registry.catalog_types import Stage as Stage
     from treadle.registry.format import LoadedModel as LoadedModel
+    from treadle.registry.keeping import KeptByRegistry as KeptByRegistry
     from treadle.registry.service import Registry as Registry
     from treadle.registry.types import Field as Field
     from treadle.registry.types import FieldKind as FieldKind
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __getattr__, __all__ = attach(
     __name__,
     {
+        "KeptByRegistry": "keeping",
         "Catalog": "catalog",
         "CatalogModel": "catalog_types",
         "CatalogVersion": "catalog_types",

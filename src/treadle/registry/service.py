@@ -73,7 +73,7 @@ class Registry:
             problems = [
                 f"{what} is not in the blob store"
                 for what, digest in blobs.items()
-                if not self._workspace.blobs.has(digest)
+                if not self._workspace.blobs.claim(digest)
             ]
         if problems:
             raise InvalidInput(

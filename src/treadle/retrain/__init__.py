@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from treadle.kernel.lazy import attach
 
 if TYPE_CHECKING:
+    from treadle.retrain.keeping import KeptByCycles as KeptByCycles
     from treadle.retrain.loop import Loop as Loop
     from treadle.retrain.replay import Replays as Replays
     from treadle.retrain.report import render_report as render_report
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __getattr__, __all__ = attach(
     __name__,
     {
+        "KeptByCycles": "keeping",
         "Cycle": "types",
         "CycleState": "types",
         "Cycles": "service",

@@ -7,6 +7,7 @@ from treadle.kernel.lazy import attach
 if TYPE_CHECKING:
     from treadle.train.executor import JOBS_ABREAST as JOBS_ABREAST
     from treadle.train.executor import Executor as Executor
+    from treadle.train.keeping import KeptByTraining as KeptByTraining
     from treadle.train.local import LocalExecutor as LocalExecutor
     from treadle.train.rules import run_input as run_input
     from treadle.train.service import Trainer as Trainer
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 __getattr__, __all__ = attach(
     __name__,
     {
+        "KeptByTraining": "keeping",
         "CodeFile": "types",
         "CodeVersion": "types",
         "Environment": "types",
