@@ -20,14 +20,17 @@ EXPORTED = {
     "treadle.client": """
         Client HttpTransport SqlAnswer Transport connect find_server
     """,
-    "treadle.data": "Column DataInput DatasetVersion Datasets FileEntry Roles SliceSpec",
+    "treadle.data": """
+        Column DataInput DatasetVersion Datasets FileEntry KeptByData Roles SliceSpec
+    """,
     "treadle.deploy": """
         DeploymentStatus Deployments DesiredRevision Replica ReplicaOptions ReplicaReport Revision
         Supervisor replica_command
     """,
     "treadle.deploy.replica": "Platform ReplicaServer serve",
     "treadle.evaluate": """
-        Estimate Evaluation Evaluations Holdout Outcome Verdict estimate is_loss paired_difference
+        Estimate Evaluation Evaluations Holdout KeptByEvaluations Outcome Verdict estimate is_loss
+        paired_difference
     """,
     "treadle.experiment": """
         Answered Artifact Check Checked CodeDiff Comparison Comparisons CopyKind Curve CurveCopy
@@ -40,6 +43,16 @@ EXPORTED = {
         check_key check_moment check_name check_params check_run check_tags encode_line evenly
         find_logged_model joined model_tally pack_curve page_of run_tally tag_logged_model tags_of
         target text_of to_datetime whole_milliseconds within_noise
+        Artifact Check Checked CodeDiff Comparison Comparisons CopyKind Curve CurveCopy DatasetFilter
+        Deleted ExperimentCopy Experiments FileDiff Files Finish Hasher ImportModel ImportRun Importance
+        Imported Imports InputDiff JournalBatch JournalReader KeptByRuns LogArtifact LogInput LogMetrics
+        LogParams LogProvenance LogTags LoggedModel LoggedModels LoggedStatus MOST_PARTS Media MediaInfo
+        MetricWriter ModelMetric NewRun ParamImportance Place Point Provenance REPEATABILITY Record Run
+        RunCopy RunCurve RunFolder RunInput SharedCurves Tally Tracking Write check_artifact_path
+        check_input check_key check_moment check_name check_params check_run check_tags count_beside
+        deleted_experiments deleted_models deleted_runs encode_line erase_experiment erase_models
+        erase_runs evenly find_logged_model inside joined model_tally pack_curve page_of run_tally
+        tag_logged_model tags_of target text_of to_datetime whole_milliseconds within_noise
     """,
     "treadle.experiment.grammar": """
         Comparison EXPERIMENTS Entity LOGGED_MODELS LoggedModelOrder MODELS Op OrderKey Ordering
@@ -47,7 +60,9 @@ EXPORTED = {
         parse_experiment_order parse_logged_model_filter parse_logged_model_order parse_model_filter
         parse_model_order parse_run_filter parse_run_order parse_version_filter parse_version_order
     """,
-    "treadle.govern": "Spending Usage Usages",
+    "treadle.govern": """
+        Collect Collected Collector Gone Spending Usage Usages
+    """,
     "treadle.interop": """
         ImportReport Importer Line Source SourceFile Trouble count open_source
     """,
@@ -62,19 +77,20 @@ EXPORTED = {
         build_profile
     """,
     "treadle.registry": """
-        Catalog CatalogModel CatalogVersion Field FieldKind ImportCatalogModel LoadedModel ModelFile
-        ModelVersion NewCatalogVersion NewVersion Registry Signature Stage Status Transition import_model
+        Catalog CatalogModel CatalogVersion Field FieldKind ImportCatalogModel KeptByRegistry LoadedModel
+        ModelFile ModelVersion NewCatalogVersion NewVersion Registry Signature Stage Status Transition
+        import_model
     """,
     "treadle.retrain": """
-        Cycle CycleState Cycles Goal Loop NewCycle Plan PlannedStage Reign ReplayState ReplayStep
-        Replays Stage Tick Trigger Worker render_report
+        Cycle CycleState Cycles Goal KeptByCycles Loop NewCycle Plan PlannedStage Reign ReplayState
+        ReplayStep Replays Stage Tick Trigger Worker render_report
     """,
     "treadle.retrain.report": "render_report",
     "treadle.sdk": """
         Audio Html Image Plot RunHandle RunSink Table attach data record_provenance start_run sync
     """,
     "treadle.train": """
-        CodeFile CodeVersion Environment Executor JOBS_ABREAST JobContext JobResult JobSpec
+        CodeFile CodeVersion Environment Executor JOBS_ABREAST JobContext JobResult JobSpec KeptByTraining
         LocalExecutor Package Recipe Trainer Training run_input
     """,
 }

@@ -86,6 +86,7 @@ def test_answers_are_of_the_declared_type(route: Any, transport: Any) -> None:
         "evaluation": ask(transport, "/v1/cycles")[0]["evaluations"][0],
         "ref": "toy/1",
         "metric": "loss",
+        "source": "nowhere",
         "other": ask(transport, "/v1/runs?limit=1")[0]["id"],
     }
     path = re.sub(r"{(\w+)}", lambda found: known[found[1]], route.path)

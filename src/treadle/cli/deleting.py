@@ -47,7 +47,6 @@ def gc(
     Without --apply it only says what would go. What a model version, an evaluation, a cycle or
     a registered version needs is kept.
     """
-    from treadle.client.client import actor
     from treadle.govern import Collect
 
     asked = Collect(
@@ -56,7 +55,6 @@ def gc(
         experiments=experiments,
         apply=apply,
         compact=compact,
-        actor=actor(),
     )
     app.answer(app.client.collect(asked), _show)
 
@@ -88,7 +86,7 @@ def _show(found: Collected) -> None:
         show.following("treadle gc --apply")
 
 
-@click.command("delete")
+@click.command("delete", short_help="Delete runs, models or an experiment")
 @click.argument("runs", metavar="[RUN]...", nargs=-1)
 @click.option("--experiment", metavar="NAME", help="A whole experiment with its runs.")
 @pass_app
@@ -100,7 +98,7 @@ def delete(app: App, runs: tuple[str, ...], experiment: str | None) -> None:
     show.following("treadle runs restore …", "treadle gc")
 
 
-@click.command("restore")
+@click.command("restore", short_help="Restore what was deleted")
 @click.argument("runs", metavar="[RUN]...", nargs=-1)
 @click.option("--experiment", metavar="NAME", help="A whole experiment with its runs.")
 @pass_app

@@ -10,8 +10,8 @@ import click
 from treadle.cli import origin, show
 from treadle.cli.app import App, Group, json_option, pass_app
 from treadle.cli.compare import compare, importance
-from treadle.cli.media import media
 from treadle.cli.deleting import delete, restore
+from treadle.cli.media import media
 from treadle.kernel.units import format_bytes
 
 if TYPE_CHECKING:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote
 
+import msgspec
+
 from treadle.govern import Collect, Collected
 
 
@@ -40,5 +42,8 @@ class DeletingCalls:
 
     def collect(self, asked: Collect) -> Collected:
         """Says what of the deleted goes and what that frees, or has it taken away."""
+        from treadle.client.client import actor
+
+        asked = msgspec.structs.replace(asked, actor=actor())
         found: Collected = self._ask(Collected, "POST", "/v1/gc", asked)
         return found
