@@ -64,7 +64,7 @@ EXPORTED = {
         Collect Collected Collector Gone Spending Usage Usages
     """,
     "treadle.interop": """
-        ImportReport Importer Line Source SourceFile Trouble count open_source
+        HttpSource ImportReport Importer Line Source SourceFile Trouble count export_files open_source
     """,
     "treadle.kernel.config": """
         Budget ChecksConfig Config DataCheck DatasetConfig GroupCheck MonitorConfig PerformanceCheck

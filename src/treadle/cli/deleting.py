@@ -19,13 +19,18 @@ if TYPE_CHECKING:
 _SHOWN = 20
 
 
+def _grace(context: click.Context, parameter: click.Parameter, value: str) -> timedelta:
+    """Reads a duration, which may be nothing here."""
+    return timedelta(0) if value in {"0", "0s"} else length(context, parameter, value)
+
+
 @click.command(short_help="Erase what was deleted, and free its files")
 @click.option(
     "--older-than",
     metavar="TIME",
     default="30d",
     show_default=True,
-    callback=length,
+    callback=_grace,
     help="Only what was deleted longer ago.",
 )
 @click.option("--run", "runs", metavar="ID", multiple=True, help="Only this run.")

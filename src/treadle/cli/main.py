@@ -38,6 +38,7 @@ _VERBS = {
     "serve": "server",
     "sync": "runs",
     "import": "moving",
+    "export": "moving",
     "gc": "deleting",
     "doctor": "doctor",
 }

@@ -1,4 +1,4 @@
-"""``treadle import``: takes in what another tracking server has."""
+"""``treadle import`` and ``treadle export``: in from another tracking server, and out again."""
 
 from __future__ import annotations
 
@@ -69,6 +69,35 @@ def mlflow(
     return PARTIAL if report.troubles else 0
 
 
+@click.group(cls=Group, short_help="Write all there is for MLflow")
+def export() -> None:
+    """Write experiments, runs and models for another tracking server."""
+
+
+@export.command("mlflow")
+@click.argument("folder", metavar="FOLDER", type=click.Path(file_okay=False, path_type=Path))
+@json_option
+@pass_app
+def export_mlflow(app: App, folder: Path) -> int:
+    """Write all there is into a file store of MLflow's, ids kept.
+
+    FOLDER is new or empty; `mlflow ui --backend-store-uri FOLDER` opens it. What was written is
+    read again and compared. Exits with 1 if something is not there as it is here, and with 3 if
+    something could not be written.
+    """
+    from treadle.interop import HttpSource, export_files
+
+    troubles: list[Trouble] = []
+    progress = _Progress()
+    try:
+        source = HttpSource(app.client.transport, app.client.server, troubles.append)
+        report = export_files(source, folder, troubles, progress)
+    finally:
+        progress.end()
+    app.answer(report, lambda found: _show_export(found, folder))
+    return DIFFERS if report.differing else PARTIAL if report.troubles else 0
+
+
 class _Progress:
     """A line that says how far it is, where somebody watches."""
 
@@ -102,12 +131,7 @@ def _show(report: ImportReport, *, dry_run: bool, verified: bool) -> None:
         if line.there or line.here
     ]
     show.table(columns, rows)
-    for trouble in report.troubles[:_SHOWN]:
-        click.echo(f"not read: {trouble.where}: {trouble.reason}", err=True)
-    if len(report.troubles) > _SHOWN:
-        click.echo(f"… and {len(report.troubles) - _SHOWN} more; --json has all", err=True)
-    for what in report.differing[:_SHOWN]:
-        click.echo(f"not as it was read: {what}", err=True)
+    _tell_of(report, "not read")
     if dry_run:
         click.echo("Nothing was changed; run it without --dry-run to take it in.")
         return
@@ -116,3 +140,25 @@ def _show(report: ImportReport, *, dry_run: bool, verified: bool) -> None:
         said += " All is here as it was read: counts and digests agree."
     click.echo(said)
     show.following("treadle runs ls")
+
+
+def _show_export(report: ImportReport, folder: Path) -> None:
+    from treadle.cli import show
+
+    rows = [
+        [line.what, f"{line.there:,}", f"{line.here:,}"] for line in report.lines if line.there or line.here
+    ]
+    show.table(["", "here", "written"], rows)
+    _tell_of(report, "not written")
+    if not report.differing and not report.troubles:
+        click.echo("All was written as it is here: counts and digests agree.")
+    show.following(f"mlflow ui --backend-store-uri {folder}")
+
+
+def _tell_of(report: ImportReport, what: str) -> None:
+    for trouble in report.troubles[:_SHOWN]:
+        click.echo(f"{what}: {trouble.where}: {trouble.reason}", err=True)
+    if len(report.troubles) > _SHOWN:
+        click.echo(f"… and {len(report.troubles) - _SHOWN} more; --json has all", err=True)
+    for one in report.differing[:_SHOWN]:
+        click.echo(f"not as it was read: {one}", err=True)

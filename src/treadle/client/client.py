@@ -77,6 +77,11 @@ class Client(AskCalls, DeletingCalls, ImportCalls):
         return cls(InProcessTransport(root))
 
     @property
+    def transport(self) -> Transport:
+        """How requests get there; also those of other protocols."""
+        return self._transport
+
+    @property
     def server(self) -> str:
         """Where requests go: a server's address, or the project's folder."""
         return self._transport.name

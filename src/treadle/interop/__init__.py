@@ -6,6 +6,8 @@ from treadle.kernel.lazy import attach
 
 if TYPE_CHECKING:
     from treadle.interop.counting import count as count
+    from treadle.interop.exporting import export_files as export_files
+    from treadle.interop.http_source import HttpSource as HttpSource
     from treadle.interop.importing import Importer as Importer
     from treadle.interop.importing import ImportReport as ImportReport
     from treadle.interop.importing import Line as Line
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 __getattr__, __all__ = attach(
     __name__,
     {
+        "HttpSource": "http_source",
         "ImportReport": "importing",
         "Importer": "importing",
         "Line": "importing",
@@ -24,6 +27,7 @@ __getattr__, __all__ = attach(
         "SourceFile": "types",
         "Trouble": "types",
         "count": "counting",
+        "export_files": "exporting",
         "open_source": "opening",
     },
 )

@@ -217,6 +217,7 @@ class FileSource:
             with self._telling(folder / _META):
                 meta = read_meta(folder / _META)
                 created = wording.moment_or_epoch(meta.get("creation_timestamp"))
+                named = read_texts(folder / "aliases") or meta.get("aliases") or {}
                 yield ImportCatalogModel(
                     model=CatalogModel(
                         name=str(meta["name"]),
@@ -224,7 +225,7 @@ class FileSource:
                         updated_at=wording.moment(meta.get("last_updated_timestamp")) or created,
                         description=str(meta.get("description") or ""),
                         tags=read_texts(folder / "tags"),
-                        aliases={str(k): int(v) for k, v in (meta.get("aliases") or {}).items()},
+                        aliases={str(k): int(v) for k, v in named.items()},
                     ),
                     versions=tuple(self._versions(folder)),
                 )

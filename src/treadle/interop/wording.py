@@ -63,6 +63,16 @@ def model_status(found: Any) -> LoggedStatus:
     raise CorruptData(f"{found!r:.80} is no status of a logged model")
 
 
+def status_number(status: RunStatus) -> int:
+    """A run's status as its number."""
+    return _STATUSES.index(status) + 1
+
+
+def model_status_number(status: LoggedStatus) -> int:
+    """A logged model's status as its number."""
+    return _MODEL_STATUSES.index(status)
+
+
 def lifecycle(found: Any) -> Lifecycle:
     """Whether something was deleted; what says nothing wasn't."""
     return "deleted" if str(found or "active").lower() == "deleted" else "active"
