@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -95,7 +96,11 @@ def test_a_first_hour(flights: Path, call: Call) -> None:
     assert call("runs", "compare", *ids, "--json").json(Comparison).params == {
         "c": [run.params.get("c") for run in found]
     }
-    assert call("runs", "show", ids[0]).out.startswith("run ")
+    told = call("runs", "show", ids[0]).out
+    assert told.startswith("run ")
+    assert re.search(r"trigger +cycle \S+, manual by ada: ", told)
+    assert re.search(r"data +flights@v1 \([0-9a-f]{12}\) for training", told)
+    assert re.search(r"command +\S*python\S* train.py", told)
 
     assert call("data", "--json").json(list[DatasetVersion])[0].rows == 4000
     assert "nothing has changed" in call("data", "add", "flights").out

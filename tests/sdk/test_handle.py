@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import math
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -20,19 +19,11 @@ from treadle.kernel.errors import (
     ConfigError,
     Conflict,
     InvalidInput,
-    MissingExtra,
     NotFound,
     StorageFull,
 )
 from treadle.sdk import sync
 from treadle.sdk.spool import RUNS
-
-
-def wait_until(condition, seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def own_files(client, run_id: str) -> list:
@@ -296,92 +287,6 @@ def test_a_job_without_its_file_is_said(client, job):
     (job / "job.json").unlink()
     with pytest.raises(InvalidInput, match=r"without a readable job\.json"):
         treadle.start_run()
-
-
-# ── servers, alive and dead ──────────────────────────────────────────────
-
-
-def test_a_server_sees_the_run_while_it_is_written(client, monkeypatch, capsys):
-    monkeypatch.setenv("TREADLE_URL", "http://127.0.0.1:1")
-    monkeypatch.setattr("treadle.sdk.sender.EVERY", 0.01)
-    run = treadle.start_run()
-    run.log(a=1.0)
-    wait_until(lambda: client.experiments.list() and client.experiments.get(run.id).metrics == {"a": 1.0})
-    run.log(a=2.0)
-    wait_until(lambda: client.experiments.get(run.id).metrics == {"a": 2.0})
-    client.plugged = False
-    calls = client.calls
-    run.log(a=3.0)
-    wait_until(lambda: client.calls > calls)
-    client.plugged = True
-    run.log(a=4.0)
-    run.finish()
-    assert [p.value for p in client.experiments.history(run.id, "a")] == [1.0, 2.0, 3.0, 4.0]
-    assert client.experiments.get(run.id).status == "finished"
-    assert "treadle runs show" in capsys.readouterr().err
-
-
-def test_a_dead_client_leaves_the_run_for_later(client, inside, capsys):
-    client.plugged = False
-    with treadle.start_run() as run:
-        run.log(a=1.0)
-    err = capsys.readouterr().err
-    assert "`treadle sync` sends it" in err
-    assert "unplugged" in err
-    client.plugged = True
-    assert sync(client, inside) == [run.id]
-    assert client.experiments.get(run.id).metrics == {"a": 1.0}
-
-
-@pytest.mark.parametrize("error", [MissingExtra("this is the thin client"), RuntimeError("a bug")])
-def test_whatever_goes_wrong_at_the_end_is_one_line(client, inside, capsys, monkeypatch, error):
-    def fails(url=None, root=None):
-        raise error
-
-    monkeypatch.setattr("treadle.client.connect", fails)
-    with treadle.start_run() as run:
-        run.log(a=1.0)
-    told = [line for line in capsys.readouterr().err.splitlines() if "treadle sync" in line]
-    assert len(told) == 1
-    assert str(error) in told[0]
-    assert sync(client, inside) == [run.id]
-
-
-def test_a_server_that_refuses_connections_costs_nothing(inside, monkeypatch, capsys):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    monkeypatch.setenv("TREADLE_URL", f"http://127.0.0.1:{port}")
-    with treadle.start_run() as run:
-        run.log(a=1.0)
-        before = time.monotonic()
-        run.finish()
-        assert time.monotonic() - before < 2.5
-    assert "no answer" in capsys.readouterr().err
-    assert len(JournalReader(folder(inside, run.id) / "journal.jsonl").read()) == 2
-
-
-def test_a_server_that_never_answers_costs_the_patience_and_no_more(inside, monkeypatch, capsys):
-    from treadle.sdk import sender
-
-    assert sender.PATIENCE <= 5
-    monkeypatch.setattr(sender, "PATIENCE", 0.3)
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        port = silent.getsockname()[1]
-        monkeypatch.setenv("TREADLE_URL", f"http://127.0.0.1:{port}")
-        run = treadle.start_run()
-        slowest = 0.0
-        for n in range(2000):
-            before = time.perf_counter()
-            run.log(a=n)
-            slowest = max(slowest, time.perf_counter() - before)
-        before = time.monotonic()
-        run.finish()
-        assert 0.2 < time.monotonic() - before < 2
-        assert slowest < 0.5
-        assert "within 0 s" in capsys.readouterr().err
-        assert run._sender._thread.is_alive()
-    run._sender._thread.join(20)  # the closed server ends it
 
 
 def test_logging_is_quick(client):
