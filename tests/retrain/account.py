@@ -68,6 +68,9 @@ def _text(table: str, row: dict[str, Any]) -> str:
         row["data"] = {
             name: [curve.values.tolist(), curve.steps.tolist()] for name, curve in unpack(row["data"]).items()
         }
+    if table == "run_provenance":  # where the project lies differs from copy to copy
+        told = msgspec.json.decode(row["data"])
+        row["data"] = {name: value for name, value in told.items() if name != "folder"}
     if table in {"run_metrics", "artifact_files"}:
         del row["at"]
     if table == "experiments":

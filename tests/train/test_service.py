@@ -149,6 +149,21 @@ def test_a_job_tells_which_code_it_comes_from(train, experiments, workspace, pro
     assert b"mini.py" in workspace.blobs.get(patch.digest), "a new file belongs to the code, too"
 
 
+def test_a_crash_before_the_files_are_kept_loses_none_of_them(train, experiments, monkeypatch):
+    class Killed(BaseException): ...
+
+    def killed(*_: Any) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Experiments, "add_files", killed)
+        with pytest.raises(Killed):
+            train("run_1")
+    train("run_1")
+    told = experiments.get("run_1").provenance
+    assert told.lock in {artifact.path for artifact in experiments.artifacts("run_1")}
+
+
 def test_training_again_is_the_same_training(train, experiments, trainer: Trainer):
     first = train("run_1")
     assert train("run_1") == first

@@ -227,10 +227,11 @@ class Trainer:
             if not data.is_file():
                 raise NotFound("the data to train on is not there", where=str(data))
             materialise(self._workspace.blobs, recipe.code, folder / "code")
-        found: origin.Found | None = None
         if not (folder / "job.json").exists():
             found = origin.look(self._workspace.root, recipe.command)
             run = msgspec.structs.replace(run, provenance=joined(run.provenance, found.provenance))
+            for path, file in found.files.items():  # before job.json: what it names is there
+                write_atomic(folder / path, file)
             context = JobContext(
                 run=run,
                 data={recipe.data[0].spec.dataset: str(data.resolve())},
@@ -242,8 +243,10 @@ class Trainer:
         begun = msgspec.json.decode((folder / "job.json").read_bytes(), type=JobContext).run
         _check_same(run.id, begun.recipe, begun.replica, run.recipe, run.replica)
         self._experiments.create(begun)
-        if found is not None and found.files:
-            self._experiments.add_files(begun.id, found.files)
+        known = {file.path for file in self._experiments.artifacts(begun.id)}
+        kept = [path for path in (origin.PATCH, origin.LOCK) if (folder / path).exists()]
+        missing = {path: (folder / path).read_bytes() for path in kept if path not in known}
+        self._experiments.add_files(begun.id, missing)
         config, _ = self._workspace.config.training
         return JobSpec(
             id=run.id,
