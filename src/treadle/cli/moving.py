@@ -29,7 +29,7 @@ def import_() -> None:
     "--artifacts",
     metavar="DIR",
     multiple=True,
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=click.Path(path_type=Path),
     help="A folder in which artifacts lie that aren't where the store says.",
 )
 @click.option("--without-artifacts", is_flag=True, help="Take in all but the files.")

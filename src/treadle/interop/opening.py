@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlsplit
 
 from treadle.interop.places import Places
 from treadle.interop.types import Source, Tell
-from treadle.kernel.errors import InvalidInput
+from treadle.kernel.errors import InvalidInput, NotFound
 
 _DATABASES = ("sqlite", "postgresql", "postgres", "mysql", "mssql")
 
@@ -27,6 +27,9 @@ def open_source(text: str, tell: Tell, artifacts: Sequence[Path] = ()) -> Source
         StorageError: If it can't be read.
         Unavailable: If a server doesn't answer.
     """
+    for folder in artifacts:
+        if not folder.is_dir():
+            raise NotFound("there is no such folder of artifacts", where=str(folder))
     scheme = urlsplit(text).scheme.lower().partition("+")[0]
     if scheme in {"http", "https"}:
         from treadle.client import HttpTransport
