@@ -48,8 +48,9 @@ EXPORTED = {
     "treadle.experiment.grammar": """
         Comparison EXPERIMENTS Entity LOGGED_MODELS LoggedModelOrder MODELS Op OrderKey Ordering
         RUNS Record VERSIONS Value arrange complete holds like matches parse_experiment_filter
-        parse_experiment_order parse_logged_model_filter parse_logged_model_order parse_model_filter
-        parse_model_order parse_run_filter parse_run_order parse_version_filter parse_version_order
+        parse_experiment_order parse_listed_filter parse_logged_model_filter
+        parse_logged_model_order parse_model_filter parse_model_order parse_run_filter
+        parse_run_order parse_version_filter parse_version_order
     """,
     "treadle.govern": """
         Collect Collected Collector Gone Spending Usage Usages

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from treadle.cli import origin, show
+from treadle.cli import listed, origin, show
 from treadle.cli.app import App, Group, json_option, pass_app
 from treadle.cli.compare import compare, importance
 from treadle.cli.deleting import delete, restore
 from treadle.cli.media import media
+from treadle.cli.tables import print_csv
 from treadle.kernel.units import format_bytes
 
 if TYPE_CHECKING:
@@ -36,24 +37,40 @@ runs.add_command(restore)
 @click.option(
     "--where",
     metavar="FILTER",
-    help="Only runs that fit, such as \"metrics.auc > 0.8 and params.depth = '6'\".",
+    help='Only runs that fit, such as "metrics.auc > 0.8 and params.depth < 6".',
 )
 @click.option(
     "--sort",
     metavar="KEY",
     default="-started_at",
-    help="started_at or a metric; a minus sign for descending.",
+    help="A metric, params.X, tags.X, started_at, duration …; a minus sign for descending.",
 )
+@click.option("--columns", metavar="A,B", help="Which columns: id, name, status, params.X, metrics.X …")
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV and nothing else.")
 @click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="How many.")
 @json_option
 @pass_app
-def ls(app: App, experiment: str | None, where: str | None, sort: str, limit: int) -> None:
+def ls(
+    app: App,
+    experiment: str | None,
+    where: str | None,
+    sort: str,
+    limit: int,
+    columns: str | None,
+    as_csv: bool,
+) -> None:
     """List runs, newest first."""
     key = sort.lstrip("-")
-    if key != "started_at" and not key.startswith("metrics."):
+    if key not in listed.ATTRIBUTES and not key.startswith(("metrics.", "params.", "tags.")):
         sort = sort.replace(key, f"metrics.{key}")
     found = app.client.runs(experiment=experiment, where=where, sort=sort, limit=limit)
-    app.answer(found, lambda runs: show_runs(runs, key.removeprefix("metrics.")))
+    names = listed.named(columns, found) if columns or as_csv else []
+    if as_csv:
+        print_csv(names, ([listed.value(run, name) for name in names] for run in found))
+    elif columns:
+        app.answer(found, lambda runs: listed.show_columns(runs, names))
+    else:
+        app.answer(found, lambda runs: show_runs(runs, key.removeprefix("metrics.")))
 
 
 def show_runs(found: list[Run], key: str) -> None:

@@ -12,7 +12,10 @@ import msgspec
 
 from treadle.experiment.types import Scalar
 
-_NUMBER = re.compile(r"[+-]?([0-9]{1,40}(\.[0-9]{0,40})?|\.[0-9]{1,40})([eE][+-]?[0-9]{1,2})?")
+NUMBER = r"[+-]?([0-9]{1,40}(\.[0-9]{0,40})?|\.[0-9]{1,40})([eE][+-]?[0-9]{1,2})?"
+"""What a text is that counts as a number, as a regular expression of Python's and of Postgres'."""
+
+_NUMBER = re.compile(NUMBER)
 _LOG_FROM = 10
 _MISSING = "not set"
 

@@ -63,7 +63,9 @@ class Plan:
             return [()]
         first = keys[0]
         by_start = first.entity == "attribute" and first.key == "start_time"
-        if not by_start and self._terms.by_key(self._scope, first.entity, first.key) is None:
+        if first.numeric or (
+            not by_start and self._terms.by_key(self._scope, first.entity, first.key) is None
+        ):
             return self._sorted(self._fewest(filters, MANY), keys, after, filters, most)
         few = self._fewest([one for one in filters if not _on(first, one)], FEW)
         if few is not None and self._pays(self._count(few, FEW)):

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 import msgspec
 import sqlalchemy as sa
 
+from treadle.experiment.columns import NUMBER, number_of
 from treadle.experiment.grammar.match import Record as Plain
 from treadle.experiment.grammar.match import matches
 from treadle.experiment.grammar.sql import holds, measured
@@ -151,10 +152,25 @@ class Terms:
         table = _BESIDE[term.entity].alias()
         test: tuple[Condition, ...] = ()
         if term.op not in {"IS NULL", "IS NOT NULL"}:
-            metric = term.entity == "metric"
-            test = (measured(number(table.c.value), term) if metric else self._text(table.c.value, term),)
+            test = (self._beside_test(table.c.value, term),)
         found = _found(table, run, table.c.name == term.key, *test)
         return found.is_(None) if term.op == "IS NULL" else found.is_not(None)
+
+    def _beside_test(self, value: sa.ColumnElement[Any], term: Comparison) -> Condition:
+        if term.entity == "metric":
+            return measured(number(value), term)
+        if isinstance(term.value, float):
+            return measured(self.as_number(value), term)
+        return self._text(value, term)
+
+    def as_number(self, text: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+        """The number that a text is, as :func:`.columns.number_of` has it; NULL if none."""
+        if self.connection.dialect.name != "postgresql":
+            driver: Any = self.connection.connection.driver_connection
+            driver.create_function("treadle_number", 1, number_of, deterministic=True)
+            return sa.func.treadle_number(text, type_=sa.Double)
+        fits = text.regexp_match(f"^({NUMBER})$")
+        return sa.case((fits, sa.cast(text, sa.Double)), else_=sa.null())
 
     def _of_attribute(self, term: Comparison) -> Condition:
         if term.key in _MOMENTS:
@@ -249,6 +265,8 @@ class Terms:
             return (), ()
         if term.entity == "metric":
             return (measured(source.value, term),), ()
+        if isinstance(term.value, float):
+            return (), (self._beside_test(source.value, term),)
         return _bounds(source.head, term), self._exactly(source, term)
 
     def _exactly(self, source: Source, term: Comparison) -> tuple[Condition, ...]:
@@ -309,10 +327,13 @@ class Terms:
             joined = sa.and_(table.c.run == runs.c.id, table.c.name == key.key)
             rank: Any = sa.case((table.c.run.is_(None), 2), else_=0)
             value = table.c.value
-            if key.entity == "metric":
-                value = number(table.c.value)
-                rank = sa.case((table.c.value.is_not(None), 0), (table.c.run.is_not(None), 1), else_=2)
+            if key.entity == "metric" or key.numeric:
+                value = self.as_number(table.c.value) if key.numeric else number(table.c.value)
+                rank = sa.case((value.is_not(None), 0), (table.c.run.is_not(None), 1), else_=2)
             return Column(SortKey(value, key.ascending, rank), (table, joined))
+        if key.key == "duration":
+            value = raw(runs.c.ended_at) - raw(runs.c.started_at)
+            return Column(SortKey(value, key.ascending, sa.case((value.is_(None), 2), else_=0)))
         if key.key in _MOMENTS:
             value = raw(_MOMENTS[key.key])
             value = value if ordered else value + sa.literal_column("0")

@@ -189,8 +189,9 @@ class Experiments:
         Args:
             experiment: Only those of this experiment.
             limit: At most so many.
-            sort: ``started_at`` or ``metrics.NAME``; with a minus sign, descending. Runs that
-                lack the metric, or whose value is NaN, come last.
+            sort: ``started_at``, ``ended_at``, ``duration``, ``name``, ``status``, ``user``, ``id``,
+                ``metrics.NAME``, ``params.NAME`` (as numbers if they are) or ``tags.NAME``; with a
+                minus sign, descending. Runs that lack it, or whose value is NaN, come last.
             cycle: Only those of this cycle.
             where: Only those that fit this filter; see :mod:`treadle.experiment.grammar`.
 

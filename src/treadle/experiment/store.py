@@ -12,7 +12,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from treadle.experiment import curves, search, series
-from treadle.experiment.grammar import Comparison, OrderKey, parse_run_filter
+from treadle.experiment.columns import number_of
+from treadle.experiment.grammar import Comparison, OrderKey, parse_listed_filter
 from treadle.experiment.rules import Changes
 from treadle.experiment.tables import artifacts, experiments, inputs, metrics, params, runs, tags
 from treadle.experiment.types import (
@@ -372,20 +373,11 @@ def select_runs(
     """Runs that fit a filter, in an order; those that lack the metric come last.
 
     Raises:
-        InvalidInput: If ``sort`` isn't ``started_at`` or ``metrics.NAME``, with or without a minus, or
-            ``where`` is no filter.
-        NotFound: If no run has the metric.
+        InvalidInput: If ``sort`` or ``where`` can't be one.
+        NotFound: If no run has what it is to be sorted by.
     """
-    key = sort.removeprefix("-")
-    table, dot, metric = key.partition(".")
-    if key == "started_at":
-        order = OrderKey("attribute", "start_time", ascending=key == sort)
-    elif table == "metrics" and dot:
-        _check_metric(connection, metric)
-        order = OrderKey("metric", metric, ascending=key == sort)
-    else:
-        raise InvalidInput(f"runs can't be sorted by {sort!r}", fix="use started_at or metrics.NAME, or -…")
-    filters = list(parse_run_filter(where))
+    order = _order(connection, sort)
+    filters = list(parse_listed_filter(where))
     if cycle is not None:
         ids = tuple(connection.execute(sa.select(runs.c.id).where(runs.c.cycle == cycle)).scalars())
         if not ids:
@@ -398,6 +390,44 @@ def select_runs(
         homes = [DEFAULT_ID] if is_default else [known.id] if known else []
     found = search.search_runs(connection, homes, filters, [order], "active_only", limit, None)
     return with_metrics(connection, found.rows)
+
+
+_ATTRIBUTES = {
+    "started_at": "start_time",
+    "ended_at": "end_time",
+    "duration": "duration",
+    "name": "run_name",
+    "status": "status",
+    "user": "user_id",
+    "id": "run_id",
+}
+_LOOKED_AT = 1000
+
+
+def _order(connection: sa.Connection, sort: str) -> OrderKey:
+    """What runs are ordered by. A parameter's values are numbers if those looked at all are."""
+    key = sort.removeprefix("-")
+    entity, dot, name = key.partition(".")
+    if key in _ATTRIBUTES:
+        return OrderKey("attribute", _ATTRIBUTES[key], ascending=key == sort)
+    if not dot or not name or entity not in {"metrics", "params", "tags"}:
+        raise InvalidInput(
+            f"runs can't be sorted by {sort!r}",
+            fix=f"use {', '.join(_ATTRIBUTES)}, metrics.NAME, params.NAME or tags.NAME",
+        )
+    if entity == "metrics":
+        _check_metric(connection, name)
+        return OrderKey("metric", name, ascending=key == sort)
+    table = params if entity == "params" else tags
+    query = sa.select(table.c.value).where(table.c.name == name).limit(_LOOKED_AT)
+    values = connection.execute(query).scalars().all()
+    if not values:
+        known = connection.execute(sa.select(table.c.name).distinct().limit(_LOOKED_AT)).scalars()
+        raise unknown(entity.removesuffix("s"), name, known)
+    if entity == "tags":
+        return OrderKey("tag", name, ascending=key == sort)
+    numeric = all(number_of(value) is not None for value in values)
+    return OrderKey("param", name, ascending=key == sort, numeric=numeric)
 
 
 def _check_metric(connection: sa.Connection, name: str) -> None:

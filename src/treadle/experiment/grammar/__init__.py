@@ -6,6 +6,7 @@ from treadle.kernel.lazy import attach
 
 if TYPE_CHECKING:
     from treadle.experiment.grammar.filters import parse_experiment_filter as parse_experiment_filter
+    from treadle.experiment.grammar.filters import parse_listed_filter as parse_listed_filter
     from treadle.experiment.grammar.filters import parse_logged_model_filter as parse_logged_model_filter
     from treadle.experiment.grammar.filters import parse_model_filter as parse_model_filter
     from treadle.experiment.grammar.filters import parse_run_filter as parse_run_filter
@@ -57,6 +58,7 @@ __getattr__, __all__ = attach(
         "matches": "match",
         "parse_experiment_filter": "filters",
         "parse_experiment_order": "orders",
+        "parse_listed_filter": "filters",
         "parse_logged_model_filter": "filters",
         "parse_logged_model_order": "orders",
         "parse_model_filter": "filters",

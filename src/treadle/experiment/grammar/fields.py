@@ -25,11 +25,14 @@ class Rule(msgspec.Struct, frozen=True):
     Attributes:
         ops: The operators.
         value: What may stand on the right: quoted text; a number taken as a float; an integer
-            or a float; an integer; an integer that may be quoted; an integer that must be.
+            or a float; an integer; an integer that may be quoted; an integer that must be; a number,
+            or quoted text.
     """
 
     ops: tuple[Op, ...]
-    value: Literal["text", "float", "number", "integer", "integer or text", "integer as text"] = "text"
+    value: Literal[
+        "text", "float", "number", "integer", "integer or text", "integer as text", "number or text"
+    ] = "text"
 
 
 class Field(msgspec.Struct, frozen=True):
@@ -114,6 +117,14 @@ RUNS = Grammar(
         "dataset": {key: Field("dataset", key, _LISTED) for key in ("name", "digest", "context")},
     },
     open={"metric": _FLOAT, "param": _OPTIONAL, "tag": _OPTIONAL},
+)
+LISTED_RUNS = Grammar(
+    entities=RUN_ENTITIES,
+    closed=RUNS.closed,
+    open={
+        **RUNS.open,
+        "param": Rule((*_SIGNS, *_LISTED.ops[2:], "IS NULL", "IS NOT NULL"), "number or text"),
+    },
 )
 EXPERIMENTS = Grammar(
     entities=_TAGGED,

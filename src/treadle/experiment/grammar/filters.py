@@ -25,6 +25,11 @@ def parse_run_filter(text: str) -> tuple[Comparison, ...]:
     return read(text, fields.RUNS)
 
 
+def parse_listed_filter(text: str) -> tuple[Comparison, ...]:
+    """The same for lists of our own, where a parameter may be compared with a number, as a number."""
+    return read(text, fields.LISTED_RUNS)
+
+
 def parse_experiment_filter(text: str) -> tuple[Comparison, ...]:
     """The same for experiments. An ``experiment_id`` is text that holds an integer."""
     return read(text, fields.EXPERIMENTS)

@@ -6,6 +6,7 @@ As MLflow's SQL store has it, with one meaning on every database:
 - NaN matches ``!=`` and nothing else.
 - ``%`` stands for any text and ``_`` for one character; nothing escapes them. ``LIKE`` heeds case,
   ``ILIKE`` compares both in lower case.
+- A parameter that is compared with a number is compared as one; text that is none is only unequal.
 - Where there are several values (datasets; a logged model's metric) one that matches is enough,
   for each comparison by itself.
 - In an order, what has no value comes last in both directions, and NaN just before it.
@@ -22,6 +23,7 @@ from typing import Any
 
 import msgspec
 
+from treadle.experiment.columns import number_of
 from treadle.experiment.grammar.types import Comparison, OrderKey
 
 _Scalar = str | int | float
@@ -106,6 +108,8 @@ def _holds(record: Record, comparison: Comparison) -> bool:
     if comparison.op == "IS NOT NULL":
         return bool(values)
     test = _TESTS[comparison.op]
+    if comparison.entity == "param" and isinstance(comparison.value, float):
+        values = tuple(math.nan if (found := number_of(one)) is None else found for one in values)
     return any(test(value, comparison.value) for value in values)
 
 

@@ -116,12 +116,24 @@ class _Parser:
             )
         if field.rule.value == "text":
             return self._text(token)
+        if field.rule.value == "number or text":
+            return self._either(token, field)
         if field.rule.value == "integer as text":
             return str(_whole(token, self._text(token)))
         if token.kind == "number" or (token.kind == "string" and field.rule.value == "integer or text"):
             return _number(token, field)
         what = f"the {field.entity} {show(field.key)} is compared with a number, not {show(token.text)}"
         return refuse(what, _SOURCE, token.at, "write a number without quotes")
+
+    def _either(self, token: Token, field: Field) -> Value:
+        """A number, or text; in an order only numbers stand."""
+        op = self._tokens[self._next - 2].text
+        if token.kind == "number" and not self._tokens[self._next - 2].keyword:
+            return float(token.text)
+        if op in {"<", "<=", ">", ">="}:
+            what = f"{op} compares the {field.entity} {show(field.key)} with a number, not {show(token.text)}"
+            refuse(what, _SOURCE, token.at, "write a number without quotes")
+        return self._text(token)
 
     def _text(self, token: Token) -> str:
         if token.kind == "string":

@@ -20,7 +20,8 @@ class Comparison(msgspec.Struct, frozen=True):
         op: How it is compared.
         value: With what: a finite or infinite float (never NaN) for a metric; an int in 64 bits
             or a float for a numeric attribute; a non-empty tuple for ``IN`` and ``NOT IN``;
-            None for ``IS NULL`` and ``IS NOT NULL``; text otherwise.
+            None for ``IS NULL`` and ``IS NOT NULL``; a float for a parameter that is compared as a
+            number; text otherwise.
     """
 
     entity: Entity
@@ -38,6 +39,7 @@ class OrderKey(msgspec.Struct, frozen=True):
         ascending: Whether the smallest comes first. What has no value comes last either way.
         dataset_name: For a logged model's metric: only as measured on this dataset.
         dataset_digest: For a logged model's metric: only as measured on this dataset's version.
+        numeric: For a parameter: whether its values are ordered as the numbers that they are written as.
     """
 
     entity: Entity
@@ -45,6 +47,7 @@ class OrderKey(msgspec.Struct, frozen=True):
     ascending: bool = True
     dataset_name: str | None = None
     dataset_digest: str | None = None
+    numeric: bool = False
 
 
 class LoggedModelOrder(msgspec.Struct, frozen=True):
