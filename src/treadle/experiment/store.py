@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from treadle.experiment import curves, search, series
-from treadle.experiment.columns import number_of
-from treadle.experiment.grammar import Comparison, OrderKey, parse_listed_filter
+from treadle.experiment.grammar import Comparison, parse_listed_filter
+from treadle.experiment.list_order import order_of
 from treadle.experiment.rules import Changes
 from treadle.experiment.tables import artifacts, experiments, inputs, metrics, params, runs, tags
 from treadle.experiment.types import (
@@ -376,7 +376,7 @@ def select_runs(
         InvalidInput: If ``sort`` or ``where`` can't be one.
         NotFound: If no run has what it is to be sorted by.
     """
-    order = _order(connection, sort)
+    order = order_of(connection, sort)
     filters = list(parse_listed_filter(where))
     if cycle is not None:
         ids = tuple(connection.execute(sa.select(runs.c.id).where(runs.c.cycle == cycle)).scalars())
@@ -390,50 +390,6 @@ def select_runs(
         homes = [DEFAULT_ID] if is_default else [known.id] if known else []
     found = search.search_runs(connection, homes, filters, [order], "active_only", limit, None)
     return with_metrics(connection, found.rows)
-
-
-_ATTRIBUTES = {
-    "started_at": "start_time",
-    "ended_at": "end_time",
-    "duration": "duration",
-    "name": "run_name",
-    "status": "status",
-    "user": "user_id",
-    "id": "run_id",
-}
-_LOOKED_AT = 1000
-
-
-def _order(connection: sa.Connection, sort: str) -> OrderKey:
-    """What runs are ordered by. A parameter's values are numbers if those looked at all are."""
-    key = sort.removeprefix("-")
-    entity, dot, name = key.partition(".")
-    if key in _ATTRIBUTES:
-        return OrderKey("attribute", _ATTRIBUTES[key], ascending=key == sort)
-    if not dot or not name or entity not in {"metrics", "params", "tags"}:
-        raise InvalidInput(
-            f"runs can't be sorted by {sort!r}",
-            fix=f"use {', '.join(_ATTRIBUTES)}, metrics.NAME, params.NAME or tags.NAME",
-        )
-    if entity == "metrics":
-        _check_metric(connection, name)
-        return OrderKey("metric", name, ascending=key == sort)
-    table = params if entity == "params" else tags
-    query = sa.select(table.c.value).where(table.c.name == name).limit(_LOOKED_AT)
-    values = connection.execute(query).scalars().all()
-    if not values:
-        known = connection.execute(sa.select(table.c.name).distinct().limit(_LOOKED_AT)).scalars()
-        raise unknown(entity.removesuffix("s"), name, known)
-    if entity == "tags":
-        return OrderKey("tag", name, ascending=key == sort)
-    numeric = all(number_of(value) is not None for value in values)
-    return OrderKey("param", name, ascending=key == sort, numeric=numeric)
-
-
-def _check_metric(connection: sa.Connection, name: str) -> None:
-    if not connection.execute(sa.select(metrics.c.run).where(metrics.c.name == name).limit(1)).first():
-        known = connection.execute(sa.select(metrics.c.name).distinct().limit(1000))
-        raise unknown("metric", name, known.scalars())
 
 
 def select_points(connection: sa.Connection, run_id: str, metric: str) -> list[Point]:
