@@ -14,7 +14,8 @@ from e2e.test_requests import CARRIER, HOUR, sent, tensor
 from e2e.user import User, ask, failed, refused, wait_until
 from servers import fill
 
-BEGUN = ("cycles", "evaluations", "recipes", "runs", "run_params", "run_tags")
+ORIGIN = ("artifact_files", "run_inputs", "run_provenance", "run_writers")
+BEGUN = ("cycles", "evaluations", "recipes", "runs", "run_params", "run_tags", *ORIGIN)
 COMMANDS = (("run",), ("data", "add", "rows"), ("history",), ("up", "--port", "0"))
 
 
