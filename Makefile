@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO_VENV := .venv-demo
+AUTOLOG_VENV := .venv-autolog
 
 .PHONY: demo test lint soak bench lock clean
 
@@ -18,7 +19,7 @@ lint: $(VENV)/ready  ## style, types, and who may import whom
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-soak: $(VENV)/ready  ## long, chaotic and large runs
+soak: $(VENV)/ready $(AUTOLOG_VENV)/ready  ## long, chaotic and large runs
 	$(BIN)/pytest -m soak --timeout 3600
 
 bench: $(VENV)/ready  ## Treadle beside its peers; see bench/RESULTS.md
@@ -31,7 +32,7 @@ lock:  ## renew the pinned versions (needs pip-tools)
 		--no-header --extra platform --extra sklearn -o requirements/dev.lock pyproject.toml requirements/dev.in
 
 clean:  ## forget the virtual environments and the demo's state
-	rm -rf $(VENV) $(DEMO_VENV) examples/*/.treadle examples/*/data examples/*/report.html
+	rm -rf $(VENV) $(DEMO_VENV) $(AUTOLOG_VENV) examples/*/.treadle examples/*/data examples/*/report.html
 
 $(VENV)/ready: requirements/dev.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -43,4 +44,9 @@ $(DEMO_VENV)/ready: requirements/demo.lock pyproject.toml
 	$(PYTHON) -m venv $(DEMO_VENV)
 	$(DEMO_VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/demo.lock
 	$(DEMO_VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps -e .
+	touch $@
+
+$(AUTOLOG_VENV)/ready: requirements/autolog.txt
+	$(PYTHON) -m venv $(AUTOLOG_VENV)
+	$(AUTOLOG_VENV)/bin/pip install --quiet --disable-pip-version-check -r requirements/autolog.txt
 	touch $@

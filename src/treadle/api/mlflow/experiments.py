@@ -46,7 +46,7 @@ class _Rename(msgspec.Struct):
 class _SetTag(msgspec.Struct):
     experiment_id: str
     key: str
-    value: str
+    value: str = ""
 
 
 class _DeleteTag(msgspec.Struct):
