@@ -199,7 +199,7 @@ def test_a_run_that_can_not_be_linked(opened, models):
         link_models(connection, RUN, [ModelLink("m-1", "output", 2**63)])
     with opened.database.write() as connection:
         store.delete_runs(connection, "0", datetime.now(UTC))
-    with pytest.raises(InvalidInput, match="the run was deleted"):
+    with pytest.raises(InvalidInput, match="must be in the 'active' state"):
         models.link(RUN, [ModelLink("m-1", "output")])
     assert models.links([RUN]) == {}
 

@@ -149,6 +149,13 @@ def beyond(limit: int, most: int) -> InvalidInput:
     )
 
 
+def deleted_run(run: str) -> InvalidInput:
+    """The error for a run that takes nothing, because it was deleted."""
+    return InvalidInput(
+        f"The run {run} must be in the 'active' state, but it was deleted", fix="restore it first"
+    )
+
+
 def clamped(value: float) -> float:
     """The value; an infinity as the largest double of its sign."""
     return math.copysign(LARGEST_DOUBLE, value) if math.isinf(value) else value

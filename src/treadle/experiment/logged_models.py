@@ -309,7 +309,7 @@ def _writable_run(connection: sa.Connection, run: str) -> Run:
     if found is None:
         raise NotFound(f"Run with id={run} not found")
     if found.lifecycle != "active":
-        raise InvalidInput("the run was deleted", where=run, fix="restore it first")
+        raise limits.deleted_run(run)
     return found
 
 

@@ -370,7 +370,7 @@ def _no_run(run_id: str) -> NotFound:
 
 def _check_writable(run: Run) -> None:
     if run.lifecycle != "active":
-        raise InvalidInput("the run was deleted", where=run.id, fix="restore it first")
+        raise limits.deleted_run(run.id)
 
 
 def to_datetime(microseconds: int) -> datetime:

@@ -60,7 +60,7 @@ def uploads(server: TrackingServer) -> list[Path]:
     ("path", "data", "kind"),
     [
         ("big.bin", BIG, "application/octet-stream"),
-        ("model/MLmodel", b"flavors", "text/plain; charset=utf-8"),
+        ("model/MLmodel", b"flavors", "text/plain"),
         ("empty", b"", "application/octet-stream"),
     ],
 )

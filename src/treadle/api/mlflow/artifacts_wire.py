@@ -14,7 +14,7 @@ from treadle.experiment import Artifact
 _RANGE = re.compile(r"\s*bytes\s*=\s*(\d{0,18})\s*-\s*(\d{0,18})\s*")
 _TOKEN = re.compile(r"[\w!#$&+.^`|~-]+", re.ASCII)
 _TEXT = frozenset((".cfg", ".conf", ".ini", ".log", ".md", ".py", ".sh", ".toml", ".yaml", ".yml"))
-_TEXT_NAMES = frozenset(("MLmodel", "MLproject"))
+_TEXT_NAMES = frozenset(("mlmodel", "mlproject"))
 
 
 class FileOut(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -146,6 +146,6 @@ def etag(digest: str) -> bytes:
 
 def content_type(name: str) -> str:
     """The media type of a file, by its name."""
-    if name in _TEXT_NAMES or posixpath.splitext(name)[1].lower() in _TEXT:
-        return "text/plain; charset=utf-8"
+    if name.lower() in _TEXT_NAMES or posixpath.splitext(name)[1].lower() in _TEXT:
+        return "text/plain"
     return mimetypes.guess_type(name)[0] or "application/octet-stream"

@@ -202,9 +202,12 @@ def _interval(ask: Ask) -> Bulk:
         )
     required(asked.metric_key, "metric_key")
     if (asked.start_step is None) != (asked.end_step is None):
-        raise InvalidInput("start_step and end_step go together", fix="give both or neither")
+        raise InvalidInput("If either start step or end step are specified, both must be specified.")
     if asked.start_step is not None and asked.end_step is not None and asked.start_step > asked.end_step:
-        raise InvalidInput(f"end_step {asked.end_step} lies before start_step {asked.start_step}")
+        raise InvalidInput(
+            "end_step must be greater than start_step."
+            f" Found start_step={asked.start_step} and end_step={asked.end_step}."
+        )
     if not 1 <= asked.max_results <= _POINTS_A_RUN:
         raise InvalidInput(f"max_results must be between 1 and {_POINTS_A_RUN}, not {asked.max_results}")
     curves = evenly(
