@@ -178,7 +178,7 @@ def test_runs_are_listed_sorted_and_filtered(runs, new, clock):
     with pytest.raises(InvalidInput, match="OR isn't offered"):
         runs.list(where="metrics.z = 1 OR metrics.z = 2")
     assert {r.id: r.metrics.get("z") for r in runs.list()}["c"] is None
-    with pytest.raises(InvalidInput, match="can't be sorted by 'name'"):
+    with pytest.raises(InvalidInput, match="can't be sorted by 'colour'"):
         runs.list(sort="colour")
     with pytest.raises(NotFound, match=r"did you mean 'val\.auc'"):
         runs.list(sort="metrics.val_auc")
