@@ -15,6 +15,7 @@ import msgspec
 from treadle.client.asking import AskCalls
 from treadle.client.deleting import DeletingCalls
 from treadle.client.importing import ImportCalls
+from treadle.client.listing import RunList
 from treadle.client.transport import Answer, Body, Transport
 from treadle.data.types import DataInput, DatasetVersion
 from treadle.deploy.types import DeploymentStatus, DesiredRevision, ReplicaReport, Revision
@@ -166,8 +167,8 @@ class Client(AskCalls, DeletingCalls, ImportCalls):
         limit: int = 50,
         cycle: str | None = None,
         where: str | None = None,
-    ) -> list[Run]:
-        """Runs that fit a filter, by ``started_at`` or ``metrics.NAME``, a minus sign for descending."""
+    ) -> RunList:
+        """Runs that fit a filter, sorted, a minus sign for descending; ``.frame()`` is a DataFrame."""
         runs: list[Run] = self._ask(
             list[Run],
             "GET",
@@ -178,7 +179,7 @@ class Client(AskCalls, DeletingCalls, ImportCalls):
             cycle=cycle,
             where=where,
         )
-        return runs
+        return RunList(runs)
 
     def history(self, run_id: str, metric: str) -> list[Point]:
         """A metric's curve."""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from treadle.experiment.deleting import erase_models as erase_models
     from treadle.experiment.deleting import erase_runs as erase_runs
     from treadle.experiment.deleting import inside as inside
+    from treadle.experiment.display import runs_html as runs_html
     from treadle.experiment.files import MOST_PARTS as MOST_PARTS
     from treadle.experiment.files import Files as Files
     from treadle.experiment.folder import JournalReader as JournalReader
@@ -190,6 +191,7 @@ __getattr__, __all__ = attach(
         "find_logged_model": "logged_models",
         "joined": "rules",
         "page_of": "history",
+        "runs_html": "display",
         "tag_logged_model": "logged_models",
         "tags_of": "told",
         "target": "layout",

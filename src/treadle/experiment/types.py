@@ -200,6 +200,11 @@ class Run(NewRun, frozen=True, kw_only=True):
     metrics: dict[str, Value] = {}
     applied: int = 0
 
+    def _repr_html_(self) -> str:
+        from treadle.experiment.display import run_html
+
+        return run_html(self)
+
 
 class LogMetrics(msgspec.Struct, frozen=True, tag="metrics"):
     """Metrics that were measured together.

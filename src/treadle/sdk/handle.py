@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from treadle.experiment import (
     Finish,
@@ -38,6 +38,9 @@ from treadle.sdk.journal import Journal
 from treadle.sdk.media import path_of, pieces, write_quick
 from treadle.sdk.sender import GATHER_PATIENCE, Sender
 from treadle.sdk.system import Sampler
+
+if TYPE_CHECKING:
+    from treadle.sdk.live import Live
 
 Status = Literal["finished", "failed"]
 
@@ -84,6 +87,7 @@ class RunHandle:
         self._seed = new.seed or 0
         self._shown: dict[str, int] = {}
         self._curves: dict[str, summary.Curve] = {}
+        self._live: Live | None = None
         self._started = time.monotonic()
         self._status: Status | None = None
         self._owned = True
@@ -279,6 +283,13 @@ class RunHandle:
         """Notes a dataset that the run uses."""
         self._append(LogInput(used))
 
+    def live(self) -> None:
+        """Shows the curves while the run goes on, at most once a second: in this cell, or in the terminal."""
+        from treadle.sdk.live import Live
+
+        if self._live is None:
+            self._live = Live(self.name, lambda: self._status or "running", self._curves)
+
     # ── the end ──────────────────────────────────────────────────────────
 
     def finish(self, status: Status = "finished", message: str | None = None) -> None:
@@ -311,6 +322,8 @@ class RunHandle:
             problem = error.message
         self._status = status
         _running.discard(self)
+        if self._live:
+            self._live.close()
         self._journal.close()
         if self._sender:
             problem = self._sender.finish() or problem

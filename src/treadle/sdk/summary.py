@@ -26,6 +26,11 @@ class Curve:
         self._seen = 0
         self._stride = 1
 
+    @property
+    def count(self) -> int:
+        """How many values there were."""
+        return self._seen
+
     def add(self, value: float) -> None:
         """Adds a value."""
         self.last = value
