@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -170,16 +172,18 @@ class SqlSource:
         columns = self._columns["metrics"]
         step = "step" if "step" in columns else "0"
         nan = "is_nan" if "is_nan" in columns else "0"
-        with self._errors(), self._engine.connect() as connection:
-            key = {"run": run}
-            names = sa.text("SELECT DISTINCT key FROM metrics WHERE run_uuid = :run ORDER BY key")
-            for name in connection.execute(names, key).scalars().all():
-                sql = f"SELECT timestamp, value, {step}, {nan} FROM metrics"  # noqa: S608 - fixed names
-                sql += " WHERE run_uuid = :run AND key = :name ORDER BY timestamp"
-                rows = connection.execute(sa.text(sql), key | {"name": name}).all()
+        # One pass over the run's points: older databases have no index by run.
+        sql = f"SELECT key, timestamp, value, {step}, {nan} FROM metrics"  # noqa: S608 - fixed names
+        query = sa.text(f"{sql} WHERE run_uuid = :run ORDER BY key, timestamp")
+        with (
+            self._errors(),
+            self._engine.connect() as connection,
+            connection.execution_options(yield_per=_PIECE).execute(query, {"run": run}) as rows,
+        ):
+            for name, points in groupby(rows, key=itemgetter(0)):
                 found = None
                 with self._telling(f"run {run}, metric {name}"):
-                    found = _curve(rows)
+                    found = _curve(points)
                 if found is not None:
                     yield name, found
 
@@ -272,7 +276,7 @@ _TABLES = {
 
 def _curve(rows: Iterable[Any]) -> Curve:
     at, values, steps = [], [], []
-    for stamp, value, step, is_nan in rows:
+    for _, stamp, value, step, is_nan in rows:
         if stamp is None:
             raise CorruptData("a point has no time")
         at.append(int(stamp) * 1000)
