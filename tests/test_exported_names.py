@@ -34,17 +34,18 @@ EXPORTED = {
     """,
     "treadle.experiment": """
         Answered Artifact Check Checked CodeDiff Comparison Comparisons CopyKind Curve CurveCopy
-        DatasetFilter Deleted ExperimentCopy Experiments FileDiff Files Finish Hasher ImportModel
-        ImportRun Importance Imported Imports InputDiff JournalBatch JournalReader KeptByRuns
-        LogArtifact LogInput LogMetrics LogParams LogProvenance LogTags LoggedModel LoggedModels
-        LoggedStatus MOST_PARTS Media MediaInfo MetricWriter ModelMetric NewRun ParamImportance
-        Place Point Provenance REPEATABILITY Record Run RunCopy RunCurve RunFolder RunInput
-        SharedCurves SqlColumn SqlDoor SqlEnd SqlPiece SqlQuery SqlTable Tally Tracking Write
-        check_artifact_path check_input check_key check_moment check_name check_params check_run
-        check_tags count_beside deleted_experiments deleted_models deleted_runs encode_line
-        erase_experiment erase_models erase_runs evenly find_logged_model inside joined model_tally
-        pack_curve page_of run_tally runs_html tag_logged_model tags_of target text_of to_datetime
-        whole_milliseconds within_noise
+        DatasetFilter Deleted ExperimentCopy Experiments FileDiff Files Finish Hasher
+        ImportModel ImportRun ImportRuns Importance Imported ImportedRuns Imports InputDiff
+        JournalBatch JournalReader KeptByRuns LogArtifact LogInput LogMetrics LogParams
+        LogProvenance LogTags LoggedModel LoggedModels LoggedStatus MOST_PARTS Media MediaInfo
+        MetricWriter ModelMetric NewRun NotImported ParamImportance Place Point Provenance
+        REPEATABILITY Record Run RunCopy RunCurve RunFolder RunInput SharedCurves SqlColumn
+        SqlDoor SqlEnd SqlPiece SqlQuery SqlTable Tally Tracking Write check_artifact_path
+        check_input check_key check_moment check_name check_params check_run check_tags
+        count_beside deleted_experiments deleted_models deleted_runs encode_line
+        erase_experiment erase_models erase_runs evenly find_logged_model inside joined
+        model_tally pack_curve page_of run_tally runs_html tag_logged_model tags_of target
+        text_of to_datetime whole_milliseconds within_noise
     """,
     "treadle.experiment.grammar": """
         Comparison EXPERIMENTS Entity LOGGED_MODELS LoggedModelOrder MODELS Op OrderKey Ordering

@@ -9,11 +9,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from mlflow_stores import counts, everything, make_database, over_http, take
 from treadle.client import Client
+from treadle.experiment import Artifact, Curve, pack_curve
 from treadle.interop import Importer, Trouble, count, open_source
 from treadle.kernel.errors import InvalidInput, NotFound
 
@@ -98,7 +101,7 @@ def progress(what):
         os.kill(os.getpid(), signal.SIGKILL)
 troubles = []
 Importer(open_source({str(filestore)!r}, troubles.append), Client.in_process(Path({str(home)!r})), troubles,
-         progress).run(verify=False)
+         progress, at_once=1).run(verify=False)
 """
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     killed = subprocess.run([sys.executable, "-c", script], env=environment, check=False, timeout=120)
@@ -245,3 +248,70 @@ def copy_tables(database: Path, url: str) -> None:
                 writing.execute(table.insert(), rows)
     there.dispose()
     here.dispose()
+
+
+def test_runs_that_come_together_are_taken_in_one_by_one_all_the_same(client: Client) -> None:
+    from datetime import UTC, datetime
+
+    from treadle.experiment import Check, ImportRun, RunCopy
+
+    def new(run: str, experiment: str, value: float = 1.0, **more: Any) -> ImportRun:
+        at = np.array([1, 2], np.int64)
+        curve = pack_curve("loss", Curve(np.array([2.0, value]), at, at))
+        copy = RunCopy(
+            id=run, experiment=experiment, name=run, started_at=datetime(2026, 1, 1, tzinfo=UTC), **more
+        )
+        return ImportRun(source="s", stamp="1", run=copy, curves=[curve])
+
+    lost = Artifact("a.txt", "0" * 64, 3)
+    found = client.import_runs(
+        [
+            new("good", "0"),
+            new("homeless", "77"),
+            new("bad name", "0", params={"": "1"}),
+            new("lost", "0", files=(lost,)),
+            new("good", "0"),
+            new("good", "0", 5.0),
+            new("other", "0", float("nan")),
+        ]
+    )
+    assert [(one.id, one.added) for one in found.done] == [("good", True), ("good", False), ("other", True)]
+    assert [(one.id, one.code) for one in found.refused] == [
+        ("bad name", "invalid_input"), ("lost", "not_found"), ("homeless", "not_found"),
+        ("good", "already_exists"),
+    ]  # fmt: skip
+    assert {run.id for run in client.runs()} == {"good", "other"}
+    checked = client.check_imported(Check(runs=["good", "homeless", "other"]))
+    assert [one.tally.digest if one.tally else "" for one in checked] == [
+        found.done[0].tally.digest, "", found.done[2].tally.digest,
+    ]  # fmt: skip
+    with pytest.raises(InvalidInput, match="1,000 runs"):
+        client.import_runs([new(f"r{n}", "0") for n in range(1001)])
+
+
+def test_two_thousand_small_runs_take_few_requests(tmp_path: Path, client: Client) -> None:
+    store = make_database(tmp_path / "old.db", "database_1_0.sql")
+    ids = [f"{n:032x}" for n in range(2000)]
+    with sqlite3.connect(store) as connection:
+        columns = [row[1] for row in connection.execute("PRAGMA table_info(runs)") if row[1] != "run_uuid"]
+        rest = ", ".join(columns)
+        for one in ids:
+            connection.execute(
+                f"INSERT INTO runs (run_uuid, {rest}) SELECT ?, {rest} FROM runs LIMIT 1", [one]
+            )
+        points = ((key, n / 7, n, one, n) for one in ids for key in ("a", "b") for n in range(60))
+        connection.executemany("INSERT INTO metrics VALUES (?, ?, ?, ?, ?)", points)
+        params = (("p", one, one) for one in ids)
+        connection.executemany("INSERT INTO params VALUES (?, ?, ?)", params)
+    connection.close()
+    (tmp_path / "mlruns").mkdir()
+    asked: list[int] = []
+    whole = client.import_runs
+    client.import_runs = lambda new: asked.append(len(new)) or whole(new)  # type: ignore[method-assign]
+    report = take(store, client)
+    assert (report.troubles, report.differing, report.added) == ([], [], 2001)
+    assert counts(report)["points"] == (240_001, 240_001)
+    assert counts(report)["params"] == (2001, 2001)
+    assert sum(asked) == 2001
+    assert len(asked) < 30
+    assert client.run(ids[7]).params == {"p": ids[7]}

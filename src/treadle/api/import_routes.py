@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from treadle.api.route import Call, Query, RouteSpec
-from treadle.experiment import Check, Checked, ExperimentCopy, Imported, ImportModel, ImportRun
+from treadle.experiment import Check, Checked, ExperimentCopy, Imported, ImportedRuns, ImportModel, ImportRuns
 from treadle.experiment.types import Experiment
 from treadle.registry import CatalogModel, ImportCatalogModel, import_model
 
@@ -18,9 +18,9 @@ def _experiment(call: Call) -> Experiment:
     return call.rooms.imports.experiment(call.body)
 
 
-def _run(call: Call) -> Imported:
-    """Takes a run in with all that belongs to it: everything or nothing."""
-    return call.rooms.imports.run(call.body)
+def _runs(call: Call) -> ImportedRuns:
+    """Takes runs in with all that belongs to them: of each everything or nothing."""
+    return call.rooms.imports.runs(call.body)
 
 
 def _logged_model(call: Call) -> Imported:
@@ -43,7 +43,7 @@ IMPORT_ROUTES = (
         "GET", "/v1/import", _done, list[Imported], query=(Query("source", required=True), Query("after"))
     ),
     RouteSpec("POST", "/v1/import/experiments", _experiment, Experiment, ExperimentCopy),
-    RouteSpec("POST", "/v1/import/runs", _run, Imported, ImportRun),
+    RouteSpec("POST", "/v1/import/runs", _runs, ImportedRuns, ImportRuns),
     RouteSpec("POST", "/v1/import/logged-models", _logged_model, Imported, ImportModel),
     RouteSpec("POST", "/v1/import/registered-models", _registered_model, CatalogModel, ImportCatalogModel),
     RouteSpec("POST", "/v1/import/check", _check, list[Checked], Check),

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from treadle.experiment import Check, Checked, ExperimentCopy, Imported, ImportModel, ImportRun
+from treadle.experiment import (
+    Check,
+    Checked,
+    ExperimentCopy,
+    Imported,
+    ImportedRuns,
+    ImportModel,
+    ImportRun,
+    ImportRuns,
+)
 from treadle.experiment.types import Experiment
 from treadle.registry import CatalogModel, ImportCatalogModel
 
@@ -31,9 +40,10 @@ class ImportCalls:
         found: Experiment = self._ask(Experiment, "POST", "/v1/import/experiments", copy)
         return found
 
-    def import_run(self, new: ImportRun) -> Imported:
-        """Takes a run in: everything or nothing."""
-        found: Imported = self._ask(Imported, "POST", "/v1/import/runs", new)
+    def import_runs(self, new: Sequence[ImportRun]) -> ImportedRuns:
+        """Takes up to 1,000 runs in: of each everything or nothing."""
+        asked = ImportRuns(runs=list(new))
+        found: ImportedRuns = self._ask(ImportedRuns, "POST", "/v1/import/runs", asked)
         return found
 
     def import_logged_model(self, new: ImportModel) -> Imported:

@@ -77,8 +77,11 @@ if TYPE_CHECKING:
     from treadle.experiment.transfer_types import CurveCopy as CurveCopy
     from treadle.experiment.transfer_types import ExperimentCopy as ExperimentCopy
     from treadle.experiment.transfer_types import Imported as Imported
+    from treadle.experiment.transfer_types import ImportedRuns as ImportedRuns
     from treadle.experiment.transfer_types import ImportModel as ImportModel
     from treadle.experiment.transfer_types import ImportRun as ImportRun
+    from treadle.experiment.transfer_types import ImportRuns as ImportRuns
+    from treadle.experiment.transfer_types import NotImported as NotImported
     from treadle.experiment.transfer_types import RunCopy as RunCopy
     from treadle.experiment.transfer_types import Tally as Tally
     from treadle.experiment.types import Artifact as Artifact
@@ -128,6 +131,9 @@ __getattr__, __all__ = attach(
         "Imported": "transfer_types",
         "ImportModel": "transfer_types",
         "ImportRun": "transfer_types",
+        "ImportRuns": "transfer_types",
+        "ImportedRuns": "transfer_types",
+        "NotImported": "transfer_types",
         "RunCopy": "transfer_types",
         "Tally": "transfer_types",
         "Hasher": "transfer",

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import msgspec
 import sqlalchemy as sa
 
-from treadle.experiment import curves, layout, limits, logged_store, rules, series, store, transfer
+from treadle.experiment import layout, limits, logged_store, rules, store, transfer
+from treadle.experiment.imported_runs import Ready, add_runs, kept_tallies, lock_runs
 from treadle.experiment.logged_types import LoggedModel
-from treadle.experiment.series import Curve
-from treadle.experiment.tables import artifacts, chunks, experiments, imports, metrics, params, runs, tags
+from treadle.experiment.tables import artifacts, experiments, imports
 from treadle.experiment.transfer_types import (
     Check,
     Checked,
@@ -19,19 +19,20 @@ from treadle.experiment.transfer_types import (
     CurveCopy,
     ExperimentCopy,
     Imported,
+    ImportedRuns,
     ImportModel,
     ImportRun,
+    ImportRuns,
+    NotImported,
     RunCopy,
     Tally,
 )
-from treadle.experiment.types import DEFAULT, DEFAULT_ID, Artifact, Experiment, Run
+from treadle.experiment.types import DEFAULT, DEFAULT_ID, Artifact, Experiment
 from treadle.kernel.clock import SystemClock
 from treadle.kernel.errors import AlreadyExists, InvalidInput, NotFound, TreadleError
 from treadle.kernel.workspace import Workspace
 
 MOST = 10_000
-_LARGEST = 1 << 16
-_SMALL = 64
 _NOTED = ("kind", "id", "source", "stamp", "whole", "tally")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _LONGEST_NUMBER = 18
@@ -116,72 +117,86 @@ class Imports:
 
     # ── runs ─────────────────────────────────────────────────────────────
 
-    def run(self, new: ImportRun) -> Imported:
-        """Takes a run in with all that belongs to it: everything or nothing.
+    def runs(self, new: ImportRuns) -> ImportedRuns:
+        """Takes runs in, in one transaction: of each everything or nothing.
 
         A run that is here already and the same is left as it is. One that came from the same
-        source without all of its files is given those that it lacks.
+        source without all of its files is given those that it lacks. A run is refused, and the
+        others go on, if its experiment or the bytes of a file aren't here, if another run has its
+        identifier, or if something of it can't be used.
 
         Raises:
-            NotFound: If its experiment or the bytes of a file aren't here.
-            AlreadyExists: If another run has its identifier; says what differs.
-            InvalidInput: If something can't be used.
+            InvalidInput: If it is over 1,000 runs.
+            StorageError: If the database can't be written; then none was taken in.
         """
+        if len(new.runs) > limits.ENTITIES_AT_ONCE:
+            raise InvalidInput(f"up to {limits.ENTITIES_AT_ONCE:,} runs can be taken in at once")
+        ready: list[Ready] = []
+        refused: list[NotImported] = []
+        for one in new.runs:
+            try:
+                ready.append(self._ready(one))
+            except (InvalidInput, NotFound) as error:
+                refused.append(NotImported(one.run.id, error.code, error.message))
+        done, more = self._written(ready)
+        return ImportedRuns(done=done, refused=refused + more)
+
+    def _ready(self, new: ImportRun) -> Ready:
+        """A run whose parts were looked at."""
         _check_run(new.run)
         _check_files(new.run.files)
         self._check_bytes(new.run.files)
         found = transfer.unpack([*new.curves, *self._more(new.blobs)])
         for name in found:
             limits.check_key("metric", name)
-        tally = transfer.run_tally(new.run, found)
-        with self._database.write() as connection:
-            home = store.find_experiment(connection, new.run.experiment)
-            if home is None:
-                raise NotFound(f"there is no experiment with id {new.run.experiment!r}", where=new.run.id)
-            known = store.exact_run(connection, new.run.id, lock=True)
-            if known is None:
-                self._insert(connection, new.run, found)
-            else:
-                self._settle(
-                    connection,
-                    new.source,
-                    "run",
-                    known.id,
-                    new.run.files,
-                    tally,
-                    _kept_run(connection, known),
-                )
-            return self._note(connection, "run", new, new.run.id, tally, added=known is None)
+        return Ready(new, found, transfer.run_tally(new.run, found))
 
-    def _insert(self, connection: sa.Connection, copy: RunCopy, found: dict[str, Curve]) -> None:
+    def _written(self, ready: Sequence[Ready]) -> tuple[list[Imported], list[NotImported]]:
+        if not ready:
+            return [], []
+        try:
+            with self._database.write() as connection:
+                return self._write(connection, ready)
+        except InvalidInput as error:  # a value that no row can have
+            if len(ready) == 1:
+                return [], [NotImported(ready[0].new.run.id, error.code, error.message)]
+        except sa.exc.IntegrityError:  # a run that came twice, or from another import at this moment
+            if len(ready) == 1:
+                raise
+        pairs = [self._written([one]) for one in ready]
+        return [one for done, _ in pairs for one in done], [one for _, refused in pairs for one in refused]
+
+    def _write(
+        self, connection: sa.Connection, ready: Sequence[Ready]
+    ) -> tuple[list[Imported], list[NotImported]]:
+        homes = store.experiment_names(connection, {one.new.run.experiment for one in ready})
+        known = lock_runs(connection, [one.new.run.id for one in ready])
+        kept = kept_tallies(connection, known)
+        fresh: list[Ready] = []
+        done: list[Imported] = []
+        refused: list[NotImported] = []
+        for one in ready:
+            run = one.new.run
+            if run.experiment not in homes:
+                reason = f"there is no experiment with id {run.experiment!r}"
+                refused.append(NotImported(run.id, NotFound.code, reason))
+                continue
+            if run.id in known:
+                source = one.new.source
+                try:
+                    self._settle(connection, source, "run", run.id, run.files, one.tally, kept[run.id])
+                except AlreadyExists as error:
+                    refused.append(NotImported(run.id, error.code, error.message))
+                    continue
+            else:
+                fresh.append(one)
+            done.append(_noted("run", one.new, run.id, one.tally, added=run.id not in known))
         now = self._clock.now()
-        run = Run(
-            id=copy.id,
-            name=copy.name,
-            source="mlflow",
-            user=copy.user,
-            started_at=copy.started_at,
-            params=dict(copy.params),
-            tags=dict(copy.tags),
-            status=copy.status,
-            lifecycle=copy.lifecycle,
-            ended_at=copy.ended_at,
-            deleted_at=(copy.deleted_at or now) if copy.lifecycle == "deleted" else None,
-        )
-        row = {name: getattr(run, name) for name in runs.c.keys()}  # noqa: SIM118 - a ColumnCollection
-        connection.execute(runs.insert().values(row | {"experiment": copy.experiment}))
-        store.put_texts(connection, params, run.id, copy.experiment, copy.params)
-        store.put_texts(connection, tags, run.id, copy.experiment, copy.tags)
-        _add_curves(connection, run.id, found)
-        last = [transfer.latest(name, curve) for name, curve in found.items()]
-        rows = [{"run": run.id, "experiment": copy.experiment, "name": s.name, "step": s.step, "at": s.at,
-                 "value": s.value} for s in last]  # fmt: skip
-        if rows:
-            connection.execute(metrics.insert(), rows)
-        store.put_inputs(connection, run.id, copy.inputs)
-        links = [msgspec.structs.asdict(one) | {"run": run.id} for one in copy.models]
-        logged_store.add_once(connection, logged_store.run_models, links)
-        self._put_files(connection, run.id, copy.files)
+        add_runs(connection, fresh, now)
+        for one in fresh:
+            self._put_files(connection, one.new.run.id, one.new.run.files)
+        self._note(connection, done)
+        return done, refused
 
     # ── logged models ────────────────────────────────────────────────────
 
@@ -215,7 +230,9 @@ class Imports:
             else:
                 kept = transfer.model_tally(known, store.select_artifacts(connection, known.id))
                 self._settle(connection, new.source, "model", known.id, new.files, tally, kept)
-            return self._note(connection, "model", new, new.model.id, tally, added=known is None)
+            done = _noted("model", new, new.model.id, tally, added=known is None)
+            self._note(connection, [done])
+            return done
 
     def _insert_model(
         self, connection: sa.Connection, model: LoggedModel, home: Experiment, files: Sequence[Artifact]
@@ -261,28 +278,10 @@ class Imports:
             fix="delete the one here and collect it with `treadle gc` to take in the other",
         )
 
-    def _note(
-        self,
-        connection: sa.Connection,
-        kind: CopyKind,
-        new: ImportRun | ImportModel,
-        identity: str,
-        tally: Tally,
-        *,
-        added: bool,
-    ) -> Imported:
-        noted = Imported(
-            kind=kind,
-            id=identity,
-            source=new.source,
-            stamp=new.stamp,
-            whole=new.whole,
-            tally=tally,
-            added=added,
-        )
-        row = {name: getattr(noted, name) for name in _NOTED}
-        store.upsert(connection, imports, [row | {"at": self._clock.now()}])
-        return noted
+    def _note(self, connection: sa.Connection, done: Sequence[Imported]) -> None:
+        now = self._clock.now()
+        rows = [{name: getattr(one, name) for name in _NOTED} | {"at": now} for one in done]
+        store.upsert(connection, imports, rows)
 
     def _put_files(self, connection: sa.Connection, owner: str, files: Sequence[Artifact]) -> None:
         rows = [msgspec.structs.asdict(file) | {"owner": owner, "at": self._clock.now()} for file in files]
@@ -312,12 +311,9 @@ class Imports:
         """
         if len(asked.runs) + len(asked.models) > limits.ENTITIES_AT_ONCE:
             raise InvalidInput(f"up to {limits.ENTITIES_AT_ONCE:,} can be checked at once")
-        found: list[Checked] = []
-        for identity in asked.runs:
-            with self._database.read() as connection:
-                run = store.exact_run(connection, identity)
-                tally = _kept_run(connection, run) if run else None
-            found.append(self._checked("run", identity, tally, read=asked.files))
+        with self._database.read() as connection:
+            kept = kept_tallies(connection, asked.runs)
+        found = [self._checked("run", one, kept.get(one), read=asked.files) for one in asked.runs]
         for identity in asked.models:
             with self._database.read() as connection:
                 model = logged_store.find_model(connection, identity)
@@ -328,7 +324,7 @@ class Imports:
 
     def _checked(self, kind: CopyKind, identity: str, tally: Tally | None, *, read: bool) -> Checked:
         broken: list[str] = []
-        if tally is not None and read:
+        if tally is not None and tally.files and read:
             with self._database.read() as connection:
                 files = store.select_artifacts(connection, identity)
             broken = [file.path for file in files if not self._is_whole(file)]
@@ -341,43 +337,12 @@ class Imports:
             return False
 
 
-def _kept_run(connection: sa.Connection, run: Run) -> Tally:
-    """What belongs to a run as it is kept here."""
-    hasher = transfer.Hasher()
-    names = sa.select(metrics.c.name).where(metrics.c.run == run.id)
-    for name in connection.execute(names).scalars().all():
-        hasher.add(name, curves.read(connection, run.id, name))
-    links = logged_store.select_links(connection, [run.id]).get(run.id, [])
-    return hasher.tally(
-        RunCopy(
-            id=run.id,
-            experiment=run.experiment,
-            name=run.name,
-            user=run.user,
-            status=run.status,
-            lifecycle=run.lifecycle,
-            started_at=run.started_at,
-            ended_at=run.ended_at,
-            params={name: store.text_of(value) for name, value in run.params.items()},
-            tags=run.tags,
-            inputs=tuple(store.select_inputs(connection, [run.id]).get(run.id, ())),
-            models=tuple(links),
-            files=tuple(store.select_artifacts(connection, run.id)),
-        )
+def _noted(
+    kind: CopyKind, new: ImportRun | ImportModel, identity: str, tally: Tally, *, added: bool
+) -> Imported:
+    return Imported(
+        kind=kind, id=identity, source=new.source, stamp=new.stamp, whole=new.whole, tally=tally, added=added
     )
-
-
-def _add_curves(connection: sa.Connection, run: str, found: dict[str, Curve]) -> None:
-    """Keeps short curves together and long ones by themselves, as they would be after merging."""
-    short = [series.samples(name, curve) for name, curve in found.items() if len(curve) <= _SMALL]
-    curves.append(connection, run, [sample for some in short for sample in some])
-    for name, curve in found.items():
-        if len(curve) <= _SMALL:
-            continue
-        for start in range(0, len(curve), _LARGEST):
-            piece = curve.take(slice(start, start + _LARGEST))
-            row = {"run": run, "name": name, "id": curves.next_id(), "points": len(piece)}
-            connection.execute(chunks.insert().values(row | {"data": series.pack_curve(name, piece)}))
 
 
 def _check_run(run: RunCopy) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 import msgspec
@@ -100,6 +100,23 @@ def pack_curve(name: str, curve: Curve) -> bytes:
             curve.values.astype("<f8").tobytes(),
             curve.at.astype("<i8").tobytes(),
             curve.steps.astype("<i8").tobytes(),
+        )
+    )
+
+
+def pack_curves(curves: Mapping[str, Curve]) -> bytes:
+    """A chunk of points of several metrics, at most 65,536 of them."""
+    if len(curves) == 1:
+        return pack_curve(*next(iter(curves.items())))
+    whole = join(list(curves.values()))
+    which = np.repeat(np.arange(len(curves), dtype="<u2"), [len(curve) for curve in curves.values()])
+    return _encode(
+        (
+            list(curves),
+            which.tobytes(),
+            whole.values.astype("<f8").tobytes(),
+            whole.at.astype("<i8").tobytes(),
+            whole.steps.astype("<i8").tobytes(),
         )
     )
 

@@ -131,6 +131,16 @@ class ImportRun(msgspec.Struct, frozen=True, kw_only=True):
     whole: bool = True
 
 
+class ImportRuns(msgspec.Struct, frozen=True, kw_only=True):
+    """Runs to be taken in together.
+
+    Attributes:
+        runs: The runs; up to 1,000, and as many as fit into one request.
+    """
+
+    runs: list[ImportRun]
+
+
 class ImportModel(msgspec.Struct, frozen=True, kw_only=True):
     """A logged model to be taken in.
 
@@ -169,6 +179,32 @@ class Imported(msgspec.Struct, frozen=True, kw_only=True):
     whole: bool
     tally: Tally
     added: bool = False
+
+
+class NotImported(msgspec.Struct, frozen=True):
+    """A run that was not taken in.
+
+    Attributes:
+        id: Its identifier.
+        code: The error's code.
+        reason: What is wrong.
+    """
+
+    id: str
+    code: str
+    reason: str
+
+
+class ImportedRuns(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of taking runs in.
+
+    Attributes:
+        done: Those that are here now.
+        refused: Those that are not; nothing of them was kept.
+    """
+
+    done: list[Imported]
+    refused: list[NotImported]
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):

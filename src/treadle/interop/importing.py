@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
 import msgspec
@@ -15,6 +15,7 @@ from treadle.experiment import (
     ExperimentCopy,
     Hasher,
     Imported,
+    ImportedRuns,
     ImportModel,
     ImportRun,
     LoggedModel,
@@ -32,7 +33,8 @@ from treadle.registry import CatalogModel, CatalogVersion, ImportCatalogModel
 
 _INLINE = 8 << 20
 _PIECE = 1 << 18
-_CHECKED_AT_ONCE = 20
+_RUNS_AT_ONCE = 100
+_CHECKED_AT_ONCE, _READ_AT_ONCE = 200, 64 << 20
 WORDS = {"models": "links to models"}
 """How a tally's parts are called where that isn't by their names."""
 
@@ -46,8 +48,8 @@ class Target(Protocol):
     def import_experiment(self, copy: ExperimentCopy) -> Experiment:
         """The experiment that another server's becomes."""
 
-    def import_run(self, new: ImportRun) -> Imported:
-        """Takes a run in: everything or nothing."""
+    def import_runs(self, new: Sequence[ImportRun]) -> ImportedRuns:
+        """Takes runs in: of each everything or nothing."""
 
     def import_logged_model(self, new: ImportModel) -> Imported:
         """Takes a logged model in: everything or nothing."""
@@ -105,6 +107,7 @@ class Importer:
         troubles: What the source tells of is added here, and what the target refuses.
         progress: Called with what was done last, after each run and model.
         files: Whether files are taken in.
+        at_once: So many runs are sent together.
     """
 
     def __init__(
@@ -115,12 +118,17 @@ class Importer:
         progress: Callable[[str], None] = lambda _: None,
         *,
         files: bool = True,
+        at_once: int = _RUNS_AT_ONCE,
     ) -> None:
         self._source = source
         self._target = target
         self._troubles = troubles
         self._progress = progress
         self._files = files
+        self._at_once = at_once
+        self._waiting: list[ImportRun] = []
+        self._tallies: dict[str, Tally] = {}
+        self._size = 0
         self._done: dict[str, Imported] = {}
         self._homes: dict[str, str] = {}
         self._seen: dict[str, Imported] = {}
@@ -147,6 +155,7 @@ class Importer:
         self._done = {one.id: one for one in self._target.imported(self._source.name)}
         for experiment in self._source.experiments():
             self._experiment(experiment)
+        self._send()
         for registered in self._source.registered_models():
             self._registered(registered)
         return self._report(verify=verify)
@@ -191,14 +200,32 @@ class Importer:
             copy = msgspec.structs.replace(copy, experiment=self._homes[experiment], files=files)
             inline, blobs, tally = self._curves(copy)
             clean = whole and self._files and len(self._troubles) == before
-            new = ImportRun(
-                source=self._source.name, stamp=stamp, run=copy, curves=inline, blobs=blobs, whole=clean
-            )
-            done = self._target.import_run(new)
         except TreadleError as error:
             self._refused(f"run {run}", error)
             return
-        self._keep(done, tally, copy.experiment)
+        new = ImportRun(
+            source=self._source.name, stamp=stamp, run=copy, curves=inline, blobs=blobs, whole=clean
+        )
+        size = 3 * sum(len(curve.values) for curve in inline) + _size_of(copy)
+        if self._size + size > _INLINE:
+            self._send()
+        self._waiting.append(new)
+        self._tallies[run] = tally
+        self._size += size
+        if len(self._waiting) >= self._at_once:
+            self._send()
+
+    def _send(self) -> None:
+        """Sends the runs that were read and wait."""
+        if not self._waiting:
+            return
+        homes = {new.run.id: new.run.experiment for new in self._waiting}
+        found = self._target.import_runs(self._waiting)
+        for refused in found.refused:
+            self.tell(Trouble(f"run {refused.id}", refused.reason))
+        for done in found.done:
+            self._keep(done, self._tallies[done.id], homes[done.id])
+        self._waiting, self._tallies, self._size = [], {}, 0
 
     def _keep(self, done: Imported, tally: Tally, home: str) -> None:
         self._owners[done.id] = home
@@ -357,9 +384,8 @@ class Importer:
         """What is here now, and what of it isn't as it was read."""
         here: dict[str, Imported] = {}
         differing: list[str] = []
-        every = list(self._seen.values())
-        for start in range(0, len(every), _CHECKED_AT_ONCE):
-            piece = every[start : start + _CHECKED_AT_ONCE]
+        checked = 0
+        for piece in _in_groups(self._seen.values()):
             runs = [one.id for one in piece if one.kind == "run"]
             models = [one.id for one in piece if one.kind == "model"]
             for found in self._target.check_imported(Check(runs=runs, models=models)):
@@ -368,8 +394,31 @@ class Importer:
                     here[found.id] = msgspec.structs.replace(read, tally=found.tally)
                 if found.tally is None or found.broken or found.tally.digest != read.tally.digest:
                     differing.append(f"{found.kind} {found.id}")
-            self._progress(f"checked {min(start + _CHECKED_AT_ONCE, len(every))} of {len(every)}")
+            checked += len(piece)
+            self._progress(f"checked {checked} of {len(self._seen)}")
         return here, differing
+
+
+def _in_groups(every: Iterable[Imported]) -> Iterator[list[Imported]]:
+    """As many as are checked by one request, within the time that one may take."""
+    group: list[Imported] = []
+    size = 0
+    for one in every:
+        weight = one.tally.bytes + 24 * one.tally.points
+        if group and (len(group) >= _CHECKED_AT_ONCE or size + weight > _READ_AT_ONCE):
+            yield group
+            group, size = [], 0
+        group.append(one)
+        size += weight
+    if group:
+        yield group
+
+
+def _size_of(copy: RunCopy) -> int:
+    """About so many bytes travel of a run beside its curves."""
+    texts = (*copy.params.values(), *copy.tags.values())
+    used = sum(len(one.source) + len(one.schema or "") + len(one.profile or "") for one in copy.inputs)
+    return sum(map(len, texts)) + used + 200 * (len(copy.files) + len(texts) + 1)
 
 
 def _pieces(curve: Curve) -> Iterator[Curve]:

@@ -7,11 +7,12 @@ as one that says nothing, and a table that isn't there as empty.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
+import msgspec
 import numpy as np
 import sqlalchemy as sa
 
@@ -28,6 +29,27 @@ from treadle.registry import CatalogModel, CatalogVersion, ImportCatalogModel
 Row = Mapping[str, Any]
 
 _PIECE = 1000
+_AHEAD, _POINTS = 100, 100_000
+
+
+class _Near(msgspec.Struct, frozen=True):
+    """What some runs have, by run.
+
+    Attributes:
+        runs: Their identifiers.
+        tags: Rows of their tags.
+        params: Rows of their parameters.
+        inputs: Rows of what they used.
+        links: Rows of what was made of them.
+        points: Rows of their points; None if they are too many to have at once.
+    """
+
+    runs: set[str] = set()
+    tags: dict[str, list[Row]] = {}
+    params: dict[str, list[Row]] = {}
+    inputs: dict[str, list[Row]] = {}
+    links: dict[str, list[Row]] = {}
+    points: dict[str, list[Any]] | None = None
 
 
 class SqlSource:
@@ -49,7 +71,8 @@ class SqlSource:
         self._places = places
         self._tell = tell
         self._rows: dict[str, Row] = {}
-        self._roots: dict[str, str] = {}
+        self._near = _Near()
+        self._metrics = ""
         with self._errors():
             inspector = sa.inspect(self._engine)
             names = set(inspector.get_table_names())
@@ -84,11 +107,39 @@ class SqlSource:
         with self._errors(), self._engine.connect() as connection:
             return [dict(row) for row in connection.execute(sa.text(sql), key).mappings()]
 
+    def _of_runs(self, table: str, column: str, runs: Sequence[str]) -> dict[str, list[Row]]:
+        """The rows of a table that belong to runs, by run."""
+        found: dict[str, list[Row]] = {}
+        if column not in self._columns.get(table, ()):
+            return found
+        sql = f"SELECT * FROM {table} WHERE {column} IN :runs"  # noqa: S608 - fixed names
+        query = sa.text(sql).bindparams(sa.bindparam("runs", list(runs), expanding=True))
+        with self._errors(), self._engine.connect() as connection:
+            for row in connection.execute(query).mappings():
+                found.setdefault(row[column], []).append(dict(row))
+        return found
+
+    def _around(self, run: str) -> _Near:
+        """What many runs beside this one have, read together."""
+        if run not in self._near.runs:
+            ids = list(self._rows)
+            start = ids.index(run)
+            near = ids[start : start + _AHEAD]
+            self._near = _Near(
+                set(near),
+                self._of_runs("tags", "run_uuid", near),
+                self._of_runs("params", "run_uuid", near),
+                self._of_runs("inputs", "destination_id", near),
+                self._of_runs("inputs", "source_id", near),
+                self._points(near),
+            )
+        return self._near
+
     def _texts(self, table: str, **key: Any) -> dict[str, str]:
         names = ("key", "value")
         if table.startswith("logged_model"):
             names = ("param_key", "param_value") if table.endswith("params") else ("tag_key", "tag_value")
-        return {str(row[names[0]]): str(row[names[1]] or "") for row in self._select(table, **key)}
+        return _by_key(self._select(table, **key), *names)
 
     def _telling(self, where: str) -> Telling:
         return Telling(self._tell, where)
@@ -112,7 +163,6 @@ class SqlSource:
                         tags=self._texts("experiment_tags", experiment_id=number),
                     )
                 )
-                self._roots[str(number)] = str(row.get("artifact_location") or "")
         return found
 
     def heads(self, experiment: str) -> Iterator[Head]:
@@ -129,7 +179,8 @@ class SqlSource:
         """A run without its files; None if it can't be read."""
         row = self._rows[run]
         with self._telling(f"run {run}"):
-            tags = self._texts("tags", run_uuid=run)
+            near = self._around(run)
+            tags = _by_key(near.tags.get(run, ()))
             return RunCopy(
                 id=run,
                 experiment=str(row["experiment_id"]),
@@ -140,15 +191,15 @@ class SqlSource:
                 started_at=wording.moment_or_epoch(row.get("start_time")),
                 ended_at=wording.moment(row.get("end_time")),
                 deleted_at=wording.moment(row.get("deleted_time")),
-                params=self._texts("params", run_uuid=run),
+                params=_by_key(near.params.get(run, ())),
                 tags=tags,
-                inputs=tuple(self._inputs(run)),
-                models=tuple(self._links(run)),
+                inputs=tuple(self._inputs(run, near.inputs.get(run, ()))),
+                models=tuple(_links(near.links.get(run, ()))),
             )
         return None
 
-    def _inputs(self, run: str) -> Iterator[RunInput]:
-        for row in self._select("inputs", destination_id=run):
+    def _inputs(self, run: str, rows: Iterable[Row]) -> Iterator[RunInput]:
+        for row in rows:
             if row["source_type"] != "DATASET":
                 continue
             tags = {t["name"]: t["value"] for t in self._select("input_tags", input_uuid=row["input_uuid"])}
@@ -159,33 +210,45 @@ class SqlSource:
             plain = {name.removeprefix("dataset_"): value for name, value in data.items()}
             yield dataset(plain, tags)
 
-    def _links(self, run: str) -> Iterator[ModelLink]:
-        for row in self._select("inputs", source_id=run):
-            if row["destination_type"] in {"MODEL_INPUT", "MODEL_OUTPUT"}:
-                kind = "input" if row["destination_type"] == "MODEL_INPUT" else "output"
-                yield ModelLink(row["destination_id"], kind, int(row.get("step") or 0))  # type: ignore[arg-type]
-
     def curves(self, run: str) -> Iterator[tuple[str, Curve]]:
         """A run's curves, each by time and step."""
-        if "metrics" not in self._columns:
+        points = self._around(run).points
+        if points is not None:
+            yield from self._curves(run, points.get(run, ()))
             return
-        columns = self._columns["metrics"]
-        step = "step" if "step" in columns else "0"
-        nan = "is_nan" if "is_nan" in columns else "0"
-        # One pass over the run's points: older databases have no index by run.
-        sql = f"SELECT key, timestamp, value, {step}, {nan} FROM metrics"  # noqa: S608 - fixed names
-        query = sa.text(f"{sql} WHERE run_uuid = :run ORDER BY key, timestamp")
+        query = sa.text(f"{self._metrics} WHERE run_uuid = :run ORDER BY key, timestamp")
         with (
             self._errors(),
             self._engine.connect() as connection,
             connection.execution_options(yield_per=_PIECE).execute(query, {"run": run}) as rows,
         ):
-            for name, points in groupby(rows, key=itemgetter(0)):
-                found = None
-                with self._telling(f"run {run}, metric {name}"):
-                    found = _curve(points)
-                if found is not None:
-                    yield name, found
+            yield from self._curves(run, rows)
+
+    def _curves(self, run: str, rows: Iterable[Any]) -> Iterator[tuple[str, Curve]]:
+        for name, points in groupby(rows, key=itemgetter(0)):
+            found = None
+            with self._telling(f"run {run}, metric {name}"):
+                found = _curve(points)
+            if found is not None:
+                yield name, found
+
+    def _points(self, runs: Sequence[str]) -> dict[str, list[Any]] | None:
+        """The points of runs, each run's by metric and time; None if they are too many to have at once."""
+        if "metrics" not in self._columns:
+            return {}
+        columns = self._columns["metrics"]
+        step = "step" if "step" in columns else "0"
+        nan = "is_nan" if "is_nan" in columns else "0"
+        self._metrics = f"SELECT key, timestamp, value, {step}, {nan}, run_uuid FROM metrics"  # noqa: S608 - fixed names
+        ours: sa.BindParameter[list[str]] = sa.bindparam("runs", list(runs), expanding=True)
+        count = f"SELECT 1 FROM metrics WHERE run_uuid IN :runs LIMIT {_POINTS + 1}"  # noqa: S608 - fixed names
+        counted = sa.text(f"SELECT count(*) FROM ({count}) AS found").bindparams(ours)  # noqa: S608 - fixed names
+        query = sa.text(f"{self._metrics} WHERE run_uuid IN :runs ORDER BY run_uuid, key, timestamp")
+        with self._errors(), self._engine.connect() as connection:
+            if connection.execute(counted).scalar_one() > _POINTS:
+                return None
+            found = connection.execute(query.bindparams(ours)).all()
+        return {run: list(rows) for run, rows in groupby(found, key=itemgetter(5))}
 
     def files(self, run: str) -> Iterable[SourceFile] | None:
         """A run's files."""
@@ -274,9 +337,20 @@ _TABLES = {
 }  # fmt: skip
 
 
+def _by_key(rows: Iterable[Row], key: str = "key", value: str = "value") -> dict[str, str]:
+    return {str(row[key]): str(row[value] or "") for row in rows}
+
+
+def _links(rows: Iterable[Row]) -> Iterator[ModelLink]:
+    for row in rows:
+        if row["destination_type"] in {"MODEL_INPUT", "MODEL_OUTPUT"}:
+            kind = "input" if row["destination_type"] == "MODEL_INPUT" else "output"
+            yield ModelLink(row["destination_id"], kind, int(row.get("step") or 0))  # type: ignore[arg-type]
+
+
 def _curve(rows: Iterable[Any]) -> Curve:
     at, values, steps = [], [], []
-    for _, stamp, value, step, is_nan in rows:
+    for _, stamp, value, step, is_nan, _ in rows:
         if stamp is None:
             raise CorruptData("a point has no time")
         at.append(int(stamp) * 1000)
