@@ -17,10 +17,6 @@ if TYPE_CHECKING:
     from treadle.kernel.origin.machine import Hardware
 
 
-TOLD = {"command", "commit", "dirty", "host", "python"}
-"""Tags that say what is told in full: they are there for searching."""
-
-
 def settle(app: App, run_id: str) -> None:
     """Sends what a run left on this machine; one that was killed is ended as such, and says so."""
     from treadle.sdk import sync

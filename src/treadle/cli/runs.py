@@ -13,6 +13,7 @@ from treadle.cli.compare import compare, importance
 from treadle.cli.deleting import delete, restore
 from treadle.cli.media import media
 from treadle.cli.tables import print_csv
+from treadle.experiment.types import TOLD
 from treadle.kernel.units import format_bytes
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ def show_run(app: App, run: Run) -> None:
             ("recipe", run.recipe),
             ("seed", run.seed),
             *((f"  {name}", value) for name, value in run.params.items()),
-            *((f"  {name}", value) for name, value in run.tags.items() if name not in origin.TOLD),
+            *((f"  {name}", value) for name, value in run.tags.items() if name not in TOLD),
             *origin.facts(run),
         ]
     )

@@ -20,7 +20,7 @@ from treadle.experiment.comparison import (
 )
 from treadle.experiment.history import evenly
 from treadle.experiment.series import Curve, by_step, distinct
-from treadle.experiment.types import Artifact, Provenance, Run, RunInput, Value, portable
+from treadle.experiment.types import TOLD, Artifact, Provenance, Run, RunInput, Value, portable
 
 REPEATABILITY = 2.77
 """Two results of the same thing differ by less than this many standard deviations in 95 of 100
@@ -63,7 +63,7 @@ def compare(
         tags={
             name: values
             for name, values in tags.items()
-            if len(set(values)) > 1 and not name.startswith(_CLIENTS_OWN)
+            if len(set(values)) > 1 and not name.startswith(_CLIENTS_OWN) and name not in TOLD
         },
         origin=_origin(runs),
         inputs=_inputs(runs, inputs or {}),

@@ -99,6 +99,10 @@ class RunInput(msgspec.Struct, frozen=True, kw_only=True):
     tags: dict[str, str] = {}
 
 
+TOLD = frozenset({"command", "commit", "dirty", "host", "python"})
+"""Tags by which runs are found; what they say is told in full by their provenance."""
+
+
 class Provenance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Where a run comes from, as far as it is known; None and empty are what isn't.
 
