@@ -126,7 +126,7 @@ def test_a_required_parameter_that_is_missing(transport: Any, route: Any, query:
     given = "&".join(f"{one.name}=x" for one in route.query if one.required and one is not query)
     status, error = refused(transport, route.method, f"{route.path.replace('{run}', run)}?{given}")
     assert (status, error.code) == (422, "invalid_input")
-    assert query.name in error.message or route.path == "/v1/comparison"
+    assert query.name in error.message or route.path.startswith("/v1/comparison")
 
 
 @pytest.mark.parametrize(

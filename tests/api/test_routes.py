@@ -18,9 +18,23 @@ from treadle.client import Client
 from treadle.client.http import HttpTransport
 from treadle.client.inprocess import InProcessTransport
 from treadle.deploy import ReplicaReport
-from treadle.experiment import JournalBatch, LogArtifact, LogMetrics, MediaInfo, NewRun
+from treadle.experiment import (
+    Check,
+    ExperimentCopy,
+    ImportModel,
+    ImportRun,
+    JournalBatch,
+    LogArtifact,
+    LoggedModel,
+    LogMetrics,
+    MediaInfo,
+    NewRun,
+    RunCopy,
+)
+from treadle.govern import Collect
 from treadle.kernel.errors import Conflict
 from treadle.monitor import LabelBatch, PredictionBatch
+from treadle.registry import CatalogModel, ImportCatalogModel
 from treadle.retrain import NewCycle
 
 
@@ -42,6 +56,7 @@ def test_every_route_does_what_it_says(recorder: Recorder, tmp_path: Path) -> No
     client = Client(recorder)
     _server(client)
     _experiment(client, tmp_path)
+    _moved_and_deleted(client)
     _data(client, tmp_path)
     _a_version(client)
     _traffic(client)
@@ -97,6 +112,32 @@ def _experiment(client: Client, tmp_path: Path) -> None:
     client.sql_parquet("SELECT * FROM runs", tmp_path / "runs.parquet")
     assert pq.read_table(tmp_path / "runs.parquet").num_rows == 1
     assert b"<title>1 run side by side" in client.comparison_page(["run_1"])
+
+
+def _moved_and_deleted(client: Client) -> None:
+    home = client.import_experiment(ExperimentCopy(id="7", name="moved", created_at=AT, updated_at=AT))
+    copy = RunCopy(id="a" * 32, experiment=home.id, name="old", status="finished", started_at=AT, ended_at=AT)
+    taken = client.import_runs([ImportRun(source="there", stamp="1", run=copy)])
+    assert ([one.id for one in taken.done], taken.refused) == ([copy.id], [])
+    model = LoggedModel(
+        id=f"m-{'b' * 32}", experiment=home.id, name="net", artifacts="", created_at=AT, updated_at=AT
+    )
+    assert client.import_logged_model(ImportModel(source="there", stamp="1", model=model)).added
+    assert {one.id for one in client.imported("there")} == {copy.id, model.id}
+    assert [one.id for one in client.check_imported(Check(runs=[copy.id]))] == [copy.id]
+    registered = CatalogModel(name="moved", created_at=AT, updated_at=AT)
+    assert client.import_registered_model(ImportCatalogModel(model=registered)).name == "moved"
+
+    client.delete_logged_model(model.id)
+    client.restore_logged_model(model.id)
+    client.delete_experiment("moved")
+    client.restore_experiment("moved")
+    client.delete_run(copy.id)
+    client.restore_run(copy.id)
+    client.delete_run(copy.id)
+    told = client.collect(Collect(older_than=0))
+    assert (told.applied, told.runs) == (False, 1)
+    assert client.run(copy.id).lifecycle == "deleted"
 
 
 def _data(client: Client, tmp_path: Path) -> None:

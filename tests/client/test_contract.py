@@ -33,6 +33,7 @@ READS: dict[str, Callable[[Client], Any]] = {
     "deployment": lambda c: c.deployment("toy").desired,
     "desired": lambda c: c.desired("toy"),
     "evaluation": lambda c: [c.evaluation(one) for one in c.cycles()[0].evaluations],
+    "imported": lambda c: list(c.imported("nowhere")),
     "history": lambda c: c.history(c.runs()[0].id, "loss"),
     "media": lambda c: c.media(c.runs()[0].id),
     "model": lambda c: c.model("toy@production"),
@@ -93,7 +94,10 @@ def test_the_reads_are_all_of_the_client() -> None:
         "in_process", "look", "put_blob", "report", "resume", "send_labels", "send_predictions",
         "start_cycle", "start_replay", "step_replay", "stop_replay", "training_data", "training_rows",
         "report_page", "health",
-        "sql_parquet",
+        "sql_parquet", "put_pieces",
+        "check_imported", "import_experiment", "import_logged_model", "import_registered_model", "import_runs",
+        "collect", "delete_experiment", "delete_logged_model", "delete_run",
+        "restore_experiment", "restore_logged_model", "restore_run",
     }  # fmt: skip
     methods = {name for name, _ in inspect.getmembers(Client, inspect.isroutine) if not name.startswith("_")}
     assert methods - does == set(READS)

@@ -152,7 +152,7 @@ def test_a_killed_writer_leaves_nothing_and_no_lock(database, metadata_url, tmp_
     script = (
         "import os, signal, sys; from pathlib import Path; import sqlalchemy as sa\n"
         "from treadle.kernel import database\n"
-        "opened = database.Database(database._engine(sys.argv[1], Path(sys.argv[2])))\n"
+        "opened = database.Database(database.connect_engine(sys.argv[1], Path(sys.argv[2])))\n"
         "with opened.write() as connection:\n"
         "    connection.execute(sa.text('INSERT INTO things (id, number) VALUES (1, 1)'))\n"
         "    os.kill(os.getpid(), signal.SIGKILL)"

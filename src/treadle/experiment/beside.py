@@ -47,6 +47,12 @@ def applied(connection: sa.Connection, run_id: str, writer: str) -> int:
     return int(connection.execute(query).scalar() or 0)
 
 
+def has_writers(connection: sa.Connection, run_id: str) -> bool:
+    """Whether others write a run besides the one that began it."""
+    query = sa.select(writers.c.run).where(writers.c.run == run_id).limit(1)
+    return connection.execute(query).first() is not None
+
+
 def put_applied(connection: sa.Connection, run_id: str, writer: str, count: int) -> None:
     """Notes how many records of a writer's journal are kept."""
     store.upsert(connection, writers, [{"run": run_id, "writer": writer, "applied": count}])

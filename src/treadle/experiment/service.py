@@ -80,7 +80,9 @@ class Experiments:
             records = rules.unseen(run, batch)
             if not records:
                 return run
-            changes = rules.fold(run, store.last_steps(connection, run_id), records, batch.writer)
+            # Where several write, the one that began it may tell a parameter after another did.
+            writer = batch.writer or ("main" if beside.has_writers(connection, run_id) else "")
+            changes = rules.fold(run, store.last_steps(connection, run_id), records, writer)
             run = after = rules.after(run, changes)
             if batch.writer:
                 after = msgspec.structs.replace(run, applied=before.applied)

@@ -43,6 +43,8 @@ SAFETY = timedelta(days=1)
 
 _ABANDONED = timedelta(days=7)
 _BATCH, _TOLD = 100, 1000
+_LONGEST = 100 * 365 * 86_400
+_GRACE = "give 0 to 100 years, in seconds"
 _COMPACTED = "SQLite's file was rewritten: what was freed is the disk's again."
 _REUSED = "SQLite reuses what was freed; --compact gives it back to the disk."
 _VACUUMED = "Postgres reuses what was freed once it has vacuumed its tables."
@@ -87,8 +89,10 @@ class Collector:
             InvalidInput: If a run or an experiment that was named isn't deleted.
             StorageError: If a store fails; what went until then has gone, all else is as it was.
         """
-        if asked.older_than < 0:
-            raise InvalidInput("a grace can't be negative", where="older_than")
+        if not 0 <= asked.older_than <= _LONGEST:
+            raise InvalidInput(
+                f"a grace of {asked.older_than:g} seconds can't be", where="older_than", fix=_GRACE
+            )
         before = self._clock.now() - timedelta(seconds=asked.older_than)
         with self._database.read() as connection:
             choice = self._choose(connection, asked, before)

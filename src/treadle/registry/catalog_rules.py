@@ -205,6 +205,8 @@ def _kept_here(path: str) -> Source | None:
 
 
 def _model(source: str, first: str, rest: str) -> Source:
+    if first.partition("@")[0] in {".", ".."}:
+        raise _refused(source)
     if rest and "/" not in rest:
         return Source("version", first, rest)
     name, at, alias = first.rpartition("@")
