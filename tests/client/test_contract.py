@@ -95,7 +95,8 @@ def test_the_reads_are_all_of_the_client() -> None:
         "start_cycle", "start_replay", "step_replay", "stop_replay", "training_data", "training_rows",
         "report_page", "health",
         "sql_parquet", "put_pieces",
-        "check_imported", "import_experiment", "import_logged_model", "import_registered_model", "import_runs",
+        "check_imported", "import_experiment", "import_logged_model", "import_registered_model",
+        "import_runs",
         "collect", "delete_experiment", "delete_logged_model", "delete_run",
         "restore_experiment", "restore_logged_model", "restore_run",
     }  # fmt: skip
