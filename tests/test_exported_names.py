@@ -58,7 +58,8 @@ EXPORTED = {
         Collect Collected Collector Gone Spending Usage Usages
     """,
     "treadle.interop": """
-        HttpSource ImportReport Importer Line Source SourceFile Trouble count export_files open_source
+        HttpSource ImportReport Importer Line Source SourceFile Trouble count export_files export_server
+        open_source
     """,
     "treadle.kernel.config": """
         Budget ChecksConfig Config DataCheck DatasetConfig GroupCheck MonitorConfig PerformanceCheck

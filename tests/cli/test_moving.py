@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 from cli_parts import Call
 
+from mlflow_parts import serve
 from mlflow_stores import make_filestore, make_home
 from treadle.kernel.clock import SystemClock
 
@@ -66,3 +68,28 @@ def test_deleting_restoring_and_collecting(call: Call, tmp_path: Path) -> None:
     assert "1 experiment, 2 runs" in ask("gc", "--older-than", "0", "--apply")
     assert call("--project", str(home), "runs", "restore", "run_a").code == 2
     assert call("--project", str(home), "runs", "delete").code == 2
+
+
+def test_out_to_a_running_server(call: Call, tmp_path: Path) -> None:
+    store, home, other = (tmp_path / name for name in ("mlruns", "home", "other"))
+    make_filestore(store)
+    assert call("--project", str(make_home(home)), "import", "mlflow", str(store)).code == 0
+    with contextmanager(serve)(make_home(other)) as running:
+        sent = call("--project", str(home), "export", "mlflow", running.url)
+        assert sent.code == 0, sent.err
+        assert "9 runs sent, 0 were there already.\nAll was written as it is here" in sent.out
+        again = call("--project", str(home), "export", "mlflow", running.url, "--no-verify", "--json")
+        report = msgspec.json.decode(again.out)
+        assert (again.code, report["added"], report["before"]) == (0, 0, 9)
+    gone = call("--project", str(home), "export", "mlflow", running.url)
+    assert (gone.code, "no answer" in gone.err) == (2, True)
+
+
+def test_where_nothing_can_be_exported_to_is_refused(call: Call, tmp_path: Path) -> None:
+    home = make_home(tmp_path / "home")
+    (tmp_path / "file").write_text("mine")
+    for where in ("sqlite:///mlflow.db", str(tmp_path / "file")):
+        found = call("--project", str(home), "export", "mlflow", where)
+        assert found.code == 2, where
+        assert "Traceback" not in found.err
+    assert (tmp_path / "file").read_text() == "mine"

@@ -75,27 +75,64 @@ def export() -> None:
 
 
 @export.command("mlflow")
-@click.argument("folder", metavar="FOLDER", type=click.Path(file_okay=False, path_type=Path))
+@click.argument("where", metavar="FOLDER|URL")
+@click.option("--verify/--no-verify", default=True, help="Read all again on the server and compare.")
 @json_option
 @pass_app
-def export_mlflow(app: App, folder: Path) -> int:
-    """Write all there is into a file store of MLflow's, ids kept.
+def export_mlflow(app: App, where: str, verify: bool) -> int:
+    """Write all there is for MLflow: into a file store, or to a running server.
 
-    FOLDER is new or empty; `mlflow ui --backend-store-uri FOLDER` opens it. What was written is
-    read again and compared. Exits with 1 if something is not there as it is here, and with 3 if
+    A FOLDER is new or empty; `mlflow ui --backend-store-uri FOLDER` opens it, and identifiers are
+    kept. A server at a URL such as http://HOST:5000 gives its own, and keeps the original ones in
+    tags; an export to it that was cut off goes on when it is run again. What was written is read
+    again and compared. Exits with 1 if something is not there as it is here, and with 3 if
     something could not be written.
     """
-    from treadle.interop import HttpSource, export_files
+    from treadle.interop import HttpSource, export_files, export_server
 
     troubles: list[Trouble] = []
     progress = _Progress()
+    online = where.startswith(("http://", "https://"))
     try:
         source = HttpSource(app.client.transport, app.client.server, troubles.append)
-        report = export_files(source, folder, troubles, progress)
+        if online:
+            from treadle.client import HttpTransport
+
+            there = HttpTransport(where)
+            try:
+                report = export_server(source, there, there.name, troubles, progress, verify=verify)
+            finally:
+                there.close()
+        else:
+            report = export_files(source, _folder(where), troubles, progress)
     finally:
         progress.end()
-    app.answer(report, lambda found: _show_export(found, folder))
-    return DIFFERS if report.differing else PARTIAL if report.troubles else 0
+    app.answer(report, lambda found: _show_export(found, where, online=online, verified=verify))
+    lacking = online and any(line.here < line.there for line in report.lines)
+    if report.differing or (lacking and not report.troubles):
+        return DIFFERS
+    return PARTIAL if report.troubles else 0
+
+
+def _folder(text: str) -> Path:
+    """A folder that doesn't look like something else.
+
+    Raises:
+        InvalidInput: If it does.
+    """
+    from treadle.kernel.errors import InvalidInput
+
+    scheme = text.partition("://")[0] if "://" in text else ""
+    if scheme not in {"", "file"}:
+        raise InvalidInput(
+            f"nothing can be exported to {scheme}://",
+            where=text[:200],
+            fix="name a folder, or a running server as http://HOST:PORT",
+        )
+    folder = Path(text.removeprefix("file://"))
+    if folder.is_file():
+        raise InvalidInput("that is a file", where=str(folder), fix="name a folder that is new or empty")
+    return folder
 
 
 class _Progress:
@@ -142,17 +179,20 @@ def _show(report: ImportReport, *, dry_run: bool, verified: bool) -> None:
     show.following("treadle runs ls")
 
 
-def _show_export(report: ImportReport, folder: Path) -> None:
+def _show_export(report: ImportReport, where: str, *, online: bool, verified: bool) -> None:
     from treadle.cli import show
 
     rows = [
         [line.what, f"{line.there:,}", f"{line.here:,}"] for line in report.lines if line.there or line.here
     ]
-    show.table(["", "here", "written"], rows)
+    show.table(["", "here", "there" if online else "written"], rows)
     _tell_of(report, "not written")
-    if not report.differing and not report.troubles:
+    if online:
+        click.echo(f"{report.added} runs sent, {report.before} were there already.")
+    lacking = any(line.here < line.there for line in report.lines)
+    if (verified or not online) and not report.differing and not report.troubles and not lacking:
         click.echo("All was written as it is here: counts and digests agree.")
-    show.following(f"mlflow ui --backend-store-uri {folder}")
+    show.following(f"open {where}" if online else f"mlflow ui --backend-store-uri {where}")
 
 
 def _tell_of(report: ImportReport, what: str) -> None:

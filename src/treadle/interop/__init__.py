@@ -7,6 +7,7 @@ from treadle.kernel.lazy import attach
 if TYPE_CHECKING:
     from treadle.interop.counting import count as count
     from treadle.interop.exporting import export_files as export_files
+    from treadle.interop.exporting_server import export_server as export_server
     from treadle.interop.http_source import HttpSource as HttpSource
     from treadle.interop.importing import Importer as Importer
     from treadle.interop.importing import ImportReport as ImportReport
@@ -28,6 +29,7 @@ __getattr__, __all__ = attach(
         "Trouble": "types",
         "count": "counting",
         "export_files": "exporting",
+        "export_server": "exporting_server",
         "open_source": "opening",
     },
 )

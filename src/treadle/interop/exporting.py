@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
 
-from treadle.experiment import Artifact, Curve, Hasher, Tally, model_tally
+from treadle.experiment import Curve, Hasher, Tally, model_tally
 from treadle.interop.file_source import FileSource
 from treadle.interop.file_target import FileTarget
 from treadle.interop.importing import WORDS, ImportReport, Line
 from treadle.interop.places import Places
-from treadle.interop.types import Source, SourceFile, Trouble
+from treadle.interop.sending import digests
+from treadle.interop.types import Source, Trouble
 from treadle.kernel.errors import CorruptData
-from treadle.kernel.ids import new_digest
 
 
 def export_files(
@@ -87,14 +87,14 @@ def _compared(
     for experiment in written.experiments():
         again["experiments"] += 1
         for model in written.logged_models(experiment.id):
-            here[model.id] = model_tally(model, _digests(written.model_files(model)))
+            here[model.id] = model_tally(model, tuple(digests(written.model_files(model))))
         for head in written.heads(experiment.id):
             copy = written.run(head.id)
             hasher = Hasher()
             for metric, curve in written.curves(head.id):
                 hasher.add(metric, curve)
             if copy is not None:
-                files = _digests(written.files(head.id))
+                files = tuple(digests(written.files(head.id)))
                 here[copy.id] = hasher.tally(msgspec.structs.replace(copy, files=files))
     for registered in written.registered_models():
         again["registered models"] += 1
@@ -112,14 +112,3 @@ def _compared(
     return ImportReport(
         source=name, lines=lines, added=len(tallies), before=0, differing=differing, troubles=list(troubles)
     )
-
-
-def _digests(files: Iterable[SourceFile] | None) -> tuple[Artifact, ...]:
-    found = []
-    for file in files or ():
-        hasher, size = new_digest(), 0
-        for piece in file.read():
-            hasher.update(piece)
-            size += len(piece)
-        found.append(Artifact(file.path, hasher.hexdigest(), size))
-    return tuple(found)

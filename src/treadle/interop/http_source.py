@@ -5,10 +5,9 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import quote, urlencode
 
-import msgspec
 import numpy as np
 
 from treadle.client import Transport
@@ -16,12 +15,11 @@ from treadle.experiment import Curve, ExperimentCopy, LoggedModel, ModelMetric, 
 from treadle.experiment.types import ModelLink, portable
 from treadle.interop import wording
 from treadle.interop.types import Head, SourceFile, Tell, Trouble
+from treadle.interop.wire import Wire
 from treadle.interop.wording import dataset, version
 from treadle.kernel.errors import InvalidInput, NotFound, TreadleError, Unavailable
 from treadle.registry import CatalogModel, CatalogVersion, ImportCatalogModel
 
-T = TypeVar("T")
-_API = "/api/2.0/mlflow"
 _PAGE, _POINTS = 1000, 25_000
 
 
@@ -40,57 +38,21 @@ class HttpSource:
 
     def __init__(self, transport: Transport, name: str, tell: Tell) -> None:
         self.name = name
-        self._transport = transport
+        self._wire = Wire(transport, name)
         self._tell = tell
         self._runs: dict[str, dict[str, Any]] = {}
-        self._experiments = list(self._pages(self._search_experiments, "experiments"))
+        self._experiments = list(self._wire.pages(self._search_experiments, "experiments"))
 
     def close(self) -> None:
         """Lets go of the connections."""
-        self._transport.close()
-
-    # ── asking ───────────────────────────────────────────────────────────
-
-    def _raw(self, method: str, target: str, body: Any = None) -> Iterator[bytes]:
-        raw = b"" if body is None else msgspec.json.encode(body)
-        headers = {"content-type": "application/json"} if raw else {}
-        answer = self._transport.send(method, target, raw, headers)
-        if answer.status < 300:
-            return answer.body
-        said = answer.read()
-        try:
-            message = str(msgspec.json.decode(said)["message"])
-        except (msgspec.DecodeError, TypeError, KeyError):
-            message = f"the server answered {answer.status}"
-        where = f"{self.name}{target}"[:300]
-        kind = NotFound if answer.status == 404 else Unavailable if answer.status >= 500 else InvalidInput
-        raise kind(message, where=where)
-
-    def _ask(self, method: str, route: str, body: Any = None, /, **query: Any) -> dict[str, Any]:
-        given = {name: value for name, value in query.items() if value is not None}
-        target = f"{_API}{route}" + (f"?{urlencode(given, doseq=True)}" if given else "")
-        raw = b"".join(self._raw(method, target, body))
-        try:
-            found: dict[str, Any] = msgspec.json.decode(raw)
-        except msgspec.DecodeError:
-            raise NotFound("that is no tracking server", where=self.name) from None
-        return found
-
-    def _pages(self, ask: Callable[[str | None], dict[str, Any]], key: str) -> Iterator[dict[str, Any]]:
-        token: str | None = None
-        while True:
-            found = ask(token)
-            yield from found.get(key, [])
-            token = found.get("next_page_token")
-            if not token:
-                return
+        self._wire.close()
 
     def _search_experiments(self, token: str | None) -> dict[str, Any]:
         asked = {"view_type": "ALL", "max_results": _PAGE, "page_token": token}
         try:
-            return self._ask("POST", "/experiments/search", {k: v for k, v in asked.items() if v})
+            return self._wire.ask("POST", "/experiments/search", {k: v for k, v in asked.items() if v})
         except NotFound:  # before MLflow 1.28
-            return self._ask("GET", "/experiments/list", view_type="ALL", page_token=token)
+            return self._wire.ask("GET", "/experiments/list", view_type="ALL", page_token=token)
 
     # ── experiments and runs ─────────────────────────────────────────────
 
@@ -116,9 +78,9 @@ class HttpSource:
 
         def search(token: str | None) -> dict[str, Any]:
             asked = {"experiment_ids": [experiment], "run_view_type": "ALL", "max_results": _PAGE}
-            return self._ask("POST", "/runs/search", asked | ({"page_token": token} if token else {}))
+            return self._wire.ask("POST", "/runs/search", asked | ({"page_token": token} if token else {}))
 
-        for found in self._pages(search, "runs"):
+        for found in self._wire.pages(search, "runs"):
             info = found["info"]
             run = info.get("run_id") or info["run_uuid"]
             self._runs = {run: found}
@@ -159,7 +121,7 @@ class HttpSource:
         """A run's curves, each by time and step."""
         for one in self._runs[run].get("data", {}).get("metrics", ()):
             name = one["key"]
-            points = list(self._pages(self._history(run, name), "metrics"))
+            points = list(self._wire.pages(self._history(run, name), "metrics"))
             yield (
                 name,
                 Curve(
@@ -170,7 +132,7 @@ class HttpSource:
             )
 
     def _history(self, run: str, name: str) -> Callable[[str | None], dict[str, Any]]:
-        return lambda token: self._ask(
+        return lambda token: self._wire.ask(
             "GET", "/metrics/get-history", run_id=run, metric_key=name, max_results=_POINTS, page_token=token
         )
 
@@ -182,9 +144,11 @@ class HttpSource:
 
         def listing(path: str) -> list[dict[str, Any]]:
             def ask(token: str | None) -> dict[str, Any]:
-                return self._ask("GET", "/artifacts/list", run_id=run, path=path or None, page_token=token)
+                return self._wire.ask(
+                    "GET", "/artifacts/list", run_id=run, path=path or None, page_token=token
+                )
 
-            return list(self._pages(ask, "files"))
+            return list(self._wire.pages(ask, "files"))
 
         query = urlencode({"run_uuid": run})
         return self._walked(root, listing, lambda path: f"/get-artifact?{query}&{urlencode({'path': path})}")
@@ -196,9 +160,9 @@ class HttpSource:
             where = f"/logged-models/{quote(model.id)}/artifacts/directories"
 
             def ask(token: str | None) -> dict[str, Any]:
-                return self._ask("GET", where, artifact_directory_path=path or None, page_token=token)
+                return self._wire.ask("GET", where, artifact_directory_path=path or None, page_token=token)
 
-            return list(self._pages(ask, "files"))
+            return list(self._wire.pages(ask, "files"))
 
         one = f"/ajax-api/2.0/mlflow/logged-models/{quote(model.id)}/artifacts/files"
         return self._walked(
@@ -224,7 +188,7 @@ class HttpSource:
                 if one.get("is_dir"):
                     yield from walk(path)
                 else:
-                    yield SourceFile(path, _size(one), partial(self._raw, "GET", address(path)))
+                    yield SourceFile(path, _size(one), partial(self._wire.raw, "GET", address(path)))
 
         try:
             return list(walk(""))
@@ -239,12 +203,12 @@ class HttpSource:
 
         def search(token: str | None) -> dict[str, Any]:
             asked = {"experiment_ids": [experiment], "max_results": 50}
-            return self._ask(
+            return self._wire.ask(
                 "POST", "/logged-models/search", asked | ({"page_token": token} if token else {})
             )
 
         try:
-            for found in self._pages(search, "models"):
+            for found in self._wire.pages(search, "models"):
                 yield _logged_model(found, experiment)
         except NotFound:
             return  # before MLflow 3
@@ -253,10 +217,10 @@ class HttpSource:
         """The registered models with their versions."""
 
         def models(token: str | None) -> dict[str, Any]:
-            return self._ask("GET", "/registered-models/search", max_results=_PAGE, page_token=token)
+            return self._wire.ask("GET", "/registered-models/search", max_results=_PAGE, page_token=token)
 
         try:
-            found = list(self._pages(models, "registered_models"))
+            found = list(self._wire.pages(models, "registered_models"))
         except (NotFound, InvalidInput) as error:
             self._tell(Trouble(self.name, f"the server has no registry: {error.message}"))
             return
@@ -280,12 +244,14 @@ class HttpSource:
         where = f'name="{name}"' if "'" in name else f"name='{escaped}'"
 
         def search(token: str | None) -> dict[str, Any]:
-            return self._ask(
+            return self._wire.ask(
                 "GET", "/model-versions/search", filter=where, max_results=_PAGE, page_token=token
             )
 
-        for found in self._pages(search, "model_versions"):
-            uri = self._ask("GET", "/model-versions/get-download-uri", name=name, version=found["version"])
+        for found in self._wire.pages(search, "model_versions"):
+            uri = self._wire.ask(
+                "GET", "/model-versions/get-download-uri", name=name, version=found["version"]
+            )
             yield version(found | {"storage_location": uri.get("artifact_uri")}, _texts(found.get("tags")))
 
 

@@ -164,3 +164,8 @@ def version(meta: dict[str, Any], tags: dict[str, str]) -> CatalogVersion:
         logged_model=str(meta.get("model_id") or logged_model(source)),
         tags=tags,
     )
+
+
+def model_status_name(status: LoggedStatus) -> str:
+    """A logged model's status as its name."""
+    return list(_MODEL_NAMES)[_MODEL_STATUSES.index(status)]
