@@ -6,6 +6,7 @@ import contextlib
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -43,8 +44,8 @@ def postgres() -> Iterator[str]:
                 _create(programs, home, name)
             yield str(home)
         finally:
-            process.terminate()
-            process.wait(30)
+            process.send_signal(signal.SIGINT)  # now, whoever is still connected
+            process.wait(60)
     finally:
         shutil.rmtree(home, ignore_errors=True)
 

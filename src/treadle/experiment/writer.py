@@ -20,6 +20,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from treadle.experiment import curves
+from treadle.experiment.appends import append_at_once
 from treadle.experiment.types import TrackedRun
 from treadle.experiment.writes import Append, Begin, Outcome, Transaction, Write
 from treadle.kernel.database import LOCK_TIMEOUT, Database, database_errors
@@ -202,9 +203,12 @@ class MetricWriter:
             cursor = self._cursor()
             began = time.perf_counter()
             try:
+                appends = [one for one in group if isinstance(one, Append)] if self._postgres else []
+                if appends and len(appends) == len(group):
+                    return append_at_once(cursor, appends)
                 self._start(cursor, began + LOCK_TIMEOUT if wait else None)
                 transaction = Transaction(cursor, postgres=self._postgres)
-                outcomes = [transaction.add(write) for write in group]
+                outcomes = transaction.add(group)
                 transaction.flush()
                 cursor.execute("COMMIT")
             except BaseException:

@@ -5,7 +5,7 @@ A training waits for each of these, so they go past SQLAlchemy; everything else 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
 
@@ -16,8 +16,10 @@ from treadle.experiment.types import NewRun, Run, Sample, TrackedRun
 from treadle.kernel.errors import Conflict, InvalidInput, NotFound, TreadleError
 
 _EPOCH, _US = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
-_FIND_RUN = "SELECT experiment, lifecycle FROM runs WHERE id = ?"
-_FIND_EXPERIMENT = "SELECT name, artifacts, lifecycle FROM experiments WHERE id = ?"
+_FIND_RUNS = "SELECT id, experiment, lifecycle FROM runs WHERE id "
+_FIND_EXPERIMENTS = "SELECT id, name, artifacts, lifecycle FROM experiments WHERE id "
+# All in one order and at once on Postgres, where each question is a journey; nobody deletes them meanwhile.
+_OF_ALL, _OF_ONE = "= ANY(%s) ORDER BY id FOR SHARE", "= ?"
 _CHUNK = "INSERT INTO run_chunks (run, name, id, points, data) VALUES (?, '', ?, ?, ?)"
 _LATEST = """
 INSERT INTO run_metrics (run, name, experiment, step, "at", value) VALUES (?, ?, ?, ?, ?, ?)
@@ -60,6 +62,20 @@ Write: TypeAlias = Append | Begin
 Outcome: TypeAlias = TrackedRun | TreadleError | None
 
 
+def refused_run(run: str, lifecycle: str | None) -> TreadleError | None:
+    """Why nothing can be written to a run, if that is so; None is that of a run that isn't there."""
+    if lifecycle is None:
+        return NotFound(f"Run with id={run} not found")
+    if lifecycle != "active":
+        return Conflict("the run was deleted", where=run, fix="restore it first")
+    return None
+
+
+def kept_value(sample: Sample) -> float | None:
+    """A value as it is kept: NaN as NULL, because SQLite has no NaN."""
+    return sample.value if sample.value == sample.value else None
+
+
 class Transaction:
     """The writes of one transaction, gathered so that each kind is one statement.
 
@@ -78,9 +94,12 @@ class Transaction:
         self._begun: list[tuple[object, ...]] = []
         self._tags: list[tuple[object, ...]] = []
 
-    def add(self, write: Write) -> Outcome:
-        """Takes a write, or refuses it; returns what it comes to once the transaction is through."""
-        return self._append(write) if isinstance(write, Append) else self._begin(write)
+    def add(self, writes: Sequence[Write]) -> list[Outcome]:
+        """Takes or refuses writes; returns what each comes to once the transaction is through."""
+        self._find({write.run for write in writes if isinstance(write, Append)}, _FIND_RUNS, self._run_found)
+        homes = {write.experiment for write in writes if isinstance(write, Begin)}
+        self._find(homes, _FIND_EXPERIMENTS, self._experiment_found)
+        return [self._append(one) if isinstance(one, Append) else self._begin(one) for one in writes]
 
     def flush(self) -> None:
         """Writes what was gathered."""
@@ -92,10 +111,8 @@ class Transaction:
 
     def _append(self, append: Append) -> Outcome:
         run = append.run
-        if run not in self._runs:
-            self._runs[run] = self._find_run(run)
-        home = self._runs[run]
-        if isinstance(home, TreadleError):
+        home = self._runs.get(run) or refused_run(run, None)
+        if not isinstance(home, str):
             return home
         samples = append.samples
         self._chunks.append((run, curves.next_id(), len(samples), series.pack(samples)))
@@ -107,9 +124,7 @@ class Transaction:
 
     def _begin(self, begin: Begin) -> Outcome:
         home = begin.experiment
-        if home not in self._experiments:
-            self._experiments[home] = self._find_experiment(home)
-        found = self._experiments[home]
+        found = self._experiments.get(home) or NotFound(f"No Experiment with id={home} exists")
         if isinstance(found, TreadleError):
             return found
         new = msgspec.structs.replace(begin.new, experiment=found[0])
@@ -120,27 +135,21 @@ class Transaction:
         run = Run(**msgspec.structs.asdict(new))
         return TrackedRun(run=run, experiment=home, artifacts=found[1])
 
-    def _find_run(self, run: str) -> str | TreadleError:
-        """The run's experiment; the error if it can't be written to."""
-        found = self._one(_FIND_RUN, run)
-        if found is None:
-            return NotFound(f"Run with id={run} not found")
-        if found[1] != "active":
-            return Conflict("the run was deleted", where=run, fix="restore it first")
-        return str(found[0])
+    def _run_found(self, run: str, experiment: str, lifecycle: str) -> None:
+        self._runs[run] = refused_run(run, lifecycle) or experiment
 
-    def _find_experiment(self, experiment: str) -> tuple[str, str] | TreadleError:
-        """The experiment's name and root; the error if no run can begin in it."""
-        found = self._one(_FIND_EXPERIMENT, experiment)
-        if found is None:
-            return NotFound(f"No Experiment with id={experiment} exists")
-        if found[2] != "active":
-            return InvalidInput("the experiment was deleted", where=experiment, fix="restore it first")
-        return found[0], found[1]
+    def _experiment_found(self, number: str, name: str, artifacts: str, lifecycle: str) -> None:
+        gone = InvalidInput("the experiment was deleted", where=number, fix="restore it first")
+        self._experiments[number] = (name, artifacts) if lifecycle == "active" else gone
 
-    def _one(self, query: str, key: str) -> Any:
-        locked = query + " FOR SHARE" if self._postgres else query  # nobody deletes it meanwhile
-        return self._cursor.execute(self._sql(locked), (key,)).fetchone()
+    def _find(self, ids: set[str], query: str, found: Callable[..., None]) -> None:
+        if self._postgres and ids:
+            for row in self._cursor.execute(query + _OF_ALL, (sorted(ids),)).fetchall():
+                found(*row)
+        elif not self._postgres:
+            for one in ids:
+                for row in self._cursor.execute(query + _OF_ONE, (one,)):
+                    found(*row)
 
     def _many(self, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
         if rows:
@@ -152,5 +161,4 @@ class Transaction:
 
 def _latest_row(key: tuple[str, str], found: tuple[str, Sample]) -> tuple[object, ...]:
     (run, name), (experiment, sample) = key, found
-    value = sample.value if sample.value == sample.value else None  # NaN is kept as NULL
-    return run, name, experiment, sample.step, sample.at, value
+    return run, name, experiment, sample.step, sample.at, kept_value(sample)
