@@ -23,6 +23,7 @@ from treadle.experiment.search_terms import (
     Source,
     Term,
     Terms,
+    found_first,
     raw,
 )
 from treadle.experiment.tables import runs
@@ -113,7 +114,16 @@ class Plan:
         find = self._terms.scan if driver in self._scans else self._terms.by_term
         source = find(self._scope, driver) if driver else None
         columns = [self._terms.column(key, ordered=False) for key in keys]
-        conditions = [self._terms.condition(one, source) for one in filters if one is not driver]
+        others = [one for one in filters if one is not driver]
+        if source is not None and not source.own and self._connection.dialect.name == "postgresql":
+            beside = [one for one in others if not isinstance(one, Comparison) or one.entity != "attribute"]
+            # Postgres would sort every run before it looks at the filter.
+            matching = sa.select(source.run.label("run")).select_from(source.table)
+            tests = [self._terms.condition(one, source) for one in beside]
+            matching = matching.where(*source.within, *source.bounds, *source.exact, *tests)
+            source = found_first(matching, self._connection)
+            others = [one for one in others if one not in beside]
+        conditions = [self._terms.condition(one, source) for one in others]
         if source is not None:
             conditions += [*source.bounds, *source.exact]
         if after is not None:
