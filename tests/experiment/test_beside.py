@@ -98,8 +98,15 @@ def test_a_parameter_that_two_writers_set_keeps_its_first_value(runs):
     run = runs.get("run_1")
     assert run.params == {"lr": 0.1, "rank": 1, "deep": True, "own": "x"}
     assert run.tags == {"rank2/rank": "2"}
+    # The one that began it may tell late as well.
+    assert runs.apply("run_1", JournalBatch(0, [LogParams({"rank": 0})])).tags["main/rank"] == "0"
+    assert runs.get("run_1").params["rank"] == 1
+
+
+def test_a_parameter_of_one_writer_can_not_change(runs):
+    begin(runs, params={"lr": 0.1})
     with pytest.raises(Conflict):
-        runs.apply("run_1", JournalBatch(0, [LogParams({"rank": 2})]))
+        runs.apply("run_1", JournalBatch(0, [LogParams({"lr": 0.2})]))
 
 
 def test_writers_at_once_lose_nothing(runs):

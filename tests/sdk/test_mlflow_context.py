@@ -20,6 +20,7 @@ SCRIPT = """
 import sys, warnings
 warnings.simplefilter("ignore")
 import mlflow, treadle
+{before}
 mlflow.set_experiment("plugged")
 with mlflow.start_run() as outer:
     mlflow.log_metric("a", 1.0)
@@ -56,8 +57,15 @@ def repository(tmp_path: Path) -> Path:
     return root
 
 
-def train(live: Up, site: Path, root: Path, line: str) -> tuple[str, str]:  # noqa: F811 - the fixture
-    (root / "train.py").write_text(SCRIPT.format(line=line))
+# The environment of the tests has the plugin where this package is installed in it.
+UNPLUGGED = """
+from mlflow.tracking.context.registry import _run_context_provider_registry as known
+known._registry = [one for one in known._registry if not type(one).__module__.startswith("treadle")]
+"""
+
+
+def train(live: Up, site: Path, root: Path, line: str, before: str = "") -> tuple[str, str]:  # noqa: F811 - the fixture
+    (root / "train.py").write_text(SCRIPT.format(line=line, before=before))
     path = os.pathsep.join([str(site), str(ROOT / "src")])
     env = {**os.environ, "PYTHONPATH": path, "MLFLOW_TRACKING_URI": live.url, "TREADLE_URL": live.url}
     done = subprocess.run(
@@ -91,7 +99,7 @@ def test_a_run_of_mlflow_tells_where_it_comes_from(live: Up, installed: Path, re
 
 
 def test_without_the_plugin_mlflow_s_own_tags_tell(live: Up, tmp_path: Path, repository: Path) -> None:  # noqa: F811
-    outer, inner = train(live, tmp_path, repository, "pass")
+    outer, inner = train(live, tmp_path, repository, "pass", UNPLUGGED)
     with Client.http(live.url) as client:
         told = client.run(inner).provenance
         assert told is not None

@@ -80,7 +80,7 @@ def export() -> None:
 @json_option
 @pass_app
 def export_mlflow(app: App, where: str, verify: bool) -> int:
-    """Write all there is for MLflow: into a file store, or to a running server.
+    """Write all there is for MLflow: to a file store or a server.
 
     A FOLDER is new or empty; `mlflow ui --backend-store-uri FOLDER` opens it, and identifiers are
     kept. A server at a URL such as http://HOST:5000 gives its own, and keeps the original ones in
