@@ -15,7 +15,6 @@ from types import NoneType
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import stdtrit
 
 from treadle.evaluate.types import Estimate
 from treadle.kernel.config.schema import Metric
@@ -176,6 +175,8 @@ def _infer(
             shared = float(deviations[0] @ deviations[1])
             variance = max(variance + 2 * clusters / (clusters - 1) * shared, 0.0)
     se = float(np.sqrt(variance))
+    from scipy.special import stdtrit
+
     quantile = float(stdtrit(df, (1 + confidence) / 2))
     if unsure and se < 1e-12:
         # All of k independent comparisons came out alike: Clopper & Pearson's bound for k of k.

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import stdtr
 
 from treadle.evaluate.holdout import MISSING, Holdout
 from treadle.evaluate.metrics import estimate, is_loss, paired_difference
@@ -191,6 +190,8 @@ def _p_value(found: Estimate, line: float) -> float:
     distance = found.value - line
     if found.se == 0:
         return 0.0 if distance < 0 else 1.0
+    from scipy.special import stdtr
+
     return float(stdtr(found.df, distance / found.se))
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from scipy.special import ndtr, ndtri
-
 from treadle.evaluate.types import Outcome
 
 POWER = 0.9
@@ -38,12 +36,16 @@ def needed(n: int, distance: float, se: float, alpha: float) -> int | None:
     """
     if distance == 0:
         return None
+    from scipy.special import ndtri
+
     reach = float(ndtri(1 - alpha) + ndtri(POWER)) * se / abs(distance)
     return max(math.ceil(n * reach**2), n + 1)
 
 
 def wilson(count: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
     """Wilson's two-sided score interval for a share (JASA 22, 1927)."""
+    from scipy.special import ndtri
+
     z2 = float(ndtri((1 + confidence) / 2)) ** 2
     share = count / n
     middle = (share + z2 / (2 * n)) / (1 + z2 / n)
@@ -75,6 +77,8 @@ def share_increase(
     high = p - q + math.hypot(p_high - p, q - q_low)
     pooled = (x + y) / (n + m)
     se = math.sqrt(pooled * (1 - pooled) * (1 / n + 1 / m))
+    from scipy.special import ndtr
+
     return low, high, float(ndtr(-(p - q) / se)) if se else 1.0
 
 

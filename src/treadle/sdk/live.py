@@ -72,7 +72,7 @@ class Live:
 
 def _cell() -> Callable[[str, str, Mapping[str, summary.Curve]], None]:
     """Shows in the cell that runs now, and changes what it showed there."""
-    from IPython.display import HTML, display  # type: ignore[import-not-found,unused-ignore]  # a notebook has it
+    from IPython.display import HTML, display  # a notebook has it
 
     handle: Any = display(HTML(""), display_id=True)
 
