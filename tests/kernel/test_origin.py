@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from servers import missing
 from treadle.kernel.origin import git, machine, packages
 from treadle.kernel.origin.git import look
 
@@ -202,7 +203,7 @@ def driver(tmp_path: Path) -> Path:
             ["cc", "-shared", "-fPIC", "-o", str(tmp_path / "libnvidia-ml.so.1"), str(source)], check=True
         )
     except OSError:
-        pytest.skip("there is no C compiler")
+        missing("there is no C compiler: install gcc or clang, as `cc`")
     return tmp_path
 
 

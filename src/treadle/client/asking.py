@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 from urllib.parse import urlencode
 
 import msgspec
 
 from treadle.client.answers import MOST_ROWS, SqlAnswer
-from treadle.client.transport import Answer, Body
+from treadle.client.calls import Calls
 from treadle.experiment import CodeDiff, Comparison, Importance, SharedCurves, SqlQuery, SqlTable
 from treadle.kernel.files import replacing
 
 
-class AskCalls:
+class AskCalls(Calls):
     """Calls of the routes that compare runs and ask in SQL."""
-
-    @property
-    def server(self) -> str:
-        """Where requests go."""
-        raise NotImplementedError
-
-    def _send(self, method: str, target: str, body: Body = b"") -> Answer:
-        raise NotImplementedError
-
-    def _ask(self, kind: Any, method: str, path: str, body: Any = None, /, **query: Any) -> Any:
-        raise NotImplementedError
 
     def compare(self, run_ids: list[str]) -> Comparison:
         """Runs side by side."""

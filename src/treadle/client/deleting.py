@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
 from urllib.parse import quote
 
 import msgspec
 
+from treadle.client.calls import Calls
 from treadle.govern import Collect, Collected
 
 
-class DeletingCalls:
+class DeletingCalls(Calls):
     """Calls of the routes that delete, restore and collect."""
-
-    def _ask(self, kind: Any, method: str, path: str, body: Any = None, /, **query: Any) -> Any:
-        raise NotImplementedError
 
     def delete_run(self, run: str) -> None:
         """Deletes a run; it can be restored until it is collected."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
+from treadle.client.calls import Calls
 from treadle.experiment import (
     Check,
     Checked,
@@ -19,11 +19,8 @@ from treadle.experiment.types import Experiment
 from treadle.registry import CatalogModel, ImportCatalogModel
 
 
-class ImportCalls:
+class ImportCalls(Calls):
     """Calls of the routes below ``/v1/import``."""
-
-    def _ask(self, kind: Any, method: str, path: str, body: Any = None, /, **query: Any) -> Any:
-        raise NotImplementedError
 
     def imported(self, source: str) -> Iterator[Imported]:
         """What came from a source."""
