@@ -42,7 +42,7 @@ SEARCHES: list[tuple[str, str, list[str], bool]] = [
     ("text within a tag, newest", "tags.note LIKE '%7 of%'", [], True),
     ("by name", "", ["run_name"], True),
     ("by end", "", ["end_time DESC"], False),
-    ("by user", "", ["user_id"], False),
+    ("by user", "", ["user_id"], True),
     ("nothing passes both", "params.depth = '5' and tags.even = 'no'", ["metrics.auc"], False),
     ("nothing has that text", "tags.note LIKE '%nowhere%'", [], False),
     ("nothing so low", "metrics.auc > 0.5 and metrics.loss < -0.5", ["metrics.rare"], False),
