@@ -29,7 +29,7 @@ lock:  ## renew the pinned versions (needs pip-tools)
 	pip-compile --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links \
 		--no-header --extra platform --extra sklearn -o requirements/demo.lock pyproject.toml requirements/demo.in
 	pip-compile --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links \
-		--no-header --extra platform --extra sklearn -o requirements/dev.lock pyproject.toml requirements/dev.in
+		--no-header --allow-unsafe --extra platform --extra sklearn -o requirements/dev.lock pyproject.toml requirements/dev.in
 
 clean:  ## forget the virtual environments and the demo's state
 	rm -rf $(VENV) $(DEMO_VENV) $(AUTOLOG_VENV) examples/*/.treadle examples/*/data examples/*/report.html

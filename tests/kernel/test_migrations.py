@@ -9,6 +9,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from treadle.data import Datasets
 from treadle.experiment import Experiments, NewRun
 from treadle.kernel.database import SCHEMA_VERSION, open_database
 from treadle.kernel.workspace import Workspace
@@ -109,4 +110,16 @@ def test_what_the_second_schema_deleted_has_a_time_of_deletion(tmp_path):
     assert [point.value for point in Experiments(workspace).history("4317954a", "loss")] == [
         1 / (step + 1) for step in range(5)
     ]
+    workspace.close()
+
+
+def test_versions_of_the_third_schema_are_kept(tmp_path):
+    workspace = old_workspace(tmp_path, "0003")
+    (tmp_path / "treadle.toml").write_text('[project]\nname = "toy"\n[data.flights]\npath = "data"\n')
+    found = Datasets(Workspace.open(tmp_path)).log("flights")
+    assert [(v.ref, v.rows, len(v.files), v.tree, v.parents) for v in found] == [
+        ("flights@v2", 3, 2, "", ()),
+        ("flights@v1", 2, 1, "", ()),
+    ]
+    assert found[0].digest == "05841aff63bd3439d40c239bb8878b851586914169cbcaac6d62c73684dfd98e"
     workspace.close()

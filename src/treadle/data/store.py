@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from treadle.data.types import Column, DatasetVersion, FileEntry
+from treadle.data.types import Column, DatasetVersion, FileEntry, Source
 from treadle.kernel.database import Instant, Json, schema
 
 versions = sa.Table(
@@ -22,7 +22,15 @@ versions = sa.Table(
     sa.Column("columns", Json(tuple[Column, ...]), nullable=False),
     sa.Column("files", Json(tuple[FileEntry, ...]), nullable=False),
     sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("commit_id", sa.Text, nullable=False, server_default=""),
+    sa.Column("tree", sa.Text, nullable=False, server_default=""),
+    sa.Column("count", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("branch", sa.Text, nullable=False, server_default=""),
+    sa.Column("parents", Json(tuple[str, ...]), nullable=False, server_default="[]"),
+    sa.Column("message", sa.Text, nullable=False, server_default=""),
+    sa.Column("origin", Json(tuple[Source, ...]), nullable=False, server_default="[]"),
     sa.Index("dataset_versions_by_digest", "dataset", "digest"),
+    sa.Index("dataset_versions_by_commit", "commit_id"),
 )
 
 

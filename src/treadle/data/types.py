@@ -31,19 +31,40 @@ class Column(msgspec.Struct, frozen=True):
     type: str
 
 
+class Source(msgspec.Struct, frozen=True):
+    """Something that a version was made of, or by.
+
+    Attributes:
+        kind: What it is: ``version``, ``run``, ``job``, ``import``, ``table``.
+        id: Which: a reference such as ``flights@v3``, a run's identifier, a URL.
+        detail: What was done, such as the step's command; empty where nobody said.
+    """
+
+    kind: str
+    id: str
+    detail: str = ""
+
+
 class DatasetVersion(msgspec.Struct, frozen=True, kw_only=True):
     """What a dataset held at some moment; never changes.
 
     Attributes:
         dataset: The dataset's name.
-        number: Counts the dataset's versions from 1.
-        digest: BLAKE3 of the sorted file entries: the same content has the same digest.
+        number: Counts the dataset's versions from 1, over all branches.
+        digest: Identifies the content: the same content has the same digest.
         created_at: When it was made.
         rows: How many rows all files have.
         bytes: How many bytes all files have.
         columns: The columns.
-        files: The files.
+        files: The files of a version that is a table; other versions have a tree only.
         actor: Who made it.
+        commit_id: The digest of the commit; empty for versions that older Treadles made.
+        tree: The digest of the tree's root page; empty for versions that older Treadles made.
+        count: How many paths the tree lists.
+        branch: The branch that it was made on.
+        parents: The commits that it follows: one, two after a merge, none at the beginning.
+        message: Why it was made.
+        origin: What it was made of, or by.
     """
 
     dataset: str
@@ -55,6 +76,13 @@ class DatasetVersion(msgspec.Struct, frozen=True, kw_only=True):
     columns: tuple[Column, ...]
     files: tuple[FileEntry, ...]
     actor: str
+    commit_id: str = ""
+    tree: str = ""
+    count: int = 0
+    branch: str = ""
+    parents: tuple[str, ...] = ()
+    message: str = ""
+    origin: tuple[Source, ...] = ()
 
     @property
     def ref(self) -> str:

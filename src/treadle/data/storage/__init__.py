@@ -1,0 +1,1 @@
+"""Where contents and pages lie: packs of small ones, blobs of large ones."""
