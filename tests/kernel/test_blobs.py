@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from servers import fill
-from treadle.kernel import blobs
+from treadle.kernel import blobs, copying
 from treadle.kernel.blobs import open_blobs
 from treadle.kernel.errors import CorruptData, NotFound, StorageError, StorageFull
 from treadle.kernel.ids import digest_bytes
@@ -96,7 +96,14 @@ def test_a_file_that_changes_while_it_is_read_is_refused(store, tmp_path, monkey
         path.write_bytes(b"x" + bytes(size - 1))
         return found
 
+    def copied_then_written(*args: int) -> int:
+        count = real_copy(*args)
+        path.write_bytes(b"x" + bytes(size - 1))
+        return count
+
+    real_copy = copying.copy_bytes
     monkeypatch.setattr(blobs, "digest_file", then_written)
+    monkeypatch.setattr(copying, "copy_bytes", copied_then_written)
     with pytest.raises(CorruptData, match="changed while it was read") as error:
         store.put_file(path)
     assert error.value.where == str(path)
@@ -137,14 +144,13 @@ def test_the_same_bytes_from_many_threads(store):
 
 def test_a_killed_writer_leaves_no_blob(tmp_path):
     script = (
-        "import os, signal, sys; from pathlib import Path; from treadle.kernel import blobs\n"
+        "import os, signal, sys; from pathlib import Path; from treadle.kernel import blobs, copying\n"
         "store = blobs.open_blobs('blobs', Path(sys.argv[1]), {})\n"
-        "real = blobs._checked\n"
-        "def dies(path, digest):\n"
-        "    for number, chunk in enumerate(real(path, digest)):\n"
-        "        yield chunk\n"
-        "        if number == 8: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "blobs._checked = dies\n"
+        "real = copying.copy_bytes\n"
+        "def dies(source, target, offset, count):\n"
+        "    real(source, target, offset, count)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "copying.copy_bytes = dies\n"
         "store.put_file(Path(sys.argv[1]) / 'file')"
     )
     data = os.urandom(30_000_000)

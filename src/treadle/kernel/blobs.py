@@ -7,18 +7,22 @@ checked against the digest.
 from __future__ import annotations
 
 import contextlib
-import re
+import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from treadle.kernel.errors import CorruptData, NotFound, StorageError, StorageFull, TreadleError
+from treadle.kernel.copying import copy_hashed, hash_file
+from treadle.kernel.errors import CorruptData, NotFound, StorageError
 from treadle.kernel.fence import Fence, StoredBlob
 from treadle.kernel.files import replacing, storage_errors, sync
 from treadle.kernel.ids import digest_bytes, digest_file
+from treadle.kernel.object_errors import object_errors
 from treadle.kernel.uploads import BlobUpload
 
 if TYPE_CHECKING:
@@ -30,17 +34,7 @@ _CLIENT_OPTIONS = ("allow_http", "allow_invalid_certificates", "connect_timeout"
 
 
 _PIECE = 4 << 20
-_FULL = ("No space left", "os error 28", "os error 122", "QuotaExceeded", "507 Insufficient Storage")
-
-_DENIED = (
-    "401 Unauthorized",
-    "403 Forbidden",
-    "Unauthenticated",
-    "PermissionDenied",
-    "lacks the necessary privileges",
-)
-# Which key was asked for, how long it took and how it was retried: noise to whoever reads the error.
-_ATTEMPT = re.compile(r"Error performing (\w+) \S+ in [^-]*- ")
+_LARGE = 1 << 20  # from here on a copy within the kernel pays
 
 
 class BlobStore(Protocol):
@@ -51,6 +45,15 @@ class BlobStore(Protocol):
 
     def put_file(self, path: Path) -> str:
         """Keeps a file's bytes; returns their digest."""
+
+    def link_file(self, path: Path) -> str:
+        """Keeps a file by a link where it can; the file must not be written to any more."""
+
+    def path(self, digest: str) -> Path | None:
+        """The file that has the bytes of a digest, where the store is a folder."""
+
+    def tail(self, digest: str, length: int) -> bytes:
+        """The last so many of a digest's bytes."""
 
     def get(self, digest: str) -> bytes:
         """The bytes of a digest."""
@@ -114,25 +117,8 @@ class ObjectBlobStore:
     def _key(digest: str) -> str:
         return f"b3/{digest[:2]}/{digest[2:]}"
 
-    @contextlib.contextmanager
-    def _errors(self, digest: str) -> Iterator[None]:
-        try:
-            yield
-        except TreadleError:
-            raise
-        except FileNotFoundError:
-            raise NotFound(f"blob {digest[:12]} is not in the store", where=self._name) from None
-        except Exception as error:  # obstore's errors share no public base with OSError
-            text = str(error)
-            if any(sign in text for sign in _FULL):
-                raise StorageFull(
-                    "no space is left in the blob store", where=self._name, fix="free some space and retry"
-                ) from error
-            first = _ATTEMPT.sub(r"\1: ", text.partition("\n")[0])
-            fix = "see that it answers and that [store] is right; `treadle doctor` tries it"
-            if any(sign in text for sign in _DENIED):
-                fix = "check the keys in [store] options or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-            raise StorageError(f"the blob store failed: {first}", where=self._name, fix=fix) from error
+    def _errors(self, digest: str) -> AbstractContextManager[None]:
+        return object_errors(digest, self._name)
 
     def put(self, data: bytes) -> str:
         """Keeps some bytes; returns their digest. Keeping them twice costs nothing.
@@ -159,6 +145,8 @@ class ObjectBlobStore:
             StorageFull: If no space is left; nothing half-written stays.
             StorageError: If the store can't be written.
         """
+        if self._folder is not None and _size(path) >= _LARGE:
+            return self._take(path)
         import obstore
 
         with storage_errors(str(path)):
@@ -169,6 +157,75 @@ class ObjectBlobStore:
                 if self._fence.is_safe(self._key(digest)):
                     break
         return digest
+
+    def _take(self, path: Path) -> str:
+        """Copies a file into the folder and hashes it on the way, so that it is read once."""
+        with self._temporary() as temporary:
+            digest = copy_hashed(path, temporary)
+            if not self.claim(digest):
+                self._place(temporary, self._key(digest), digest)
+        return digest
+
+    def link_file(self, path: Path) -> str:
+        """Keeps a file by a hard link to it, without a copy; where it can't, by a copy.
+
+        Whoever has the file must not write to it any more: it is made read-only.
+
+        Raises:
+            CorruptData: If the file changed while it was read.
+            StorageError: If the store can't be written.
+        """
+        if self._folder is None:
+            return self.put_file(path)
+        digest = hash_file(path)
+        if self.claim(digest):
+            return digest
+        with self._temporary() as temporary:
+            try:
+                os.link(path, temporary)
+            except OSError:
+                return self._take(path)
+            temporary.chmod(0o444)
+            sync(temporary)
+            self._place(temporary, self._key(digest), digest)
+        return digest
+
+    @contextlib.contextmanager
+    def _temporary(self) -> Iterator[Path]:
+        """A path in the folder for a file that is placed or goes."""
+        assert self._folder is not None  # noqa: S101 - buckets have no files
+        folder = self._folder / "tmp"
+        temporary = folder / f"{secrets.token_hex(16)}.upload"
+        with storage_errors(str(folder)):
+            folder.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+
+    def path(self, digest: str) -> Path | None:
+        """The file that has the bytes of a digest, where the store is a folder; not to be written to."""
+        if self._folder is None:
+            return None
+        path = self._folder / self._key(digest)
+        return path if path.is_file() else None
+
+    def tail(self, digest: str, length: int) -> bytes:
+        """The last so many of a digest's bytes, or all if there are fewer. They can't be checked.
+
+        Raises:
+            NotFound: If they aren't kept here.
+        """
+        import obstore
+
+        with self._errors(digest):
+            if self._folder is not None:
+                with (self._folder / self._key(digest)).open("rb", buffering=0) as file:
+                    file.seek(max(0, file.seek(0, os.SEEK_END) - length))
+                    return file.read()
+            found = obstore.get(self._store, self._key(digest), options={"range": {"suffix": length}})
+            return bytes(found.bytes())
 
     def get(self, digest: str) -> bytes:
         """The bytes of a digest.
@@ -374,6 +431,11 @@ class ObjectBlobStore:
             where=self._name,
             fix="restore the blob store from its backup; this content can't be trusted",
         )
+
+
+def _size(path: Path) -> int:
+    with storage_errors(str(path)):
+        return path.stat().st_size
 
 
 def _checked(path: Path, digest: str) -> Iterator[bytes]:

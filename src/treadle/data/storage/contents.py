@@ -1,0 +1,246 @@
+"""Reading contents: out of a version's packs, or the blobs that large files are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from treadle.data.storage.indexes import Indexes
+from treadle.data.storage.packs import Kind, Place
+from treadle.data.storage.recipes import OWN, Recipe, decode_recipe
+from treadle.kernel.blobs import BlobStore
+from treadle.kernel.errors import CorruptData, NotFound
+from treadle.kernel.files import replacing
+from treadle.kernel.ids import digest_bytes, digest_file
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+EMPTY = digest_bytes(b"")
+_SPAN = 8 << 20
+_GAP = 64 << 10
+_AHEAD = 6
+
+
+class Contents:
+    """What a version's packs and the blob store hold. May be used from several threads.
+
+    Args:
+        blobs: The blob store.
+        packs: The packs of contents to look in, the likeliest first.
+        pages: The packs of pages to look in.
+        cache: Where the ends of packs of a bucket are kept.
+    """
+
+    def __init__(
+        self,
+        blobs: BlobStore,
+        packs: Sequence[str] = (),
+        pages: Sequence[str] = (),
+        cache: Path | None = None,
+    ) -> None:
+        self.blobs = blobs
+        self.indexes = Indexes(blobs, packs, cache)
+        self.page_indexes = Indexes(blobs, pages, cache)
+
+    def page(self, digest: str) -> bytes:
+        """The bytes of a page.
+
+        Raises:
+            NotFound: If no pack has it.
+            CorruptData: If what is kept isn't that page.
+        """
+        place = self.page_indexes.find(bytes.fromhex(digest))
+        if place is None:
+            raise NotFound(
+                f"page {digest[:12]} is in none of the version's packs",
+                fix="`treadle data pull` fetches what is missing",
+            )
+        return self._unpack(digest, place)
+
+    def has(self, digest: str) -> bool:
+        """Whether a content is kept here."""
+        return (
+            digest == EMPTY or self.indexes.find(bytes.fromhex(digest)) is not None or self.blobs.has(digest)
+        )
+
+    def read(self, digest: str, size: int, start: int = 0, end: int | None = None) -> bytes:
+        """A content's bytes, or those from ``start`` to before ``end``.
+
+        A whole content, and every piece of a chunked one, is checked; a part of a large file can't be.
+
+        Raises:
+            NotFound: If it isn't kept here.
+            CorruptData: If what is kept isn't what was put.
+        """
+        end = size if end is None else min(end, size)
+        if start >= end:
+            return b""
+        place = self.indexes.find(bytes.fromhex(digest))
+        if place is None:
+            if (start, end) == (0, size):
+                return self.blobs.get(digest)
+            return b"".join(self.blobs.stream(digest, start, end))
+        if place.kind is not Kind.RECIPE:
+            return self._unpack(digest, place)[start:end]
+        return b"".join(self._chunks(self._recipe(digest, place), digest, start, end))
+
+    def stream(self, digest: str, size: int, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """A content's bytes piece by piece; else as :meth:`read`."""
+        place = self.indexes.find(bytes.fromhex(digest)) if size else None
+        whole = start == 0 and (end is None or end >= size)
+        if not size:
+            return
+        if place is None:
+            yield from self.blobs.stream(digest) if whole else self.blobs.stream(digest, start, end or size)
+        elif place.kind is Kind.RECIPE:
+            yield from self._chunks(self._recipe(digest, place), digest, start, end or size)
+        else:
+            yield self.read(digest, size, start, end)
+
+    def fetch(self, digest: str, size: int, path: Path) -> None:
+        """Writes a content to a file, atomically and checked.
+
+        Raises:
+            NotFound: If it isn't kept here.
+            CorruptData: If what is kept isn't what was put; ``path`` stays as it was.
+        """
+        place = self.indexes.find(bytes.fromhex(digest)) if size else None
+        if size and place is None:
+            self.blobs.fetch(digest, path)
+            return
+        with replacing(path) as temporary:
+            with temporary.open("wb") as file:
+                for piece in self.stream(digest, size):
+                    file.write(piece)
+            if place is not None and place.kind is Kind.RECIPE and digest_file(temporary) != digest:
+                raise self._corrupt(digest)
+
+    def many(self, digests: NDArray[np.uint8]) -> Iterator[tuple[int, bytes]]:
+        """Small contents in the order in which they lie, read in large pieces, each checked.
+
+        Args:
+            digests: Which; uint8 of shape (n, 32). What isn't in a pack as it is, isn't given.
+
+        Yields:
+            The row of ``digests``, and the content.
+
+        Raises:
+            CorruptData: If what is kept isn't what was put.
+        """
+        found = self.indexes.find_many(digests)
+        with ThreadPoolExecutor(_AHEAD, thread_name_prefix="treadle-read") as pool:
+            waiting: list[tuple[Any, list[tuple[int, Place]]]] = []
+            for span in _spans(found):
+                first, last = span[0][1], span[-1][1]
+                ends = last.offset + last.stored
+                waiting.append((pool.submit(self._range, first.pack, first.offset, ends), span))
+                if len(waiting) > _AHEAD:
+                    yield from self._cut(digests, *waiting.pop(0))
+            for one in waiting:
+                yield from self._cut(digests, *one)
+
+    def recipes(self) -> Iterator[tuple[str, Recipe]]:
+        """The files that are made of chunks, and how."""
+        for index in self.indexes.all():
+            for row in (index.kinds == Kind.RECIPE).nonzero()[0]:
+                digest = index.hex(row)
+                yield digest, self._recipe(digest, index.place(row))
+
+    def recipe(self, digest: str) -> Recipe | None:
+        """How a file is made of chunks, if it is."""
+        place = self.indexes.find(bytes.fromhex(digest))
+        return self._recipe(digest, place) if place and place.kind is Kind.RECIPE else None
+
+    # ── within ───────────────────────────────────────────────────────────
+
+    def _cut(
+        self, digests: NDArray[np.uint8], future: Any, span: list[tuple[int, Place]]
+    ) -> Iterator[tuple[int, bytes]]:
+        from blake3 import blake3
+
+        data, begin = future.result(), span[0][1].offset
+        for row, place in span:
+            stored = data[place.offset - begin : place.offset - begin + place.stored]
+            content = stored if place.kind is Kind.RAW else _unzip(stored, place.length)
+            if content is None or blake3(content).digest() != digests[row].tobytes():
+                raise self._corrupt(digests[row].tobytes().hex(), place)
+            yield row, content
+
+    def _unpack(self, digest: str, place: Place) -> bytes:
+        stored = self._range(place.pack, place.offset, place.offset + place.stored)
+        content = stored if place.kind is Kind.RAW else _unzip(stored, place.length)
+        if content is None or digest_bytes(content) != digest:
+            raise self._corrupt(digest, place)
+        return content
+
+    def _range(self, pack: str, start: int, end: int) -> bytes:
+        path = self.blobs.path(pack)
+        if path is None:
+            return b"".join(self.blobs.stream(pack, start, end))
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return os.pread(descriptor, end - start, start)
+        finally:
+            os.close(descriptor)
+
+    def _recipe(self, digest: str, place: Place) -> Recipe:
+        stored = self._range(place.pack, place.offset, place.offset + place.stored)
+        return decode_recipe(stored, f"content {digest[:12]} in pack {place.pack[:12]}")
+
+    def _chunks(self, recipe: Recipe, digest: str, start: int, end: int) -> Iterator[bytes]:
+        import numpy as np
+
+        ends = np.cumsum(recipe.lengths.astype(np.int64))
+        first = int(np.searchsorted(ends, start, side="right"))
+        at = int(ends[first - 1]) if first else 0
+        for row in range(first, len(recipe)):
+            if at >= end:
+                return
+            length, source = int(recipe.lengths[row]), int(recipe.sources[row])
+            wanted = recipe.digests[row].tobytes().hex()
+            if source == OWN:
+                piece = self.read(wanted, length)
+            else:
+                offset = int(recipe.offsets[row])
+                piece = b"".join(self.blobs.stream(recipe.bases[source], offset, offset + length))
+                if digest_bytes(piece) != wanted:
+                    raise self._corrupt(digest)
+            yield piece[max(0, start - at) : end - at]
+            at += length
+
+    def _corrupt(self, digest: str, place: Place | None = None) -> CorruptData:
+        return CorruptData(
+            f"content {digest[:12]} is not what was stored",
+            where=f"pack {place.pack[:12]}" if place else "the blob store",
+            fix="`treadle data verify` tells which files have it; `treadle data pull` fetches it again",
+        )
+
+
+def _unzip(stored: bytes, length: int) -> bytes | None:
+    import zstandard
+
+    try:
+        content: bytes = zstandard.ZstdDecompressor().decompress(stored, max_output_size=length)
+    except zstandard.ZstdError:
+        return None
+    return content
+
+
+def _spans(found: Sequence[tuple[int, Place]]) -> Iterator[list[tuple[int, Place]]]:
+    """Contents that lie near each other in a pack, to be read in one piece."""
+    span: list[tuple[int, Place]] = []
+    for row, place in found:
+        if span:
+            first, last = span[0][1], span[-1][1]
+            gap = place.offset - last.offset - last.stored
+            if place.pack != first.pack or gap > _GAP or place.offset + place.stored - first.offset > _SPAN:
+                yield span
+                span = []
+        span.append((row, place))
+    if span:
+        yield span

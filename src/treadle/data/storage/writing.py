@@ -1,0 +1,195 @@
+"""Writing packs: contents are gathered until a pack is full, and pages in packs of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+from treadle.data.storage.packs import Kind, encode_index
+from treadle.kernel.blobs import BlobStore
+from treadle.kernel.ids import digest_bytes
+from treadle.kernel.uploads import BlobUpload
+
+PACK_SIZE = 64 << 20
+"""A pack is closed when it has so many bytes."""
+
+_BATCH = 1 << 20
+_TRIES = 16
+_WAITING = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What was written: the digests of the new packs.
+
+    Attributes:
+        packs: Of contents.
+        pages: Of pages.
+    """
+
+    packs: tuple[str, ...] = ()
+    pages: tuple[str, ...] = ()
+
+
+class Squeezer:
+    """Compresses what shrinks by an eighth, and stops trying where nothing does."""
+
+    def __init__(self) -> None:
+        self._compressor: Any = None
+        self._misses = 0
+        self._skip = 0
+
+    def squeeze(self, data: bytes) -> tuple[bytes, Kind]:
+        """The stored form of some bytes, and how it is stored."""
+        if len(data) < 64:
+            return data, Kind.RAW
+        if self._misses >= _TRIES:
+            self._skip += 1
+            if self._skip % _TRIES:
+                return data, Kind.RAW
+        if self._compressor is None:
+            import zstandard
+
+            self._compressor = zstandard.ZstdCompressor(level=1, write_checksum=False)
+        squeezed: bytes = self._compressor.compress(data)
+        if len(squeezed) > len(data) - len(data) // 8:
+            self._misses += 1
+            return data, Kind.RAW
+        self._misses = 0
+        return squeezed, Kind.ZSTD
+
+
+class PackWriter:
+    """Gathers contents and pages into packs. Nothing is lost or visible until a version names the packs.
+
+    It is for one thread. Full packs are hashed, synced and sent by another one meanwhile.
+
+    Args:
+        blobs: Where packs are kept.
+        known: Says of a digest whether it needn't be kept again; of none, when left out.
+        size: When a pack is full, in bytes.
+    """
+
+    def __init__(
+        self, blobs: BlobStore, known: Callable[[bytes], bool] | None = None, size: int = PACK_SIZE
+    ) -> None:
+        self._known = known
+        self._sender = ThreadPoolExecutor(1, thread_name_prefix="treadle-pack")
+        self._contents = _Open(blobs, size, self._sender)
+        self._pages = _Open(blobs, size, self._sender)
+
+    def put(self, data: bytes) -> str:
+        """Keeps some bytes; returns their digest. Keeping them twice costs nothing.
+
+        Raises:
+            StorageFull: If no space is left.
+            StorageError: If the store can't be written.
+        """
+        digest = digest_bytes(data)
+        self.put_as(bytes.fromhex(digest), data)
+        return digest
+
+    def put_as(self, digest: bytes, data: bytes) -> None:
+        """Keeps some bytes whose digest is known; else as :meth:`put`."""
+        if data and not (self._known and self._known(digest)):
+            self._contents.add(digest, data, len(data), None)
+
+    def put_recipe(self, digest: bytes, recipe: bytes, length: int) -> None:
+        """Keeps how a file of that digest and length is made of chunks; else as :meth:`put`."""
+        self._contents.add(digest, recipe, length, Kind.RECIPE)
+
+    def put_page(self, data: bytes) -> str:
+        """Keeps a page of a tree; else as :meth:`put`."""
+        digest = digest_bytes(data)
+        raw = bytes.fromhex(digest)
+        if not (self._known and self._known(raw)):
+            self._pages.add(raw, data, len(data), None)
+        return digest
+
+    def finish(self) -> Written:
+        """Closes the packs; returns what was written, all of it on the disk or in the bucket.
+
+        Raises:
+            StorageFull: If no space is left.
+            StorageError: If the store can't be written.
+        """
+        try:
+            return Written(self._contents.finish(), self._pages.finish())
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Drops what wasn't finished."""
+        self._sender.shutdown()
+        self._contents.drop()
+        self._pages.drop()
+
+    def __enter__(self) -> Self:
+        """The writer; what isn't finished when the block ends is dropped."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Drops what wasn't finished."""
+        self.close()
+
+
+class _Open:
+    """A pack that is being filled, and those before it that are on their way."""
+
+    def __init__(self, blobs: BlobStore, size: int, sender: ThreadPoolExecutor) -> None:
+        self._blobs, self._size, self._sender = blobs, size, sender
+        self._squeezer = Squeezer()
+        self._sent: list[Future[str]] = []
+        self._seen: set[bytes] = set()
+        self._begin()
+
+    def _begin(self) -> None:
+        self._rows: list[tuple[bytes, int, int, int, int]] = []
+        self._batch: list[bytes] = []
+        self._batched = self._offset = 0
+        self._upload: BlobUpload | None = None
+
+    def add(self, digest: bytes, data: bytes, length: int, kind: Kind | None) -> None:
+        if digest in self._seen:
+            return
+        self._seen.add(digest)
+        stored, kind = self._squeezer.squeeze(data) if kind is None else (data, kind)
+        self._rows.append((digest, self._offset, len(stored), length, kind))
+        self._batch.append(stored)
+        self._batched += len(stored)
+        self._offset += len(stored)
+        if self._batched >= _BATCH:
+            self._flush()
+        if self._offset >= self._size:
+            self._send()
+
+    def _flush(self) -> None:
+        if self._upload is None:
+            self._upload = self._blobs.upload()
+        self._upload.write(b"".join(self._batch))
+        self._batch, self._batched = [], 0
+
+    def _send(self) -> None:
+        self._batch.append(encode_index(self._rows))
+        self._flush()
+        assert self._upload is not None  # noqa: S101 - it was flushed
+        waiting = [future for future in self._sent if not future.done()]
+        if len(waiting) >= _WAITING:
+            waiting[0].result()
+        self._sent.append(self._sender.submit(self._upload.finish))
+        self._begin()
+
+    def finish(self) -> tuple[str, ...]:
+        if self._rows:
+            self._send()
+        return tuple(future.result() for future in self._sent)
+
+    def drop(self) -> None:
+        if self._upload is not None:
+            self._upload.close()
+            self._upload = None
