@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,9 +17,10 @@ from treadle.kernel.uploads import BlobUpload
 PACK_SIZE = 64 << 20
 """A pack is closed when it has so many bytes."""
 
-_BATCH = 1 << 20
+_BATCH = 2 << 20
 _TRIES = 16
-_WAITING = 2
+_WAITING = 24
+_RAW, _ZSTD = int(Kind.RAW), int(Kind.ZSTD)  # an enumeration's members are slow to look up
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +44,14 @@ class Squeezer:
         self._misses = 0
         self._skip = 0
 
-    def squeeze(self, data: bytes) -> tuple[bytes, Kind]:
+    def squeeze(self, data: bytes) -> tuple[bytes, int]:
         """The stored form of some bytes, and how it is stored."""
         if len(data) < 64:
-            return data, Kind.RAW
+            return data, _RAW
         if self._misses >= _TRIES:
             self._skip += 1
             if self._skip % _TRIES:
-                return data, Kind.RAW
+                return data, _RAW
         if self._compressor is None:
             import zstandard
 
@@ -57,9 +59,9 @@ class Squeezer:
         squeezed: bytes = self._compressor.compress(data)
         if len(squeezed) > len(data) - len(data) // 8:
             self._misses += 1
-            return data, Kind.RAW
+            return data, _RAW
         self._misses = 0
-        return squeezed, Kind.ZSTD
+        return squeezed, _ZSTD
 
 
 class PackWriter:
@@ -144,7 +146,8 @@ class _Open:
     def __init__(self, blobs: BlobStore, size: int, sender: ThreadPoolExecutor) -> None:
         self._blobs, self._size, self._sender = blobs, size, sender
         self._squeezer = Squeezer()
-        self._sent: list[Future[str]] = []
+        self._sent: list[str] = []
+        self._waiting: deque[Future[None]] = deque()
         self._seen: set[bytes] = set()
         self._begin()
 
@@ -158,8 +161,8 @@ class _Open:
         if digest in self._seen:
             return
         self._seen.add(digest)
-        stored, kind = self._squeezer.squeeze(data) if kind is None else (data, kind)
-        self._rows.append((digest, self._offset, len(stored), length, kind))
+        stored, how = self._squeezer.squeeze(data) if kind is None else (data, int(kind))
+        self._rows.append((digest, self._offset, len(stored), length, how))
         self._batch.append(stored)
         self._batched += len(stored)
         self._offset += len(stored)
@@ -171,23 +174,31 @@ class _Open:
     def _flush(self) -> None:
         if self._upload is None:
             self._upload = self._blobs.upload()
-        self._upload.write(b"".join(self._batch))
+        self._submit(self._upload.write, b"".join(self._batch))
         self._batch, self._batched = [], 0
+
+    def _submit(self, function: Callable[..., Any], *arguments: object) -> None:
+        """Lets the other thread do something after all else; waits where too much is waiting."""
+        self._waiting.append(self._sender.submit(function, *arguments))
+        if len(self._waiting) > _WAITING:
+            self._waiting.popleft().result()
 
     def _send(self) -> None:
         self._batch.append(encode_index(self._rows))
         self._flush()
         assert self._upload is not None  # noqa: S101 - it was flushed
-        waiting = [future for future in self._sent if not future.done()]
-        if len(waiting) >= _WAITING:
-            waiting[0].result()
-        self._sent.append(self._sender.submit(self._upload.finish))
+        self._submit(self._close, self._upload)
         self._begin()
+
+    def _close(self, upload: BlobUpload) -> None:
+        self._sent.append(upload.finish())
 
     def finish(self) -> tuple[str, ...]:
         if self._rows:
             self._send()
-        return tuple(future.result() for future in self._sent)
+        while self._waiting:
+            self._waiting.popleft().result()
+        return tuple(self._sent)
 
     def drop(self) -> None:
         if self._upload is not None:

@@ -1,0 +1,169 @@
+"""What was known of a working folder last time: whose stat is the same holds the same bytes.
+
+A file is, all integers little-endian: the magic word ``TRDLWORK``, the length of a JSON head (u32),
+the head, and column after column: sizes, times of the content's change, times of any change and
+inodes (8 bytes each), modes (1), digests (32), and the paths joined by NUL. It is a cache: when it
+can't be read, everything is read again.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from treadle.data.work.scanning import Scan
+from treadle.kernel.files import write_atomic
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_MAGIC = b"TRDLWORK"
+_LENGTH = struct.Struct("<I")
+_TICK = 20_000_000
+"""File systems tell times of change by ticks of up to so many nanoseconds."""
+
+
+class _Head(msgspec.Struct, frozen=True, kw_only=True):
+    format: int = 1
+    count: int
+    tree: str
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class State:
+    """What was known; rows as in :class:`~treadle.data.work.scanning.Scan`.
+
+    Attributes:
+        scan: What the file system said.
+        digests: What the files held; uint8 of shape (n, 32).
+        tree: The digest of the tree that they made.
+        names: The paths joined by NUL.
+    """
+
+    scan: Scan
+    digests: NDArray[np.uint8]
+    tree: str
+    names: bytes
+
+
+def nothing(base: Path) -> State:
+    """The state of a folder of which nothing is known."""
+    import numpy as np
+
+    counts, times = np.empty(0, np.uint64), np.empty(0, np.int64)
+    scan = Scan(base, [], counts, times, times, counts, np.empty(0, np.uint8))
+    return State(scan, np.empty((0, 32), np.uint8), "", b"")
+
+
+def save_state(path: Path, scan: Scan, digests: NDArray[np.uint8], tree: str, seen_ns: int) -> None:
+    """Keeps what is known of a folder.
+
+    Args:
+        path: The cache's file.
+        scan: What the file system said before the files were read.
+        digests: What they held.
+        tree: The digest of the tree that they made.
+        seen_ns: When the file system was asked. A file that had just changed then may have changed
+            once more within the same tick of its clock: it is read again next time.
+    """
+    import numpy as np
+
+    sure = scan.mtimes < seen_ns - _TICK
+    mtimes = np.where(sure, scan.mtimes, np.int64(0)).astype("<i8")
+    head = msgspec.json.encode(_Head(count=len(scan), tree=tree))
+    columns = (scan.sizes.astype("<u8"), mtimes, scan.ctimes.astype("<i8"), scan.inodes.astype("<u8"))
+    write_atomic(
+        path,
+        b"".join(
+            [
+                _MAGIC,
+                _LENGTH.pack(len(head)),
+                head,
+                *(column.tobytes() for column in columns),
+                scan.modes.tobytes(),
+                digests.tobytes(),
+                join(scan.paths),
+            ]
+        ),
+    )
+
+
+def load_state(path: Path, base: Path) -> State:
+    """What is known of a folder; nothing where the cache can't be read."""
+    import numpy as np
+
+    try:
+        data = path.read_bytes()
+        if data[:8] != _MAGIC:
+            return nothing(base)
+        [length] = _LENGTH.unpack_from(data, 8)
+        head = msgspec.json.decode(data[12 : 12 + length], type=_Head)
+        at, columns = 12 + length, []
+        for kind, width in (("<u8", 8), ("<i8", 8), ("<i8", 8), ("<u8", 8), ("u1", 1), ("u1", 32)):
+            size = head.count * width
+            columns.append(np.frombuffer(data, kind, size // np.dtype(kind).itemsize, at))
+            at += size
+    except (OSError, ValueError, struct.error, msgspec.MsgspecError):
+        return nothing(base)
+    sizes, mtimes, ctimes, inodes, modes, digests = columns
+    names = data[at:]
+    paths = names.decode("utf-8", "replace").split("\0") if head.count else []
+    if len(paths) != head.count or head.format != 1:
+        return nothing(base)
+    scan = Scan(base, paths, sizes, mtimes, ctimes, inodes, modes)
+    return State(scan, digests.reshape(head.count, 32), head.tree, names)
+
+
+def join(paths: list[str]) -> bytes:
+    """Paths as one piece of bytes that tells them apart."""
+    return "\0".join(paths).encode()
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Comparison:
+    """What of a folder is as it was.
+
+    Attributes:
+        digests: What each file of the scan holds, as far as it is known; uint8 of shape (n, 32).
+        known: For which it is known; bool, n.
+        gone: Paths that aren't there any more.
+    """
+
+    digests: NDArray[np.uint8]
+    known: NDArray[np.bool_]
+    gone: list[str]
+
+
+def compare(scan: Scan, state: State) -> Comparison:
+    """Finds what is as it was, by size, times of change, inode and mode."""
+    import numpy as np
+
+    before = state.scan
+    if len(scan) == len(before) and join(scan.paths) == state.names:
+        return Comparison(state.digests, _same(scan, before, slice(None), slice(None)), [])
+    rows = {path: row for row, path in enumerate(before.paths)}
+    pairs = [(new, old) for new, path in enumerate(scan.paths) if (old := rows.pop(path, -1)) >= 0]
+    digests, known = np.zeros((len(scan), 32), np.uint8), np.zeros(len(scan), dtype=bool)
+    if pairs:
+        new, old = np.array(pairs, np.int64).T
+        same = _same(scan, before, new, old)
+        digests[new[same]] = state.digests[old[same]]
+        known[new] = same
+    return Comparison(digests, known, list(rows))
+
+
+def _same(
+    scan: Scan, before: Scan, new: NDArray[np.int64] | slice, old: NDArray[np.int64] | slice
+) -> NDArray[np.bool_]:
+    import numpy as np
+
+    same: NDArray[np.bool_] = np.equal(scan.inodes[new], before.inodes[old])
+    same &= np.logical_and(scan.sizes[new] == before.sizes[old], scan.modes[new] == before.modes[old])
+    same &= scan.mtimes[new] == before.mtimes[old]
+    same &= scan.ctimes[new] == before.ctimes[old]
+    return same

@@ -1,0 +1,175 @@
+"""Reading what is new in a folder, and keeping it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from treadle.data.storage import chunks
+from treadle.data.storage.contents import Contents
+from treadle.data.storage.writing import PackWriter
+from treadle.data.tree.types import Entries, Mode
+from treadle.data.work.scanning import Scan, read_link
+from treadle.data.work.state import Comparison
+from treadle.kernel.errors import CorruptData
+from treadle.kernel.files import storage_errors
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+WHOLE = 1 << 20
+"""A file of so many bytes or more is a blob of its own, or chunks; a smaller one goes into a pack."""
+
+_BATCH_BYTES, _BATCH_FILES = 8 << 20, 4096
+
+_EXECUTABLE = int(Mode.EXECUTABLE)  # an enumeration's members are slow to look up
+_READING = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
+
+Chunking = Literal["auto", "on", "off"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """How files are kept.
+
+    Attributes:
+        link: Whether large files are linked instead of copied; they become read-only.
+        chunking: ``on`` cuts every large file into chunks, ``auto`` those that look like before.
+        progress: Called with how many files and bytes were read since it was last called.
+    """
+
+    link: bool = False
+    chunking: Chunking = "auto"
+    progress: Callable[[int, int], None] | None = None
+
+
+class Keeper:
+    """Keeps the files of a scan.
+
+    Args:
+        contents: What is kept already by the version before.
+        writer: Takes what is new and small.
+        ways: How they are kept.
+        before: Digest and size of what the version before has at a path.
+    """
+
+    def __init__(
+        self,
+        contents: Contents,
+        writer: PackWriter,
+        ways: Ways,
+        before: Callable[[str], tuple[str, int] | None],
+    ) -> None:
+        self._contents, self._writer, self._ways, self._before = contents, writer, ways, before
+        self._may_have = bool(contents.indexes.all())
+
+    def keep(self, scan: Scan, found: Comparison) -> Entries:
+        """Reads and keeps what isn't known.
+
+        Raises:
+            CorruptData: If a file changes meanwhile.
+            InvalidInput: If a link leads out of the data.
+            StorageFull: If no space is left.
+            StorageError: If a file can't be read or kept.
+        """
+        import numpy as np
+
+        digests, sizes = found.digests.copy(), scan.sizes.copy()
+        rows = np.flatnonzero(~found.known | (scan.modes >= Mode.LINK))
+        large = scan.sizes[rows] >= WHOLE
+        self._small(scan, rows[~large], digests, sizes)
+        for row in rows[large]:
+            digests[row] = np.frombuffer(bytes.fromhex(self._large(scan, int(row))), np.uint8)
+            self._tell(1, int(scan.sizes[row]))
+        return Entries(scan.paths, sizes, digests, scan.modes)
+
+    def _tell(self, files: int, size: int) -> None:
+        if self._ways.progress:
+            self._ways.progress(files, size)
+
+    # ── small ones ───────────────────────────────────────────────────────
+
+    def _small(
+        self, scan: Scan, rows: NDArray[np.int64], digests: NDArray[np.uint8], sizes: NDArray[np.uint64]
+    ) -> None:
+        from blake3 import blake3
+
+        batch: list[tuple[bytes, bytes]] = []
+        taken: list[int] = []
+        size = 0
+        paths, base = scan.paths, f"{scan.base}/"
+        modes, lengths, mtimes = scan.modes.tolist(), scan.sizes.tolist(), scan.mtimes.tolist()
+        for row in rows.tolist():
+            path = paths[row]
+            if modes[row] <= _EXECUTABLE:
+                data = _read(base + path, lengths[row], mtimes[row])
+            else:
+                data = read_link(scan.base, path) if modes[row] == Mode.LINK else b""
+                sizes[row] = len(data)
+            batch.append((blake3(data).digest(), data))
+            taken.append(row)
+            size += len(data)
+            if size >= _BATCH_BYTES or len(batch) >= _BATCH_FILES:
+                self._put(batch, taken, digests)
+                batch, taken, size = [], [], 0
+        self._put(batch, taken, digests)
+
+    def _put(self, batch: list[tuple[bytes, bytes]], taken: list[int], digests: NDArray[np.uint8]) -> None:
+        import numpy as np
+
+        if not batch:
+            return
+        put = self._writer.put_as
+        rows = np.frombuffer(b"".join([digest for digest, _ in batch]), np.uint8).reshape(-1, 32)
+        digests[taken] = rows
+        if self._may_have:
+            for row in np.flatnonzero(self._contents.indexes.missing(rows)):
+                put(*batch[row])
+        else:
+            for digest, data in batch:
+                put(digest, data)
+        self._tell(len(batch), sum(len(data) for _, data in batch))
+
+    # ── large ones ───────────────────────────────────────────────────────
+
+    def _large(self, scan: Scan, row: int) -> str:
+        path, blobs = scan.base / scan.paths[row], self._contents.blobs
+        before = self._before(scan.paths[row]) if self._ways.chunking != "off" else None
+        if self._worth_cutting(path, int(scan.sizes[row]), before):
+            return chunks.put_chunked(path, self._writer, self._contents, before)
+        digest = blobs.link_file(path) if self._ways.link else blobs.put_file(path)
+        after = path.stat()
+        if not self._ways.link and after.st_mtime_ns != scan.mtimes[row]:
+            raise _changed(str(path))
+        return digest
+
+    def _worth_cutting(self, path: Path, size: int, before: tuple[str, int] | None) -> bool:
+        if self._ways.chunking != "auto" or before is None:
+            return self._ways.chunking == "on"
+        if min(size, before[1]) < chunks.LEAST or not chunks.available():
+            return False
+        return chunks.looks_alike(path, *before, self._contents)
+
+
+def _read(path: str, size: int, mtime: int) -> bytes:
+    """A small file's bytes, if it is as it was when the folder was looked at."""
+    try:
+        descriptor = os.open(path, _READING)
+        try:
+            data = os.read(descriptor, size + 1)
+            if len(data) != size or os.fstat(descriptor).st_mtime_ns != mtime:
+                raise _changed(path)
+        finally:
+            os.close(descriptor)
+    except OSError:
+        with storage_errors(path):
+            raise
+    return data
+
+
+def _changed(path: str) -> CorruptData:
+    return CorruptData("the file changed while it was read", where=path, fix="add it again when it is still")
