@@ -55,6 +55,24 @@ def by_digest(connection: sa.Connection, dataset: str, digest: str) -> DatasetVe
     return next(iter(_select(connection, query)), None)
 
 
+def by_number(connection: sa.Connection, dataset: str, number: int) -> DatasetVersion | None:
+    """A version by its number."""
+    return next(iter(_select(connection, _of(dataset).where(versions.c.number == number))), None)
+
+
+def by_commit(connection: sa.Connection, dataset: str, prefix: str) -> list[DatasetVersion]:
+    """The versions of a dataset whose commit's identifier begins like that; two at most."""
+    end = prefix + "g"  # sorts after every hexadecimal digit
+    query = _of(dataset).where(versions.c.commit_id >= prefix, versions.c.commit_id < end)
+    return _select(connection, query.limit(2))
+
+
+def next_number(connection: sa.Connection, dataset: str) -> int:
+    """The number that the next version of a dataset has."""
+    query = sa.select(sa.func.max(versions.c.number)).where(versions.c.dataset == dataset)
+    return (connection.execute(query).scalar() or 0) + 1
+
+
 def latest_of_each(connection: sa.Connection) -> list[DatasetVersion]:
     """The newest version of every dataset, by name."""
     newest = sa.select(versions.c.dataset, sa.func.max(versions.c.number)).group_by(versions.c.dataset)

@@ -30,14 +30,13 @@ _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 _NO_KERNEL_COPY = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF)
 
 
-def copy_hashed(source: Path, target: Path) -> str:
+def copy_hashed(source: Path, target: Path, *, sync: bool = True) -> str:
     """Copies a file's bytes to a new file, as a reflink where the file system can; returns their digest.
-
-    The copy is on the disk when this returns.
 
     Args:
         source: What to copy.
         target: A new file, in a folder of the store for what is on its way.
+        sync: Whether to wait until the copy is on the disk.
 
     Raises:
         CorruptData: If the source changed while it was read.
@@ -50,7 +49,8 @@ def copy_hashed(source: Path, target: Path) -> str:
             if not reflink(descriptor, out):
                 os.truncate(out, size)
             digest = _copy_and_hash(descriptor, out, size)
-            os.fsync(out)
+            if sync:
+                os.fsync(out)
         finally:
             os.close(out)
     return digest

@@ -38,7 +38,7 @@ def test_contents_come_back_from_packs_of_a_small_size(blobs):
         written = writer.finish()
     assert len(written.packs) > 5
     assert len(written.pages) == 1
-    kinds = np.concatenate([read_index(blobs, pack).kinds for pack in written.packs])
+    kinds = np.concatenate([read_index(blobs, pack.digest).kinds for pack in written.packs])
     assert len(kinds) == 600
     assert set(kinds) == {Kind.RAW, Kind.ZSTD}
 
@@ -86,14 +86,16 @@ def test_a_content_that_rotted_is_told(blobs):
     with PackWriter(blobs) as writer:
         digest = writer.put(os.urandom(1000))
         other = writer.put(b"words and words " * 100)
-        [pack] = writer.finish().packs
+        [kept] = writer.finish().packs
+    pack = kept.digest
     path = blobs.path(pack)
+    assert path.stat().st_size == kept.size
     damaged = bytearray(path.read_bytes())
     index = read_index(blobs, pack)
     for row in range(2):
         damaged[int(index.offsets[row]) + 20] ^= 1
     path.write_bytes(damaged)
-    found = Contents(blobs, [pack])
+    found = Contents(blobs, [kept])
     for one, size in ((digest, 1000), (other, 1600)):
         with pytest.raises(CorruptData, match="is not what was stored") as error:
             found.read(one, size)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from treadle.data.storage.indexes import Indexes
-from treadle.data.storage.packs import Kind, Place
+from treadle.data.storage.packs import Kind, Pack, Place
 from treadle.data.storage.recipes import OWN, Recipe, decode_recipe
 from treadle.kernel.blobs import BlobStore
 from treadle.kernel.errors import CorruptData, NotFound
@@ -39,8 +39,8 @@ class Contents:
     def __init__(
         self,
         blobs: BlobStore,
-        packs: Sequence[str] = (),
-        pages: Sequence[str] = (),
+        packs: Sequence[Pack] = (),
+        pages: Sequence[Pack] = (),
         cache: Path | None = None,
     ) -> None:
         self.blobs = blobs

@@ -9,7 +9,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from treadle.data.storage.packs import Kind, PackIndex, Place, decode_index, encode_end, prefixes, read_index
+from treadle.data.storage.packs import (
+    Kind,
+    Pack,
+    PackIndex,
+    Place,
+    decode_index,
+    encode_end,
+    prefixes,
+    read_index,
+)
 from treadle.kernel.blobs import BlobStore
 from treadle.kernel.errors import CorruptData
 from treadle.kernel.files import write_atomic
@@ -30,8 +39,9 @@ class Indexes:
         cache: Where indexes of a bucket's packs are kept; nowhere when None.
     """
 
-    def __init__(self, blobs: BlobStore, packs: Sequence[str], cache: Path | None) -> None:
-        self._blobs, self._packs, self._cache = blobs, tuple(packs), cache
+    def __init__(self, blobs: BlobStore, packs: Sequence[Pack], cache: Path | None) -> None:
+        self._blobs, self._cache = blobs, cache
+        self._packs = tuple(pack.digest for pack in packs)
 
     def all(self) -> list[PackIndex]:
         """Every pack's index.

@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from treadle.kernel.blobs import BlobStore
 from treadle.kernel.errors import CorruptData
 
@@ -31,6 +33,18 @@ MAGIC = b"TRDLPACK"
 _END = struct.Struct("<QI8s")
 _ROW = 32 + 8 + 4 + 8 + 1
 _GUESS = 512 << 10  # the index of a pack of 10 KiB files
+
+
+class Pack(msgspec.Struct, frozen=True):
+    """A pack, as versions name it.
+
+    Attributes:
+        digest: Of its bytes.
+        size: How many they are.
+    """
+
+    digest: str
+    size: int
 
 
 class Kind(IntEnum):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-from treadle.data.storage.packs import Kind, encode_index
+from treadle.data.storage.packs import Kind, Pack, encode_index
 from treadle.kernel.blobs import BlobStore
 from treadle.kernel.ids import digest_bytes
 from treadle.kernel.uploads import BlobUpload
@@ -25,15 +25,15 @@ _RAW, _ZSTD = int(Kind.RAW), int(Kind.ZSTD)  # an enumeration's members are slow
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What was written: the digests of the new packs.
+    """What was written: the new packs.
 
     Attributes:
         packs: Of contents.
         pages: Of pages.
     """
 
-    packs: tuple[str, ...] = ()
-    pages: tuple[str, ...] = ()
+    packs: tuple[Pack, ...] = ()
+    pages: tuple[Pack, ...] = ()
 
 
 class Squeezer:
@@ -146,7 +146,7 @@ class _Open:
     def __init__(self, blobs: BlobStore, size: int, sender: ThreadPoolExecutor) -> None:
         self._blobs, self._size, self._sender = blobs, size, sender
         self._squeezer = Squeezer()
-        self._sent: list[str] = []
+        self._sent: list[Pack] = []
         self._waiting: deque[Future[None]] = deque()
         self._seen: set[bytes] = set()
         self._begin()
@@ -191,9 +191,9 @@ class _Open:
         self._begin()
 
     def _close(self, upload: BlobUpload) -> None:
-        self._sent.append(upload.finish())
+        self._sent.append(Pack(upload.finish(), upload.size))
 
-    def finish(self) -> tuple[str, ...]:
+    def finish(self) -> tuple[Pack, ...]:
         if self._rows:
             self._send()
         while self._waiting:

@@ -1,0 +1,1 @@
+"""Datasets, their branches and tags, and the commits that versions are."""

@@ -1,0 +1,242 @@
+"""Commits: written beside their contents, and then into the metadata store in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+
+from treadle.data import store as versions
+from treadle.data.branches import store
+from treadle.data.branches.types import DEFAULT_BRANCH, FORMAT, Commit, Dataset, Ref
+from treadle.data.storage.contents import Contents
+from treadle.data.storage.packs import Pack
+from treadle.data.storage.writing import Written
+from treadle.data.tree.pages import Root
+from treadle.data.tree.trees import read_root
+from treadle.data.types import Column, DatasetVersion, FileEntry, Source
+from treadle.kernel.errors import Conflict, CorruptData
+from treadle.kernel.events import record
+from treadle.kernel.ids import digest_bytes
+from treadle.kernel.types import Event
+from treadle.kernel.workspace import Workspace
+
+
+class NewVersion(msgspec.Struct, frozen=True, kw_only=True):
+    """A version that shall be made of what is stored already.
+
+    Attributes:
+        dataset: The dataset.
+        branch: The branch that moves.
+        tree: The digest of the tree's root page.
+        written: The packs that were written for it.
+        expected: The number at which the branch must stand; None where it has none yet.
+        parents: Numbers of the versions that it follows; ``expected`` when left out.
+        also: Packs of other versions that it needs, such as a merge's second parent.
+        message: Why.
+        actor: Who.
+        digest: What identifies the content; the tree's digest when empty.
+        rows: How many rows it has, where it is a table.
+        columns: The table's columns.
+        files: The table's files.
+        origin: What it was made of, or by.
+    """
+
+    dataset: str
+    branch: str
+    tree: str
+    written: Written
+    expected: int | None
+    actor: str
+    parents: tuple[int, ...] | None = None
+    also: Written = Written()
+    message: str = ""
+    digest: str = ""
+    rows: int = 0
+    columns: tuple[Column, ...] = ()
+    files: tuple[FileEntry, ...] = ()
+    origin: tuple[Source, ...] = ()
+
+
+def read_commit(workspace: Workspace, commit_id: str) -> Commit:
+    """A commit out of the blob store.
+
+    Raises:
+        NotFound: If it isn't kept here.
+        CorruptData: If it can't be read, or a newer Treadle wrote it.
+    """
+    return decode_commit(workspace.blobs.get(commit_id), commit_id)
+
+
+def decode_commit(data: bytes, commit_id: str) -> Commit:
+    """A commit out of its bytes; raises as :func:`read_commit`."""
+    where = f"commit {commit_id[:12]}"
+    try:
+        found = msgspec.json.decode(data, type=_Format).format
+        if found > FORMAT:
+            raise CorruptData(
+                f"the version has format {found}; this Treadle reads up to {FORMAT}",
+                where=where,
+                fix="upgrade Treadle (pip install -U 'treadle[platform]')",
+            )
+        return msgspec.json.decode(data, type=Commit)
+    except msgspec.MsgspecError as error:
+        raise CorruptData(
+            f"it is no commit: {error}", where=where, fix="`treadle data verify` tells more"
+        ) from error
+
+
+class _Format(msgspec.Struct, frozen=True):
+    format: int
+
+
+def packs_of(commits: Iterable[Commit]) -> Written:
+    """The packs of some commits, each once, the newest first."""
+    contents: dict[str, Pack] = {}
+    pages: dict[str, Pack] = {}
+    for commit in commits:
+        contents.update((pack.digest, pack) for pack in reversed(commit.packs))
+        pages.update((pack.digest, pack) for pack in reversed(commit.pages))
+    return Written(tuple(contents.values()), tuple(pages.values()))
+
+
+def write_version(workspace: Workspace, new: NewVersion) -> DatasetVersion:
+    """Writes a version down and moves its branch, both or neither.
+
+    Raises:
+        Conflict: If the branch doesn't stand where it was expected.
+        StorageFull: If no space is left; the branch stands where it stood.
+        StorageError: If a store can't be written.
+    """
+    at = workspace.clock.now()
+    while True:
+        with workspace.database.read() as connection:
+            _check_head(connection, new)
+            number = versions.next_number(connection, new.dataset)
+            follows = new.parents if new.parents is not None else tuple(filter(None, [new.expected]))
+            parents = [versions.by_number(connection, new.dataset, one) for one in follows]
+        commit, commit_id = _commit(workspace, new, number, [one for one in parents if one], at)
+        version = _version(commit, commit_id, new)
+        try:
+            with workspace.database.write() as connection:
+                store.insert_dataset(connection, Dataset(name=new.dataset, created_at=at, actor=new.actor))
+                _move(connection, new, number, at)
+                versions.insert(connection, version)
+                record(connection, _made(version))
+        except IntegrityError:  # somebody took the number first
+            continue
+        return version
+
+
+def _check_head(connection: sa.Connection, new: NewVersion) -> Ref | None:
+    found = store.find_ref(connection, new.dataset, "branch", new.branch)
+    head = found.number if found else None
+    if found is None and new.branch == DEFAULT_BRANCH:  # versions of older Treadles are on no branch
+        newest = versions.latest(connection, new.dataset)
+        head = newest.number if newest else None
+    if head != new.expected:
+        raise moved(new.dataset, new.branch, new.expected, head)
+    return found
+
+
+def moved(dataset: str, branch: str, expected: int | None, head: int | None) -> Conflict:
+    """The error for a branch that doesn't stand where it was expected."""
+    stood = f"v{expected}" if expected else "no version"
+    stands = f"v{head}" if head else "no version"
+    return Conflict(
+        f"branch {branch!r} of {dataset!r} stands at {stands}, not at {stood}: it moved meanwhile",
+        where=f"{dataset}@{branch}",
+        fix="take its changes first (`treadle data pull`, `treadle data merge`), or use another branch",
+    )
+
+
+def _move(connection: sa.Connection, new: NewVersion, number: int, at: datetime) -> None:
+    ref = Ref(
+        dataset=new.dataset, kind="branch", name=new.branch, number=number, changed_at=at, actor=new.actor
+    )
+    found = _check_head(connection, new)
+    done = (
+        store.move_ref(connection, ref, new.expected, at, new.actor)
+        if found
+        else store.insert_ref(connection, ref)
+    )
+    if not done:
+        raise moved(new.dataset, new.branch, new.expected, None)
+
+
+def _commit(
+    workspace: Workspace, new: NewVersion, number: int, parents: Sequence[DatasetVersion], at: datetime
+) -> tuple[Commit, str]:
+    old = [read_commit(workspace, one.commit_id) for one in parents if one.commit_id]
+    before = packs_of(old)
+    packs = _once(new.written.packs, new.also.packs, before.packs)
+    pages = _once(new.written.pages, new.also.pages, before.pages)
+    root: Root = read_root(new.tree, Contents(workspace.blobs, pages=pages))
+    commit = Commit(
+        dataset=new.dataset,
+        number=number,
+        tree=new.tree,
+        digest=new.digest or new.tree,
+        pages=pages,
+        packs=packs,
+        parents=tuple(one.commit_id for one in parents),
+        branch=new.branch,
+        message=new.message,
+        actor=new.actor,
+        at=at,
+        count=root.count,
+        bytes=root.size,
+        rows=new.rows,
+        columns=new.columns,
+        origin=new.origin,
+    )
+    return commit, workspace.blobs.put(msgspec.json.encode(commit))
+
+
+def _once(*groups: tuple[Pack, ...]) -> tuple[Pack, ...]:
+    return tuple({pack.digest: pack for group in groups for pack in group}.values())
+
+
+def _version(commit: Commit, commit_id: str, new: NewVersion) -> DatasetVersion:
+    return DatasetVersion(
+        dataset=commit.dataset,
+        number=commit.number,
+        digest=commit.digest,
+        created_at=commit.at,
+        rows=commit.rows,
+        bytes=commit.bytes,
+        columns=commit.columns,
+        files=new.files,
+        actor=commit.actor,
+        commit_id=commit_id,
+        tree=commit.tree,
+        count=commit.count,
+        branch=commit.branch,
+        parents=commit.parents,
+        message=commit.message,
+        origin=commit.origin,
+    )
+
+
+def _made(version: DatasetVersion) -> Event:
+    paths = f"{version.count:,} {'file' if version.count == 1 else 'files'}"
+    what = f"{version.rows:,} rows in {paths}" if version.rows else paths
+    where = "" if version.branch == DEFAULT_BRANCH else f" on branch {version.branch}"
+    return Event(
+        id=f"data:{version.ref}",
+        at=version.created_at,
+        recorded_at=datetime.now(UTC),
+        subject=f"data:{version.dataset}",
+        kind="versioned",
+        actor=version.actor,
+        message=f"{version.ref} was made{where}: {what}",
+        facts={"digest": version.digest, "commit": version.commit_id},
+    )
+
+
+def commit_digest(commit: Commit) -> str:
+    """The identifier of a commit."""
+    return digest_bytes(msgspec.json.encode(commit))

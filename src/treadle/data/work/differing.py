@@ -1,0 +1,123 @@
+"""What files hold that look changed, and how a folder differs from a version."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from treadle.data.storage.contents import Contents
+from treadle.data.tree.types import Entries, Mode
+from treadle.data.work.scanning import Scan, read_link
+from treadle.data.work.state import Comparison, join
+from treadle.data.work.types import PathChange, WorkStatus
+from treadle.kernel.copying import hash_file
+from treadle.kernel.files import storage_errors
+from treadle.kernel.ids import digest_bytes
+
+if TYPE_CHECKING:
+    pass
+
+_SMALL = 1 << 20
+
+
+def read_unknown(found: Scan, known: Comparison) -> Entries:
+    """What lies in a folder, with digests of all; reads what isn't known.
+
+    Raises:
+        CorruptData: If a file changes meanwhile.
+        StorageError: If a file can't be read.
+    """
+    import numpy as np
+
+    digests, sizes = known.digests.copy(), found.sizes.copy()
+    for row in np.flatnonzero(~known.known).tolist():
+        digests[row] = np.frombuffer(bytes.fromhex(_digest(found, row)), np.uint8)
+    for row in np.flatnonzero(found.modes == Mode.LINK).tolist():
+        sizes[row] = len(read_link(found.base, found.paths[row]))
+    return Entries(found.paths, sizes, digests, found.modes)
+
+
+def _digest(found: Scan, row: int) -> str:
+    mode, path = found.modes[row], found.base / found.paths[row]
+    if mode == Mode.LINK:
+        return digest_bytes(read_link(found.base, found.paths[row]))
+    if mode == Mode.FOLDER:
+        return digest_bytes(b"")
+    if found.sizes[row] >= _SMALL:
+        return hash_file(path)
+    with storage_errors(str(path)):
+        return digest_bytes(path.read_bytes())
+
+
+def tell(base: WorkStatus, kept: Entries, mine: Entries, limit: int) -> WorkStatus:
+    """How what lies in a folder differs from what a version has."""
+    import numpy as np
+
+    if len(kept) == len(mine) and join(kept.paths) == join(mine.paths):
+        same = (kept.digests == mine.digests).all(axis=1) & (kept.modes == mine.modes)
+        modified = [kept.paths[row] for row in np.flatnonzero(~same).tolist()]
+        added: list[str] = []
+        deleted: list[str] = []
+    else:
+        left = {path: row for row, path in enumerate(mine.paths)}
+        pairs = [(row, left.pop(path, -1)) for row, path in enumerate(kept.paths)]
+        modified = [kept.paths[one] for one, two in pairs if two >= 0 and not _same(kept, one, mine, two)]
+        deleted = [kept.paths[one] for one, two in pairs if two < 0]
+        added = list(left)
+    changes = [PathChange(path, "added") for path in added[:limit]]
+    changes += [PathChange(path, "modified") for path in modified[:limit]]
+    changes += [PathChange(path, "deleted") for path in deleted[:limit]]
+    return msgspec.structs.replace(
+        base,
+        added=len(added),
+        modified=len(modified),
+        deleted=len(deleted),
+        changes=tuple(sorted(changes, key=lambda change: change.path)[:limit]),
+    )
+
+
+def _same(kept: Entries, one: int, mine: Entries, two: int) -> bool:
+    digests = kept.digests[one].tobytes(), mine.digests[two].tobytes()
+    return digests[0] == digests[1] and int(kept.modes[one]) == int(mine.modes[two])
+
+
+class Holding:
+    """Says what files hold that are in no version.
+
+    Args:
+        found: What lies in the folder.
+        wanted: What shall lie there.
+        contents: What gives its contents.
+        broke_off: Whether a checkout broke off there: what it had begun to write may be overwritten.
+    """
+
+    def __init__(self, found: Scan, wanted: Entries, contents: Contents, *, broke_off: bool) -> None:
+        self._found, self._wanted, self._contents, self._broke_off = found, wanted, contents, broke_off
+
+    def __call__(self, here: int, row: int) -> bool | None:
+        """Whether a file holds what is wanted; None if it is only the beginning of that."""
+        wanted = self._wanted.digests[row].tobytes().hex()
+        if _digest(self._found, here) == wanted:
+            return True
+        size, length = int(self._wanted.sizes[row]), int(self._found.sizes[here])
+        if not self._broke_off or length >= size or self._found.modes[here] > Mode.EXECUTABLE:
+            return False
+        begun = (self._found.base / self._found.paths[here]).read_bytes()
+        return None if self._contents.read(wanted, size, 0, length) == begun else False
+
+
+def folds_case(folder: Path, probe: str) -> bool:
+    """Whether a folder's file system takes names that differ in case for one."""
+    while not folder.exists():
+        folder = folder.parent
+    one = folder / f".{probe.lower()}"
+    with storage_errors(str(folder)):
+        descriptor = os.open(one, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC)
+        os.close(descriptor)
+        try:
+            return one.with_name(one.name.upper()).exists()
+        finally:
+            one.unlink()

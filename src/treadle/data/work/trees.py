@@ -1,0 +1,389 @@
+"""The data in the project's folder: made versions of, compared with them, brought back."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from treadle.data.branches.commits import NewVersion
+from treadle.data.branches.service import Branches
+from treadle.data.branches.types import DEFAULT_BRANCH
+from treadle.data.storage.contents import Contents
+from treadle.data.storage.writing import PackWriter
+from treadle.data.tree.pages import joined
+from treadle.data.tree.trees import build, entries, lookup
+from treadle.data.tree.types import Entries
+from treadle.data.types import DatasetVersion, Source
+from treadle.data.work import differing
+from treadle.data.work.gitignore import ignore
+from treadle.data.work.plans import plan
+from treadle.data.work.pointer import (
+    Pointer,
+    data_path,
+    find_pointers,
+    pointer_path,
+    pointer_to,
+    read_pointer,
+    write_pointer,
+)
+from treadle.data.work.scanning import Scan, clashes, scan
+from treadle.data.work.state import State, compare, load_state, save_state
+from treadle.data.work.storing import Keeper, Ways
+from treadle.data.work.types import CheckedOut, WorkStatus
+from treadle.data.work.writing import LinkKind, Writer
+from treadle.kernel.errors import Conflict, InvalidInput, NotFound
+from treadle.kernel.files import storage_errors
+from treadle.kernel.lock import Holder, exclusive
+from treadle.kernel.workspace import Workspace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_LONG_AGO_NS = 10**9
+_TOLD = 10
+
+
+class WorkingTree:
+    """The data that lies in the project's folder.
+
+    Args:
+        workspace: Whose.
+    """
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._ws = workspace
+        self._branches = Branches(workspace)
+
+    # ── add ──────────────────────────────────────────────────────────────
+
+    def add(
+        self,
+        path: str,
+        *,
+        actor: str,
+        name: str = "",
+        branch: str = "",
+        message: str = "",
+        ways: Ways = Ways(),  # noqa: B008 - it is frozen
+        origin: tuple[Source, ...] = (),
+    ) -> DatasetVersion:
+        """Makes a version of what lies at a path, or returns the one that its pointer names if it is that.
+
+        The pointer is written last: until then everything is as it was.
+
+        Args:
+            path: A file or a folder, relative to the project.
+            actor: Who asks.
+            name: The dataset's name; the pointer's, or the last part of the path, when empty.
+            branch: The branch to make it on; the pointer's, or ``main``, when empty.
+            message: Why.
+            ways: How files are kept.
+            origin: What it was made of, or by.
+
+        Raises:
+            NotFound: If nothing lies there.
+            InvalidInput: If something there can't be kept, or the pointer can't be read.
+            CorruptData: If a file changes meanwhile.
+            Conflict: If the branch has versions that the pointer doesn't know of.
+            StorageFull: If no space is left; no version was made.
+        """
+        target = self._inside(path)
+        place = pointer_path(target)
+        pointer = read_pointer(place) if place.exists() else None
+        dataset = name or (pointer.dataset if pointer else target.name)
+        branch = branch or (pointer.branch if pointer and pointer.dataset == dataset else DEFAULT_BRANCH)
+        before = self._version_of(pointer) if pointer and pointer.dataset == dataset else None
+        with self._alone(target):
+            version = self._add(target, before, dataset, branch, actor, message, ways, origin)
+            write_pointer(place, pointer_to(version, single=not target.is_dir(), branch=branch))
+        ignore(target)
+        return version
+
+    def _add(
+        self,
+        target: Path,
+        before: DatasetVersion | None,
+        dataset: str,
+        branch: str,
+        actor: str,
+        message: str,
+        ways: Ways,
+        origin: tuple[Source, ...],
+    ) -> DatasetVersion:
+        seen_ns = time.time_ns()  # the file system's clock, not the workspace's, which may be replayed
+        found = scan(target)
+        state = self._state(target)
+        known = compare(found, state)
+        head = self._branches.head(dataset, branch)
+        if before and known.known.all() and not known.gone and state.tree == before.tree:
+            if head and head.tree == before.tree:
+                return head
+        elif head is not None and before is not None and not self._follows(before, head, branch):
+            raise Conflict(
+                f"branch {branch!r} of {dataset!r} stands at {head.ref}, and the data here is {before.ref}",
+                where=str(target),
+                fix=f"bring what is new first (treadle data pull {self._shown(target)}), "
+                "or make a branch of your own (--branch NAME)",
+            )
+        contents = self._branches.contents(*filter(None, [before or head]))
+        base = before or head
+        with PackWriter(self._ws.blobs, self._pages_of(contents)) as writer:
+            kept = Keeper(contents, writer, ways, _before(base, contents)).keep(found, known)
+            tree = build([kept], writer)
+            written = writer.finish()
+        save_state(self._cache(target), found, kept.digests, tree, seen_ns)
+        if head and head.tree == tree:
+            return head
+        return self._branches.commit_tree(
+            NewVersion(
+                dataset=dataset,
+                branch=branch,
+                tree=tree,
+                written=written,
+                expected=head.number if head else None,
+                parents=(before.number,) if before and not head else None,
+                message=message,
+                actor=actor,
+                origin=origin,
+            )
+        )
+
+    @staticmethod
+    def _pages_of(contents: Contents) -> Callable[[bytes], bool]:
+        """Says which pages needn't be written again."""
+        return lambda digest: contents.page_indexes.find(digest) is not None
+
+    def _follows(self, before: DatasetVersion, head: DatasetVersion, branch: str) -> bool:
+        """Whether a branch stands where the data here comes from."""
+        return before.commit_id == head.commit_id or (before.branch != branch and before.tree == head.tree)
+
+    # ── status ───────────────────────────────────────────────────────────
+
+    def status(self, paths: Sequence[str] = (), limit: int = 1000) -> list[WorkStatus]:
+        """How data differs from the versions that its pointers name; reads only files that look changed.
+
+        Args:
+            paths: Where it lies; everywhere when empty.
+            limit: How many paths are told of each.
+
+        Raises:
+            NotFound: If there is no pointer.
+            InvalidInput: If a pointer can't be read.
+        """
+        return [self._status(place, limit) for place in self._pointers(paths)]
+
+    def _status(self, place: Path, limit: int) -> WorkStatus:
+        pointer, target = read_pointer(place), data_path(place)
+        version = self._version_of(pointer)
+        head = self._branches.head(pointer.dataset, pointer.branch)
+        shown = self._shown(target)
+        base = WorkStatus(
+            path=shown,
+            ref=f"{pointer.dataset}@v{pointer.version}",
+            branch=pointer.branch,
+            head=head.ref if head else None,
+            present=target.exists(),
+        )
+        if not base.present:
+            return base
+        seen_ns = time.time_ns()
+        found = scan(target)
+        state = self._state(target)
+        known = compare(found, state)
+        if known.known.all() and not known.gone and state.tree == pointer_tree(pointer, version):
+            return base
+        mine = differing.read_unknown(found, known)
+        if version is None:
+            raise self._unknown(pointer, place)
+        contents = self._branches.contents(version)
+        kept = joined(list(entries(version.tree, contents)))
+        result = differing.tell(base, kept, mine, limit)
+        if result.clean:
+            save_state(self._cache(target), found, mine.digests, version.tree, seen_ns)
+        return result
+
+    # ── checkout ─────────────────────────────────────────────────────────
+
+    def checkout(
+        self,
+        paths: Sequence[str] = (),
+        *,
+        ref: str = "",
+        force: bool = False,
+        link: LinkKind = "auto",
+        progress: Callable[[int, int], None] | None = None,
+    ) -> list[CheckedOut]:
+        """Brings the data that pointers name into the project's folder.
+
+        Files that are right already stay; files that are in no version are never overwritten or removed.
+
+        Args:
+            paths: Where it lies; everywhere when empty.
+            ref: Another version than the pointer's, of one path: ``v3``, a branch, a tag.
+            force: Whether changes that are in no version may be lost.
+            link: How large files are brought.
+            progress: Called with how many files and bytes were written since it was last called.
+
+        Raises:
+            NotFound: If there is no pointer, or a version or content isn't kept here.
+            InvalidInput: If a pointer can't be read.
+            Conflict: If changes would be lost; nothing was touched.
+            StorageFull: If no space is left; run it again when there is.
+        """
+        places = self._pointers(paths)
+        if ref and len(places) != 1:
+            raise InvalidInput("one path is needed to check another version out", fix="name it")
+        return [self._checkout(place, ref, link, progress, force=force) for place in places]
+
+    def _checkout(
+        self,
+        place: Path,
+        ref: str,
+        link: LinkKind,
+        progress: Callable[[int, int], None] | None,
+        *,
+        force: bool,
+    ) -> CheckedOut:
+        pointer, target = read_pointer(place), data_path(place)
+        version = self._branches.resolve(f"{pointer.dataset}@{ref}") if ref else self._version_of(pointer)
+        if version is None:
+            raise self._unknown(pointer, place)
+        base = target.parent if pointer.single else target
+        contents = self._branches.contents(version)
+        wanted = joined(list(entries(version.tree, contents)))
+        self._check_clashes(base, wanted)
+        with self._alone(target):
+            present = target.exists() or target.is_symlink()
+            found = scan(target) if present else _empty(base)
+            known = compare(found, self._state(target))
+            journal = self._cache(target).with_suffix(".checkout")
+            holds = differing.Holding(found, wanted, contents, broke_off=journal.exists())
+            made = plan(wanted, found, known, holds, force=force)
+            if made.conflicts:
+                raise self._lost(target, made.conflicts)
+            with storage_errors(str(journal)):
+                journal.parent.mkdir(parents=True, exist_ok=True)
+                journal.touch()
+            after = Writer(base, contents, link, progress).write(wanted, made, found)
+            save_state(
+                self._cache(target), after, wanted.digests, version.tree, time.time_ns() + _LONG_AGO_NS
+            )
+            journal.unlink(missing_ok=True)
+            if ref:
+                branch = ref if self._branches.is_branch(version.dataset, ref) else pointer.branch
+                write_pointer(place, pointer_to(version, single=pointer.single, branch=branch))
+        size = int(wanted.sizes[made.write].sum())
+        return CheckedOut(
+            path=self._shown(target),
+            ref=version.ref,
+            written=len(made.write),
+            removed=len(made.remove),
+            kept=len(made.keep),
+            bytes=size,
+        )
+
+    def _check_clashes(self, base: Path, wanted: Entries) -> None:
+        if differing.folds_case(base, self._ws.ids.new("probe")) and (found := clashes(wanted.paths)):
+            one, two = found[0]
+            raise InvalidInput(
+                f"{one!r} and {two!r} are one file on this file system, which doesn't tell case apart",
+                where=str(base),
+                fix="rename one of them on a machine that does, and make a version of that",
+            )
+
+    # ── within ───────────────────────────────────────────────────────────
+
+    def _version_of(self, pointer: Pointer) -> DatasetVersion | None:
+        """The version that a pointer names, if it is known here."""
+        try:
+            version = self._branches.resolve(f"{pointer.dataset}@{pointer.commit}")
+        except NotFound:
+            return None
+        if (version.digest, version.count, version.bytes) != (pointer.digest, pointer.files, pointer.bytes):
+            raise InvalidInput(
+                f"the pointer doesn't fit {version.ref}, whose commit it names",
+                where=f"{pointer.dataset}@v{pointer.version}",
+                fix="restore it from Git, or make it anew: treadle data add",
+            )
+        return version
+
+    def _unknown(self, pointer: Pointer, place: Path) -> NotFound:
+        return NotFound(
+            f"{pointer.dataset}@v{pointer.version} (commit {pointer.commit[:12]}) isn't known here",
+            where=self._shown(place),
+            fix="bring it from the remote: treadle data pull",
+        )
+
+    def _lost(self, target: Path, paths: list[str]) -> Conflict:
+        more = f" and {len(paths) - _TOLD:,} more" if len(paths) > _TOLD else ""
+        return Conflict(
+            f"changes that are in no version would be lost: {', '.join(paths[:_TOLD])}{more}",
+            where=self._shown(target),
+            fix=f"keep them (treadle data add {self._shown(target)}) or drop them (--force)",
+        )
+
+    def _pointers(self, paths: Sequence[str]) -> list[Path]:
+        if not paths:
+            return list(find_pointers(self._ws.root))
+        found = []
+        for path in paths:
+            target = self._inside(path.removesuffix(".treadle").rstrip("/"))
+            place = pointer_path(target)
+            below = list(find_pointers(target)) if target.is_dir() and not place.exists() else []
+            if not place.exists() and not below:
+                raise NotFound(
+                    "no version was made of it yet", where=str(target), fix=f"treadle data add {path}"
+                )
+            found += below or [place]
+        return found
+
+    def _inside(self, path: str) -> Path:
+        whole = (self._ws.root / path).absolute()
+        target = whole.parent.resolve() / whole.name
+        if not target.is_relative_to(self._ws.root) or target == self._ws.root:
+            raise InvalidInput(
+                "it lies outside of the project", where=str(target), fix="move it into the project's folder"
+            )
+        if target.is_relative_to(self._ws.state):
+            raise InvalidInput("it belongs to Treadle itself", where=str(target), fix="name your own data")
+        return target
+
+    def _shown(self, path: Path) -> str:
+        return path.relative_to(self._ws.root).as_posix()
+
+    def _cache(self, target: Path) -> Path:
+        name = hashlib.sha256(self._shown(target).encode()).hexdigest()[:24]
+        return self._ws.state / "cache" / "work" / f"{name}.state"
+
+    def _state(self, target: Path) -> State:
+        return load_state(self._cache(target), target)
+
+    @contextlib.contextmanager
+    def _alone(self, target: Path) -> Iterator[None]:
+        """Nobody else adds or checks out the same data meanwhile."""
+        lock = self._cache(target).with_suffix(".lock")
+        with exclusive(lock, Holder(pid=0, doing=f"another `treadle data` at {self._shown(target)}")):
+            yield
+
+
+def pointer_tree(pointer: Pointer, version: DatasetVersion | None) -> str:
+    """The tree that a pointer names, as far as it can be told."""
+    return version.tree if version else pointer.digest
+
+
+def _before(version: DatasetVersion | None, contents: Contents) -> Callable[[str], tuple[str, int] | None]:
+    def of(path: str) -> tuple[str, int] | None:
+        found = lookup(version.tree, path, contents) if version else None
+        return (found.digest, found.size) if found else None
+
+    return of
+
+
+def _empty(base: Path) -> Scan:
+    from treadle.data.work.state import nothing
+
+    return nothing(base).scan
