@@ -21,7 +21,8 @@ EXPORTED = {
         Client HttpTransport SqlAnswer Transport connect find_server
     """,
     "treadle.data": """
-        Column DataInput DatasetVersion Datasets FileEntry KeptByData Roles SliceSpec
+        AddPath Branches CheckedOut Checkout Column DataInput DatasetVersion Datasets FileEntry KeptByData
+        PathChange Roles SliceSpec Source WorkStatus WorkingTree
     """,
     "treadle.deploy": """
         DeploymentStatus Deployments DesiredRevision Replica ReplicaOptions ReplicaReport Revision

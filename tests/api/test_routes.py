@@ -17,6 +17,7 @@ from treadle.api.routes import ROUTES
 from treadle.client import Client
 from treadle.client.http import HttpTransport
 from treadle.client.inprocess import InProcessTransport
+from treadle.data import AddPath, Checkout
 from treadle.deploy import ReplicaReport
 from treadle.experiment import (
     Check,
@@ -146,6 +147,20 @@ def _data(client: Client, tmp_path: Path) -> None:
     assert client.datasets() == client.data_log("rows") == [version]
     trained_on = pq.read_table(client.training_data("rows", tmp_path))
     assert 0 < trained_on.num_rows < version.rows
+    _working_tree(client)
+
+
+def _working_tree(client: Client) -> None:
+    root = Path(client.health().root)
+    (root / "images").mkdir()
+    (root / "images" / "one.png").write_bytes(b"one")
+    first = client.add_path(AddPath(path="images"))
+    assert (first.ref, first.count, first.bytes) == ("images@v1", 1, 3)
+    (root / "images" / "one.png").write_bytes(b"other")
+    [status] = client.data_status()
+    assert (status.path, status.modified, status.clean) == ("images", 1, False)
+    [done] = client.checkout_data(Checkout(paths=("images",), force=True))
+    assert (done.written, (root / "images" / "one.png").read_bytes()) == (1, b"one")
 
 
 def _a_version(client: Client) -> None:

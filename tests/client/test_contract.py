@@ -28,6 +28,7 @@ READS: dict[str, Callable[[Client], Any]] = {
     "compare": lambda c: c.compare([run.id for run in c.runs()]),
     "cycle": lambda c: c.cycle(c.cycles()[0].id),
     "cycles": lambda c: c.cycles("toy"),
+    "data_status": lambda c: c.data_status(),
     "data_log": lambda c: c.data_log("rows"),
     "datasets": lambda c: c.datasets(),
     "deployment": lambda c: c.deployment("toy").desired,
@@ -98,6 +99,7 @@ def test_the_reads_are_all_of_the_client() -> None:
         "check_imported", "import_experiment", "import_logged_model", "import_registered_model",
         "import_runs",
         "collect", "delete_experiment", "delete_logged_model", "delete_run",
+        "add_path", "checkout_data",
         "restore_experiment", "restore_logged_model", "restore_run",
     }  # fmt: skip
     methods = {name for name, _ in inspect.getmembers(Client, inspect.isroutine) if not name.startswith("_")}

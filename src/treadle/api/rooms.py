@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
-from treadle.data import Datasets, KeptByData
+from treadle.data import Branches, Datasets, KeptByData, WorkingTree
 from treadle.deploy import Deployments
 from treadle.evaluate import Evaluations, KeptByEvaluations
 from treadle.experiment import (
@@ -97,6 +97,16 @@ class Rooms:
     def datasets(self) -> Datasets:
         """Dataset versions."""
         return Datasets(self.workspace)
+
+    @cached_property
+    def working(self) -> WorkingTree:
+        """The data in the project's folder."""
+        return WorkingTree(self.workspace)
+
+    @cached_property
+    def branches(self) -> Branches:
+        """Branches and tags of data."""
+        return Branches(self.workspace)
 
     @cached_property
     def registry(self) -> Registry:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import treadle
+from treadle.api.data_work_routes import DATA_WORK_ROUTES
 from treadle.api.deleting_routes import DELETING_ROUTES
 from treadle.api.import_routes import IMPORT_ROUTES
 from treadle.api.route import Call, Query, RouteSpec
@@ -393,5 +394,6 @@ ROUTES = [
     RouteSpec("POST", "/v1/replay/step", _step_replay, ReplayStep, query=(_UNTIL,)),
     RouteSpec("DELETE", "/v1/replay", _stop_replay, None),
     *IMPORT_ROUTES,
+    *DATA_WORK_ROUTES,
     *DELETING_ROUTES,
 ]

@@ -2,31 +2,81 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from treadle.cli import show
 from treadle.cli.app import App, Group, json_option, pass_app
+from treadle.cli.data_work import checkout, inside, status, working
 from treadle.kernel.units import format_bytes
 
 if TYPE_CHECKING:
     from treadle.data.types import DatasetVersion
 
 
-@click.group(cls=Group, default="ls", short_help="Versions of the data: add, ls, log")
+@click.group(cls=Group, default="ls", short_help="Versions of the data: add, status, checkout, ls, log")
 def data() -> None:
     """Versions of the project's datasets. `treadle data` alone lists."""
 
 
+data.add_command(status)
+data.add_command(checkout)
+
+
 @data.command("add")
-@click.argument("name")
+@click.argument("target", metavar="PATH|NAME")
+@click.option("--name", metavar="NAME", default="", help="Call the dataset so; else as the path's last part.")
+@click.option("--branch", metavar="BRANCH", default="", help="Make the version on this branch.")
+@click.option("-m", "--message", metavar="TEXT", default="", help="Why the version is made.")
+@click.option("--link", is_flag=True, help="Link large files instead of copying; they become read-only.")
+@click.option(
+    "--chunking",
+    type=click.Choice(["auto", "on", "off"]),
+    default="auto",
+    show_default=True,
+    help="Cut large files into chunks that versions share.",
+)
 @json_option
 @pass_app
-def add(app: App, name: str) -> None:
-    """Make a version of what a dataset's files hold now."""
-    before = {version.dataset: version.number for version in app.client.datasets()}
-    app.answer(app.client.add_data(name), lambda version: show_version(version, before.get(name)))
+def add(
+    app: App,
+    target: str,
+    name: str,
+    branch: str,
+    message: str,
+    link: bool,
+    chunking: Literal["auto", "on", "off"],
+) -> None:
+    """Make a version of a file or folder, or of a dataset of treadle.toml.
+
+    A path gets a small pointer beside it, PATH.treadle, for Git to keep instead of the data.
+    """
+    from treadle.data import AddPath
+
+    if not _is_path(app, target):
+        before = {version.dataset: version.number for version in app.client.datasets()}
+        app.answer(app.client.add_data(target), lambda version: show_version(version, before.get(target)))
+        return
+    path = inside(app, target)
+    asked = AddPath(path=path, name=name, branch=branch, message=message, link=link, chunking=chunking)
+    with working(app, "read"):
+        version = app.client.add_path(asked)
+    app.answer(version, lambda found: _show_added(found, path))
+
+
+def _is_path(app: App, target: str) -> bool:
+    """Whether a path is meant, and not a dataset of ``treadle.toml``, which may be called like its folder."""
+    from treadle.kernel.config import load_config
+
+    return "/" in target or ((app.start / target).exists() and target not in load_config(app.root).data)
+
+
+def _show_added(version: DatasetVersion, path: str) -> None:
+    branch = "" if version.branch == "main" else f" on {version.branch}"
+    files = show.counted(version.count, "file")
+    show.say(f"{version.ref}{branch}: {files}, {format_bytes(version.bytes)}")
+    show.following(f"git add {path}.treadle", "treadle data push")
 
 
 def show_version(version: DatasetVersion, before: int | None) -> None:

@@ -17,6 +17,7 @@ from treadle.client.deleting import DeletingCalls
 from treadle.client.importing import ImportCalls
 from treadle.client.listing import RunList
 from treadle.client.transport import Answer, Body, Transport
+from treadle.client.working import WorkCalls
 from treadle.data.types import DataInput, DatasetVersion
 from treadle.deploy.types import DeploymentStatus, DesiredRevision, ReplicaReport, Revision
 from treadle.evaluate.types import Evaluation
@@ -53,7 +54,7 @@ class TrainingRows(msgspec.Struct, frozen=True):
     input: DataInput | None
 
 
-class Client(AskCalls, DeletingCalls, ImportCalls):
+class Client(AskCalls, DeletingCalls, ImportCalls, WorkCalls):
     """Talks to the API.
 
     Args:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from treadle.kernel.lazy import attach
 
 if TYPE_CHECKING:
+    from treadle.data.branches.service import Branches as Branches
     from treadle.data.keeping import KeptByData as KeptByData
     from treadle.data.service import Datasets as Datasets
     from treadle.data.types import Column as Column
@@ -13,11 +14,26 @@ if TYPE_CHECKING:
     from treadle.data.types import FileEntry as FileEntry
     from treadle.data.types import Roles as Roles
     from treadle.data.types import SliceSpec as SliceSpec
+    from treadle.data.types import Source as Source
+    from treadle.data.work.trees import WorkingTree as WorkingTree
+    from treadle.data.work.types import AddPath as AddPath
+    from treadle.data.work.types import CheckedOut as CheckedOut
+    from treadle.data.work.types import Checkout as Checkout
+    from treadle.data.work.types import PathChange as PathChange
+    from treadle.data.work.types import WorkStatus as WorkStatus
 
 __getattr__, __all__ = attach(
     __name__,
     {
+        "AddPath": "work.types",
+        "Branches": "branches.service",
+        "CheckedOut": "work.types",
+        "Checkout": "work.types",
         "KeptByData": "keeping",
+        "PathChange": "work.types",
+        "Source": "types",
+        "WorkStatus": "work.types",
+        "WorkingTree": "work.trees",
         "Column": "types",
         "DataInput": "types",
         "DatasetVersion": "types",

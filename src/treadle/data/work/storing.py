@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from treadle.data.storage import chunks
 from treadle.data.storage.contents import Contents
@@ -14,6 +14,8 @@ from treadle.data.storage.writing import PackWriter
 from treadle.data.tree.types import Entries, Mode
 from treadle.data.work.scanning import Scan, read_link
 from treadle.data.work.state import Comparison
+from treadle.data.work.types import Chunking
+from treadle.kernel import progress
 from treadle.kernel.errors import CorruptData
 from treadle.kernel.files import storage_errors
 
@@ -29,8 +31,6 @@ _BATCH_BYTES, _BATCH_FILES = 8 << 20, 4096
 _EXECUTABLE = int(Mode.EXECUTABLE)  # an enumeration's members are slow to look up
 _READING = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
 
-Chunking = Literal["auto", "on", "off"]
-
 
 @dataclass(frozen=True, slots=True)
 class Ways:
@@ -39,12 +39,10 @@ class Ways:
     Attributes:
         link: Whether large files are linked instead of copied; they become read-only.
         chunking: ``on`` cuts every large file into chunks, ``auto`` those that look like before.
-        progress: Called with how many files and bytes were read since it was last called.
     """
 
     link: bool = False
     chunking: Chunking = "auto"
-    progress: Callable[[int, int], None] | None = None
 
 
 class Keeper:
@@ -84,12 +82,8 @@ class Keeper:
         self._small(scan, rows[~large], digests, sizes)
         for row in rows[large]:
             digests[row] = np.frombuffer(bytes.fromhex(self._large(scan, int(row))), np.uint8)
-            self._tell(1, int(scan.sizes[row]))
+            progress.tell(1, int(scan.sizes[row]))
         return Entries(scan.paths, sizes, digests, scan.modes)
-
-    def _tell(self, files: int, size: int) -> None:
-        if self._ways.progress:
-            self._ways.progress(files, size)
 
     # ── small ones ───────────────────────────────────────────────────────
 
@@ -132,7 +126,7 @@ class Keeper:
         else:
             for digest, data in batch:
                 put(digest, data)
-        self._tell(len(batch), sum(len(data) for _, data in batch))
+        progress.tell(len(batch), sum(len(data) for _, data in batch))
 
     # ── large ones ───────────────────────────────────────────────────────
 

@@ -17,7 +17,7 @@ from treadle.data.storage.writing import PackWriter
 from treadle.data.tree.pages import joined
 from treadle.data.tree.trees import build, entries, lookup
 from treadle.data.tree.types import Entries
-from treadle.data.types import DatasetVersion, Source
+from treadle.data.types import DatasetVersion
 from treadle.data.work import differing
 from treadle.data.work.gitignore import ignore
 from treadle.data.work.plans import plan
@@ -33,8 +33,8 @@ from treadle.data.work.pointer import (
 from treadle.data.work.scanning import Scan, clashes, scan
 from treadle.data.work.state import State, compare, load_state, save_state
 from treadle.data.work.storing import Keeper, Ways
-from treadle.data.work.types import CheckedOut, WorkStatus
-from treadle.data.work.writing import LinkKind, Writer
+from treadle.data.work.types import AddPath, CheckedOut, Checkout, WorkStatus
+from treadle.data.work.writing import Writer
 from treadle.kernel.errors import Conflict, InvalidInput, NotFound
 from treadle.kernel.files import storage_errors
 from treadle.kernel.lock import Holder, exclusive
@@ -60,29 +60,10 @@ class WorkingTree:
 
     # ── add ──────────────────────────────────────────────────────────────
 
-    def add(
-        self,
-        path: str,
-        *,
-        actor: str,
-        name: str = "",
-        branch: str = "",
-        message: str = "",
-        ways: Ways = Ways(),  # noqa: B008 - it is frozen
-        origin: tuple[Source, ...] = (),
-    ) -> DatasetVersion:
+    def add(self, asked: AddPath) -> DatasetVersion:
         """Makes a version of what lies at a path, or returns the one that its pointer names if it is that.
 
         The pointer is written last: until then everything is as it was.
-
-        Args:
-            path: A file or a folder, relative to the project.
-            actor: Who asks.
-            name: The dataset's name; the pointer's, or the last part of the path, when empty.
-            branch: The branch to make it on; the pointer's, or ``main``, when empty.
-            message: Why.
-            ways: How files are kept.
-            origin: What it was made of, or by.
 
         Raises:
             NotFound: If nothing lies there.
@@ -91,28 +72,22 @@ class WorkingTree:
             Conflict: If the branch has versions that the pointer doesn't know of.
             StorageFull: If no space is left; no version was made.
         """
-        target = self._inside(path)
+        target = self._inside(asked.path)
         place = pointer_path(target)
         pointer = read_pointer(place) if place.exists() else None
-        dataset = name or (pointer.dataset if pointer else target.name)
-        branch = branch or (pointer.branch if pointer and pointer.dataset == dataset else DEFAULT_BRANCH)
-        before = self._version_of(pointer) if pointer and pointer.dataset == dataset else None
+        if pointer and asked.name and asked.name != pointer.dataset:
+            pointer = None
+        dataset = asked.name or (pointer.dataset if pointer else target.name)
+        branch = asked.branch or (pointer.branch if pointer else DEFAULT_BRANCH)
+        before = self._version_of(pointer) if pointer else None
         with self._alone(target):
-            version = self._add(target, before, dataset, branch, actor, message, ways, origin)
+            version = self._add(target, before, dataset, branch, asked)
             write_pointer(place, pointer_to(version, single=not target.is_dir(), branch=branch))
         ignore(target)
         return version
 
     def _add(
-        self,
-        target: Path,
-        before: DatasetVersion | None,
-        dataset: str,
-        branch: str,
-        actor: str,
-        message: str,
-        ways: Ways,
-        origin: tuple[Source, ...],
+        self, target: Path, before: DatasetVersion | None, dataset: str, branch: str, asked: AddPath
     ) -> DatasetVersion:
         seen_ns = time.time_ns()  # the file system's clock, not the workspace's, which may be replayed
         found = scan(target)
@@ -132,6 +107,7 @@ class WorkingTree:
         contents = self._branches.contents(*filter(None, [before or head]))
         base = before or head
         with PackWriter(self._ws.blobs, self._pages_of(contents)) as writer:
+            ways = Ways(asked.link, asked.chunking)
             kept = Keeper(contents, writer, ways, _before(base, contents)).keep(found, known)
             tree = build([kept], writer)
             written = writer.finish()
@@ -146,9 +122,9 @@ class WorkingTree:
                 written=written,
                 expected=head.number if head else None,
                 parents=(before.number,) if before and not head else None,
-                message=message,
-                actor=actor,
-                origin=origin,
+                message=asked.message,
+                actor=asked.actor,
+                origin=asked.origin,
             )
         )
 
@@ -208,25 +184,10 @@ class WorkingTree:
 
     # ── checkout ─────────────────────────────────────────────────────────
 
-    def checkout(
-        self,
-        paths: Sequence[str] = (),
-        *,
-        ref: str = "",
-        force: bool = False,
-        link: LinkKind = "auto",
-        progress: Callable[[int, int], None] | None = None,
-    ) -> list[CheckedOut]:
+    def checkout(self, asked: Checkout) -> list[CheckedOut]:
         """Brings the data that pointers name into the project's folder.
 
         Files that are right already stay; files that are in no version are never overwritten or removed.
-
-        Args:
-            paths: Where it lies; everywhere when empty.
-            ref: Another version than the pointer's, of one path: ``v3``, a branch, a tag.
-            force: Whether changes that are in no version may be lost.
-            link: How large files are brought.
-            progress: Called with how many files and bytes were written since it was last called.
 
         Raises:
             NotFound: If there is no pointer, or a version or content isn't kept here.
@@ -234,20 +195,13 @@ class WorkingTree:
             Conflict: If changes would be lost; nothing was touched.
             StorageFull: If no space is left; run it again when there is.
         """
-        places = self._pointers(paths)
-        if ref and len(places) != 1:
+        places = self._pointers(asked.paths)
+        if asked.ref and len(places) != 1:
             raise InvalidInput("one path is needed to check another version out", fix="name it")
-        return [self._checkout(place, ref, link, progress, force=force) for place in places]
+        return [self._checkout(place, asked) for place in places]
 
-    def _checkout(
-        self,
-        place: Path,
-        ref: str,
-        link: LinkKind,
-        progress: Callable[[int, int], None] | None,
-        *,
-        force: bool,
-    ) -> CheckedOut:
+    def _checkout(self, place: Path, asked: Checkout) -> CheckedOut:
+        ref = asked.ref
         pointer, target = read_pointer(place), data_path(place)
         version = self._branches.resolve(f"{pointer.dataset}@{ref}") if ref else self._version_of(pointer)
         if version is None:
@@ -262,13 +216,13 @@ class WorkingTree:
             known = compare(found, self._state(target))
             journal = self._cache(target).with_suffix(".checkout")
             holds = differing.Holding(found, wanted, contents, broke_off=journal.exists())
-            made = plan(wanted, found, known, holds, force=force)
+            made = plan(wanted, found, known, holds, force=asked.force)
             if made.conflicts:
                 raise self._lost(target, made.conflicts)
             with storage_errors(str(journal)):
                 journal.parent.mkdir(parents=True, exist_ok=True)
                 journal.touch()
-            after = Writer(base, contents, link, progress).write(wanted, made, found)
+            after = Writer(base, contents, asked.link).write(wanted, made, found)
             save_state(
                 self._cache(target), after, wanted.digests, version.tree, time.time_ns() + _LONG_AGO_NS
             )

@@ -6,7 +6,52 @@ from typing import Literal
 
 import msgspec
 
+from treadle.data.types import Source
+
+Chunking = Literal["auto", "on", "off"]
+LinkKind = Literal["auto", "copy", "hardlink"]
 ChangeKind = Literal["added", "modified", "deleted"]
+
+
+class AddPath(msgspec.Struct, frozen=True, kw_only=True):
+    """Data of the project's folder of which a version shall be made.
+
+    Attributes:
+        path: Where it lies, relative to the project.
+        name: The dataset's name; the pointer's, or the last part of the path, when empty.
+        branch: The branch to make it on; the pointer's, or ``main``, when empty.
+        message: Why.
+        link: Whether large files are linked into the store instead of copied; they become read-only.
+        chunking: ``on`` cuts every large file into chunks, ``auto`` those that look like before.
+        origin: What it was made of, or by.
+        actor: Who asks.
+    """
+
+    path: str
+    name: str = ""
+    branch: str = ""
+    message: str = ""
+    link: bool = False
+    chunking: Chunking = "auto"
+    origin: tuple[Source, ...] = ()
+    actor: str = "api"
+
+
+class Checkout(msgspec.Struct, frozen=True, kw_only=True):
+    """Data that shall be brought into the project's folder.
+
+    Attributes:
+        paths: Where its pointers lie; everywhere when empty.
+        ref: Another version than the pointer's, of one path.
+        force: Whether changes that are in no version may be lost.
+        link: How large files are brought: ``auto`` shares blocks where the file system can and copies
+            otherwise; ``hardlink`` makes read-only links.
+    """
+
+    paths: tuple[str, ...] = ()
+    ref: str = ""
+    force: bool = False
+    link: LinkKind = "auto"
 
 
 class PathChange(msgspec.Struct, frozen=True):

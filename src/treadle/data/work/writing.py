@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-from array import array
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from treadle.data.storage.contents import Contents
 from treadle.data.tree.types import Entries, Mode
 from treadle.data.work.plans import Plan
 from treadle.data.work.scanning import PARTIAL, Scan
+from treadle.data.work.types import LinkKind
+from treadle.kernel import progress
 from treadle.kernel.copying import copy_hashed, reflink
 from treadle.kernel.errors import CorruptData
 from treadle.kernel.files import storage_errors
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-LinkKind = Literal["auto", "copy", "hardlink"]
 _BATCH = 16_384
 _PERMISSIONS = (0o644, 0o755)
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
@@ -36,7 +35,6 @@ class Writer:
         contents: What gives the files.
         link: ``auto`` shares blocks where the file system can and copies otherwise; ``hardlink`` links large
             files, which are read-only then.
-        progress: Called with how many files and bytes were written since it was last called.
     """
 
     def __init__(
@@ -44,11 +42,8 @@ class Writer:
         base: Path,
         contents: Contents,
         link: LinkKind = "auto",
-        progress: Callable[[int, int], None] | None = None,
     ) -> None:
         self._base, self._contents, self._link = str(base), contents, link
-        self._progress = progress
-        self._columns = [array("q") for _ in range(3)]
 
     def write(self, target: Entries, plan: Plan, scan: Scan) -> Scan:
         """Writes and removes; returns what lies there then, a row for each of the target's.
@@ -126,16 +121,14 @@ class Writer:
             mtimes[row], ctimes[row], inodes[row] = stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino
             written[row] = True
             size += len(data)
-        if self._progress:
-            self._progress(int(written.sum()), size)
+        progress.tell(int(written.sum()), size)
         found[:] = (mtimes, ctimes, inodes)
         for row in np.flatnonzero(~written).tolist():
             length = int(target.sizes[rows[row]])
             digest = target.digests[rows[row]].tobytes().hex()
             stat = self._alone(paths[row], digest, length, modes[row], replace=over[row])
             found[:, row] = stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino
-            if self._progress:
-                self._progress(1, length)
+            progress.tell(1, length)
         return found[0], found[1], found[2]
 
     def _put(self, path: str, data: bytes, mode: int, *, replace: bool) -> os.stat_result:
