@@ -1,27 +1,11 @@
 import random
 from datetime import timedelta
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from datafiles import at
 from treadle.data import Column, FileEntry, Roles, SliceSpec, rules
-from treadle.kernel.errors import InvalidInput
-
-
-@pytest.mark.parametrize(
-    ("ref", "expected"),
-    [("flights", ("flights", None)), ("flights@latest", ("flights", None)), ("a@v12", ("a", 12))],
-)
-def test_refs(ref, expected):
-    assert rules.parse_ref(ref) == expected
-
-
-@pytest.mark.parametrize("ref", ["a@", "a@3", "a@v0", "a@v", "a@v1x", "a@Latest", "a@v-1", "a@v1@v2"])
-def test_refs_that_name_nothing(ref):
-    with pytest.raises(InvalidInput):
-        rules.parse_ref(ref)
 
 
 @given(st.lists(st.tuples(st.text(), st.integers(0, 2**40), st.text()), unique=True), st.randoms())

@@ -9,6 +9,8 @@ import pytest
 from datafiles import ROWS, kept, read, rows, write
 from servers import fill
 from treadle.data import Datasets, SliceSpec, files, snapshot
+from treadle.data.branches.commits import NewVersion
+from treadle.data.storage.writing import Written
 from treadle.kernel import blobs
 from treadle.kernel.errors import CorruptData, InvalidInput, NotFound, StorageFull
 from treadle.kernel.events import timeline
@@ -295,10 +297,19 @@ def test_different_content_at_once_makes_consecutive_versions(metadata_url, reop
     barrier = threading.Barrier(4)
 
     def work(number):
-        from msgspec.structs import replace
-
+        new = NewVersion(
+            dataset="rows",
+            branch="main",
+            tree="",
+            written=Written(),
+            expected=None,
+            digest=str(number),
+            actor="anna",
+            rows=1,
+            files=version.files,
+        )
         barrier.wait()
-        snapshot._write_down(workspace, replace(version, digest=str(number)))
+        snapshot._write_down(workspace, new)
 
     threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
     for thread in threads:

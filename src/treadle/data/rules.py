@@ -20,23 +20,6 @@ _NUMBER = re.compile(r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|FLOAT|DOUBLE|DECIMAL\(
 _TIME = re.compile(r"DATE|TIMESTAMP(_S|_MS|_NS)?|TIMESTAMPTZ_NS|TIMESTAMP WITH TIME ZONE")
 
 
-def parse_ref(ref: str) -> tuple[str, int | None]:
-    """Reads ``flights``, ``flights@latest`` or ``flights@v3``: a name, and a number or None for the latest.
-
-    Raises:
-        InvalidInput: If it is none of them.
-    """
-    name, at, version = ref.partition("@")
-    if not at or version == "latest":
-        return name, None
-    number = re.fullmatch(r"v([1-9]\d*)", version)
-    if not number:
-        raise InvalidInput(
-            f"{ref!r} names no dataset version", fix=f"write {name}, {name}@latest or {name}@v3"
-        )
-    return name, int(number[1])
-
-
 def version_digest(files: Iterable[FileEntry]) -> str:
     """BLAKE3 over path, size and digest of the sorted files: the same content has the same digest."""
     return digest_bytes(msgspec.json.encode([(file.path, file.size, file.digest) for file in sorted(files)]))

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from treadle.data import rules, store
+from treadle.data.branches.service import Branches
+from treadle.data.branches.types import DEFAULT_BRANCH
 from treadle.data.local import local_files
 from treadle.data.snapshot import snapshot
 from treadle.data.types import DataInput, DatasetVersion, SliceSpec
@@ -52,20 +54,23 @@ class Datasets:
         return snapshot(self._ws, name, self._config(name), actor)
 
     def get(self, ref: str) -> DatasetVersion:
-        """The version that people call ``flights`` (its latest), ``flights@latest`` or ``flights@v3``.
+        """The version that people call ``flights`` (the head of ``main``), ``flights@v3``, ``flights@exp/new``.
+
+        Also the name of a tag, or the beginning of a commit's identifier.
 
         Raises:
             InvalidInput: If it isn't written like that.
             NotFound: If there is none.
         """
-        name, number = rules.parse_ref(ref)
-        versions = self.log(name)
-        if not versions:
-            raise NotFound(f"{name!r} has no version yet", fix=f"make one: treadle data add {name}")
-        for version in versions:
-            if number in (None, version.number):
-                return version
-        raise NotFound(f"{name!r} has no version v{number}", fix=f"the latest is {versions[0].ref}")
+        try:
+            return Branches(self._ws).resolve(ref)
+        except NotFound:
+            name = ref.partition("@")[0]
+            if not self.log(name):
+                raise NotFound(
+                    f"{name!r} has no version yet", fix=f"make one: treadle data add {name}"
+                ) from None
+            raise
 
     def log(self, name: str) -> Versions:
         """Every version of a dataset, the newest first.
@@ -80,9 +85,11 @@ class Datasets:
         return found
 
     def list(self) -> Versions:
-        """The latest version of every dataset that has one, by name."""
+        """The latest version on ``main`` of every dataset that has one, by name."""
         with self._ws.database.read() as connection:
-            return store.latest_of_each(connection)
+            newest = store.latest_of_each(connection)
+        branches = Branches(self._ws)
+        return [branches.head(one.dataset, DEFAULT_BRANCH) or one for one in newest]
 
     def bounds(self, version: DatasetVersion) -> tuple[datetime, datetime]:
         """The first and the last moment of a version's rows.

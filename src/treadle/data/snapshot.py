@@ -6,21 +6,22 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
-import msgspec
-from sqlalchemy.exc import IntegrityError
+from msgspec.structs import replace
 
-from treadle.data import files, reading, rules, store
+from treadle.data import files, reading, rules
+from treadle.data.branches.adopting import tree_of_files
+from treadle.data.branches.commits import NewVersion
+from treadle.data.branches.service import Branches
+from treadle.data.branches.types import DEFAULT_BRANCH
 from treadle.data.files import Fingerprint, LocalFile
 from treadle.data.local import local_blob
+from treadle.data.storage.writing import PackWriter, Written
 from treadle.data.types import Column, DatasetVersion, FileEntry
 from treadle.kernel.config import DatasetConfig
-from treadle.kernel.errors import InvalidInput
-from treadle.kernel.events import record
+from treadle.kernel.errors import Conflict, InvalidInput
 from treadle.kernel.files import storage_errors
-from treadle.kernel.types import Event
 from treadle.kernel.workspace import Workspace
 
 
@@ -32,8 +33,7 @@ def snapshot(workspace: Workspace, name: str, config: DatasetConfig, actor: str)
     cache = workspace.state / "cache" / "fingerprints" / f"{name}.json"
     cached = files.load_fingerprints(cache)
     known = {f.path: cached[f.path] for f in found if f.path in cached and cached[f.path].stat == f.stat}
-    with workspace.database.read() as connection:
-        latest = store.latest(connection, name)
+    latest = Branches(workspace).head(name, DEFAULT_BRANCH)
     if latest and len(known) == len(found) and _digest(known) == latest.digest:
         rules.check_roles(name, rules.roles_of(config), latest.columns)
         return latest
@@ -44,18 +44,19 @@ def snapshot(workspace: Workspace, name: str, config: DatasetConfig, actor: str)
         kept = {f.path: _keep(workspace, f, tables[f.path], known.get(f.path), stored) for f in found}
     files.check_unchanged(found, files.scan(source, name))
     files.save_fingerprints(cache, kept, seen_ns)
-    version = DatasetVersion(
+    new = NewVersion(
         dataset=name,
-        number=1,
+        branch=DEFAULT_BRANCH,
+        tree="",
+        written=Written(),
+        expected=None,
         digest=_digest(kept),
-        created_at=workspace.clock.now(),
         rows=rows,
-        bytes=sum(file.stat.size for file in kept.values()),
         columns=columns,
         files=_entries(kept),
         actor=actor,
     )
-    return _write_down(workspace, version)
+    return _write_down(workspace, new)
 
 
 @contextmanager
@@ -116,33 +117,22 @@ def _keep(
     return Fingerprint(file.stat, digest, parquet)
 
 
-def _write_down(workspace: Workspace, version: DatasetVersion) -> DatasetVersion:
-    """Adds a version, unless the latest one is the same by now."""
+def _write_down(workspace: Workspace, new: NewVersion) -> DatasetVersion:
+    """Adds a version on ``main``, unless the latest one there is the same by now."""
+    branches = Branches(workspace)
+    with PackWriter(workspace.blobs) as writer:
+        tree = tree_of_files(new.files, writer)
+        new = replace(new, tree=tree, written=writer.finish())
     while True:
+        head = branches.head(new.dataset, new.branch)
+        if head and head.digest == new.digest:
+            return head
         try:
-            with workspace.database.write() as connection:
-                latest = store.latest(connection, version.dataset)
-                if latest and latest.digest == version.digest:
-                    return latest
-                version = msgspec.structs.replace(version, number=latest.number + 1 if latest else 1)
-                store.insert(connection, version)
-                record(connection, _made(version))
-                return version
-        except IntegrityError:  # another process took the number first
-            continue
-
-
-def _made(version: DatasetVersion) -> Event:
-    return Event(
-        id=f"data:{version.ref}",
-        at=version.created_at,
-        recorded_at=datetime.now(UTC),
-        subject=f"data:{version.dataset}",
-        kind="versioned",
-        actor=version.actor,
-        message=f"{version.ref} was made: {version.rows:,} rows in {len(version.files):,} files",
-        facts={"digest": version.digest},
-    )
+            return branches.commit_tree(replace(new, expected=head.number if head else None))
+        except Conflict:
+            after = branches.head(new.dataset, new.branch)
+            if after == head:  # it isn't that another process was first
+                raise
 
 
 def _entries(found: Mapping[str, Fingerprint]) -> tuple[FileEntry, ...]:

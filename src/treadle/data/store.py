@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -71,6 +72,35 @@ def next_number(connection: sa.Connection, dataset: str) -> int:
     """The number that the next version of a dataset has."""
     query = sa.select(sa.func.max(versions.c.number)).where(versions.c.dataset == dataset)
     return (connection.execute(query).scalar() or 0) + 1
+
+
+def lineage(connection: sa.Connection, dataset: str) -> list[tuple[int, str, tuple[str, ...]]]:
+    """Number, commit and parents of every version of a dataset."""
+    columns = (versions.c.number, versions.c.commit_id, versions.c.parents)
+    rows = connection.execute(sa.select(*columns).where(versions.c.dataset == dataset))
+    return [(number, commit, tuple(parents)) for number, commit, parents in rows]
+
+
+def by_numbers(connection: sa.Connection, dataset: str, numbers: Sequence[int]) -> list[DatasetVersion]:
+    """Versions by their numbers, the newest first."""
+    return _select(connection, _of(dataset).where(versions.c.number.in_(numbers)))
+
+
+def without_commit(connection: sa.Connection, dataset: str) -> list[DatasetVersion]:
+    """The versions of a dataset that older Treadles made, the oldest first."""
+    query = sa.select(versions).where(versions.c.dataset == dataset, versions.c.commit_id == "")
+    return _select(connection, query.order_by(versions.c.number))
+
+
+def adopt(connection: sa.Connection, version: DatasetVersion) -> bool:
+    """Writes down the commit of a version that had none; returns whether it had none."""
+    change = versions.update().where(
+        versions.c.dataset == version.dataset,
+        versions.c.number == version.number,
+        versions.c.commit_id == "",
+    )
+    names = ("commit_id", "tree", "count", "branch", "parents")
+    return connection.execute(change.values({name: getattr(version, name) for name in names})).rowcount == 1
 
 
 def latest_of_each(connection: sa.Connection) -> list[DatasetVersion]:

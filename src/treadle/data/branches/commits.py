@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 
 import msgspec
@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from treadle.data import store as versions
 from treadle.data.branches import store
+from treadle.data.branches.gathering import gathered
 from treadle.data.branches.types import DEFAULT_BRANCH, FORMAT, Commit, Dataset, Ref
 from treadle.data.storage.contents import Contents
 from treadle.data.storage.packs import Pack
@@ -103,8 +104,15 @@ def packs_of(commits: Iterable[Commit]) -> Written:
     return Written(tuple(contents.values()), tuple(pages.values()))
 
 
-def write_version(workspace: Workspace, new: NewVersion) -> DatasetVersion:
+def write_version(
+    workspace: Workspace, new: NewVersion, before: Callable[[Commit, str], None] | None = None
+) -> DatasetVersion:
     """Writes a version down and moves its branch, both or neither.
+
+    Args:
+        workspace: Where.
+        new: The version.
+        before: Called once with the commit and its identifier, before anything moves; refuses by raising.
 
     Raises:
         Conflict: If the branch doesn't stand where it was expected.
@@ -119,7 +127,10 @@ def write_version(workspace: Workspace, new: NewVersion) -> DatasetVersion:
             follows = new.parents if new.parents is not None else tuple(filter(None, [new.expected]))
             parents = [versions.by_number(connection, new.dataset, one) for one in follows]
         commit, commit_id = _commit(workspace, new, number, [one for one in parents if one], at)
-        version = _version(commit, commit_id, new)
+        if before is not None:
+            before(commit, commit_id)
+            before = None
+        version = version_of(commit, commit_id, new.files)
         try:
             with workspace.database.write() as connection:
                 store.insert_dataset(connection, Dataset(name=new.dataset, created_at=at, actor=new.actor))
@@ -134,9 +145,6 @@ def write_version(workspace: Workspace, new: NewVersion) -> DatasetVersion:
 def _check_head(connection: sa.Connection, new: NewVersion) -> Ref | None:
     found = store.find_ref(connection, new.dataset, "branch", new.branch)
     head = found.number if found else None
-    if found is None and new.branch == DEFAULT_BRANCH:  # versions of older Treadles are on no branch
-        newest = versions.latest(connection, new.dataset)
-        head = newest.number if newest else None
     if head != new.expected:
         raise moved(new.dataset, new.branch, new.expected, head)
     return found
@@ -170,18 +178,19 @@ def _move(connection: sa.Connection, new: NewVersion, number: int, at: datetime)
 def _commit(
     workspace: Workspace, new: NewVersion, number: int, parents: Sequence[DatasetVersion], at: datetime
 ) -> tuple[Commit, str]:
-    old = [read_commit(workspace, one.commit_id) for one in parents if one.commit_id]
-    before = packs_of(old)
+    before = packs_of(read_commit(workspace, one.commit_id) for one in parents if one.commit_id)
     packs = _once(new.written.packs, new.also.packs, before.packs)
     pages = _once(new.written.pages, new.also.pages, before.pages)
-    root: Root = read_root(new.tree, Contents(workspace.blobs, pages=pages))
+    contents = Contents(workspace.blobs, packs, pages, workspace.state / "cache" / "packs")
+    root: Root = read_root(new.tree, contents)
+    written = gathered(contents, new.tree, Written(packs, pages))
     commit = Commit(
         dataset=new.dataset,
         number=number,
         tree=new.tree,
         digest=new.digest or new.tree,
-        pages=pages,
-        packs=packs,
+        pages=written.pages,
+        packs=written.packs,
         parents=tuple(one.commit_id for one in parents),
         branch=new.branch,
         message=new.message,
@@ -200,7 +209,8 @@ def _once(*groups: tuple[Pack, ...]) -> tuple[Pack, ...]:
     return tuple({pack.digest: pack for group in groups for pack in group}.values())
 
 
-def _version(commit: Commit, commit_id: str, new: NewVersion) -> DatasetVersion:
+def version_of(commit: Commit, commit_id: str, files: tuple[FileEntry, ...] = ()) -> DatasetVersion:
+    """A commit as the version that it is."""
     return DatasetVersion(
         dataset=commit.dataset,
         number=commit.number,
@@ -209,7 +219,7 @@ def _version(commit: Commit, commit_id: str, new: NewVersion) -> DatasetVersion:
         rows=commit.rows,
         bytes=commit.bytes,
         columns=commit.columns,
-        files=new.files,
+        files=files,
         actor=commit.actor,
         commit_id=commit_id,
         tree=commit.tree,

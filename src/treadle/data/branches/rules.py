@@ -41,7 +41,7 @@ def parse_ref(ref: str) -> Named:
         return Named(dataset, "number", found[1])
     if _COMMIT.fullmatch(version):
         return Named(dataset, "commit", version)
-    if _REF.fullmatch(version):
+    if _REF.fullmatch(version) and not version.isdigit():
         return Named(dataset, "name", version)
     raise InvalidInput(
         f"{ref!r} names no dataset version",
@@ -64,7 +64,7 @@ def check_ref_name(kind: str, name: str) -> str:
             f"{name!r} can't be the name of a {kind}",
             fix="use letters, digits, '.', '_' and '-', with '/' between parts, such as exp/new-labels",
         )
-    if name in _TAKEN or _NUMBER.fullmatch(name) or _COMMIT.fullmatch(name):
+    if name in _TAKEN or name.isdigit() or _NUMBER.fullmatch(name) or _COMMIT.fullmatch(name):
         raise InvalidInput(
             f"{name!r} would read as a version, not as a {kind}", fix="choose a name that is none"
         )

@@ -2,24 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from typing import TypeAlias
+
+from msgspec.structs import replace
 
 from treadle.data import store as versions
 from treadle.data.branches import rules, store
-from treadle.data.branches.commits import NewVersion, packs_of, read_commit, write_version
-from treadle.data.branches.types import DEFAULT_BRANCH, Dataset, Ref, RefKind
+from treadle.data.branches.adopting import adopt
+from treadle.data.branches.commits import NewVersion, packs_of, read_commit, version_of, write_version
+from treadle.data.branches.comparing import compare
+from treadle.data.branches.comparing_types import DataDiff
+from treadle.data.branches.describing import described
+from treadle.data.branches.graph import ancestors, bases
+from treadle.data.branches.joining import merge, revert
+from treadle.data.branches.merge_types import Merge, Merged, MergePlan, Revert
+from treadle.data.branches.merges import load_graph
+from treadle.data.branches.types import DEFAULT_BRANCH, Dataset, Ref, RefKind, RefSettings
 from treadle.data.storage.contents import Contents
 from treadle.data.storage.writing import PackWriter, Written
-from treadle.data.tree.trees import apply
-from treadle.data.tree.types import Change
+from treadle.data.tree.trees import apply, diff
+from treadle.data.tree.types import Change, Difference
 from treadle.data.types import DatasetVersion, Source
-from treadle.kernel.errors import AlreadyExists, Conflict, InvalidInput, NotFound
+from treadle.kernel.errors import AlreadyExists, Conflict, CorruptData, InvalidInput, NotFound
+from treadle.kernel.events import record
 from treadle.kernel.names import check_name, did_you_mean, unknown
+from treadle.kernel.types import Event
 from treadle.kernel.workspace import Workspace
 
 Refs: TypeAlias = list[Ref]
 Datasets: TypeAlias = list[Dataset]
+Versions: TypeAlias = list[DatasetVersion]
+
+_WHOLE_ID = 64
 
 
 class Branches:
@@ -73,6 +89,13 @@ class Branches:
             NotFound: If there is no such version.
         """
         named = rules.parse_ref(ref)
+        found = self._resolve(named)
+        if not found.commit_id:  # an older Treadle made it
+            adopt(self._ws, named.dataset)
+            found = self._resolve(named)
+        return found
+
+    def _resolve(self, named: rules.Named) -> DatasetVersion:
         with self._ws.database.read() as connection:
             newest = versions.latest(connection, named.dataset)
             if named.kind == "number":
@@ -95,6 +118,8 @@ class Branches:
                 for kind in ("branch", "tag")
                 for one in store.refs_of(connection, named.dataset, kind)
             ]
+        if found is None and named.kind == "commit" and len(named.value) == _WHOLE_ID:
+            found = self._candidate(named.dataset, named.value)
         if found is not None:
             return found
         if newest is None and not known:
@@ -103,17 +128,131 @@ class Branches:
             )
         hint = did_you_mean(named.value, known) if named.kind == "name" else None
         raise NotFound(
-            f"{named.dataset!r} has no version {ref.partition('@')[2] or 'on branch main'!r}",
+            f"{named.dataset!r} has no version {_said(named)}",
             fix=hint or (f"the latest is {newest.ref}" if newest else "nothing was committed yet"),
         )
+
+    def _candidate(self, dataset: str, commit_id: str) -> DatasetVersion | None:
+        """A commit that is stored and isn't a version yet: what checks before a merge look at."""
+        try:
+            commit = read_commit(self._ws, commit_id)
+        except (NotFound, CorruptData):
+            return None
+        return version_of(commit, commit_id) if commit.dataset == dataset else None
 
     def head(self, dataset: str, branch: str) -> DatasetVersion | None:
         """The version at which a branch stands; None for a branch without one, or that isn't there yet."""
         with self._ws.database.read() as connection:
             ref = store.find_ref(connection, dataset, "branch", branch)
-            if ref is None and branch == DEFAULT_BRANCH:
-                return versions.latest(connection, dataset)
-            return versions.by_number(connection, dataset, ref.number) if ref and ref.number else None
+            if ref is not None:
+                return versions.by_number(connection, dataset, ref.number) if ref.number else None
+            old = branch == DEFAULT_BRANCH and versions.without_commit(connection, dataset)
+        if old:
+            adopt(self._ws, dataset)
+            return self.head(dataset, branch)
+        return None
+
+    def log(self, ref: str, limit: int = 100, before: int | None = None) -> Versions:
+        """A version and all that it follows, the newest first.
+
+        Args:
+            ref: Where to begin, as for :meth:`resolve`.
+            limit: At most so many.
+            before: Only versions with a smaller number: how to go on after the last.
+
+        Raises:
+            InvalidInput: If it isn't written like a reference.
+            NotFound: If there is no such version.
+        """
+        version = self.resolve(ref)
+        graph = load_graph(self._ws, version.dataset)
+        numbers = sorted({graph[one].number for one in ancestors(graph, [version.commit_id])}, reverse=True)
+        numbers = [number for number in numbers if before is None or number < before][:limit]
+        with self._ws.database.read() as connection:
+            return versions.by_numbers(connection, version.dataset, numbers)
+
+    def base(self, one: str, other: str) -> DatasetVersion | None:
+        """The newest version that two versions of a dataset both follow; None if there is none.
+
+        Raises:
+            InvalidInput: If a reference isn't written like one, or they are of two datasets.
+            NotFound: If there is no such version.
+        """
+        first, second = self.resolve(one), self.resolve(other)
+        if first.dataset != second.dataset:
+            raise InvalidInput(f"{one} and {other} are of two datasets", fix="name versions of one dataset")
+        found = bases(load_graph(self._ws, first.dataset), first.commit_id, second.commit_id)
+        return self.resolve(f"{first.dataset}@{found[0]}") if found else None
+
+    def diff(self, before: str, after: str) -> Iterator[Difference]:
+        """The paths at which two versions differ, sorted; reads only pages that aren't in both.
+
+        Raises:
+            InvalidInput: If a reference isn't written like one.
+            NotFound: If there is no such version.
+        """
+        old, new = self.resolve(before), self.resolve(after)
+        return diff(old.tree, new.tree, self.contents(old, new))
+
+    def compare(self, before: str, after: str, *, limit: int = 1000, rows: bool = False) -> DataDiff:
+        """How two versions differ, in numbers, by path and, where they are tables, by row.
+
+        Args:
+            before: The first.
+            after: The second.
+            limit: How many paths are told.
+            rows: Whether tables are compared by row and described column by column.
+
+        Raises:
+            InvalidInput: If a reference isn't written like one.
+            NotFound: If there is no such version.
+            CorruptData: If a table can't be read.
+        """
+        old, new = self.resolve(before), self.resolve(after)
+        return compare(self._ws, old, new, self.contents(old, new), limit=limit, rows=rows)
+
+    # ── merges ───────────────────────────────────────────────────────────
+
+    def plan_merge(self, dataset: str, asked: Merge) -> MergePlan:
+        """What a merge would do, and what somebody would have to decide; changes nothing.
+
+        Raises:
+            NotFound: If the source or the target isn't there.
+        """
+        found = merge(self._ws, self, dataset, asked, reviewed=False, plan=True)
+        assert isinstance(found, MergePlan)  # noqa: S101 - a plan was asked for
+        return found
+
+    def merge(self, dataset: str, asked: Merge, *, reviewed: bool = False) -> Merged:
+        """Merges a version into a branch: a new version with both as parents.
+
+        What only one side changed since both began is taken; what both changed alike is there
+        already; tables with a key are merged by row. All of it or nothing.
+
+        Args:
+            dataset: The dataset.
+            asked: What is merged, and how.
+            reviewed: Whether a review allows it, so that a protected branch may move.
+
+        Raises:
+            NotFound: If the source or the target isn't there.
+            Conflict: If both sides changed the same and nobody decided; the branch is protected; a check
+                refused it. The branch stands where it stood.
+            StorageFull: If no space is left; nothing was changed.
+        """
+        found = merge(self._ws, self, dataset, asked, reviewed=reviewed, plan=False)
+        assert isinstance(found, Merged)  # noqa: S101 - no plan was asked for
+        return found
+
+    def revert(self, dataset: str, asked: Revert) -> DatasetVersion:
+        """Takes the changes of a version back, or brings an older version back, as a new version.
+
+        Raises:
+            NotFound: If there is no such version or branch.
+            Conflict: If later versions changed the same, nothing would change, or the branch is protected.
+            StorageFull: If no space is left; nothing was changed.
+        """
+        return revert(self._ws, self, dataset, asked)
 
     def is_branch(self, dataset: str, name: str) -> bool:
         """Whether a dataset has a branch of that name."""
@@ -127,9 +266,12 @@ class Branches:
             NotFound: If their commits aren't kept here.
             CorruptData: If a commit can't be read.
         """
-        written = packs_of(read_commit(self._ws, one.commit_id) for one in of if one.commit_id)
-        cache = self._ws.state / "cache" / "packs"
-        return Contents(self._ws.blobs, written.packs, written.pages, cache)
+        return self._contents(packs_of(read_commit(self._ws, one.commit_id) for one in of if one.commit_id))
+
+    def _contents(self, *of: Written) -> Contents:
+        packs = [pack for one in of for pack in one.packs]
+        pages = [pack for one in of for pack in one.pages]
+        return Contents(self._ws.blobs, packs, pages, self._ws.state / "cache" / "packs")
 
     def commit(
         self,
@@ -178,14 +320,26 @@ class Branches:
         """
         check_name("dataset", new.dataset)
         rules.check_ref_name("branch", new.branch)
-        with self._ws.database.read() as connection:
-            ref = store.find_ref(connection, new.dataset, "branch", new.branch)
-        if ref is not None and ref.settings.protected:
-            raise Conflict(
-                f"branch {new.branch!r} of {new.dataset!r} is protected: it moves by reviews",
-                fix=f"commit on another branch, then: treadle data review open {new.dataset}@BRANCH",
-            )
+        self.check_open(new.dataset, new.branch)
+        head = self.head(new.dataset, new.branch)
+        if head is not None and head.files and not new.files:
+            pages = self._contents(packs_of([read_commit(self._ws, head.commit_id)]), new.written)
+            new = described(self._ws, new, pages, [head])
         return write_version(self._ws, new)
+
+    def check_open(self, dataset: str, branch: str, *, reviewed: bool = False) -> None:
+        """Refuses to move a protected branch without a review.
+
+        Raises:
+            Conflict: If it is protected.
+        """
+        with self._ws.database.read() as connection:
+            ref = store.find_ref(connection, dataset, "branch", branch)
+        if ref is not None and ref.settings.protected and not reviewed:
+            raise Conflict(
+                f"branch {branch!r} of {dataset!r} is protected: it moves by reviews",
+                fix=f"commit on another branch, then: treadle data review open {dataset}@BRANCH",
+            )
 
     # ── branches and tags ────────────────────────────────────────────────
 
@@ -193,6 +347,47 @@ class Branches:
         """The branches or the tags of a dataset, by name."""
         with self._ws.database.read() as connection:
             return store.refs_of(connection, dataset, kind)
+
+    def ref(self, dataset: str, kind: RefKind, name: str) -> Ref:
+        """A branch or a tag.
+
+        Raises:
+            NotFound: If there is none.
+        """
+        with self._ws.database.read() as connection:
+            found = store.find_ref(connection, dataset, kind, name)
+            known = [one.name for one in store.refs_of(connection, dataset, kind)]
+        if found is None and (kind, name) == ("branch", DEFAULT_BRANCH) and self.head(dataset, name):
+            return self.ref(dataset, kind, name)  # versions of older Treadles have just got their branch
+        if found is None:
+            raise unknown(kind, name, known)
+        return found
+
+    def protect(self, dataset: str, branch: str, settings: RefSettings, actor: str) -> Ref:
+        """Changes how a branch is protected.
+
+        Raises:
+            NotFound: If there is no such branch.
+        """
+        ref = self.ref(dataset, "branch", branch)
+        how = "protected" if settings.protected else "open"
+        at = self._ws.clock.now()
+        with self._ws.database.write() as connection:
+            store.set_settings(connection, ref, settings)
+            record(
+                connection,
+                Event(
+                    id=self._ws.ids.new("event"),
+                    at=at,
+                    recorded_at=datetime.now(UTC),
+                    subject=f"data:{dataset}",
+                    kind=how,
+                    actor=actor,
+                    message=f"branch {branch} of {dataset} is {how} now",
+                    facts={"branch": branch, "approvals": str(settings.approvals)},
+                ),
+            )
+        return replace(ref, settings=settings)
 
     def create_ref(self, dataset: str, kind: RefKind, name: str, at: str, actor: str) -> Ref:
         """Makes a branch or a tag at a version; no bytes are copied.
@@ -242,3 +437,9 @@ class Branches:
             if ref.settings.protected or (kind, name) == ("branch", DEFAULT_BRANCH):
                 raise Conflict(f"{kind} {name!r} of {dataset!r} can't be removed: it is protected")
             store.delete_ref(connection, dataset, kind, name)
+
+
+def _said(named: rules.Named) -> str:
+    if named.kind == "latest":
+        return "on branch main"
+    return f"v{named.value}" if named.kind == "number" else repr(named.value)

@@ -68,6 +68,8 @@ class DatasetConfig(_Table, frozen=True):
         label: The column to predict.
         label_time: The column that says when the label became known; without it,
             a label is known at the row's own time.
+        pre_merge: Commands that are run in the project's folder before a merge moves a branch of it;
+            one that fails refuses the merge.
     """
 
     path: str
@@ -75,6 +77,7 @@ class DatasetConfig(_Table, frozen=True):
     key: str | None = None
     label: str | None = None
     label_time: str | None = None
+    pre_merge: list[str] = field(default_factory=list)
 
 
 class TrainConfig(_Table, frozen=True):

@@ -1,0 +1,153 @@
+"""How two versions differ: by path and, for tables, by row and column."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from treadle.data.branches.comparing_types import ColumnDiff, ColumnStats, DataDiff, PathDiff, TableDiff
+from treadle.data.branches.merging import kind
+from treadle.data.local import local_files
+from treadle.data.storage.contents import Contents
+from treadle.data.tree.trees import diff
+from treadle.data.types import Column, DatasetVersion
+from treadle.kernel.engine import Engine, quote
+from treadle.kernel.workspace import Workspace
+
+
+def compare(
+    workspace: Workspace,
+    before: DatasetVersion,
+    after: DatasetVersion,
+    contents: Contents,
+    *,
+    limit: int,
+    rows: bool,
+) -> DataDiff:
+    """See :meth:`treadle.data.branches.service.Branches.compare`."""
+    counts = {"added": 0, "modified": 0, "deleted": 0}
+    size = 0
+    told: list[PathDiff] = []
+    for one in diff(before.tree, after.tree, contents):
+        what = kind(one.before, one.after)
+        counts[what] += 1
+        size += one.after.size if one.after else 0
+        if len(told) < limit:
+            old, new = (entry.size if entry else None for entry in (one.before, one.after))
+            told.append(PathDiff(path=one.path, kind=what, before=old, after=new))
+    table = _table(workspace, before, after) if rows and before.files and after.files else None
+    return DataDiff(before=before.ref, after=after.ref, **counts, bytes=size, paths=tuple(told), table=table)
+
+
+def _table(workspace: Workspace, before: DatasetVersion, after: DatasetVersion) -> TableDiff:
+    config = workspace.config.data.get(after.dataset)
+    key = (config.key if config and before.dataset == after.dataset else None) or ""
+    engine = workspace.engine
+    old, new = local_files(workspace, before), local_files(workspace, after)
+    names = {column.name for column in before.columns} & {column.name for column in after.columns}
+    if key not in names or not (_names_rows(engine, old, key) and _names_rows(engine, new, key)):
+        key = ""
+    same = {file.digest for file in before.files} & {file.digest for file in after.files}
+    changed_old = [path for path, file in zip(old, before.files, strict=True) if file.digest not in same]
+    changed_new = [path for path, file in zip(new, after.files, strict=True) if file.digest not in same]
+    shared = [column.name for column in after.columns if column.name in names]
+    added, removed, changed = _rows(engine, changed_old, changed_new, key, shared, before, after)
+    return TableDiff(
+        added=added,
+        removed=removed,
+        changed=changed,
+        key=key,
+        columns=_columns(engine, before, after, old, new),
+    )
+
+
+def _names_rows(engine: Engine, files: list[Path], key: str) -> bool:
+    sql = f"SELECT count(*), count(DISTINCT {quote(key)}) FROM t"  # noqa: S608 - the name is quoted
+    [(rows, different)] = engine.rows(sql, tables={"t": files})
+    return bool(rows == different)
+
+
+def _rows(
+    engine: Engine,
+    old: list[Path],
+    new: list[Path],
+    key: str,
+    shared: list[str],
+    before: DatasetVersion,
+    after: DatasetVersion,
+) -> tuple[int, int, int]:
+    """Rows that came, that went, and that changed, within files that aren't in both versions."""
+    if not old or not new:
+        return _count(engine, new), _count(engine, old), 0
+    tables = {"b": old, "a": new}
+    if key:
+        name = quote(key)
+        differs = " OR ".join(
+            f"a.{quote(one)} IS DISTINCT FROM b.{quote(one)}" for one in shared if one != key
+        )
+        sql = (
+            f"SELECT count(*) FILTER (b.{name} IS NULL), count(*) FILTER (a.{name} IS NULL), "  # noqa: S608 - quoted
+            f"count(*) FILTER (a.{name} IS NOT NULL AND b.{name} IS NOT NULL AND ({differs or 'false'})) "
+            f"FROM a FULL JOIN b ON a.{name} = b.{name}"
+        )
+        [(added, removed, changed)] = engine.rows(sql, tables=tables)
+        return int(added), int(removed), int(changed)
+    if {column.name for column in before.columns} != {column.name for column in after.columns}:
+        return _count(engine, new), _count(engine, old), 0
+    columns = ", ".join(map(quote, shared))
+    sql = (
+        f"SELECT (SELECT count(*) FROM (SELECT {columns} FROM a EXCEPT ALL SELECT {columns} FROM b)), "  # noqa: S608 - quoted
+        f"(SELECT count(*) FROM (SELECT {columns} FROM b EXCEPT ALL SELECT {columns} FROM a))"
+    )
+    [(added, removed)] = engine.rows(sql, tables=tables)
+    return int(added), int(removed), 0
+
+
+def _count(engine: Engine, files: list[Path]) -> int:
+    return int(engine.rows("SELECT count(*) FROM t", tables={"t": files})[0][0]) if files else 0
+
+
+def _columns(
+    engine: Engine, before: DatasetVersion, after: DatasetVersion, old: list[Path], new: list[Path]
+) -> tuple[ColumnDiff, ...]:
+    had, has = _stats(engine, before.columns, old), _stats(engine, after.columns, new)
+    types_before = {column.name: column.type for column in before.columns}
+    types_after = {column.name: column.type for column in after.columns}
+    return tuple(
+        ColumnDiff(
+            name=name,
+            before=types_before.get(name, ""),
+            after=types_after.get(name, ""),
+            stats_before=had.get(name),
+            stats_after=has.get(name),
+        )
+        for name in dict.fromkeys([*types_after, *types_before])
+    )
+
+
+_MEANS = ("INT", "FLOAT", "DOUBLE", "DECIMAL", "BOOLEAN")
+_UNORDERED = ("[", "STRUCT", "MAP", "UNION")
+
+
+def _stats(engine: Engine, columns: tuple[Column, ...], files: list[Path]) -> dict[str, ColumnStats]:
+    asked = ["count(*)"]
+    for column in columns:
+        name = quote(column.name)
+        plain = not any(mark in column.type for mark in _UNORDERED)
+        number = plain and any(mark in column.type for mark in _MEANS) and column.type != "INTERVAL"
+        asked += [
+            f"count({name})",
+            f"avg(CAST({name} AS DOUBLE))" if number else "NULL",
+            f"CAST(min({name}) AS VARCHAR)" if plain else "NULL",
+            f"CAST(max({name}) AS VARCHAR)" if plain else "NULL",
+        ]
+    [(count, *found)] = engine.rows(f"SELECT {', '.join(asked)} FROM t", tables={"t": files})  # noqa: S608 - quoted
+    return {
+        column.name: ColumnStats(
+            count=count,
+            nulls=count - found[4 * at],
+            mean=found[4 * at + 1],
+            min=found[4 * at + 2],
+            max=found[4 * at + 3],
+        )
+        for at, column in enumerate(columns)
+    }
