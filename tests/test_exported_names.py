@@ -22,7 +22,8 @@ EXPORTED = {
     """,
     "treadle.data": """
         AddPath Branches CheckedOut Checkout Column DataInput DatasetVersion Datasets FileEntry KeptByData
-        PathChange Roles SliceSpec Source WorkStatus WorkingTree
+        ColumnDiff ColumnStats DataDiff Merge Merged MergePlan NewRef PathChange PathConflict Protection
+        Ref RefSettings Revert RowConflict Roles SliceSpec Source WorkStatus WorkingTree
     """,
     "treadle.deploy": """
         DeploymentStatus Deployments DesiredRevision Replica ReplicaOptions ReplicaReport Revision

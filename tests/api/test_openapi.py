@@ -93,7 +93,8 @@ def test_answers_are_of_the_declared_type(route: Any, transport: Any) -> None:
     query = "&".join(f"{one.name}={known[one.name]}" for one in route.query if one.required)
     raw = transport.send("GET", f"{path}?{query}").read()
     value = msgspec.json.decode(raw, type=route.result)
-    assert value or route.path.startswith(("/v1/monitors/", "/v1/runs/{run}/media", "/v1/import"))
+    empty = ("/v1/monitors/", "/v1/runs/{run}/media", "/v1/import", "/v1/data/status")
+    assert value or route.path.startswith((*empty, "/v1/datasets/{dataset}/tags"))
     assert msgspec.json.decode(msgspec.json.encode(value)) == msgspec.json.decode(raw)
     operation = DOCUMENT["paths"][route.path]["get"]
     check(msgspec.json.decode(raw), operation["responses"]["200"]["content"]["application/json"]["schema"])

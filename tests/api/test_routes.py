@@ -17,7 +17,7 @@ from treadle.api.routes import ROUTES
 from treadle.client import Client
 from treadle.client.http import HttpTransport
 from treadle.client.inprocess import InProcessTransport
-from treadle.data import AddPath, Checkout
+from treadle.data import AddPath, Checkout, Merge, RefSettings, Revert
 from treadle.deploy import ReplicaReport
 from treadle.experiment import (
     Check,
@@ -161,6 +161,31 @@ def _working_tree(client: Client) -> None:
     assert (status.path, status.modified, status.clean) == ("images", 1, False)
     [done] = client.checkout_data(Checkout(paths=("images",), force=True))
     assert (done.written, (root / "images" / "one.png").read_bytes()) == (1, b"one")
+    _branches(client, root)
+
+
+def _branches(client: Client, root: Path) -> None:
+    assert client.create_data_ref("images", "branch", "exp/two").number == 1
+    assert client.create_data_ref("images", "tag", "best", "v1").kind == "tag"
+    (root / "images" / "two.png").write_bytes(b"two")
+    assert client.add_path(AddPath(path="images", branch="exp/two")).ref == "images@v2"
+    found = client.data_diff("images", "main", "exp/two")
+    assert (found.added, [(one.path, one.kind) for one in found.paths]) == (1, [("two.png", "added")])
+    assert client.plan_data_merge("images", Merge(source="exp/two")).added == 1
+    settings = RefSettings(protected=True, approvals=1)
+    assert client.protect_data("images", "main", settings).settings == settings
+    with pytest.raises(Conflict, match="protected"):
+        client.merge_data("images", Merge(source="exp/two"))
+    client.protect_data("images", "main", RefSettings())
+    merged = client.merge_data("images", Merge(source="exp/two")).version
+    assert (merged.ref, len(merged.parents)) == ("images@v3", 2)
+    assert client.data_version("images", "main") == merged
+    assert [one.number for one in client.data_history("images")] == [3, 2, 1]
+    assert client.revert_data("images", Revert(version="best", restore=True)).count == 1
+    for kind, name in (("branch", "exp/two"), ("tag", "best")):
+        assert name in [ref.name for ref in client.data_refs("images", kind)]
+        client.delete_data_ref("images", kind, name)
+        assert name not in [ref.name for ref in client.data_refs("images", kind)]
 
 
 def _a_version(client: Client) -> None:

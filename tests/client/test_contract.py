@@ -12,6 +12,7 @@ import pytest
 
 from live import AT, BY_HAND, Up
 from treadle.client import Client
+from treadle.data import Merge
 from treadle.experiment import JournalBatch, LogMetrics, LogParams, NewRun
 from treadle.kernel.errors import Busy, Conflict, InvalidInput, NotFound, TreadleError
 from treadle.monitor import LabelBatch
@@ -29,6 +30,11 @@ READS: dict[str, Callable[[Client], Any]] = {
     "cycle": lambda c: c.cycle(c.cycles()[0].id),
     "cycles": lambda c: c.cycles("toy"),
     "data_status": lambda c: c.data_status(),
+    "data_diff": lambda c: c.data_diff("rows", "v1", "main", rows=True),
+    "data_history": lambda c: c.data_history("rows", "main"),
+    "data_refs": lambda c: (c.data_refs("rows"), c.data_refs("rows", "tag")),
+    "data_version": lambda c: c.data_version("rows", "v1"),
+    "plan_data_merge": lambda c: c.plan_data_merge("rows", Merge(source="v1")),
     "data_log": lambda c: c.data_log("rows"),
     "datasets": lambda c: c.datasets(),
     "deployment": lambda c: c.deployment("toy").desired,
@@ -100,6 +106,7 @@ def test_the_reads_are_all_of_the_client() -> None:
         "import_runs",
         "collect", "delete_experiment", "delete_logged_model", "delete_run",
         "add_path", "checkout_data",
+        "create_data_ref", "delete_data_ref", "merge_data", "protect_data", "revert_data",
         "restore_experiment", "restore_logged_model", "restore_run",
     }  # fmt: skip
     methods = {name for name, _ in inspect.getmembers(Client, inspect.isroutine) if not name.startswith("_")}

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import treadle
+from treadle.api.data_branch_routes import DATA_BRANCH_ROUTES
 from treadle.api.data_work_routes import DATA_WORK_ROUTES
 from treadle.api.deleting_routes import DELETING_ROUTES
 from treadle.api.import_routes import IMPORT_ROUTES
@@ -395,5 +396,6 @@ ROUTES = [
     RouteSpec("DELETE", "/v1/replay", _stop_replay, None),
     *IMPORT_ROUTES,
     *DATA_WORK_ROUTES,
+    *DATA_BRANCH_ROUTES,
     *DELETING_ROUTES,
 ]

@@ -8,6 +8,7 @@ import click
 
 from treadle.cli import show
 from treadle.cli.app import App, Group, json_option, pass_app
+from treadle.cli.data_branches import COMMANDS, show_history
 from treadle.cli.data_work import checkout, inside, status, working
 from treadle.kernel.units import format_bytes
 
@@ -22,9 +23,11 @@ def data() -> None:
 
 data.add_command(status)
 data.add_command(checkout)
+for _command in COMMANDS:
+    data.add_command(_command)
 
 
-@data.command("add")
+@data.command("add", short_help="Make a version of a path, or of a dataset")
 @click.argument("target", metavar="PATH|NAME")
 @click.option("--name", metavar="NAME", default="", help="Call the dataset so; else as the path's last part.")
 @click.option("--branch", metavar="BRANCH", default="", help="Make the version on this branch.")
@@ -95,13 +98,21 @@ def ls(app: App) -> None:
     app.answer(app.client.datasets(), lambda found: show_versions(found, "treadle data add NAME"))
 
 
-@data.command("log")
-@click.argument("name")
+@data.command("log", short_help="List a dataset's versions, or a branch's")
+@click.argument("ref", metavar="DATASET[@VERSION]")
+@click.option("-n", "limit", type=click.IntRange(1, 10_000), default=100, help="At most so many.")
 @json_option
 @pass_app
-def log(app: App, name: str) -> None:
-    """List a dataset's versions, newest first."""
-    app.answer(app.client.data_log(name), lambda found: show_versions(found, f"treadle data add {name}"))
+def log(app: App, ref: str, limit: int) -> None:
+    """List a dataset's versions, or those that a version, a branch or a tag follows; newest first."""
+    name, at, version = ref.partition("@")
+    if at:
+        found = app.client.data_history(name, version, limit)
+        app.answer(found, lambda told: show_history(told, f"treadle data diff {name}@v1 {version}"))
+        return
+    app.answer(
+        app.client.data_log(name)[:limit], lambda told: show_versions(told, f"treadle data add {name}")
+    )
 
 
 def show_versions(found: list[DatasetVersion], following: str) -> None:

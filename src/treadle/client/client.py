@@ -13,6 +13,7 @@ from urllib.parse import quote, unquote, urlencode
 import msgspec
 
 from treadle.client.asking import AskCalls
+from treadle.client.branching import BranchCalls
 from treadle.client.deleting import DeletingCalls
 from treadle.client.importing import ImportCalls
 from treadle.client.listing import RunList
@@ -54,7 +55,7 @@ class TrainingRows(msgspec.Struct, frozen=True):
     input: DataInput | None
 
 
-class Client(AskCalls, DeletingCalls, ImportCalls, WorkCalls):
+class Client(AskCalls, BranchCalls, DeletingCalls, ImportCalls, WorkCalls):
     """Talks to the API.
 
     Args:

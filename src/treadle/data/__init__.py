@@ -5,7 +5,20 @@ from typing import TYPE_CHECKING
 from treadle.kernel.lazy import attach
 
 if TYPE_CHECKING:
+    from treadle.data.branches.comparing_types import ColumnDiff as ColumnDiff
+    from treadle.data.branches.comparing_types import ColumnStats as ColumnStats
+    from treadle.data.branches.comparing_types import DataDiff as DataDiff
+    from treadle.data.branches.merge_types import Merge as Merge
+    from treadle.data.branches.merge_types import Merged as Merged
+    from treadle.data.branches.merge_types import MergePlan as MergePlan
+    from treadle.data.branches.merge_types import PathConflict as PathConflict
+    from treadle.data.branches.merge_types import Revert as Revert
+    from treadle.data.branches.merge_types import RowConflict as RowConflict
     from treadle.data.branches.service import Branches as Branches
+    from treadle.data.branches.types import NewRef as NewRef
+    from treadle.data.branches.types import Protection as Protection
+    from treadle.data.branches.types import Ref as Ref
+    from treadle.data.branches.types import RefSettings as RefSettings
     from treadle.data.keeping import KeptByData as KeptByData
     from treadle.data.service import Datasets as Datasets
     from treadle.data.types import Column as Column
@@ -29,6 +42,19 @@ __getattr__, __all__ = attach(
         "Branches": "branches.service",
         "CheckedOut": "work.types",
         "Checkout": "work.types",
+        "Merge": "branches.merge_types",
+        "Merged": "branches.merge_types",
+        "MergePlan": "branches.merge_types",
+        "Revert": "branches.merge_types",
+        "DataDiff": "branches.comparing_types",
+        "NewRef": "branches.types",
+        "Protection": "branches.types",
+        "Ref": "branches.types",
+        "RefSettings": "branches.types",
+        "ColumnDiff": "branches.comparing_types",
+        "ColumnStats": "branches.comparing_types",
+        "RowConflict": "branches.merge_types",
+        "PathConflict": "branches.merge_types",
         "KeptByData": "keeping",
         "PathChange": "work.types",
         "Source": "types",

@@ -54,7 +54,7 @@ class Datasets:
         return snapshot(self._ws, name, self._config(name), actor)
 
     def get(self, ref: str) -> DatasetVersion:
-        """The version that people call ``flights`` (the head of ``main``), ``flights@v3``, ``flights@exp/new``.
+        """The version that people call ``flights`` (the head of ``main``), ``flights@v3``, ``flights@exp``.
 
         Also the name of a tag, or the beginning of a commit's identifier.
 

@@ -344,9 +344,21 @@ class Branches:
     # ── branches and tags ────────────────────────────────────────────────
 
     def refs(self, dataset: str, kind: RefKind) -> Refs:
-        """The branches or the tags of a dataset, by name."""
+        """The branches or the tags of a dataset, by name.
+
+        Raises:
+            NotFound: If there is no such dataset.
+        """
         with self._ws.database.read() as connection:
-            return store.refs_of(connection, dataset, kind)
+            old = versions.without_commit(connection, dataset)
+        if old:
+            adopt(self._ws, dataset)
+        with self._ws.database.read() as connection:
+            found = store.refs_of(connection, dataset, kind)
+            known = [] if found else [one.name for one in store.all_datasets(connection)]
+        if not found and dataset not in known:
+            raise unknown("dataset", dataset, known)
+        return found
 
     def ref(self, dataset: str, kind: RefKind, name: str) -> Ref:
         """A branch or a tag.

@@ -106,3 +106,31 @@ class Dataset(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     created_at: datetime
     actor: str
+
+
+class NewRef(msgspec.Struct, frozen=True, kw_only=True):
+    """A branch or a tag that shall be.
+
+    Attributes:
+        name: Its name.
+        at: The version, as ``v3``, a branch, a tag or a commit; the head of ``main`` when empty.
+        actor: Who asks; filled in by the client.
+    """
+
+    name: str
+    at: str = ""
+    actor: str = "api"
+
+
+class Protection(msgspec.Struct, frozen=True, kw_only=True):
+    """How a branch shall be protected.
+
+    Attributes:
+        branch: Which.
+        settings: How.
+        actor: Who asks; filled in by the client.
+    """
+
+    branch: str
+    settings: RefSettings
+    actor: str = "api"
