@@ -21,9 +21,11 @@ EXPORTED = {
         Client HttpTransport SqlAnswer Transport connect find_server
     """,
     "treadle.data": """
-        AddPath Branches CheckedOut Checkout Column DataInput DatasetVersion Datasets FileEntry KeptByData
-        ColumnDiff ColumnStats DataDiff Merge Merged MergePlan NewRef PathChange PathConflict Protection
-        Ref RefSettings Revert RowConflict Roles SliceSpec Source WorkStatus WorkingTree
+        AddPath Branches ChangeRows CheckedOut Checkout Column ColumnDiff ColumnStats Constraint
+        DataDiff DataInput DatasetVersion Datasets FileEntry KeptByData Merge MergePlan MergeRows Merged
+        NewConstraint NewRef PathChange PathConflict Protection Ref RefSettings RestoreTable Revert
+        Roles RowConflict Rows SliceSpec Source TableColumn TableDiff TableEvent TableState Tables
+        VacuumTable Vacuumed Who WorkStatus WorkingTree WriteRows Wrote
     """,
     "treadle.deploy": """
         DeploymentStatus Deployments DesiredRevision Replica ReplicaOptions ReplicaReport Revision

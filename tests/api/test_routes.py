@@ -15,9 +15,24 @@ from live import AT, BY_HAND, Recorder, make, turn, until, up
 from treadle.api.raw import RAW_ROUTES
 from treadle.api.routes import ROUTES
 from treadle.client import Client
+from treadle.client.client import actor
 from treadle.client.http import HttpTransport
 from treadle.client.inprocess import InProcessTransport
-from treadle.data import AddPath, Checkout, Merge, RefSettings, Revert
+from treadle.data import (
+    AddPath,
+    ChangeRows,
+    Checkout,
+    Merge,
+    MergeRows,
+    NewConstraint,
+    RefSettings,
+    RestoreTable,
+    Revert,
+    Rows,
+    VacuumTable,
+    Who,
+    WriteRows,
+)
 from treadle.deploy import ReplicaReport
 from treadle.experiment import (
     Check,
@@ -38,10 +53,20 @@ from treadle.monitor import LabelBatch, PredictionBatch
 from treadle.registry import CatalogModel, ImportCatalogModel
 from treadle.retrain import NewCycle
 
+MORE = """
+[registry]
+approval = "manual"
+
+[data.sales]
+path = "lake/sales"
+format = "delta"
+key = "id"
+"""
+
 
 @pytest.fixture(params=["in process", "http"])
 def recorder(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Recorder]:
-    root = make(tmp_path / "toy", more='[registry]\napproval = "manual"\n')
+    root = make(tmp_path / "toy", more=MORE)
     if request.param == "http":
         with up(root) as running:
             made = Recorder(HttpTransport(running.url))
@@ -148,6 +173,7 @@ def _data(client: Client, tmp_path: Path) -> None:
     trained_on = pq.read_table(client.training_data("rows", tmp_path))
     assert 0 < trained_on.num_rows < version.rows
     _working_tree(client)
+    _table(client)
 
 
 def _working_tree(client: Client) -> None:
@@ -186,6 +212,25 @@ def _branches(client: Client, root: Path) -> None:
         assert name in [ref.name for ref in client.data_refs("images", kind)]
         client.delete_data_ref("images", kind, name)
         assert name not in [ref.name for ref in client.data_refs("images", kind)]
+
+
+def _table(client: Client) -> None:
+    rows = Rows(sql="SELECT i AS id, i * 2 AS amount FROM range(10) t(i)")
+    assert client.create_table("sales", WriteRows(rows=rows, by=Who(message="new"))).version == 0
+    assert client.append_rows("sales", WriteRows(rows=Rows(sql="SELECT 10 AS id, 5 AS amount"))).added == 1
+    again = Rows(sql="SELECT 3 AS id, 0 AS amount")
+    assert client.merge_rows("sales", MergeRows(rows=again, key=("id",))).updated == 1
+    assert client.change_rows("sales", ChangeRows(where="id = 4")).deleted == 1
+    [constraint] = client.add_constraint("sales", NewConstraint(name="some", check="amount >= 0")).constraints
+    assert constraint.name == "some"
+    assert client.drop_constraint("sales", "some").constraints == ()
+    found = client.table_diff("sales", "0", "3", key=("id",))
+    assert (found.added, found.removed, found.changed) == (1, 1, 1)
+    assert client.restore_table("sales", RestoreTable(to="0")).version == 6
+    assert (client.table("sales").rows, client.table("sales", "3").rows) == (10, 10)
+    assert client.vacuum_table("sales", VacuumTable(older_than="0")).files
+    newest, *_, first = client.table_history("sales", 10)
+    assert (newest.operation, first.message, first.actor) == ("RESTORE", "new", actor())
 
 
 def _a_version(client: Client) -> None:

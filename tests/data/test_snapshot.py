@@ -309,7 +309,7 @@ def test_different_content_at_once_makes_consecutive_versions(metadata_url, reop
             files=version.files,
         )
         barrier.wait()
-        snapshot._write_down(workspace, new)
+        snapshot.write_down(workspace, new, new.files)
 
     threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
     for thread in threads:

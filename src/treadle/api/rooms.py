@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
-from treadle.data import Branches, Datasets, KeptByData, WorkingTree
+from treadle.data import Branches, Datasets, KeptByData, Tables, WorkingTree
 from treadle.deploy import Deployments
 from treadle.evaluate import Evaluations, KeptByEvaluations
 from treadle.experiment import (
@@ -102,6 +102,11 @@ class Rooms:
     def working(self) -> WorkingTree:
         """The data in the project's folder."""
         return WorkingTree(self.workspace)
+
+    @cached_property
+    def tables(self) -> Tables:
+        """Tables with a history."""
+        return Tables(self.workspace)
 
     @cached_property
     def branches(self) -> Branches:

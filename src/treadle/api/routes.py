@@ -7,6 +7,7 @@ from typing import Any
 
 import treadle
 from treadle.api.data_branch_routes import DATA_BRANCH_ROUTES
+from treadle.api.data_table_routes import DATA_TABLE_ROUTES
 from treadle.api.data_work_routes import DATA_WORK_ROUTES
 from treadle.api.deleting_routes import DELETING_ROUTES
 from treadle.api.import_routes import IMPORT_ROUTES
@@ -397,5 +398,6 @@ ROUTES = [
     *IMPORT_ROUTES,
     *DATA_WORK_ROUTES,
     *DATA_BRANCH_ROUTES,
+    *DATA_TABLE_ROUTES,
     *DELETING_ROUTES,
 ]

@@ -21,6 +21,22 @@ if TYPE_CHECKING:
     from treadle.data.branches.types import RefSettings as RefSettings
     from treadle.data.keeping import KeptByData as KeptByData
     from treadle.data.service import Datasets as Datasets
+    from treadle.data.tables.service import Tables as Tables
+    from treadle.data.tables.types import ChangeRows as ChangeRows
+    from treadle.data.tables.types import Constraint as Constraint
+    from treadle.data.tables.types import MergeRows as MergeRows
+    from treadle.data.tables.types import NewConstraint as NewConstraint
+    from treadle.data.tables.types import RestoreTable as RestoreTable
+    from treadle.data.tables.types import Rows as Rows
+    from treadle.data.tables.types import TableColumn as TableColumn
+    from treadle.data.tables.types import TableDiff as TableDiff
+    from treadle.data.tables.types import TableEvent as TableEvent
+    from treadle.data.tables.types import TableState as TableState
+    from treadle.data.tables.types import Vacuumed as Vacuumed
+    from treadle.data.tables.types import VacuumTable as VacuumTable
+    from treadle.data.tables.types import Who as Who
+    from treadle.data.tables.types import WriteRows as WriteRows
+    from treadle.data.tables.types import Wrote as Wrote
     from treadle.data.types import Column as Column
     from treadle.data.types import DataInput as DataInput
     from treadle.data.types import DatasetVersion as DatasetVersion
@@ -60,6 +76,22 @@ __getattr__, __all__ = attach(
         "Source": "types",
         "WorkStatus": "work.types",
         "WorkingTree": "work.trees",
+        "Tables": "tables.service",
+        "ChangeRows": "tables.types",
+        "Constraint": "tables.types",
+        "MergeRows": "tables.types",
+        "NewConstraint": "tables.types",
+        "RestoreTable": "tables.types",
+        "Rows": "tables.types",
+        "TableColumn": "tables.types",
+        "TableDiff": "tables.types",
+        "TableEvent": "tables.types",
+        "TableState": "tables.types",
+        "Vacuumed": "tables.types",
+        "VacuumTable": "tables.types",
+        "Who": "tables.types",
+        "WriteRows": "tables.types",
+        "Wrote": "tables.types",
         "Column": "types",
         "DataInput": "types",
         "DatasetVersion": "types",

@@ -30,4 +30,8 @@ def local_blob(workspace: Workspace, digest: str, check: bool = False) -> Path:
 
 def local_files(workspace: Workspace, version: DatasetVersion, check: bool = False) -> list[Path]:
     """All files of a version as Parquet, in their order; raises what :func:`local_blob` raises."""
+    if any(source.kind == "table" for source in version.origin):
+        from treadle.data.tables.files import table_files
+
+        return table_files(workspace, version, check)
     return [local_blob(workspace, file.parquet or file.digest, check) for file in version.files]

@@ -11,6 +11,7 @@ from treadle.data.branches.service import Branches
 from treadle.data.branches.types import DEFAULT_BRANCH
 from treadle.data.local import local_files
 from treadle.data.snapshot import snapshot
+from treadle.data.tables.rules import is_time_travel
 from treadle.data.types import DataInput, DatasetVersion, SliceSpec
 from treadle.kernel.config import DatasetConfig
 from treadle.kernel.engine import quote
@@ -42,7 +43,8 @@ class Datasets:
         All is validated before anything is kept.
 
         Args:
-            name: One of ``[data.*]``.
+            name: One of ``[data.*]``; of a table also an earlier version, such as ``flights@delta:12``
+                or ``flights@2026-01-03T10:00:00Z``.
             actor: Who asks.
 
         Raises:
@@ -51,6 +53,11 @@ class Datasets:
             InvalidInput: If the files don't fit each other, or a declared column is missing.
             StorageFull: If no space is left; no version was made.
         """
+        dataset, _, at = name.partition("@")
+        if at and is_time_travel(at) and self._config(dataset).format == "delta":
+            from treadle.data.tables.pinning import pin_table
+
+            return pin_table(self._ws, dataset, actor, at)
         return snapshot(self._ws, name, self._config(name), actor)
 
     def get(self, ref: str) -> DatasetVersion:
@@ -58,10 +65,17 @@ class Datasets:
 
         Also the name of a tag, or the beginning of a commit's identifier.
 
+        Of a table also ``flights@delta:12`` and ``flights@2026-01-03T10:00:00Z``, which becomes a
+        dataset version if it wasn't one, so that its files stay.
+
         Raises:
             InvalidInput: If it isn't written like that.
             NotFound: If there is none.
         """
+        dataset, _, at = ref.partition("@")
+        config = self._ws.config.data.get(dataset)
+        if config and config.format == "delta" and is_time_travel(at):
+            return self.snapshot(ref, "treadle")
         try:
             return Branches(self._ws).resolve(ref)
         except NotFound:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,6 +27,10 @@ from treadle.kernel.workspace import Workspace
 
 def snapshot(workspace: Workspace, name: str, config: DatasetConfig, actor: str) -> DatasetVersion:
     """See :meth:`treadle.data.Datasets.snapshot`."""
+    if config.format == "delta":
+        from treadle.data.tables.pinning import pin_table
+
+        return pin_table(workspace, name, actor)
     source = workspace.root / config.path
     seen_ns = time.time_ns()  # the file system's clock, not the workspace's, which may be replayed
     found = files.scan(source, name)
@@ -56,7 +60,7 @@ def snapshot(workspace: Workspace, name: str, config: DatasetConfig, actor: str)
         files=_entries(kept),
         actor=actor,
     )
-    return _write_down(workspace, new)
+    return write_down(workspace, new, new.files)
 
 
 @contextmanager
@@ -117,11 +121,17 @@ def _keep(
     return Fingerprint(file.stat, digest, parquet)
 
 
-def _write_down(workspace: Workspace, new: NewVersion) -> DatasetVersion:
-    """Adds a version on ``main``, unless the latest one there is the same by now."""
+def write_down(workspace: Workspace, new: NewVersion, listed: Iterable[FileEntry]) -> DatasetVersion:
+    """Adds a version on its branch, unless the latest one there is the same by now.
+
+    Args:
+        workspace: Where.
+        new: The version, without its tree.
+        listed: What its tree lists: files that are blobs.
+    """
     branches = Branches(workspace)
     with PackWriter(workspace.blobs) as writer:
-        tree = tree_of_files(new.files, writer)
+        tree = tree_of_files(listed, writer)
         new = replace(new, tree=tree, written=writer.finish())
     while True:
         head = branches.head(new.dataset, new.branch)

@@ -41,6 +41,7 @@ class NewVersion(msgspec.Struct, frozen=True, kw_only=True):
         actor: Who.
         digest: What identifies the content; the tree's digest when empty.
         rows: How many rows it has, where it is a table.
+        bytes: How many bytes it has, where they lie elsewhere and the tree lists none.
         columns: The table's columns.
         files: The table's files.
         origin: What it was made of, or by.
@@ -57,6 +58,7 @@ class NewVersion(msgspec.Struct, frozen=True, kw_only=True):
     message: str = ""
     digest: str = ""
     rows: int = 0
+    bytes: int = 0
     columns: tuple[Column, ...] = ()
     files: tuple[FileEntry, ...] = ()
     origin: tuple[Source, ...] = ()
@@ -197,7 +199,7 @@ def _commit(
         actor=new.actor,
         at=at,
         count=root.count,
-        bytes=root.size,
+        bytes=new.bytes or root.size,
         rows=new.rows,
         columns=new.columns,
         origin=new.origin,
@@ -232,7 +234,8 @@ def version_of(commit: Commit, commit_id: str, files: tuple[FileEntry, ...] = ()
 
 
 def _made(version: DatasetVersion) -> Event:
-    paths = f"{version.count:,} {'file' if version.count == 1 else 'files'}"
+    count = version.count or len(version.files)
+    paths = f"{count:,} {'file' if count == 1 else 'files'}"
     what = f"{version.rows:,} rows in {paths}" if version.rows else paths
     where = "" if version.branch == DEFAULT_BRANCH else f" on branch {version.branch}"
     return Event(

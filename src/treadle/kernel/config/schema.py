@@ -59,10 +59,16 @@ class Store(_Table, frozen=True):
 
 
 class DatasetConfig(_Table, frozen=True):
-    """``[data.NAME]``: a dataset in files.
+    """``[data.NAME]``: a dataset in files, or a table.
 
     Attributes:
         path: A Parquet or CSV file, or a folder of them; relative to the project.
+            Of a table: its folder, or the address of its bucket and prefix.
+        format: ``files``, or ``delta`` for a Delta table.
+        options: For a table in a bucket: keys and endpoint, such as ``AWS_REGION``; what isn't
+            said comes from the environment.
+        evolve: What a table takes of a new schema: ``refuse`` nothing, ``add`` new columns,
+            ``widen`` also types that hold more.
         time: The column that says when a row happened; training windows need it.
         key: The column that names a row; predictions and late labels are joined by it.
         label: The column to predict.
@@ -73,6 +79,9 @@ class DatasetConfig(_Table, frozen=True):
     """
 
     path: str
+    format: Literal["files", "delta"] = "files"
+    options: dict[str, str] = field(default_factory=dict)
+    evolve: Literal["refuse", "add", "widen"] = "refuse"
     time: str | None = None
     key: str | None = None
     label: str | None = None

@@ -1,0 +1,1 @@
+"""Tables with a history: Delta tables as datasets."""
