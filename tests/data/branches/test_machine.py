@@ -101,8 +101,10 @@ class Machine(RuleBasedStateMachine):
 
     @rule(source=refs, into=refs, strategy=st.sampled_from(["", "ours", "theirs"]))
     def merges(self, source, into, strategy):
-        if into not in self.heads:
-            return
+        if into in self.heads:
+            self._merge(source, into, strategy)
+
+    def _merge(self, source, into, strategy):
         mine, other = self.heads[into], self._number(source)
         common = self._ancestors(mine) & self._ancestors(other)
         best = {one for one in common if not any(one in self._ancestors(two) - {two} for two in common)}
@@ -134,6 +136,18 @@ class Machine(RuleBasedStateMachine):
         for path in {*ours, *theirs, *found}:  # however crosswise: it is of one of the two
             assert found.get(path) in {ours.get(path), theirs.get(path)}
         self._made(done.number, into, found, (mine, other))
+
+    @rule(into=refs, mine=CHANGES, other=CHANGES, strategy=st.sampled_from(["", "ours", "theirs"]))
+    def two_sides(self, into, mine, other, strategy):
+        """Both sides change something at once, so that conflicts are many."""
+        if into not in self.heads:
+            return
+        side = f"side{len(self.files)}-{len(self.heads)}"
+        self.branches.create_ref("pets", "branch", side, into, "anna")
+        self.heads[side] = self.heads[into]
+        self._commit(into, mine)
+        self._commit(side, other)
+        self._merge(side, into, strategy)
 
     @staticmethod
     def _clashes(base, ours, theirs):
@@ -217,7 +231,7 @@ def run(examples: int, steps: int) -> None:
 
 
 def test_anything_in_any_order():
-    run(12, 20)
+    run(8, 20)
 
 
 @pytest.mark.postgres

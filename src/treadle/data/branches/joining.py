@@ -76,7 +76,9 @@ def _merge(
         return nothing if only_plan else Merged(version=ours, plan=nothing, changed=False)
     if not only_plan:
         branches.check_open(dataset, asked.target, reviewed=reviewed)
-    with PackWriter(workspace.blobs, _known(sides.contents)) as writer:
+    parents = [one for one in (ours, theirs) if one]
+    # What only the base's packs have must be written again: the new version names its parents' packs.
+    with PackWriter(workspace.blobs, _known(branches.contents(*parents))) as writer:
         merger = Merger(workspace, sides.contents, sides.pages, asked.key or _key(workspace, dataset))
         found = merger.merge(sides.base, ours.tree if ours else None, theirs.tree, writer)
         left = resolve(found, asked.resolve, asked.strategy)
@@ -86,7 +88,7 @@ def _merge(
         check_resolved(asked, found, left, plan, theirs)
         tree = apply(ours.tree if ours else None, left.changes(), sides.pages, writer)
         written = writer.finish()
-    also = packs_of(read_commit(workspace, one.commit_id) for one in (ours, theirs) if one)
+    also = packs_of(read_commit(workspace, one.commit_id) for one in parents)
     new = NewVersion(
         dataset=dataset,
         branch=asked.target,
@@ -94,14 +96,12 @@ def _merge(
         written=written,
         also=also,
         expected=ours.number if ours else None,
-        parents=tuple(one.number for one in (ours, theirs) if one),
+        parents=tuple(one.number for one in parents),
         message=asked.message or f"Merge {asked.source} into {asked.target}",
         actor=asked.actor,
         origin=(Source("version", theirs.ref, "merge"),),
     )
-    version = _write(
-        workspace, new, [one for one in (ours, theirs) if one], _hooks(workspace, dataset, asked)
-    )
+    version = _write(workspace, new, parents, _hooks(workspace, dataset, asked))
     return Merged(version=version, plan=plan, changed=True)
 
 
