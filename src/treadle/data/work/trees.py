@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from treadle.data.branches.commits import NewVersion
+from treadle.data.branches.commits import NewVersion, packs_of, read_commit
 from treadle.data.branches.service import Branches
 from treadle.data.branches.types import DEFAULT_BRANCH
 from treadle.data.storage.contents import Contents
@@ -122,6 +122,8 @@ class WorkingTree:
                 written=written,
                 expected=head.number if head else None,
                 parents=(before.number,) if before and not head else None,
+                # What was known to be kept is in the packs of this one, which the head's needn't have.
+                also=packs_of(read_commit(self._ws, one.commit_id) for one in [base] if one),
                 message=asked.message,
                 actor=asked.actor,
                 origin=asked.origin,
