@@ -18,6 +18,16 @@ if TYPE_CHECKING:
 
 _SHOWN = 20
 _NAMED_ALL = 3
+# As delta-rs and Spark call them.
+_COUNTED = {
+    "num_added_rows": "added",
+    "numOutputRows": "written",
+    "num_target_rows_inserted": "added",
+    "num_target_rows_updated": "updated",
+    "num_target_rows_deleted": "deleted",
+    "num_updated_rows": "updated",
+    "num_deleted_rows": "deleted",
+}
 
 
 @click.group("table", cls=Group, short_help="Tables with a history: create, append, merge, history, diff")
@@ -29,7 +39,13 @@ def _rows(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that say which rows are written, and why."""
     for option in (
         click.option("-m", "--message", metavar="TEXT", default="", help="Why."),
-        click.option("--query", "sql", metavar="SQL", default="", help="Rows of a query over datasets."),
+        click.option(
+            "--query",
+            "sql",
+            metavar="SQL",
+            default="",
+            help="Rows of a query over datasets and `file`.",
+        ),
         click.option("--from", "path", metavar="PATH", default="", help="Rows of a file or folder."),
     ):
         command = option(command)
@@ -151,18 +167,18 @@ def _show_history(found: list[TableEvent]) -> None:
             one.operation,
             one.actor,
             one.run,
-            ", ".join(f"{key.removeprefix('num_')} {value:,}" for key, value in _counts(one).items()),
+            _counted(one.metrics),
             ", ".join(one.pinned),
             one.message,
         )
         for one in found
     ]
-    headings = [">version", "!made", "!what", "by", "run", "counted", "is", "why"]
+    headings = [">version", "!made", "!what", "by", "run", "rows", "is", "why"]
     show.table(headings, rows, empty="no version yet")
 
 
-def _counts(event: TableEvent) -> dict[str, int]:
-    return {key: value for key, value in event.metrics.items() if value and "rows" in key}
+def _counted(metrics: dict[str, int]) -> str:
+    return ", ".join(f"{metrics[key]:,} {word}" for key, word in _COUNTED.items() if metrics.get(key))
 
 
 @table.command("schema")

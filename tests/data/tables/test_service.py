@@ -244,6 +244,7 @@ def test_diff_reads_only_what_differs(sales, save):
     assert (found.rows, found.shared) == ((120, 124), 1)
     assert [(c.name, c.changed) for c in found.columns] == [("id", 0), ("name", 15), ("price", 0)]
     assert [e.row for e in found.examples if e.kind == "removed"] == [{"id": "101"}]
+    assert [e.row["id"] for e in found.examples if e.kind == "changed"] == ["105", "106", "107", "108", "109"]
     same = sales.diff("sales", "3", "3")
     assert (same.read, same.added, same.removed, same.changed) == (0, 0, 0, 0)
 
@@ -300,3 +301,22 @@ def test_another_engine_appends_meanwhile(sales, save, project):
     assert json.loads(
         (project / "lake/sales/_delta_log/00000000000000000002.json").read_text().splitlines()[0]
     )
+
+
+def test_a_query_fits_a_file_to_the_table(sales, project):
+    (project / "new.csv").write_text("id,name,price\n200,a,7\n")
+    with pytest.raises(InvalidInput, match="'price' is double in the table and long"):
+        sales.append("sales", WriteRows(rows=Rows(path="new.csv")))
+    cast = "SELECT * REPLACE (price::DOUBLE AS price) FROM file"
+    assert sales.append("sales", WriteRows(rows=Rows(path="new.csv", sql=cast))).added == 1
+    with pytest.raises(InvalidInput, match="neither a path nor a query"):
+        sales.append("sales", WriteRows(rows=Rows()))
+
+
+def test_a_file_that_isnt_parquet_is_told(sales, project):
+    (project / "broken.parquet").write_bytes(b"PAR1 not really")
+    with pytest.raises(CorruptData, match=r"broken\.parquet"):
+        sales.append("sales", WriteRows(rows=Rows(path="broken.parquet")))
+    with pytest.raises(NotFound, match="does not exist"):
+        sales.append("sales", WriteRows(rows=Rows(path="nowhere.parquet")))
+    assert sales.state("sales").version == 0

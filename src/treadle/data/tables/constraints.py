@@ -39,6 +39,10 @@ def asking(table: DeltaTable) -> Ask:
     return ask
 
 
+def _shown(value: Any) -> str:
+    return repr(value) if isinstance(value, str) else str(value)
+
+
 def violated(
     constraints: Sequence[Constraint], rows: str, ask: Ask, what: str, said: str = ""
 ) -> InvalidInput:
@@ -60,7 +64,8 @@ def violated(
             continue
         if counted["n"]:
             shown = "; ".join(
-                ", ".join(f"{name}={value!r}" for name, value in list(row.items())[:8]) for row in examples
+                ", ".join(f"{name}={_shown(value)}" for name, value in list(row.items())[:8])
+                for row in examples
             )
             count = f"{counted['n']:,} {'row violates' if counted['n'] == 1 else 'rows violate'}"
             return InvalidInput(

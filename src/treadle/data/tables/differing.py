@@ -182,7 +182,7 @@ class _Comparison:
         counts = [f"count(*) FILTER ({one})" for one in kinds.values()]
         counts += [f"count(*) FILTER ({both} AND {one})" for one in differs]
         [(added, removed, changed, *each)] = self._engine.rows(f"SELECT {', '.join(counts)} FROM {joined}")  # noqa: S608
-        names = ", ".join(f"CAST(coalesce(a.{quote(n)}, b.{quote(n)}) AS VARCHAR)" for n in key)
+        names = ", ".join(f"coalesce(a.{quote(n)}, b.{quote(n)}) AS {quote(n)}" for n in key)
         examples: list[RowExample] = []
         for kind, count in (("added", added), ("removed", removed), ("changed", changed)):
             if count:
@@ -203,17 +203,17 @@ class _Comparison:
         examples: list[RowExample] = []
         counts = {}
         names = [column.name for column in self._common]
-        shown = ", ".join(f"CAST({quote(name)} AS VARCHAR)" for name in names)
         for kind, left, right in (("added", b, a), ("removed", a, b)):
             rest = f"(({left}) EXCEPT ALL ({right}))"
             [(count,)] = self._engine.rows(f"SELECT count(*) FROM {rest}")  # noqa: S608 - quoted
             counts[kind] = count
             if count:
-                examples += self._examples(kind, f"SELECT {shown} FROM {rest}", names)  # noqa: S608 - quoted
+                examples += self._examples(kind, f"SELECT * FROM {rest}", names)  # noqa: S608 - quoted
         return {"key": (), "changed": 0, "by_column": {}, "examples": tuple(examples), "note": note, **counts}
 
     def _examples(self, kind: Any, sql: str, names: Sequence[str]) -> list[RowExample]:
-        found = self._engine.rows(f"{sql} ORDER BY ALL LIMIT {_EXAMPLES}")
+        first = f"{sql} ORDER BY ALL LIMIT {_EXAMPLES}"
+        found = self._engine.rows(f"SELECT CAST(COLUMNS(*) AS VARCHAR) FROM ({first})")  # noqa: S608 - quoted
         return [RowExample(kind, dict(zip(names, row, strict=True))) for row in found]
 
 

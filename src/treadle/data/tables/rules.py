@@ -127,7 +127,7 @@ def fit(table: Mapping[str, str], rows: Mapping[str, str], evolve: str) -> Fit:
         how = f'set evolve = "{needs}" to take it, or ' if needs else ""
         raise InvalidInput(
             f"the rows don't fit the table: {'; '.join(wrong)}; nothing was written",
-            fix=f"{how}give the rows the table's columns and types, with a query that casts them",
+            fix=f"{how}cast them with --query, to which the rows of --from are the table `file`",
         )
     return Fit(tuple(added), tuple(widened))
 

@@ -88,7 +88,6 @@ class Tables:
             Busy: If others wrote all the time; nothing was appended.
         """
         place = TablePlace(self._ws, name)
-        place.open()
         with source_of(self._ws, asked.rows) as source:
             return writing.with_retries(
                 place, lambda table: writing.append(place, table, source, asked.batch, asked.by)
@@ -105,7 +104,6 @@ class Tables:
         key = asked.key or tuple(filter(None, [place.config.key]))
         if not key:
             raise InvalidInput("no key says which rows are the same", fix=f"declare `key` in [data.{name}]")
-        place.open()
         with source_of(self._ws, asked.rows) as source:
             return writing.with_retries(
                 place, lambda table: writing.merge(place, table, source, key, asked.by)

@@ -76,15 +76,17 @@ def source_of(workspace: Workspace, rows: Rows) -> Iterator[Source]:
     """Opens rows for reading.
 
     Raises:
-        InvalidInput: If neither or both of path and query are given, the path lies outside of the
-            project, or the query can't be run.
+        InvalidInput: If neither path nor query is given, the path lies outside of the project, or
+            the query can't be run.
         NotFound: If nothing is there.
         CorruptData: If a file can't be read.
     """
     import duckdb
 
-    if bool(rows.path) == bool(rows.sql):
-        raise InvalidInput("give either a path or a query", fix="name a Parquet or CSV file, or write SQL")
+    if not rows.path and not rows.sql:
+        raise InvalidInput(
+            "neither a path nor a query was given", fix="name a Parquet or CSV file, or write SQL"
+        )
     parent = workspace.state / "tmp"
     parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=parent) as staging:
@@ -92,10 +94,11 @@ def source_of(workspace: Workspace, rows: Rows) -> Iterator[Source]:
         connection = duckdb.connect(":memory:", config=config)
         try:
             connection.execute("SET TimeZone = 'UTC'")
-            if rows.path:
-                sql = _of_files(workspace, rows.path, Path(staging))
-            else:
-                _give_datasets(workspace, connection, rows.sql, staging)
+            sql, paths = _of_files(workspace, rows.path, Path(staging)) if rows.path else ("", [])
+            if rows.sql:
+                if sql:
+                    connection.execute(f"CREATE VIEW file AS {sql}")
+                _give_datasets(workspace, connection, rows.sql, [staging, *paths])
                 sql = rows.sql.strip().rstrip(";")
             yield Source(connection, sql)
         except (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException) as error:
@@ -111,7 +114,7 @@ def source_of(workspace: Workspace, rows: Rows) -> Iterator[Source]:
             connection.close()
 
 
-def _of_files(workspace: Workspace, path: str, staging: Path) -> str:
+def _of_files(workspace: Workspace, path: str, staging: Path) -> tuple[str, list[str]]:
     source = (workspace.root / path).resolve()
     if not source.is_relative_to(workspace.root.resolve()):
         raise InvalidInput(f"{path!r} lies outside of the project", fix="name what lies in it")
@@ -121,17 +124,20 @@ def _of_files(workspace: Workspace, path: str, staging: Path) -> str:
         if file.is_csv:
             tables[file.path] = staging / f"{number}.parquet"
             reading.csv_to_parquet(workspace.engine, file.at, tables[file.path])
-    rules.check_alike(reading.file_columns(workspace.engine, tables))
-    listed = ", ".join(text(str(table)) for table in tables.values())
-    return f"SELECT * FROM read_parquet([{listed}], union_by_name = true, hive_partitioning = false)"  # noqa: S608
+    if len(tables) > 1:
+        rules.check_alike(reading.file_columns(workspace.engine, tables))
+    paths = [str(table) for table in tables.values()]
+    listed = ", ".join(map(text, paths))
+    view = f"read_parquet([{listed}], union_by_name = true, hive_partitioning = false)"
+    return f"SELECT * FROM {view}", paths  # noqa: S608 - paths are quoted
 
 
-def _give_datasets(workspace: Workspace, connection: Any, sql: str, staging: str) -> None:
+def _give_datasets(workspace: Workspace, connection: Any, sql: str, readable: list[str]) -> None:
     """Makes the datasets that a query names its tables, and nothing else readable."""
     words = set(re.findall(r"\w[\w.-]*", sql))
     with workspace.database.read() as database:
         versions = [v for v in store.latest_of_each(database) if v.dataset in words and v.columns]
-    allowed: list[str] = []
+    allowed = readable[1:]
     for version in versions:
         paths = [str(path) for path in local_files(workspace, version)]
         allowed += paths
@@ -139,7 +145,7 @@ def _give_datasets(workspace: Workspace, connection: Any, sql: str, staging: str
         view = f"read_parquet([{listed}], union_by_name = true, hive_partitioning = false)"
         connection.execute(f"CREATE VIEW {quote(version.dataset)} AS FROM {view}")
     connection.execute(f"SET allowed_paths = [{', '.join(map(text, allowed))}]")
-    connection.execute(f"SET allowed_directories = [{text(staging)}]")
+    connection.execute(f"SET allowed_directories = [{text(readable[0])}]")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
 

@@ -99,7 +99,8 @@ class Rows(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         path: A Parquet or CSV file, or a folder of them, within the project.
-        sql: A query instead; the project's datasets that have a version are its tables.
+        sql: A query instead; the project's datasets that have a version are its tables. With a
+            path as well, what lies there is its table ``file``.
     """
 
     path: str = ""
