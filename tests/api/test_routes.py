@@ -22,6 +22,7 @@ from treadle.data import (
     AddPath,
     ChangeRows,
     Checkout,
+    ImportVersion,
     Merge,
     MergeRows,
     NewConstraint,
@@ -29,10 +30,12 @@ from treadle.data import (
     RestoreTable,
     Revert,
     Rows,
+    Source,
     VacuumTable,
     Who,
     WriteRows,
 )
+from treadle.data.tree.types import Entry
 from treadle.deploy import ReplicaReport
 from treadle.experiment import (
     Check,
@@ -84,6 +87,7 @@ def test_every_route_does_what_it_says(recorder: Recorder, tmp_path: Path) -> No
     _experiment(client, tmp_path)
     _moved_and_deleted(client)
     _data(client, tmp_path)
+    _came_and_went(client)
     _a_version(client)
     _traffic(client)
     _back_to_today(client)
@@ -138,6 +142,23 @@ def _experiment(client: Client, tmp_path: Path) -> None:
     client.sql_parquet("SELECT * FROM runs", tmp_path / "runs.parquet")
     assert pq.read_table(tmp_path / "runs.parquet").num_rows == 1
     assert b"<title>1 run side by side" in client.comparison_page(["run_1"])
+
+
+def _came_and_went(client: Client) -> None:
+    sent = client.put_contents("moved", [b"a", b"b"])
+    listing = [Entry("one", 1, sent.digests[0]), Entry("two", 1, sent.digests[1])]
+    taken_in = ImportVersion(
+        dataset="moved",
+        listing=client.put_pieces(iter([msgspec.json.encode(listing)])),
+        packs=sent.packs,
+        identity=Source("there", "1"),
+        actor="ana",
+        at=AT,
+    )
+    assert client.import_version(taken_in) == client.import_version(taken_in)
+    archive = client.data_archive("moved@v1")
+    assert (archive.version.created_at, archive.version.actor) == (AT, "ana")
+    assert [(entry.path, b"".join(pieces)) for entry, pieces in archive] == [("one", b"a"), ("two", b"b")]
 
 
 def _moved_and_deleted(client: Client) -> None:

@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
-from treadle.data import Branches, Datasets, KeptByData, Tables, WorkingTree
+from treadle.data import Branches, Datasets, KeptByData, Moving, Tables, WorkingTree
 from treadle.deploy import Deployments
 from treadle.evaluate import Evaluations, KeptByEvaluations
 from treadle.experiment import (
@@ -112,6 +112,11 @@ class Rooms:
     def branches(self) -> Branches:
         """Branches and tags of data."""
         return Branches(self.workspace)
+
+    @cached_property
+    def moving(self) -> Moving:
+        """Versions that come from other tools, and go to them."""
+        return Moving(self.workspace)
 
     @cached_property
     def registry(self) -> Registry:

@@ -7,6 +7,7 @@ from typing import Any
 
 import treadle
 from treadle.api.data_branch_routes import DATA_BRANCH_ROUTES
+from treadle.api.data_moving_routes import DATA_MOVING_ROUTES
 from treadle.api.data_table_routes import DATA_TABLE_ROUTES
 from treadle.api.data_work_routes import DATA_WORK_ROUTES
 from treadle.api.deleting_routes import DELETING_ROUTES
@@ -396,6 +397,7 @@ ROUTES = [
     RouteSpec("POST", "/v1/replay/step", _step_replay, ReplayStep, query=(_UNTIL,)),
     RouteSpec("DELETE", "/v1/replay", _stop_replay, None),
     *IMPORT_ROUTES,
+    *DATA_MOVING_ROUTES,
     *DATA_WORK_ROUTES,
     *DATA_BRANCH_ROUTES,
     *DATA_TABLE_ROUTES,

@@ -17,6 +17,7 @@ from treadle.client.branching import BranchCalls
 from treadle.client.deleting import DeletingCalls
 from treadle.client.importing import ImportCalls
 from treadle.client.listing import RunList
+from treadle.client.moving import MovingCalls
 from treadle.client.tables import TableCalls
 from treadle.client.transport import Answer, Body, Transport
 from treadle.client.working import WorkCalls
@@ -56,7 +57,7 @@ class TrainingRows(msgspec.Struct, frozen=True):
     input: DataInput | None
 
 
-class Client(AskCalls, BranchCalls, DeletingCalls, ImportCalls, TableCalls, WorkCalls):
+class Client(AskCalls, BranchCalls, DeletingCalls, ImportCalls, MovingCalls, TableCalls, WorkCalls):
     """Talks to the API.
 
     Args:

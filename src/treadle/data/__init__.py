@@ -20,7 +20,13 @@ if TYPE_CHECKING:
     from treadle.data.branches.types import Ref as Ref
     from treadle.data.branches.types import RefSettings as RefSettings
     from treadle.data.keeping import KeptByData as KeptByData
+    from treadle.data.moving.frames import ArchiveReader as ArchiveReader
+    from treadle.data.moving.frames import frame_content as frame_content
+    from treadle.data.moving.service import Moving as Moving
+    from treadle.data.moving.types import ImportVersion as ImportVersion
+    from treadle.data.moving.types import SentContents as SentContents
     from treadle.data.service import Datasets as Datasets
+    from treadle.data.storage.packs import Pack as Pack
     from treadle.data.tables.service import Tables as Tables
     from treadle.data.tables.types import ChangeRows as ChangeRows
     from treadle.data.tables.types import Constraint as Constraint
@@ -37,6 +43,8 @@ if TYPE_CHECKING:
     from treadle.data.tables.types import Who as Who
     from treadle.data.tables.types import WriteRows as WriteRows
     from treadle.data.tables.types import Wrote as Wrote
+    from treadle.data.tree.types import Entry as Entry
+    from treadle.data.tree.types import Mode as Mode
     from treadle.data.types import Column as Column
     from treadle.data.types import DataInput as DataInput
     from treadle.data.types import DatasetVersion as DatasetVersion
@@ -44,6 +52,7 @@ if TYPE_CHECKING:
     from treadle.data.types import Roles as Roles
     from treadle.data.types import SliceSpec as SliceSpec
     from treadle.data.types import Source as Source
+    from treadle.data.work.gitignore import ignore as ignore
     from treadle.data.work.trees import WorkingTree as WorkingTree
     from treadle.data.work.types import AddPath as AddPath
     from treadle.data.work.types import CheckedOut as CheckedOut
@@ -73,6 +82,15 @@ __getattr__, __all__ = attach(
         "PathConflict": "branches.merge_types",
         "KeptByData": "keeping",
         "PathChange": "work.types",
+        "ArchiveReader": "moving.frames",
+        "Entry": "tree.types",
+        "ImportVersion": "moving.types",
+        "Mode": "tree.types",
+        "Moving": "moving.service",
+        "Pack": "storage.packs",
+        "SentContents": "moving.types",
+        "frame_content": "moving.frames",
+        "ignore": "work.gitignore",
         "Source": "types",
         "WorkStatus": "work.types",
         "WorkingTree": "work.trees",

@@ -45,6 +45,7 @@ class NewVersion(msgspec.Struct, frozen=True, kw_only=True):
         columns: The table's columns.
         files: The table's files.
         origin: What it was made of, or by.
+        at: When it was made where it comes from; now when None.
     """
 
     dataset: str
@@ -62,6 +63,7 @@ class NewVersion(msgspec.Struct, frozen=True, kw_only=True):
     columns: tuple[Column, ...] = ()
     files: tuple[FileEntry, ...] = ()
     origin: tuple[Source, ...] = ()
+    at: datetime | None = None
 
 
 def read_commit(workspace: Workspace, commit_id: str) -> Commit:
@@ -128,7 +130,7 @@ def write_version(
             number = versions.next_number(connection, new.dataset)
             follows = new.parents if new.parents is not None else tuple(filter(None, [new.expected]))
             parents = [versions.by_number(connection, new.dataset, one) for one in follows]
-        commit, commit_id = _commit(workspace, new, number, [one for one in parents if one], at)
+        commit, commit_id = _commit(workspace, new, number, [one for one in parents if one], new.at or at)
         if before is not None:
             before(commit, commit_id)
             before = None

@@ -1,0 +1,1 @@
+"""Versions that come from other tools, and versions on their way to them."""
