@@ -21,11 +21,12 @@ EXPORTED = {
         Client HttpTransport SqlAnswer Transport connect find_server
     """,
     "treadle.data": """
-        AddPath Branches ChangeRows CheckedOut Checkout Column ColumnDiff ColumnStats Constraint
-        DataDiff DataInput DatasetVersion Datasets FileEntry KeptByData Merge MergePlan MergeRows Merged
-        NewConstraint NewRef PathChange PathConflict Protection Ref RefSettings RestoreTable Revert
-        Roles RowConflict Rows SliceSpec Source TableColumn TableDiff TableEvent TableState Tables
-        VacuumTable Vacuumed Who WorkStatus WorkingTree WriteRows Wrote
+        AddPath ArchiveReader Branches ChangeRows CheckedOut Checkout Column ColumnDiff ColumnStats
+        Constraint DataDiff DataInput DatasetVersion Datasets Entry FileEntry ImportVersion
+        KeptByData Merge MergePlan MergeRows Merged Mode Moving NewConstraint NewRef Pack PathChange
+        PathConflict Protection Ref RefSettings RestoreTable Revert Roles RowConflict Rows
+        SentContents SliceSpec Source TableColumn TableDiff TableEvent TableState Tables VacuumTable
+        Vacuumed Who WorkStatus WorkingTree WriteRows Wrote frame_content ignore
     """,
     "treadle.deploy": """
         DeploymentStatus Deployments DesiredRevision Replica ReplicaOptions ReplicaReport Revision
@@ -60,6 +61,9 @@ EXPORTED = {
     """,
     "treadle.govern": """
         Collect Collected Collector Gone Spending Usage Usages
+    """,
+    "treadle.interop.dvc": """
+        DvcExport DvcImporter DvcReport Repository TakenOutput export_dvc
     """,
     "treadle.interop": """
         HttpSource ImportReport Importer Line Source SourceFile Trouble count export_files export_server

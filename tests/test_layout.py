@@ -28,7 +28,7 @@ WINDOWS = {
 
 
 # Packages within a room that have public names of their own.
-PACKAGES = ("treadle.deploy.replica", "treadle.experiment.grammar")
+PACKAGES = ("treadle.deploy.replica", "treadle.experiment.grammar", "treadle.interop.dvc")
 
 
 def files() -> list[Path]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from treadle.cli.app import App, Group, json_option, pass_app
+from treadle.cli.data_dvc import import_dvc
 
 if TYPE_CHECKING:
     from treadle.interop import ImportReport, Trouble
@@ -18,9 +19,12 @@ DIFFERS, PARTIAL = 1, 3
 _SHOWN = 20
 
 
-@click.group("import", cls=Group, short_help="Take in what MLflow has")
+@click.group("import", cls=Group, short_help="Take in what MLflow or DVC has")
 def import_() -> None:
-    """Take in experiments, runs and models of another tracking server."""
+    """Take in experiments, runs and models of another tracking server, or data of DVC."""
+
+
+import_.add_command(import_dvc)
 
 
 @import_.command("mlflow")
@@ -51,7 +55,7 @@ def mlflow(
 
     troubles: list[Trouble] = []
     source = open_source(store, troubles.append, artifacts)
-    progress = _Progress()
+    progress = Progress()
     try:
         if dry_run:
             from treadle.interop import count
@@ -91,7 +95,7 @@ def export_mlflow(app: App, where: str, verify: bool) -> int:
     from treadle.interop import HttpSource, export_files, export_server
 
     troubles: list[Trouble] = []
-    progress = _Progress()
+    progress = Progress()
     online = where.startswith(("http://", "https://"))
     try:
         source = HttpSource(app.client.transport, app.client.server, troubles.append)
@@ -135,7 +139,7 @@ def _folder(text: str) -> Path:
     return folder
 
 
-class _Progress:
+class Progress:
     """A line that says how far it is, where somebody watches."""
 
     def __init__(self) -> None:
