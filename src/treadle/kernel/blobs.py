@@ -9,109 +9,67 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from treadle.kernel.copying import copy_hashed, hash_file
+from treadle.kernel.blob_store import BlobStore
+from treadle.kernel.copying import copy_hashed, hash_file, read_checked
 from treadle.kernel.errors import CorruptData, NotFound, StorageError
-from treadle.kernel.fence import Fence, StoredBlob
+from treadle.kernel.fence import Fence
 from treadle.kernel.files import replacing, storage_errors, sync
 from treadle.kernel.ids import digest_bytes, digest_file
 from treadle.kernel.object_errors import object_errors
+from treadle.kernel.parts import FilePart, ObjectPart, Part, PiecePart
+from treadle.kernel.pieces import PIECE, PieceList, Pieces
+from treadle.kernel.upkeep import Upkeep
 from treadle.kernel.uploads import BlobUpload
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
+__all__ = ["BlobStore", "ObjectBlobStore", "open_blobs"]
 
 # obstore takes these apart from the store's own; it panics when they are mixed.
 _CLIENT_OPTIONS = ("allow_http", "allow_invalid_certificates", "connect_timeout", "proxy_url", "timeout")
 
 
 _PIECE = 4 << 20
+_READ = 1 << 20
 _LARGE = 1 << 20  # from here on a copy within the kernel pays
 
 
-class BlobStore(Protocol):
-    """Keeps bytes by the BLAKE3 digest of their content."""
-
-    def put(self, data: bytes) -> str:
-        """Keeps some bytes; returns their digest."""
-
-    def put_file(self, path: Path) -> str:
-        """Keeps a file's bytes; returns their digest."""
-
-    def link_file(self, path: Path) -> str:
-        """Keeps a file by a link where it can; the file must not be written to any more."""
-
-    def path(self, digest: str) -> Path | None:
-        """The file that has the bytes of a digest, where the store is a folder."""
-
-    def tail(self, digest: str, length: int) -> bytes:
-        """The last so many of a digest's bytes."""
-
-    def get(self, digest: str) -> bytes:
-        """The bytes of a digest."""
-
-    def fetch(self, digest: str, path: Path) -> None:
-        """Writes the bytes of a digest to a file, atomically."""
-
-    def has(self, digest: str) -> bool:
-        """Whether the bytes of a digest are kept here."""
-
-    def stream(self, digest: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        """The bytes of a digest, or those from ``start`` to before ``end``, piece by piece."""
-
-    def upload(self, stage: str | None = None) -> BlobUpload:
-        """Takes bytes piece by piece; on a stage, if one is named, they are a piece of a later blob."""
-
-    def staged(self, stage: str, digest: str) -> bool:
-        """Whether a piece is on a stage."""
-
-    def join(self, stage: str, digests: Sequence[str]) -> tuple[str, int]:
-        """Makes one blob of a stage's pieces; returns its digest and size."""
-
-    def drop(self, stage: str) -> None:
-        """Drops a stage with its pieces."""
-
-    def drop_stale(self, before: datetime) -> None:
-        """Drops every stage's pieces that were put before a moment."""
-
-    def claim(self, digest: str) -> bool:
-        """Whether the bytes of a digest are kept here, and for the next hour in any case."""
-
-    def stored(self) -> Iterator[StoredBlob]:
-        """Every blob that is kept here."""
-
-    def now(self) -> datetime:
-        """The time by the store's own clock."""
-
-    def remove(self, digest: str, before: datetime) -> bool:
-        """Removes the bytes of a digest if nobody has put or claimed them since a moment."""
-
-    def sweep(self, before: datetime) -> None:
-        """Removes what was left before a moment by claims and collectors that were killed."""
-
-
-class ObjectBlobStore:
+class ObjectBlobStore(Upkeep):
     """Blobs in any object store that obstore reaches: folder, memory, S3, GCS, Azure.
 
     Args:
         store: The object store.
         name: What to call it in errors.
         folder: The folder that it is, if it is one: uploads grow there and are moved in place.
+        plain: Whether bytes travel to it unencrypted.
     """
 
-    def __init__(self, store: ObjectStore, name: str, folder: Path | None = None) -> None:
+    def __init__(
+        self, store: ObjectStore, name: str, folder: Path | None = None, *, plain: bool = False
+    ) -> None:
         self._store = store
         self._name = name
         self._folder = folder
         self._fence = Fence(store, folder)
+        self._pieces = Pieces(store, self._fence, name, plain)
+
+    @property
+    def objects(self) -> ObjectStore:
+        """The object store that it is in."""
+        return self._store
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder that it is, if it is one."""
+        return self._folder
 
     @staticmethod
     def _key(digest: str) -> str:
@@ -131,7 +89,7 @@ class ObjectBlobStore:
 
         digest = digest_bytes(data)
         with self._errors(digest):
-            while not self.claim(digest):
+            while not self.claim(digest, small=len(data) <= PIECE):
                 obstore.put(self._store, self._key(digest), data)
                 if self._fence.is_safe(self._key(digest)):
                     break
@@ -153,7 +111,7 @@ class ObjectBlobStore:
             digest = digest_file(path)
         with self._errors(digest):
             while not self.claim(digest):
-                obstore.put(self._store, self._key(digest), _checked(path, digest))
+                obstore.put(self._store, self._key(digest), read_checked(path, digest))
                 if self._fence.is_safe(self._key(digest)):
                     break
         return digest
@@ -224,8 +182,12 @@ class ObjectBlobStore:
                 with (self._folder / self._key(digest)).open("rb", buffering=0) as file:
                     file.seek(max(0, file.seek(0, os.SEEK_END) - length))
                     return file.read()
-            found = obstore.get(self._store, self._key(digest), options={"range": {"suffix": length}})
-            return bytes(found.bytes())
+            try:
+                found = obstore.get(self._store, self._key(digest), options={"range": {"suffix": length}})
+                return bytes(found.bytes())
+            except FileNotFoundError:
+                size = self._listed(digest).size
+                return b"".join(self._pieces.read(self._key(digest), max(0, size - length)))
 
     def get(self, digest: str) -> bytes:
         """The bytes of a digest.
@@ -237,7 +199,11 @@ class ObjectBlobStore:
         import obstore
 
         with self._errors(digest):
-            data = bytes(obstore.get(self._store, self._key(digest)).bytes())
+            try:
+                data = bytes(obstore.get(self._store, self._key(digest)).bytes())
+            except FileNotFoundError:
+                self._listed(digest)
+                data = b"".join(self._pieces.read(self._key(digest)))
         if digest_bytes(data) != digest:
             raise self._corrupt(digest)
         return data
@@ -251,25 +217,52 @@ class ObjectBlobStore:
         """
         import obstore
 
+        chunks: Iterable[Any]
         with self._errors(digest):
-            found = obstore.get(self._store, self._key(digest))
+            try:
+                chunks = obstore.get(self._store, self._key(digest)).stream(min_chunk_size=1 << 20)
+            except FileNotFoundError:
+                self._listed(digest)
+                chunks = self._pieces.read(self._key(digest))
         with self._errors(digest), replacing(path) as temporary:
             with temporary.open("wb") as file:
-                for chunk in found.stream(min_chunk_size=1 << 20):
+                for chunk in chunks:
                     file.write(chunk)
             if digest_file(temporary) != digest:
                 raise self._corrupt(digest)
 
     def has(self, digest: str) -> bool:
         """Whether the bytes of a digest are kept here."""
-        import obstore
-
         try:
-            with self._errors(digest):
-                obstore.head(self._store, self._key(digest))
+            self.size(digest)
         except NotFound:
             return False
         return True
+
+    def size(self, digest: str) -> int:
+        """How many bytes a digest has.
+
+        Raises:
+            NotFound: If they aren't kept here.
+        """
+        import obstore
+
+        with self._errors(digest):
+            try:
+                return int(obstore.head(self._store, self._key(digest))["size"])
+            except FileNotFoundError:
+                return self._listed(digest).size
+
+    def _listed(self, digest: str) -> PieceList:
+        """What the pieces are of a blob that isn't here in one.
+
+        Raises:
+            FileNotFoundError: If it isn't here in pieces either.
+        """
+        found = None if self._folder is not None else self._pieces.find(self._key(digest))
+        if found is None:
+            raise FileNotFoundError(digest)
+        return found
 
     def stream(self, digest: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         """The bytes of a digest, or those from ``start`` to before ``end``, piece by piece.
@@ -311,9 +304,47 @@ class ObjectBlobStore:
             if end is not None and end <= start:
                 return
             options: Any = {"range": {"offset": start} if end is None else (start, end)}
-            found = obstore.get(self._store, key, options=options if start or end is not None else None)
+            try:
+                found = obstore.get(self._store, key, options=options if start or end is not None else None)
+            except FileNotFoundError:
+                if key != self._key(digest) or not self._listed(digest):
+                    raise
+                yield from self._pieces.read(key, start, end)
+                return
             for chunk in found.stream(min_chunk_size=_PIECE):
                 yield bytes(chunk)
+
+    def fill(self, digest: str, start: int, buffer: memoryview) -> Iterator[int]:
+        """Fills a buffer with a digest's bytes from ``start`` on; says how many came, time after time.
+
+        Raises:
+            NotFound: If they aren't kept here.
+            CorruptData: If a piece isn't what was put; only whole pieces can be checked.
+        """
+        import obstore
+
+        key, end = self._key(digest), start + len(buffer)
+        if not buffer:
+            return
+        with self._errors(digest):
+            if self._folder is not None:
+                with (self._folder / key).open("rb", buffering=0) as file:
+                    file.seek(start)
+                    while buffer and (count := file.readinto(buffer[:_PIECE])):
+                        buffer = buffer[count:]
+                        yield count
+                return
+            chunks: Iterable[Any]
+            try:
+                chunks = obstore.get(self._store, key, options={"range": (start, end)}).stream(_READ)
+            except FileNotFoundError:
+                self._listed(digest)
+                chunks = self._pieces.read(key, start, end)
+            for chunk in chunks:
+                count = len(chunk)
+                buffer[:count] = memoryview(chunk)
+                buffer = buffer[count:]
+                yield count
 
     def upload(self, stage: str | None = None) -> BlobUpload:
         """Takes bytes piece by piece; on a stage, if one is named, they are a piece of a later blob.
@@ -346,65 +377,60 @@ class ObjectBlobStore:
             path.replace(place)
             sync(place.parent)
 
-    def staged(self, stage: str, digest: str) -> bool:
-        """Whether a piece is on a stage."""
-        import obstore
+    def part(self, digest: str, size: int) -> Part:
+        """Takes the bytes of a known digest in pieces; those that a killed process brought are there.
 
-        try:
-            with self._errors(digest):
-                obstore.head(self._store, f"stages/{stage}/{digest}")
-        except NotFound:
-            return False
-        return True
-
-    def join(self, stage: str, digests: Sequence[str]) -> tuple[str, int]:
-        """Makes one blob of a stage's pieces; returns its digest and size. The stage stays.
+        Args:
+            digest: Which. If it is here already, it is replaced.
+            size: How many bytes it has.
 
         Raises:
-            NotFound: If a piece isn't on the stage.
-            StorageError: If the store can't be read or written; nothing half-written stays.
+            StorageError: If the store can't be written.
         """
-        with self.upload() as whole:
-            for digest in digests:
-                for piece in self._read(f"stages/{stage}/{digest}", digest):
-                    whole.write(piece)
-            return whole.finish(), whole.size
+        key = self._key(digest)
+        if self._folder is None:
+            if size > PIECE:
+                return PiecePart(self._pieces, key, digest, size)
+            return ObjectPart(self._pieces, key, digest, size, self._fence.is_safe)
 
-    def drop(self, stage: str) -> None:
-        """Drops a stage with its pieces; one that isn't there is dropped already."""
+        def keep(path: Path, digest: str) -> None:
+            self.claim(digest)  # an old one mustn't be removed just when it has been replaced
+            self._place(path, key, digest)
+
+        return FilePart(self._folder / "tmp", digest, size, keep)
+
+    def set_aside(self, digest: str) -> bool:
+        """Takes the bytes of a digest out of use, for they are damaged; a folder keeps them as ``damaged``.
+
+        Returns:
+            Whether there were any.
+
+        Raises:
+            StorageError: If the store can't be written.
+        """
         import obstore
 
-        with self._errors(stage):
-            if self._folder is not None:
-                shutil.rmtree(self._folder / "stages" / stage, ignore_errors=True)
-                return
-            for found in obstore.list(self._store, prefix=f"stages/{stage}"):
-                obstore.delete(self._store, [piece["path"] for piece in found])
-
-    def drop_stale(self, before: datetime) -> None:
-        """Drops every stage's pieces that were put before a moment: nobody will join them."""
-        import obstore
-
-        with self._errors("stages"):
-            for found in obstore.list(self._store, prefix="stages"):
-                old = [piece["path"] for piece in found if piece["last_modified"] < before]
-                if old:
-                    obstore.delete(self._store, old)
-
-    def claim(self, digest: str) -> bool:
-        """Whether the bytes of a digest are kept here; if so, no collector takes them for an hour."""
+        key = self._key(digest)
         with self._errors(digest):
-            return self._fence.renew(self._key(digest))
+            if self._folder is not None:
+                place = self._folder / "damaged" / digest
+                place.parent.mkdir(exist_ok=True)
+                with contextlib.suppress(FileNotFoundError):
+                    (self._folder / key).replace(place)
+                    return True
+                return False
+            found = self.has(digest)
+            self._pieces.drop(key)
+            with contextlib.suppress(FileNotFoundError):
+                obstore.delete(self._store, key)
+            return found
 
-    def stored(self) -> Iterator[StoredBlob]:
-        """Every blob that is kept here, in no order."""
-        with self._errors("blobs"):
-            yield from self._fence.stored()
-
-    def now(self) -> datetime:
-        """The time by the store's own clock: what blobs are dated by."""
-        with self._errors("clock"):
-            return self._fence.now()
+    def claim(self, digest: str, *, small: bool = False) -> bool:
+        """Whether the bytes of a digest are kept here, if large maybe in pieces; for an hour in any case."""
+        with self._errors(digest):
+            key = self._key(digest)
+            in_pieces = self._folder is None and not small
+            return self._fence.renew(key) or (in_pieces and self._pieces.claim(key))
 
     def remove(self, digest: str, before: datetime) -> bool:
         """Removes the bytes of a digest if nobody has put or claimed them since a moment.
@@ -418,12 +444,11 @@ class ObjectBlobStore:
             Whether they were removed.
         """
         with self._errors(digest):
-            return self._fence.remove(self._key(digest), before)
-
-    def sweep(self, before: datetime) -> None:
-        """Removes what was left before a moment by claims and collectors that were killed."""
-        with self._errors("leftovers"):
-            self._fence.sweep(before)
+            key = self._key(digest)
+            removed = self._fence.remove(key, before)
+            if self._folder is None and self._pieces.find(key):
+                removed = self._pieces.remove(key, before) or removed
+            return removed
 
     def _corrupt(self, digest: str) -> CorruptData:
         return CorruptData(
@@ -438,26 +463,16 @@ def _size(path: Path) -> int:
         return path.stat().st_size
 
 
-def _checked(path: Path, digest: str) -> Iterator[bytes]:
-    """A file's bytes; an error instead of their end, which stops the upload, if they aren't the digest's."""
-    from blake3 import blake3
-
-    hasher = blake3()
-    with storage_errors(str(path)), path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            hasher.update(chunk)
-            yield chunk
-    if hasher.hexdigest() != digest:
-        raise CorruptData("the file changed while it was read", where=str(path), fix="add it again")
-
-
-def open_blobs(url: str, root: Path, options: dict[str, str]) -> ObjectBlobStore:
+def open_blobs(
+    url: str, root: Path, options: Mapping[str, str], retries: int | None = None
+) -> ObjectBlobStore:
     """Opens the blob store at a URL.
 
     Args:
         url: A folder (relative to ``root``), or ``s3://bucket/prefix``.
         root: The project's folder.
         options: The object store's options, such as ``endpoint``.
+        retries: How often a request is tried again; the library's choice when None.
 
     Raises:
         StorageError: If the folder can't be made or the URL isn't known.
@@ -468,7 +483,10 @@ def open_blobs(url: str, root: Path, options: dict[str, str]) -> ObjectBlobStore
         if "://" in url:
             client: Any = {key: value for key, value in options.items() if key in _CLIENT_OPTIONS}
             store: Any = {key: value for key, value in options.items() if key not in client}
-            return ObjectBlobStore(from_url(url, client_options=client, **store), url)
+            plain = options.get("allow_http", os.environ.get("AWS_ALLOW_HTTP", "")).lower() == "true"
+            if retries is not None:
+                store["retry_config"] = {"max_retries": retries}
+            return ObjectBlobStore(from_url(url, client_options=client, **store), url, plain=plain)
         folder = root / url
         folder.mkdir(parents=True, exist_ok=True)
         return ObjectBlobStore(LocalStore(folder), str(folder), folder)

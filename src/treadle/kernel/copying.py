@@ -74,6 +74,19 @@ def hash_file(path: Path) -> str:
         return _hash_ahead(descriptor)
 
 
+def read_checked(path: Path, digest: str) -> Iterator[bytes]:
+    """A file's bytes; an error instead of their end, which stops the upload, if they aren't the digest's."""
+    from blake3 import blake3
+
+    hasher = blake3()
+    with storage_errors(str(path)), path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            hasher.update(chunk)
+            yield chunk
+    if hasher.hexdigest() != digest:
+        raise CorruptData("the file changed while it was read", where=str(path), fix="add it again")
+
+
 def reflink(source: int, target: int) -> bool:
     """Makes an open empty file share another one's blocks; returns whether the file system can."""
     try:

@@ -32,6 +32,12 @@ _LONGEST = 30.0
 _PAUSE = 0.05
 _RENEWED = ".renewed"
 
+LIST = "pieces.json"
+"""What the object is called, after its blob's key and a dot, that lists a large blob's pieces."""
+
+PIECES = "pieces"
+"""What the folder is called, after its blob's key and a dot, in which a large blob's pieces are."""
+
 
 class StoredBlob(msgspec.Struct, frozen=True):
     """A blob as it lies in its store.
@@ -95,8 +101,15 @@ class Fence:
             return False
         return True
 
-    def remove(self, key: str, before: datetime) -> bool:
-        """Removes a blob if it was put last before a moment; returns whether it did."""
+    def remove(self, key: str, before: datetime, beneath: str | None = None) -> bool:
+        """Removes a blob if it was put last before a moment; returns whether it did.
+
+        Args:
+            key: Which.
+            before: By the store's clock.
+            beneath: What lies beneath this prefix in a bucket goes with it; if nothing has the
+                key, it goes if all of it was put before the moment.
+        """
         if self._folder is not None:
             path = self._folder / key
             with self._lock(fcntl.LOCK_EX):
@@ -112,16 +125,39 @@ class Fence:
         began, marker = time.monotonic(), _marker(key)
         obstore.put(self._store, marker, b"")
         try:
-            old = obstore.head(self._store, key)["last_modified"] < before
+            at, paths = self._look(key, beneath)
             # A collector that was stopped for long after it looked must not act on what it saw.
-            if old and time.monotonic() - began < _LONGEST:
-                obstore.delete(self._store, key)
+            if at < before and time.monotonic() - began < _LONGEST:
+                obstore.delete(self._store, paths[0])
+                if paths[1:]:
+                    obstore.delete(self._store, paths[1:])
                 return True
         except FileNotFoundError:
             return False
         finally:
             obstore.delete(self._store, marker)
         return False
+
+    def _look(self, key: str, beneath: str | None) -> tuple[datetime, list[str]]:
+        """When something was put last; its key, and what lies beneath it.
+
+        Raises:
+            FileNotFoundError: If there is neither.
+        """
+        import obstore
+
+        paths: list[str] = []
+        newest = None
+        for found in obstore.list(self._store, prefix=beneath) if beneath else ():
+            for one in found:
+                paths.append(one["path"])
+                newest = max(newest or one["last_modified"], one["last_modified"])
+        try:
+            return obstore.head(self._store, key)["last_modified"], [key, *paths]
+        except FileNotFoundError:
+            if newest is None:
+                raise
+            return newest, paths
 
     def now(self) -> datetime:
         """The time by the store's own clock."""
@@ -139,11 +175,18 @@ class Fence:
         """Every blob that lies in the store."""
         import obstore
 
+        sizes: dict[str, int] = {}
+        lists: dict[str, datetime] = {}
         for found in obstore.list(self._store, prefix="b3"):
             for one in found:
-                digest = one["path"].removeprefix("b3/").replace("/", "")
-                if len(digest) == 64:
+                digest, _, rest = one["path"].removeprefix("b3/").replace("/", "", 1).partition(".")
+                if rest == LIST:
+                    lists[digest] = one["last_modified"]
+                elif rest.startswith(f"{PIECES}/"):
+                    sizes[digest] = sizes.get(digest, 0) + one["size"]
+                elif not rest and len(digest) == 64:
                     yield StoredBlob(digest, one["size"], one["last_modified"])
+        yield from (StoredBlob(digest, sizes.get(digest, 0), at) for digest, at in lists.items())
 
     def sweep(self, before: datetime) -> None:
         """Removes what claims and collectors that were killed left in a bucket before a moment."""
@@ -151,11 +194,18 @@ class Fence:
             return
         import obstore
 
+        listed: set[str] = set()
+        pieces: set[str] = set()
         for prefix, ending in (("condemned", ""), ("b3", _RENEWED)):
             for found in obstore.list(self._store, prefix=prefix):
                 old = [o["path"] for o in found if o["last_modified"] < before and o["path"].endswith(ending)]
                 if old:
                     obstore.delete(self._store, old)
+                for one in found:
+                    key, _, rest = one["path"].partition(".")
+                    (listed if rest == LIST else pieces if rest.startswith(PIECES) else set()).add(key)
+        for key in pieces - listed:  # whoever sent them was killed before their list was written
+            self.remove(f"{key}.{LIST}", before, beneath=f"{key}.{PIECES}")
 
     def _marked(self, key: str) -> bool:
         import obstore

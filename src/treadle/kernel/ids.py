@@ -52,7 +52,7 @@ class SequentialIds:
 class Digest(Protocol):
     """Computes the digest of bytes that come piece by piece."""
 
-    def update(self, data: bytes, /) -> object:
+    def update(self, data: bytes | memoryview, /) -> object:
         """Adds some bytes."""
 
     def hexdigest(self) -> str:
@@ -72,7 +72,7 @@ def new_digest() -> Digest:
     return blake3()
 
 
-def digest_bytes(data: bytes) -> str:
+def digest_bytes(data: bytes | memoryview) -> str:
     """The BLAKE3 digest of some bytes, 64 hexadecimal characters."""
     from blake3 import blake3
 
