@@ -1,0 +1,1 @@
+"""Remotes: pushing versions to another blob store, fetching them, and verifying them bit for bit."""
