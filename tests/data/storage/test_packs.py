@@ -106,14 +106,16 @@ def test_a_content_that_rotted_is_told(blobs):
 
 @pytest.mark.parametrize("cut", [0, 5, 19])
 def test_what_is_no_pack_is_told(cut):
-    whole = packs.encode_index([(bytes(32), 0, 1, 1, 0)])
+    rows = packs.Rows()
+    rows.add(bytes(32), 0, 1, 1, 0)
+    whole = packs.encode_index(rows)
     with pytest.raises(CorruptData, match="can't be read"):
         decode_index("ab" * 32, whole[: len(whole) - 1 - cut])
     assert decode_index("ab" * 32, whole[-30:]) == len(whole)
 
 
 def test_a_pack_of_a_later_format_is_refused():
-    whole = bytearray(packs.encode_index([]))
+    whole = bytearray(packs.encode_index(packs.Rows()))
     whole[-12] = 9
     with pytest.raises(CorruptData, match="format 9") as error:
         decode_index("ab" * 32, bytes(whole))

@@ -14,7 +14,7 @@ the file that it makes.
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from array import array
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING
@@ -121,21 +121,46 @@ def prefixes(digests: NDArray[np.uint8]) -> NDArray[np.uint64]:
     return np.ascontiguousarray(digests[:, :8]).view(">u8").ravel().astype(np.uint64)
 
 
-def encode_index(rows: Sequence[tuple[bytes, int, int, int, int]]) -> bytes:
-    """The end of a pack: its index and what says how long it is.
+class Rows:
+    """The index of a pack that grows, in the order in which contents come."""
 
-    Args:
-        rows: Digest, offset, stored length, length and kind of each content.
-    """
-    import numpy as np
+    def __init__(self) -> None:
+        self._digests = bytearray()
+        self._offsets, self._stored, self._lengths = array("Q"), array("I"), array("Q")
+        self._kinds = bytearray()
 
-    ordered = sorted(rows)
-    columns = list(zip(*ordered, strict=True)) or [(), (), (), (), ()]
-    kinds = ("<u8", "<u4", "<u8", "u1")
-    numbers = [
-        np.asarray(values, dtype=kind).tobytes() for values, kind in zip(columns[1:], kinds, strict=True)
-    ]
-    return b"".join([*columns[0], *numbers, _END.pack(len(ordered), FORMAT, MAGIC)])
+    def __len__(self) -> int:
+        """How many contents."""
+        return len(self._kinds)
+
+    def add(self, digest: bytes, offset: int, stored: int, length: int, kind: int) -> None:
+        """Adds a content."""
+        self._digests += digest
+        self._offsets.append(offset)
+        self._stored.append(stored)
+        self._lengths.append(length)
+        self._kinds.append(kind)
+
+    def index(self, pack: str) -> PackIndex:
+        """The index, sorted."""
+        import numpy as np
+
+        digests = np.frombuffer(bytes(self._digests), np.uint8).reshape(-1, 32)
+        keys = [np.ascontiguousarray(digests[:, at : at + 8]).view(">u8").ravel() for at in (24, 16, 8, 0)]
+        order = np.lexsort(keys) if len(self) else np.empty(0, np.int64)
+        return PackIndex(
+            pack,
+            digests[order],
+            np.array(self._offsets, "<u8")[order],
+            np.array(self._stored, "<u4")[order],
+            np.array(self._lengths, "<u8")[order],
+            np.array(self._kinds, np.uint8)[order],
+        )
+
+
+def encode_index(rows: Rows) -> bytes:
+    """The end of a pack: its index and what says how long it is."""
+    return encode_end(rows.index(""))
 
 
 def encode_end(index: PackIndex) -> bytes:

@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-from treadle.data.storage.packs import Kind, Pack, encode_index
+from treadle.data.storage.packs import Kind, Pack, Rows, encode_index
 from treadle.kernel.blobs import BlobStore
 from treadle.kernel.ids import digest_bytes
 from treadle.kernel.uploads import BlobUpload
 
 PACK_SIZE = 64 << 20
 """A pack is closed when it has so many bytes."""
+
+_MOST = 1 << 17  # contents of a pack, so that its index is small
 
 _BATCH = 2 << 20
 _TRIES = 16
@@ -152,7 +154,7 @@ class _Open:
         self._begin()
 
     def _begin(self) -> None:
-        self._rows: list[tuple[bytes, int, int, int, int]] = []
+        self._rows = Rows()
         self._batch: list[bytes] = []
         self._batched = self._offset = 0
         self._upload: BlobUpload | None = None
@@ -162,13 +164,13 @@ class _Open:
             return
         self._seen.add(digest)
         stored, how = self._squeezer.squeeze(data) if kind is None else (data, int(kind))
-        self._rows.append((digest, self._offset, len(stored), length, how))
+        self._rows.add(digest, self._offset, len(stored), length, how)
         self._batch.append(stored)
         self._batched += len(stored)
         self._offset += len(stored)
         if self._batched >= _BATCH:
             self._flush()
-        if self._offset >= self._size:
+        if self._offset >= self._size or len(self._rows) >= _MOST:
             self._send()
 
     def _flush(self) -> None:
@@ -194,7 +196,7 @@ class _Open:
         self._sent.append(Pack(upload.finish(), upload.size))
 
     def finish(self) -> tuple[Pack, ...]:
-        if self._rows:
+        if len(self._rows):
             self._send()
         while self._waiting:
             self._waiting.popleft().result()

@@ -52,6 +52,14 @@ class Scan:
         return len(self.paths)
 
 
+def nothing_in(base: Path) -> Scan:
+    """The scan of a folder in which nothing lies."""
+    import numpy as np
+
+    counts, times = np.empty(0, np.uint64), np.empty(0, np.int64)
+    return Scan(base, [], counts, times, times, counts, np.empty(0, np.uint8))
+
+
 def scan(root: Path) -> Scan:
     """Looks at everything below a folder, or at one file.
 

@@ -8,10 +8,12 @@ can't be read, everything is read again.
 
 from __future__ import annotations
 
+import mmap
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 _MAGIC = b"TRDLWORK"
 _LENGTH = struct.Struct("<I")
+_PIECE = 1 << 16
 _TICK = 20_000_000
 """File systems tell times of change by ticks of up to so many nanoseconds."""
 
@@ -39,25 +42,42 @@ class State:
     """What was known; rows as in :class:`~treadle.data.work.scanning.Scan`.
 
     Attributes:
-        scan: What the file system said.
+        stats: Sizes, times of the content's change, times of any change, inodes and modes.
         digests: What the files held; uint8 of shape (n, 32).
         tree: The digest of the tree that they made.
         names: The paths joined by NUL.
     """
 
-    scan: Scan
+    stats: tuple[NDArray[Any], ...]
     digests: NDArray[np.uint8]
     tree: str
-    names: bytes
+    names: memoryview
+
+    def __len__(self) -> int:
+        """How many."""
+        return len(self.digests)
+
+    def paths(self) -> list[str]:
+        """The paths."""
+        return bytes(self.names).decode().split("\0") if len(self) else []
+
+    def has_paths(self, paths: list[str]) -> bool:
+        """Whether the paths are these."""
+        at = 0
+        for begin in range(0, len(paths), _PIECE):
+            piece = join(paths[begin : begin + _PIECE])
+            if self.names[at : at + len(piece)] != piece:
+                return False
+            at += len(piece) + 1
+        return len(paths) == len(self) and at == (len(self.names) + 1 if paths else 0)
 
 
-def nothing(base: Path) -> State:
+def nothing() -> State:
     """The state of a folder of which nothing is known."""
     import numpy as np
 
-    counts, times = np.empty(0, np.uint64), np.empty(0, np.int64)
-    scan = Scan(base, [], counts, times, times, counts, np.empty(0, np.uint8))
-    return State(scan, np.empty((0, 32), np.uint8), "", b"")
+    none = tuple(np.empty(0, kind) for kind in ("<u8", "<i8", "<i8", "<u8", "u1"))
+    return State(none, np.empty((0, 32), np.uint8), "", memoryview(b""))
 
 
 def save_state(path: Path, scan: Scan, digests: NDArray[np.uint8], tree: str, seen_ns: int) -> None:
@@ -93,14 +113,15 @@ def save_state(path: Path, scan: Scan, digests: NDArray[np.uint8], tree: str, se
     )
 
 
-def load_state(path: Path, base: Path) -> State:
+def load_state(path: Path) -> State:
     """What is known of a folder; nothing where the cache can't be read."""
     import numpy as np
 
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:  # never changed, only replaced; what isn't looked at isn't read
+            data = memoryview(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ))
         if data[:8] != _MAGIC:
-            return nothing(base)
+            return nothing()
         [length] = _LENGTH.unpack_from(data, 8)
         head = msgspec.json.decode(data[12 : 12 + length], type=_Head)
         at, columns = 12 + length, []
@@ -109,14 +130,11 @@ def load_state(path: Path, base: Path) -> State:
             columns.append(np.frombuffer(data, kind, size // np.dtype(kind).itemsize, at))
             at += size
     except (OSError, ValueError, struct.error, msgspec.MsgspecError):
-        return nothing(base)
-    sizes, mtimes, ctimes, inodes, modes, digests = columns
-    names = data[at:]
-    paths = names.decode("utf-8", "replace").split("\0") if head.count else []
-    if len(paths) != head.count or head.format != 1:
-        return nothing(base)
-    scan = Scan(base, paths, sizes, mtimes, ctimes, inodes, modes)
-    return State(scan, digests.reshape(head.count, 32), head.tree, names)
+        return nothing()
+    if head.format != 1:
+        return nothing()
+    *stats, digests = columns
+    return State(tuple(stats), digests.reshape(head.count, 32), head.tree, data[at:])
 
 
 def join(paths: list[str]) -> bytes:
@@ -143,27 +161,24 @@ def compare(scan: Scan, state: State) -> Comparison:
     """Finds what is as it was, by size, times of change, inode and mode."""
     import numpy as np
 
-    before = state.scan
-    if len(scan) == len(before) and join(scan.paths) == state.names:
-        return Comparison(state.digests, _same(scan, before, slice(None), slice(None)), [])
-    rows = {path: row for row, path in enumerate(before.paths)}
+    mine = (scan.sizes, scan.mtimes, scan.ctimes, scan.inodes, scan.modes)
+    if state.has_paths(scan.paths):
+        return Comparison(state.digests, _same(mine, state.stats), [])
+    rows = {path: row for row, path in enumerate(state.paths())}
     pairs = [(new, old) for new, path in enumerate(scan.paths) if (old := rows.pop(path, -1)) >= 0]
     digests, known = np.zeros((len(scan), 32), np.uint8), np.zeros(len(scan), dtype=bool)
     if pairs:
         new, old = np.array(pairs, np.int64).T
-        same = _same(scan, before, new, old)
+        same = _same([column[new] for column in mine], [column[old] for column in state.stats])
         digests[new[same]] = state.digests[old[same]]
         known[new] = same
     return Comparison(digests, known, list(rows))
 
 
-def _same(
-    scan: Scan, before: Scan, new: NDArray[np.int64] | slice, old: NDArray[np.int64] | slice
-) -> NDArray[np.bool_]:
+def _same(mine: Sequence[NDArray[Any]], theirs: Sequence[NDArray[Any]]) -> NDArray[np.bool_]:
     import numpy as np
 
-    same: NDArray[np.bool_] = np.equal(scan.inodes[new], before.inodes[old])
-    same &= np.logical_and(scan.sizes[new] == before.sizes[old], scan.modes[new] == before.modes[old])
-    same &= scan.mtimes[new] == before.mtimes[old]
-    same &= scan.ctimes[new] == before.ctimes[old]
+    same = np.ones(len(mine[0]), dtype=bool)
+    for one, two in zip(mine, theirs, strict=True):
+        same &= one == two
     return same

@@ -30,7 +30,7 @@ from treadle.data.work.pointer import (
     read_pointer,
     write_pointer,
 )
-from treadle.data.work.scanning import Scan, clashes, scan
+from treadle.data.work.scanning import clashes, nothing_in, scan
 from treadle.data.work.state import State, compare, load_state, save_state
 from treadle.data.work.storing import Keeper, Ways
 from treadle.data.work.types import AddPath, CheckedOut, Checkout, WorkStatus
@@ -214,7 +214,7 @@ class WorkingTree:
         self._check_clashes(base, wanted)
         with self._alone(target):
             present = target.exists() or target.is_symlink()
-            found = scan(target) if present else _empty(base)
+            found = scan(target) if present else nothing_in(base)
             known = compare(found, self._state(target))
             journal = self._cache(target).with_suffix(".checkout")
             holds = differing.Holding(found, wanted, contents, broke_off=journal.exists())
@@ -316,7 +316,7 @@ class WorkingTree:
         return self._ws.state / "cache" / "work" / f"{name}.state"
 
     def _state(self, target: Path) -> State:
-        return load_state(self._cache(target), target)
+        return load_state(self._cache(target))
 
     @contextlib.contextmanager
     def _alone(self, target: Path) -> Iterator[None]:
@@ -337,9 +337,3 @@ def _before(version: DatasetVersion | None, contents: Contents) -> Callable[[str
         return (found.digest, found.size) if found else None
 
     return of
-
-
-def _empty(base: Path) -> Scan:
-    from treadle.data.work.state import nothing
-
-    return nothing(base).scan
