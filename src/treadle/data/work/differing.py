@@ -40,6 +40,22 @@ def read_unknown(found: Scan, known: Comparison) -> Entries:
     return Entries(found.paths, sizes, digests, found.modes)
 
 
+def only_stored(known: Comparison, found: Scan, contents: Contents) -> Comparison:
+    """What is known of a folder, but only of files that are stored where a version can refer to them."""
+    import numpy as np
+
+    rows = np.flatnonzero(known.known & (found.modes <= Mode.EXECUTABLE) & (found.sizes > 0))
+    lost = rows[contents.indexes.missing(known.digests[rows])]
+    lost = [
+        row
+        for row in lost.tolist()
+        if found.sizes[row] < _SMALL or not contents.blobs.claim(known.digests[row].tobytes().hex())
+    ]
+    still = known.known.copy()
+    still[lost] = False
+    return Comparison(known.digests, still, known.gone)
+
+
 def _digest(found: Scan, row: int) -> str:
     mode, path = found.modes[row], found.base / found.paths[row]
     if mode == Mode.LINK:

@@ -104,17 +104,19 @@ class WorkingTree:
                 fix=f"bring what is new first (treadle data pull {self._shown(target)}), "
                 "or make a branch of your own (--branch NAME)",
             )
-        contents = self._branches.contents(*filter(None, [before or head]))
         base = before or head
+        contents = self._branches.contents(*filter(None, [base]))
+        if base is None or state.tree != base.tree:
+            known = differing.only_stored(known, found, contents)
         with PackWriter(self._ws.blobs, self._pages_of(contents)) as writer:
             ways = Ways(asked.link, asked.chunking)
             kept = Keeper(contents, writer, ways, _before(base, contents)).keep(found, known)
             tree = build([kept], writer)
             written = writer.finish()
-        save_state(self._cache(target), found, kept.digests, tree, seen_ns)
         if head and head.tree == tree:
+            save_state(self._cache(target), found, kept.digests, tree, seen_ns)
             return head
-        return self._branches.commit_tree(
+        version = self._branches.commit_tree(
             NewVersion(
                 dataset=dataset,
                 branch=branch,
@@ -129,6 +131,9 @@ class WorkingTree:
                 origin=asked.origin,
             )
         )
+        # Not earlier: what a version doesn't have must be read again.
+        save_state(self._cache(target), found, kept.digests, tree, seen_ns)
+        return version
 
     @staticmethod
     def _pages_of(contents: Contents) -> Callable[[bytes], bool]:

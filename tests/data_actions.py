@@ -1,0 +1,124 @@
+"""What is done to data while it is killed, and what must be true whenever that happens."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+from pathlib import Path
+
+from treadle.data import AddPath, Branches, Checkout, WorkingTree
+from treadle.data.storage import writing
+from treadle.data.tree.pages import entry_at
+from treadle.data.tree.trees import entries
+from treadle.data.work.pointer import read_pointer
+from treadle.kernel.ids import digest_bytes
+from treadle.kernel.workspace import Workspace
+
+writing.PACK_SIZE = 40_000  # several packs of few files
+
+
+def fill(folder: Path, seed: int) -> None:
+    """Some files of every kind."""
+    chance = random.Random(seed)
+    for number in range(40):
+        path = folder / f"{'ab'[number % 2]}" / f"{number:02d}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(chance.randbytes(3000))
+    for number in range(2):
+        (folder / f"large{number}").write_bytes(chance.randbytes(1_500_000))
+    (folder / "empty").touch()
+    (folder / "folder").mkdir(exist_ok=True)
+
+
+def whole(workspace: Workspace) -> list[str]:
+    """Reads every version of everything; returns their references, the newest first."""
+    branches = Branches(workspace)
+    found = []
+    for dataset in branches.datasets():
+        number = branches.resolve(dataset.name).number
+        for one in range(number, 0, -1):
+            version = branches.resolve(f"{dataset.name}@v{one}")
+            contents = branches.contents(version)
+            for leaf in entries(version.tree, contents):
+                for row in range(len(leaf)):
+                    entry = entry_at(leaf, row)
+                    assert digest_bytes(contents.read(entry.digest, entry.size)) == entry.digest
+            found.append(version.ref)
+    return found
+
+
+def prepare(root: Path) -> None:
+    """A project with a version, and changes since."""
+    root.mkdir()
+    (root / "treadle.toml").write_text('[project]\nname = "toy"\n')
+    fill(root / "data", 1)
+    workspace = Workspace.open(root)
+    WorkingTree(workspace).add(AddPath(path="data"))
+    (root / "data" / "a" / "00").write_bytes(b"changed")
+    (root / "data" / "b" / "01").unlink()
+    (root / "data" / "large0").write_bytes(os.urandom(1_600_000))
+    (root / "data" / "new").write_bytes(b"new")
+    workspace.close()
+
+
+def add(root: Path) -> None:
+    WorkingTree(Workspace.open(root)).add(AddPath(path="data"))
+
+
+def check_add(root: Path) -> None:
+    """Every version is whole, and the pointer names one of them."""
+    workspace = Workspace.open(root)
+    found = whole(workspace)
+    assert found in (["data@v1"], ["data@v2", "data@v1"])
+    pointer = read_pointer(root / "data.treadle")
+    assert f"data@v{pointer.version}" in found
+    [status] = WorkingTree(workspace).status()
+    assert status.clean == (pointer.version == 2)
+
+
+def done_add(root: Path) -> None:
+    check_add(root)
+    assert read_pointer(root / "data.treadle").version == 2
+
+
+def checkout(root: Path) -> None:
+    """Drops what changed."""
+    WorkingTree(Workspace.open(root)).checkout(Checkout(paths=("data",), force=True))
+
+
+def check_checkout(root: Path) -> None:
+    """Each file is the old one, the new one or, where a new one was begun, that; the version is whole."""
+    assert whole(Workspace.open(root)) == ["data@v1"]
+    large = root / "data" / "large0"
+    assert large.stat().st_size in (1_500_000, 1_600_000)
+    assert (root / "data" / "a" / "00").stat().st_size in (7, 3000)
+
+
+def done_checkout(root: Path) -> None:
+    [status] = WorkingTree(Workspace.open(root)).status()
+    assert (status.modified, status.deleted, [c.path for c in status.changes]) == (0, 0, ["new"])
+
+
+def prepare_checkout_anew(root: Path) -> None:
+    """A project whose data isn't there."""
+    prepare(root)
+    shutil.rmtree(root / "data")
+
+
+def checkout_anew(root: Path) -> None:
+    """Into a folder that isn't there; what broke off is taken up."""
+    WorkingTree(Workspace.open(root)).checkout(Checkout())
+
+
+def check_checkout_anew(root: Path) -> None:
+    """What is there is of the version, or the beginning of it."""
+    workspace = Workspace.open(root)
+    assert whole(workspace) == ["data@v1"]
+    [status] = WorkingTree(workspace).status()
+    assert not status.present or status.modified <= 1
+
+
+def done_checkout_anew(root: Path) -> None:
+    [status] = WorkingTree(Workspace.open(root)).status()
+    assert status.clean
