@@ -97,7 +97,7 @@ def check_checkout(root: Path) -> None:
 
 def done_checkout(root: Path) -> None:
     [status] = WorkingTree(Workspace.open(root)).status()
-    assert (status.modified, status.deleted, [c.path for c in status.changes]) == (0, 0, ["new"])
+    assert (status.modified, status.deleted, [c.path for c in status.changes]) == (0, 0, ["new"]), status
 
 
 def prepare_checkout_anew(root: Path) -> None:

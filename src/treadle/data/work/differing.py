@@ -45,10 +45,10 @@ def only_stored(known: Comparison, found: Scan, contents: Contents) -> Compariso
     import numpy as np
 
     rows = np.flatnonzero(known.known & (found.modes <= Mode.EXECUTABLE) & (found.sizes > 0))
-    lost = rows[contents.indexes.missing(known.digests[rows])]
+    unpacked = rows[contents.indexes.missing(known.digests[rows])]
     lost = [
         row
-        for row in lost.tolist()
+        for row in unpacked.tolist()
         if found.sizes[row] < _SMALL or not contents.blobs.claim(known.digests[row].tobytes().hex())
     ]
     still = known.known.copy()
@@ -126,11 +126,10 @@ class Holding:
 
 
 def folds_case(folder: Path, probe: str) -> bool:
-    """Whether a folder's file system takes names that differ in case for one."""
-    while not folder.exists():
-        folder = folder.parent
-    one = folder / f".{probe.lower()}"
+    """Whether a folder's file system takes names that differ in case for one; it is made if it isn't there."""
+    one = folder / f"{probe.lower()}"
     with storage_errors(str(folder)):
+        folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(one, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC)
         os.close(descriptor)
         try:

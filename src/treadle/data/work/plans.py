@@ -75,6 +75,8 @@ def plan(
     conflicts: list[str] = []
     extra: list[int] = []
     for row in write[there[write] & ~found.known[here[write]]].tolist():
+        if scan.modes[here[row]] == Mode.FOLDER:  # an empty folder loses nothing
+            continue
         state = holds(int(here[row]), row)
         if state and scan.modes[here[row]] == target.modes[row]:
             extra.append(row)
@@ -85,7 +87,8 @@ def plan(
         write = np.flatnonzero(~same)
     keep = np.flatnonzero(same)
     remove = [path for path, row in left.items() if found.known[row]]
-    blocking = _in_the_way(target, [path for path, row in left.items() if not found.known[row]])
+    others = [p for p, row in left.items() if not found.known[row] and scan.modes[row] != Mode.FOLDER]
+    blocking = _in_the_way(target, others)
     (remove if force else conflicts).extend(blocking)
     return Plan(write, there[write], keep, here[keep], remove, sorted(conflicts))
 

@@ -94,16 +94,9 @@ class WorkingTree:
         state = self._state(target)
         known = compare(found, state)
         head = self._branches.head(dataset, branch)
-        if before and known.known.all() and not known.gone and state.tree == before.tree:
-            if head and head.tree == before.tree:
-                return head
-        elif head is not None and before is not None and not self._follows(before, head, branch):
-            raise Conflict(
-                f"branch {branch!r} of {dataset!r} stands at {head.ref}, and the data here is {before.ref}",
-                where=str(target),
-                fix=f"bring what is new first (treadle data pull {self._shown(target)}), "
-                "or make a branch of your own (--branch NAME)",
-            )
+        unchanged = known.known.all() and not known.gone and before and state.tree == before.tree
+        if unchanged and head and before and head.tree == before.tree:
+            return head
         base = before or head
         contents = self._branches.contents(*filter(None, [base]))
         if base is None or state.tree != base.tree:
@@ -115,7 +108,14 @@ class WorkingTree:
             written = writer.finish()
         if head and head.tree == tree:
             save_state(self._cache(target), found, kept.digests, tree, seen_ns)
-            return head
+            return head  # perhaps of a process that was killed before it wrote the pointer
+        if head and before and not self._follows(before, head, branch):
+            raise Conflict(
+                f"branch {branch!r} of {dataset!r} stands at {head.ref}, and the data here is {before.ref}",
+                where=str(target),
+                fix=f"bring what is new first (treadle data pull {self._shown(target)}), "
+                "or make a branch of your own (--branch NAME)",
+            )
         version = self._branches.commit_tree(
             NewVersion(
                 dataset=dataset,
@@ -248,7 +248,9 @@ class WorkingTree:
         )
 
     def _check_clashes(self, base: Path, wanted: Entries) -> None:
-        if differing.folds_case(base, self._ws.ids.new("probe")) and (found := clashes(wanted.paths)):
+        if differing.folds_case(self._ws.state / "tmp", self._ws.ids.new("probe")) and (
+            found := clashes(wanted.paths)
+        ):
             one, two = found[0]
             raise InvalidInput(
                 f"{one!r} and {two!r} are one file on this file system, which doesn't tell case apart",
@@ -303,6 +305,8 @@ class WorkingTree:
         return found
 
     def _inside(self, path: str) -> Path:
+        if "\0" in path:
+            raise InvalidInput(f"{path!r} can't be a path: it has a NUL", fix="name a file or a folder")
         whole = (self._ws.root / path).absolute()
         target = whole.parent.resolve() / whole.name
         if not target.is_relative_to(self._ws.root) or target == self._ws.root:
