@@ -98,7 +98,7 @@ def check(transport: InProcessTransport, target: str, body: bytes) -> None:
 
 
 def target(route: Any) -> str:
-    path = route.path.format(run="run_1", model="toy", dataset="rows", experiment="gone")
+    path = route.path.format(run="run_1", model="toy", dataset="rows", experiment="gone", name="rows")
     return f"{path}?{'&'.join(f'{one.name}=x' for one in route.query if one.required)}"
 
 

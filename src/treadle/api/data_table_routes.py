@@ -20,32 +20,32 @@ from treadle.data import (
 from treadle.kernel.errors import InvalidInput
 
 
-def _state(call: Call) -> TableState:
+def _table_state(call: Call) -> TableState:
     """A table's schema, size and constraints, at a version or a moment."""
     return call.rooms.tables.state(call.path["name"], call.query.get("at", ""))
 
 
-def _create(call: Call) -> Wrote:
+def _create_table(call: Call) -> Wrote:
     """Makes a table of rows."""
     return call.rooms.tables.create(call.path["name"], call.body)
 
 
-def _append(call: Call) -> Wrote:
+def _append_rows(call: Call) -> Wrote:
     """Appends rows: all of them or none."""
     return call.rooms.tables.append(call.path["name"], call.body)
 
 
-def _merge(call: Call) -> Wrote:
+def _merge_rows(call: Call) -> Wrote:
     """Replaces the rows that have the same key as new ones, and adds the others."""
     return call.rooms.tables.merge(call.path["name"], call.body)
 
 
-def _change(call: Call) -> Wrote:
+def _change_rows(call: Call) -> Wrote:
     """Deletes the rows that fulfil a condition, or gives them new values."""
     return call.rooms.tables.change(call.path["name"], call.body)
 
 
-def _history(call: Call) -> list[TableEvent]:
+def _table_history(call: Call) -> list[TableEvent]:
     """What made each version of a table, the newest first."""
     limit = call.query.get("limit", "100")
     if not limit.isdigit() or not 1 <= int(limit) <= 10_000:
@@ -53,12 +53,12 @@ def _history(call: Call) -> list[TableEvent]:
     return call.rooms.tables.history(call.path["name"], int(limit))
 
 
-def _restore(call: Call) -> Wrote:
+def _restore_table(call: Call) -> Wrote:
     """Makes an earlier version the table's state again."""
     return call.rooms.tables.restore(call.path["name"], call.body)
 
 
-def _diff(call: Call) -> TableDiff:
+def _table_diff(call: Call) -> TableDiff:
     """How two versions of a table differ."""
     key = tuple(call.query.getlist("key"))
     return call.rooms.tables.diff(call.path["name"], call.need("before"), call.query.get("after", ""), key)
@@ -83,19 +83,19 @@ def _vacuum(call: Call) -> Vacuumed:
 _TABLE = "/v1/data/tables/{name}"
 
 DATA_TABLE_ROUTES = (
-    RouteSpec("GET", _TABLE, _state, TableState, query=(Query("at"),)),
-    RouteSpec("POST", _TABLE, _create, Wrote, WriteRows),
-    RouteSpec("POST", f"{_TABLE}/rows", _append, Wrote, WriteRows),
-    RouteSpec("POST", f"{_TABLE}/merges", _merge, Wrote, MergeRows),
-    RouteSpec("POST", f"{_TABLE}/changes", _change, Wrote, ChangeRows),
+    RouteSpec("GET", _TABLE, _table_state, TableState, query=(Query("at"),)),
+    RouteSpec("POST", _TABLE, _create_table, Wrote, WriteRows),
+    RouteSpec("POST", f"{_TABLE}/rows", _append_rows, Wrote, WriteRows),
+    RouteSpec("POST", f"{_TABLE}/merges", _merge_rows, Wrote, MergeRows),
+    RouteSpec("POST", f"{_TABLE}/changes", _change_rows, Wrote, ChangeRows),
     RouteSpec(
-        "GET", f"{_TABLE}/history", _history, list[TableEvent], query=(Query("limit", kind="integer"),)
+        "GET", f"{_TABLE}/history", _table_history, list[TableEvent], query=(Query("limit", kind="integer"),)
     ),
-    RouteSpec("POST", f"{_TABLE}/restores", _restore, Wrote, RestoreTable),
+    RouteSpec("POST", f"{_TABLE}/restores", _restore_table, Wrote, RestoreTable),
     RouteSpec(
         "GET",
         f"{_TABLE}/diff",
-        _diff,
+        _table_diff,
         TableDiff,
         query=(Query("before", required=True), Query("after"), Query("key", many=True)),
     ),

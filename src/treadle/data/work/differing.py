@@ -126,7 +126,7 @@ class Holding:
 
 
 def folds_case(folder: Path, probe: str) -> bool:
-    """Whether a folder's file system takes names that differ in case for one; it is made if it isn't there."""
+    """Whether a folder's file system takes names that differ in case for one."""
     one = folder / f"{probe.lower()}"
     with storage_errors(str(folder)):
         folder.mkdir(parents=True, exist_ok=True)
