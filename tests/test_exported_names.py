@@ -21,11 +21,11 @@ EXPORTED = {
         Client HttpTransport SqlAnswer Transport connect find_server
     """,
     "treadle.data": """
-        AddPath ArchiveReader Branches ChangeRows CheckedOut Checkout Column ColumnDiff ColumnStats
+        About AddPath ArchiveReader Branches ChangeRows CheckedOut Checkout Column ColumnDiff ColumnStats
         Constraint DataDiff DataInput DatasetVersion Datasets Entry FileEntry ImportVersion
         KeptByData Merge MergePlan MergeRows Merged Mode Moving NewConstraint NewRef Pack PathChange
         PathConflict Protection Ref RefSettings RestoreTable Revert Roles RowConflict Rows
-        SentContents SliceSpec Source TableColumn TableDiff TableEvent TableState Tables VacuumTable
+        SentContents SliceSpec Source Staging TableColumn TableDiff TableEvent TableState Tables VacuumTable
         Vacuumed Who WorkStatus WorkingTree WriteRows Wrote frame_content ignore
     """,
     "treadle.deploy": """

@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
-from treadle.data import Branches, Datasets, KeptByData, Moving, Tables, WorkingTree
+from treadle.data import Branches, Datasets, KeptByData, Moving, Staging, Tables, WorkingTree
 from treadle.deploy import Deployments
 from treadle.evaluate import Evaluations, KeptByEvaluations
 from treadle.experiment import (
@@ -117,6 +117,11 @@ class Rooms:
     def moving(self) -> Moving:
         """Versions that come from other tools, and go to them."""
         return Moving(self.workspace)
+
+    @cached_property
+    def staging(self) -> Staging:
+        """Branches of data, for clients that write object by object."""
+        return Staging(self.workspace, self.branches)
 
     @cached_property
     def registry(self) -> Registry:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from treadle.data.moving.types import ImportVersion as ImportVersion
     from treadle.data.moving.types import SentContents as SentContents
     from treadle.data.service import Datasets as Datasets
+    from treadle.data.staging.service import Staging as Staging
+    from treadle.data.staging.types import About as About
     from treadle.data.storage.packs import Pack as Pack
     from treadle.data.tables.service import Tables as Tables
     from treadle.data.tables.types import ChangeRows as ChangeRows
@@ -63,6 +65,8 @@ if TYPE_CHECKING:
 __getattr__, __all__ = attach(
     __name__,
     {
+        "About": "staging.types",
+        "Staging": "staging.service",
         "AddPath": "work.types",
         "Branches": "branches.service",
         "CheckedOut": "work.types",

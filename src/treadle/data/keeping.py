@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from treadle.data.branches.commits import read_commit
 from treadle.data.branches.types import Commit
+from treadle.data.staging.store import staged
 from treadle.data.storage.contents import EMPTY, Contents
 from treadle.data.storage.packs import Kind, PackIndex, prefixes, read_index
 from treadle.data.storage.recipes import Recipe
@@ -22,8 +23,6 @@ from treadle.kernel.workspace import Workspace
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-_staged = sa.Table("data_staged", sa.MetaData(), sa.Column("entry", sa.Text))
 
 
 class KeptByData:
@@ -40,7 +39,7 @@ class KeptByData:
         """
         del without  # other rooms need them
         yield from digests(connection, versions.c.files)
-        yield from digests(connection, _staged.c.entry)
+        yield from digests(connection, staged.c.entry)
         walk = _Walk(workspace)
         query = sa.select(versions.c.commit_id).where(versions.c.commit_id != "").distinct()
         for commit_id in connection.execute(query).scalars().all():

@@ -20,6 +20,7 @@ from treadle.data.branches.joining import merge, revert
 from treadle.data.branches.merge_types import Merge, Merged, MergePlan, Revert
 from treadle.data.branches.merges import load_graph
 from treadle.data.branches.types import DEFAULT_BRANCH, Dataset, Ref, RefKind, RefSettings
+from treadle.data.staging.store import drop_below
 from treadle.data.storage.contents import Contents
 from treadle.data.storage.writing import PackWriter, Written
 from treadle.data.tree.trees import apply, diff
@@ -449,6 +450,8 @@ class Branches:
             if ref.settings.protected or (kind, name) == ("branch", DEFAULT_BRANCH):
                 raise Conflict(f"{kind} {name!r} of {dataset!r} can't be removed: it is protected")
             store.delete_ref(connection, dataset, kind, name)
+            if kind == "branch":
+                drop_below(connection, dataset, name)  # what was staged on it goes with it
 
 
 def _said(named: rules.Named) -> str:

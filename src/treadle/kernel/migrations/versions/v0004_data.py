@@ -48,6 +48,11 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("dataset", "branch", "path"),
     )
     op.create_table(
+        "data_metadata",
+        *_text("dataset", "path", "digest", "body"),
+        sa.PrimaryKeyConstraint("dataset", "path", "digest"),
+    )
+    op.create_table(
         "data_reviews",
         *_text("id", "dataset", "source", "target", "title", "state", "author"),
         _number("created_at"),
