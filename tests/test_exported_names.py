@@ -12,6 +12,7 @@ import treadle
 
 SOURCE = Path(treadle.__file__).parent
 EXPORTED = {
+    "treadle.api.lakefs": "LakefsApp",
     "treadle.api.mlflow": """
         MlflowApp
     """,
@@ -22,9 +23,9 @@ EXPORTED = {
     """,
     "treadle.data": """
         About AddPath ArchiveReader Branches ChangeRows CheckedOut Checkout Column ColumnDiff ColumnStats
-        Constraint DataDiff DataInput DatasetVersion Datasets Entry FileEntry ImportVersion
-        KeptByData Merge MergePlan MergeRows Merged Mode Moving NewConstraint NewRef Pack PathChange
-        PathConflict Protection Ref RefSettings RestoreTable Revert Roles RowConflict Rows
+        Constraint DataDiff DataInput Dataset DatasetVersion Datasets Difference Entry FileEntry Found
+        ImportVersion KeptByData Merge MergePlan MergeRows Merged Mode Moving NewConstraint NewRef Pack
+        PathChange PathConflict Protection Ref RefSettings RestoreTable Revert Roles RowConflict Rows
         SentContents SliceSpec Source Staging TableColumn TableDiff TableEvent TableState Tables VacuumTable
         Vacuumed Who WorkStatus WorkingTree WriteRows Wrote frame_content ignore
     """,

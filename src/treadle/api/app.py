@@ -16,8 +16,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from treadle.api.lakefs import LakefsApp
 from treadle.api.mlflow import MlflowApp
 from treadle.api.openapi import document
 from treadle.api.raw import RAW_ROUTES
@@ -32,7 +33,7 @@ _JSON = "application/json"
 
 
 class Api:
-    """All that a workspace answers: its own API, and MLflow's protocol over the same rooms.
+    """All that a workspace answers: its own API, and over the same rooms MLflow's and lakeFS's protocols.
 
     Args:
         rooms: The services.
@@ -47,14 +48,21 @@ class Api:
         self.rooms = rooms
         self.rest = rest
         self._mlflow = MlflowApp(rooms)
+        self._lakefs = LakefsApp(rooms)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
-        mine = scope["type"] == "http" and MlflowApp.owns(scope["path"])
-        await (self._mlflow if mine else self.rest)(scope, receive, send)
+        app: ASGIApp = self.rest
+        if scope["type"] == "http":
+            if MlflowApp.owns(scope["path"]):
+                app = self._mlflow
+            elif LakefsApp.owns(scope["path"]):
+                app = self._lakefs
+        await app(scope, receive, send)
 
     def close(self) -> None:
         """Lets go of the wheel and the stores."""
+        self._lakefs.close()
         self._mlflow.close()
         self.rooms.close()
 

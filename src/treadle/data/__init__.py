@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from treadle.data.branches.merge_types import Revert as Revert
     from treadle.data.branches.merge_types import RowConflict as RowConflict
     from treadle.data.branches.service import Branches as Branches
+    from treadle.data.branches.types import Dataset as Dataset
     from treadle.data.branches.types import NewRef as NewRef
     from treadle.data.branches.types import Protection as Protection
     from treadle.data.branches.types import Ref as Ref
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from treadle.data.service import Datasets as Datasets
     from treadle.data.staging.service import Staging as Staging
     from treadle.data.staging.types import About as About
+    from treadle.data.staging.types import Found as Found
     from treadle.data.storage.packs import Pack as Pack
     from treadle.data.tables.service import Tables as Tables
     from treadle.data.tables.types import ChangeRows as ChangeRows
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from treadle.data.tables.types import Who as Who
     from treadle.data.tables.types import WriteRows as WriteRows
     from treadle.data.tables.types import Wrote as Wrote
+    from treadle.data.tree.types import Difference as Difference
     from treadle.data.tree.types import Entry as Entry
     from treadle.data.tree.types import Mode as Mode
     from treadle.data.types import Column as Column
@@ -66,6 +69,9 @@ __getattr__, __all__ = attach(
     __name__,
     {
         "About": "staging.types",
+        "Dataset": "branches.types",
+        "Difference": "tree.types",
+        "Found": "staging.types",
         "Staging": "staging.service",
         "AddPath": "work.types",
         "Branches": "branches.service",

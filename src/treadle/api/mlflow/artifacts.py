@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from treadle.api.mlflow.artifacts_stream import ClientGone, Exchange, Headers, Receive, Send
+from treadle.api.exchange import ClientGone, Exchange, Headers, Receive, Send, byte_range
 from treadle.api.mlflow.artifacts_wire import (
     Abort,
     Begin,
@@ -23,7 +23,6 @@ from treadle.api.mlflow.artifacts_wire import (
     ListOut,
     Presigned,
     ServerInfo,
-    byte_range,
     etag,
     headers_of,
 )

@@ -11,7 +11,6 @@ import msgspec
 
 from treadle.experiment import Artifact
 
-_RANGE = re.compile(r"\s*bytes\s*=\s*(\d{0,18})\s*-\s*(\d{0,18})\s*")
 _TOKEN = re.compile(r"[\w!#$&+.^`|~-]+", re.ASCII)
 _TEXT = frozenset((".cfg", ".conf", ".ini", ".log", ".md", ".py", ".sh", ".toml", ".yaml", ".yml"))
 _TEXT_NAMES = frozenset(("mlmodel", "mlproject"))
@@ -97,28 +96,6 @@ class Abort(msgspec.Struct):
 
     path: str
     upload_id: str
-
-
-def byte_range(header: str | None, size: int) -> tuple[int, int] | None:
-    """The bytes asked for, from the first to before the last; None for all of them.
-
-    What isn't one plain range is passed over, as HTTP has it.
-
-    Raises:
-        IndexError: If there are no such bytes.
-    """
-    found = _RANGE.fullmatch(header or "")
-    if found is None or not (found[1] or found[2]):
-        return None
-    if not found[1]:
-        start, end = max(0, size - int(found[2])), size
-    else:
-        start, end = int(found[1]), min(size, int(found[2]) + 1) if found[2] else size
-        if found[2] and int(found[2]) < start:
-            return None
-    if start >= size:
-        raise IndexError
-    return start, end
 
 
 def headers_of(file: Artifact) -> list[tuple[bytes, bytes]]:

@@ -270,7 +270,14 @@ class Staging:
             store.tell(connection, dataset, "", commit_id, About(values=dict(values)))
 
     def pick(
-        self, dataset: str, branch: str, version: DatasetVersion, parent: int, actor: str
+        self,
+        dataset: str,
+        branch: str,
+        version: DatasetVersion,
+        parent: int,
+        actor: str,
+        *,
+        message: str = "",
     ) -> DatasetVersion:
         """Makes a version of a branch's head with the changes that another version made to its parent.
 
@@ -280,6 +287,7 @@ class Staging:
             version: Whose changes.
             parent: Which of its parents they are changes to, counted from 1.
             actor: Who.
+            message: Why; what the other version says when empty.
 
         Raises:
             NotFound: If there is no such branch or parent.
@@ -308,7 +316,7 @@ class Staging:
         if not changes:
             raise Conflict("nothing would change: the branch has all of it", where=f"{dataset}@{branch}")
         also = packs_of([read_commit(self._ws, version.commit_id)])
-        return self._write(dataset, branch, head, changes, version.message, actor, also=also)
+        return self._write(dataset, branch, head, changes, message or version.message, actor, also=also)
 
     def check_clean(self, dataset: str, branch: str) -> None:
         """Refuses to go on while something is staged on a branch.

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from concurrent.futures import Executor
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from treadle.kernel.errors import InvalidInput
-from treadle.kernel.uploads import BlobUpload
 
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
@@ -16,8 +16,16 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 Headers: TypeAlias = list[tuple[bytes, bytes]]
 T = TypeVar("T")
 
+_RANGE = re.compile(r"\s*bytes\s*=\s*(\d{0,18})\s*-\s*(\d{0,18})\s*")
 _PIECE = 4 << 20
 _MOST = 4 << 20
+
+
+class Taker(Protocol):
+    """Takes bytes, such as an upload."""
+
+    def write(self, data: bytes) -> None:
+        """Takes some bytes; called in a thread."""
 
 
 class ClientGone(Exception):
@@ -70,7 +78,7 @@ class Exchange:
                 raise InvalidInput(f"the body is larger than {_MOST >> 20} MiB")
         return bytes(raw)
 
-    async def into(self, upload: BlobUpload) -> None:
+    async def into(self, upload: Taker) -> None:
         """Writes the body to an upload as it comes.
 
         Raises:
@@ -132,3 +140,25 @@ class Exchange:
             gone.cancel()
             if reading is not None:
                 await asyncio.wait([reading])
+
+
+def byte_range(header: str | None, size: int) -> tuple[int, int] | None:
+    """The bytes asked for, from the first to before the last; None for all of them.
+
+    What isn't one plain range is passed over, as HTTP has it.
+
+    Raises:
+        IndexError: If there are no such bytes.
+    """
+    found = _RANGE.fullmatch(header or "")
+    if found is None or not (found[1] or found[2]):
+        return None
+    if not found[1]:
+        start, end = max(0, size - int(found[2])), size
+    else:
+        start, end = int(found[1]), min(size, int(found[2]) + 1) if found[2] else size
+        if found[2] and int(found[2]) < start:
+            return None
+    if start >= size:
+        raise IndexError
+    return start, end

@@ -1,0 +1,100 @@
+"""What lakeFS's references name: branches with what is staged on them, versions, and those before them."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from treadle.api.lakefs.route import Ask
+from treadle.data import DatasetVersion
+from treadle.kernel.errors import Conflict, InvalidInput, NotFound, Refused
+from treadle.kernel.names import unknown
+
+_REF = re.compile(r"(?P<name>[^~^@$]+)(?P<steps>(?:[~^]\d*)*)(?P<committed>@?)")
+_STEP = re.compile(r"([~^])(\d*)")
+
+
+class Spot(NamedTuple):
+    """What a reference names.
+
+    Attributes:
+        version: The version; None for a branch without one.
+        branch: The branch, if what is staged on it counts; empty otherwise.
+    """
+
+    version: DatasetVersion | None
+    branch: str
+
+
+def spot(ask: Ask, ref: str) -> Spot:
+    """What a reference names: a branch (``main@`` without what is staged), tag, commit, ``ref~2``, ``ref^2``.
+
+    Raises:
+        InvalidInput: If it isn't written like a reference.
+        NotFound: If there is no such repository or reference.
+    """
+    found = _REF.fullmatch(ref)
+    if found is None:
+        raise InvalidInput(f"{ref[:200]!r} is no reference", fix="name a branch, a tag or a commit")
+    branches, dataset = ask.rooms.branches, ask.repository
+    names = {one.name for one in branches.refs(dataset, "branch")}
+    if found["name"] in names:
+        version = branches.head(dataset, found["name"])
+        if not found["steps"] and not found["committed"]:
+            return Spot(version, found["name"])
+    else:
+        version = branches.resolve(f"{dataset}@{found['name']}")
+    for kind, number in _STEP.findall(found["steps"]):
+        version = _before(ask, version, kind, int(number or 1), ref)
+    return Spot(version, "")
+
+
+def _before(ask: Ask, version: DatasetVersion | None, kind: str, number: int, ref: str) -> DatasetVersion:
+    steps = [1] * min(number, 100_000) if kind == "~" else [number] * (number > 0)
+    for which in steps:
+        if version is None or len(version.parents) < which:
+            raise NotFound(f"{ref!r} names no commit: there are not so many before it")
+        version = ask.rooms.branches.resolve(f"{ask.repository}@{version.parents[which - 1]}")
+    if version is None:
+        raise NotFound(f"{ref!r} names no commit")
+    return version
+
+
+def version_at(ask: Ask, ref: str) -> DatasetVersion:
+    """The version that a reference names; of a branch, its head.
+
+    Raises:
+        As :func:`spot`.
+        NotFound: If the branch has none.
+    """
+    version = spot(ask, ref).version
+    if version is None:
+        raise NotFound(f"branch {ref!r} has no commit yet", fix="upload an object and commit")
+    return version
+
+
+def writable(ask: Ask) -> str:
+    """The branch that is asked about, if it may be written to.
+
+    Raises:
+        NotFound: If there is no such repository or branch.
+        Refused: If it is protected.
+    """
+    branches, dataset, branch = ask.rooms.branches, ask.repository, ask.path["branch"]
+    names = [one.name for one in branches.refs(dataset, "branch")]
+    if branch not in names:
+        raise unknown("branch", branch, names)
+    check_open(ask, branch)
+    return branch
+
+
+def check_open(ask: Ask, branch: str) -> None:
+    """Refuses to write to a protected branch.
+
+    Raises:
+        Refused: If it is one.
+    """
+    try:
+        ask.rooms.branches.check_open(ask.repository, branch)
+    except Conflict as error:
+        raise Refused(error.message, where=error.where, fix=error.fix) from None
