@@ -17,7 +17,7 @@ from treadle.kernel.errors import ErrorBody
 DOCUMENT = document(ROUTES, RAW_ROUTES)
 OPERATIONS = [(method, path, one) for path, item in DOCUMENT["paths"].items() for method, one in item.items()]
 NAMES = [f"{method} {path}" for method, path, _ in OPERATIONS]
-# Tables are asked of in tests/api/test_data_tables.py: this project has none.
+# Tables are asked of elsewhere: this project has none.
 READS = [r for r in ROUTES if r.method == "GET" and not r.path.startswith("/v1/data/tables/")]
 
 
