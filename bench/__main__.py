@@ -22,6 +22,7 @@ BENCHMARKS = {
     "tracking": "logging, searching and reading curves, beside MLflow's server",
     "artifacts": "files of a gigabyte through the server, beside a copy and MLflow's server",
     "scale": "a run of ten million points, a thousand clients at once",
+    "data": "versions of many small files and of a large one, beside cp and DVC",
     "delta": "tables: write, append, delete, merge, diff and history, beside plain deltalake",
     "cycle": "the fixed cost of a cycle and of a server's start, beside MLflow's server",
 }
