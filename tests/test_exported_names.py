@@ -63,6 +63,7 @@ EXPORTED = {
     "treadle.govern": """
         Collect Collected Collector Gone Spending Usage Usages
     """,
+    "treadle.interop.lakefs": "LakefsReport LakefsServer Place import_lakefs parse_place",
     "treadle.interop.dvc": """
         DvcExport DvcImporter DvcReport Repository TakenOutput export_dvc
     """,

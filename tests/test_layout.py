@@ -28,7 +28,12 @@ WINDOWS = {
 
 
 # Packages within a room that have public names of their own.
-PACKAGES = ("treadle.deploy.replica", "treadle.experiment.grammar", "treadle.interop.dvc")
+PACKAGES = (
+    "treadle.deploy.replica",
+    "treadle.experiment.grammar",
+    "treadle.interop.dvc",
+    "treadle.interop.lakefs",
+)
 
 
 def files() -> list[Path]:

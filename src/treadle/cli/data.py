@@ -10,6 +10,7 @@ from treadle.cli import show
 from treadle.cli.app import App, Group, json_option, pass_app
 from treadle.cli.data_branches import COMMANDS, show_history
 from treadle.cli.data_dvc import export_data, import_data
+from treadle.cli.data_lakefs import import_lakefs
 from treadle.cli.data_tables import table
 from treadle.cli.data_work import checkout, inside, status, working
 from treadle.kernel.units import format_bytes
@@ -28,6 +29,7 @@ data.add_command(checkout)
 for _command in COMMANDS:
     data.add_command(_command)
 data.add_command(table)
+import_data.add_command(import_lakefs)
 data.add_command(import_data)
 data.add_command(export_data)
 

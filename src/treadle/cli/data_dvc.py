@@ -18,7 +18,7 @@ _SHOWN = 20
 
 
 # The list of the group has room for one screen; `treadle import` shows it.
-@click.group("import", cls=Group, short_help="Take in what DVC tracks", hidden=True)
+@click.group("import", cls=Group, short_help="Take in what DVC or lakeFS has", hidden=True)
 def import_data() -> None:
     """Take in data that another tool versions."""
 

@@ -11,6 +11,7 @@ import click
 
 from treadle.cli.app import App, Group, json_option, pass_app
 from treadle.cli.data_dvc import import_dvc
+from treadle.cli.data_lakefs import import_lakefs
 
 if TYPE_CHECKING:
     from treadle.interop import ImportReport, Trouble
@@ -19,12 +20,13 @@ DIFFERS, PARTIAL = 1, 3
 _SHOWN = 20
 
 
-@click.group("import", cls=Group, short_help="Take in what MLflow or DVC has")
+@click.group("import", cls=Group, short_help="Take in what MLflow, DVC or lakeFS has")
 def import_() -> None:
-    """Take in experiments, runs and models of another tracking server, or data of DVC."""
+    """Take in experiments, runs and models of another tracking server, or data of DVC or lakeFS."""
 
 
 import_.add_command(import_dvc)
+import_.add_command(import_lakefs)
 
 
 @import_.command("mlflow")

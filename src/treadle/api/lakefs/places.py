@@ -11,6 +11,7 @@ from treadle.kernel.errors import Conflict, InvalidInput, NotFound, Refused
 from treadle.kernel.names import unknown
 
 _REF = re.compile(r"(?P<name>[^~^@$]+)(?P<steps>(?:[~^]\d*)*)(?P<committed>@?)")
+_COMMIT = re.compile(r"[0-9a-f]{64}")
 _STEP = re.compile(r"([~^])(\d*)")
 
 
@@ -36,17 +37,25 @@ def spot(ask: Ask, ref: str) -> Spot:
     found = _REF.fullmatch(ref)
     if found is None:
         raise InvalidInput(f"{ref[:200]!r} is no reference", fix="name a branch, a tag or a commit")
-    branches, dataset = ask.rooms.branches, ask.repository
-    names = {one.name for one in branches.refs(dataset, "branch")}
-    if found["name"] in names:
-        version = branches.head(dataset, found["name"])
+    name, dataset = found["name"], ask.repository
+    version: DatasetVersion | None = None
+    if _COMMIT.fullmatch(name):
+        version = ask.rooms.staging.version(dataset, name)
+    elif _is_branch(ask, name):
+        version = ask.rooms.branches.head(dataset, name)
         if not found["steps"] and not found["committed"]:
-            return Spot(version, found["name"])
+            return Spot(version, name)
     else:
-        version = branches.resolve(f"{dataset}@{found['name']}")
+        version = ask.rooms.branches.resolve(f"{dataset}@{name}")
     for kind, number in _STEP.findall(found["steps"]):
         version = _before(ask, version, kind, int(number or 1), ref)
     return Spot(version, "")
+
+
+def _is_branch(ask: Ask, name: str) -> bool:
+    branches, dataset = ask.rooms.branches, ask.repository
+    # Versions of older Treadles are on no branch until somebody asks for it.
+    return branches.is_branch(dataset, name) or (name == "main" and branches.head(dataset, name) is not None)
 
 
 def _before(ask: Ask, version: DatasetVersion | None, kind: str, number: int, ref: str) -> DatasetVersion:
@@ -80,9 +89,9 @@ def writable(ask: Ask) -> str:
         NotFound: If there is no such repository or branch.
         Refused: If it is protected.
     """
-    branches, dataset, branch = ask.rooms.branches, ask.repository, ask.path["branch"]
-    names = [one.name for one in branches.refs(dataset, "branch")]
-    if branch not in names:
+    branch = ask.path["branch"]
+    if not _is_branch(ask, branch):
+        names = [one.name for one in ask.rooms.branches.refs(ask.repository, "branch")]
         raise unknown("branch", branch, names)
     check_open(ask, branch)
     return branch

@@ -27,7 +27,7 @@ Changes: TypeAlias = list[Difference]
 
 _SMALL = 1 << 20  # what is smaller goes into a pack when it is committed
 _TRIES = 10
-_OPEN = 32
+_OPEN, _KNOWN = 32, 512
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -45,6 +45,7 @@ class Staging:
         self._ws = workspace
         self._branches = branches
         self._contents: OrderedDict[str, Contents] = OrderedDict()
+        self._versions: OrderedDict[tuple[str, str], DatasetVersion] = OrderedDict()
 
     # ── reading ──────────────────────────────────────────────────────────
 
@@ -57,6 +58,20 @@ class Staging:
             self._contents[key] = found
             while len(self._contents) > _OPEN:
                 self._contents.popitem(last=False)
+        return found
+
+    def version(self, dataset: str, commit_id: str) -> DatasetVersion:
+        """The version of a whole commit identifier; kept for the next time, because it never changes.
+
+        Raises:
+            NotFound: If there is none.
+        """
+        key = (dataset, commit_id)
+        found = self._versions.get(key)
+        if found is None:
+            found = self._versions[key] = self._branches.resolve(f"{dataset}@{commit_id}")
+            while len(self._versions) > _KNOWN:
+                self._versions.popitem(last=False)
         return found
 
     def find(self, version: DatasetVersion | None, branch: str, dataset: str, path: str) -> Entry | None:
