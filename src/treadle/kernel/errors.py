@@ -186,7 +186,10 @@ class MissingExtra(TreadleError, ImportError):
 def _tree(root: type[TreadleError]) -> dict[str, type[TreadleError]]:
     found = {root.code: root}
     for child in root.__subclasses__():
-        found.update(_tree(child))
+        for code, kind in _tree(child).items():
+            found.setdefault(
+                code, kind
+            )  # a class within a room that has no code of its own is told as its base
     return found
 
 
