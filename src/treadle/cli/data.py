@@ -86,7 +86,7 @@ def _show_added(version: DatasetVersion, path: str) -> None:
     branch = "" if version.branch == "main" else f" on {version.branch}"
     files = show.counted(version.count, "file")
     show.say(f"{version.ref}{branch}: {files}, {format_bytes(version.bytes)}")
-    show.following(f"git add {path}.treadle", "treadle data push")
+    show.following(f"git add {path}.treadle")
 
 
 def show_version(version: DatasetVersion, before: int | None) -> None:

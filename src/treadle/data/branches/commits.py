@@ -90,7 +90,7 @@ def decode_commit(data: bytes, commit_id: str) -> Commit:
         return msgspec.json.decode(data, type=Commit)
     except msgspec.MsgspecError as error:
         raise CorruptData(
-            f"it is no commit: {error}", where=where, fix="`treadle data verify` tells more"
+            f"it is no commit: {error}", where=where, fix="restore the blob store from its backup"
         ) from error
 
 
@@ -161,7 +161,7 @@ def moved(dataset: str, branch: str, expected: int | None, head: int | None) -> 
     return Conflict(
         f"branch {branch!r} of {dataset!r} stands at {stands}, not at {stood}: it moved meanwhile",
         where=f"{dataset}@{branch}",
-        fix="take its changes first (`treadle data pull`, `treadle data merge`), or use another branch",
+        fix="look at what is new (`treadle data log`), or use another branch and merge it",
     )
 
 

@@ -339,7 +339,7 @@ class Branches:
         if ref is not None and ref.settings.protected and not reviewed:
             raise Conflict(
                 f"branch {branch!r} of {dataset!r} is protected: it moves by reviews",
-                fix=f"commit on another branch, then: treadle data review open {dataset}@BRANCH",
+                fix=f"commit on another branch, or open it: treadle data protect {dataset}@{branch} --off",
             )
 
     # ── branches and tags ────────────────────────────────────────────────

@@ -58,7 +58,7 @@ class Contents:
         if place is None:
             raise NotFound(
                 f"page {digest[:12]} is in none of the version's packs",
-                fix="`treadle data pull` fetches what is missing",
+                fix="restore the blob store from its backup",
             )
         return self._unpack(digest, place)
 
@@ -217,7 +217,7 @@ class Contents:
         return CorruptData(
             f"content {digest[:12]} is not what was stored",
             where=f"pack {place.pack[:12]}" if place else "the blob store",
-            fix="`treadle data verify` tells which files have it; `treadle data pull` fetches it again",
+            fix="restore the blob store from its backup",
         )
 
 

@@ -224,5 +224,5 @@ def _damaged(pack: str, why: str) -> CorruptData:
     return CorruptData(
         f"the pack can't be read: {why}",
         where=f"pack {pack[:12]}",
-        fix="`treadle data verify` tells what is missing; `treadle data pull` fetches it again",
+        fix="restore the blob store from its backup",
     )
