@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from treadle.data.branches.commits import NewVersion
 from treadle.data.branches.service import Branches
 from treadle.data.branches.types import RefSettings
 from treadle.data.keeping import KeptByData
@@ -15,6 +17,7 @@ from treadle.data.staging.rules import effective, list_sorted
 from treadle.data.staging.service import Staging
 from treadle.data.staging.types import About, Staged
 from treadle.data.tree.types import Entry
+from treadle.data.types import DatasetVersion
 from treadle.kernel.errors import AlreadyExists, Conflict, InvalidInput, NotFound
 from treadle.kernel.ids import digest_bytes
 from treadle.kernel.workspace import Workspace
@@ -149,6 +152,52 @@ def test_what_is_staged_is_kept_and_goes_with_its_branch(
     branches.delete_ref("pets", "branch", "exp")
     branches.create_ref("pets", "branch", "exp", "main", "ada")
     assert seen(staging, branches, "exp") == ["a"]
+
+
+@pytest.mark.postgres
+def test_on_postgres_paths_are_sorted_by_their_code_points(project: Path, postgres_url: str) -> None:
+    toml = project / "treadle.toml"
+    toml.write_text(f'{toml.read_text()}\n[store]\nmetadata = "{postgres_url}"\n')
+    workspace = Workspace.open(project)
+    branches = Branches(workspace)
+    branches.create_dataset("pets", "ada")
+    staging = Staging(workspace, branches)
+    paths = ["B", "Z/1", "a/1", "a/2", "a_", "é", "z"]
+    for path in reversed(paths):
+        put(staging, workspace, path, b"1")
+    assert seen(staging, branches) == sorted(paths)
+    assert seen(staging, branches, delimiter="/") == ["B", "Z/", "a/", "a_", "z", "é"]
+    assert seen(staging, branches, prefix="a/", after="a/1") == ["a/2"]
+    staging.reset("pets", "main", prefix="a/")
+    entry = put(staging, workspace, "B", b"2")
+    with pytest.raises(AlreadyExists):
+        staging.put("pets", "main", entry, About(), new=True)
+    staging.remove("pets", "main", ["z"])
+    version = staging.commit("pets", "main", message="", actor="ada", values={"k": "v"})
+    assert version is not None
+    assert seen(staging, branches) == ["B", "Z/1", "a_", "é"]
+    assert list(staging.changes("pets", "main")) == []
+    workspace.close()
+
+
+def test_what_is_staged_during_a_commit_stays_for_the_next(
+    workspace: Workspace, branches: Branches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    staging = Staging(workspace, branches)
+    put(staging, workspace, "a", b"1")
+    write = branches.commit_tree
+
+    def slow(new: NewVersion) -> DatasetVersion:
+        made = write(new)
+        put(staging, workspace, "a", b"2")  # by somebody else, and the clock stands
+        return made
+
+    with monkeypatch.context() as patched:
+        patched.setattr(branches, "commit_tree", slow)
+        staging.commit("pets", "main", message="", actor="ada")
+    (left,) = staging.changes("pets", "main")
+    assert left.after is not None
+    assert left.after.digest == digest_bytes(b"2")
 
 
 _path = st.from_regex(r"[ab]{1,2}(/[ab]{1,2}){0,2}", fullmatch=True)

@@ -75,9 +75,13 @@ def drop_same(connection: sa.Connection, dataset: str, branch: str, done: Iterab
         (staged.c.dataset == dataset)
         & (staged.c.branch == branch)
         & (staged.c.path == sa.bindparam("this_path"))
-        & (staged.c.at == sa.bindparam("this_at"))
+        & (staged.c.at == sa.bindparam("this_at"))  # a replayed clock may stand: the time alone won't do
+        & (sa.func.coalesce(staged.c.entry, "") == sa.bindparam("this_entry"))
     )
-    rows = [{"this_path": one.path, "this_at": one.at} for one in done]
+    rows = [
+        {"this_path": one.path, "this_at": one.at, "this_entry": _encode(one.entry) if one.entry else ""}
+        for one in done
+    ]
     if rows:
         connection.execute(staged.delete().where(same), rows)
 
