@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
@@ -17,22 +18,24 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
 
-class Upkeep:
+class Upkeep(ABC):
     """The part of a blob store that isn't about one blob."""
 
     _store: ObjectStore
     _folder: Path | None
     _fence: Fence
 
+    @abstractmethod
     def _errors(self, digest: str) -> AbstractContextManager[None]:
-        raise NotImplementedError
+        """Turns the object store's errors into Treadle's."""
 
+    @abstractmethod
     def _read(self, key: str, digest: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        raise NotImplementedError
+        """The bytes at a key, piece by piece."""
 
+    @abstractmethod
     def upload(self, stage: str | None = None) -> BlobUpload:
         """Takes bytes piece by piece."""
-        raise NotImplementedError
 
     def staged(self, stage: str, digest: str) -> bool:
         """Whether a piece is on a stage."""
