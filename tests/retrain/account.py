@@ -32,8 +32,10 @@ def account(workspace: Workspace) -> Account:
     found = {}
     with workspace.database.read() as connection:
         for name, table in schema.tables.items():
-            rows = connection.execute(sa.select(table)).mappings()
-            found[name] = sorted(_text(name, dict(row)) for row in rows)
+            rows = [dict(row) for row in connection.execute(sa.select(table)).mappings()]
+            if name == "run_chunks":
+                rows = _curves(rows)
+            found[name] = sorted(_text(name, row) for row in rows)
     return found
 
 
@@ -62,12 +64,20 @@ def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield path, value
 
 
+def _curves(chunks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The points of each run: how many came at once, and were kept together, is a matter of time."""
+    runs: dict[str, dict[str, list[tuple[int, float]]]] = {}
+    for row in chunks:
+        told = runs.setdefault(row["run"], {})
+        for name, curve in unpack(row["data"]).items():
+            told.setdefault(name, []).extend(zip(curve.steps.tolist(), curve.values.tolist(), strict=True))
+    return [
+        {"run": run, "data": {name: sorted(points) for name, points in told.items()}}
+        for run, told in runs.items()
+    ]
+
+
 def _text(table: str, row: dict[str, Any]) -> str:
-    if table == "run_chunks":  # packed, and numbered by a clock: its points are what counts
-        del row["id"]
-        row["data"] = {
-            name: [curve.values.tolist(), curve.steps.tolist()] for name, curve in unpack(row["data"]).items()
-        }
     if table == "run_provenance":  # where the project lies differs from copy to copy
         told = msgspec.json.decode(row["data"])
         row["data"] = {name: value for name, value in told.items() if name != "folder"}

@@ -14,9 +14,8 @@ from treadle.data import (
     Ref,
     Revert,
 )
-from treadle.kernel.errors import InvalidInput
 
-_MOST = 10_000
+_NEWEST = 2**31 - 1  # a version's number that a column holds
 
 
 def _branches(call: Call) -> list[Ref]:
@@ -64,8 +63,8 @@ def _version(call: Call) -> DatasetVersion:
 
 def _history(call: Call) -> list[DatasetVersion]:
     """A version and all that it follows, newest first; on after the last by `before`, its number."""
-    before = _number(call, "before", 0)
-    return call.rooms.branches.log(_ref(call, "at"), _number(call, "limit", 100), before or None)
+    before = call.whole("before", 0, least=0, most=_NEWEST)
+    return call.rooms.branches.log(_ref(call, "at"), call.whole("limit", 100), before or None)
 
 
 def _diff(call: Call) -> DataDiff:
@@ -73,7 +72,7 @@ def _diff(call: Call) -> DataDiff:
     return call.rooms.branches.compare(
         _ref(call, "before"),
         _ref(call, "after"),
-        limit=_number(call, "limit", 1000),
+        limit=call.whole("limit", 1000),
         rows=call.query.get("rows") == "1",
     )
 
@@ -96,13 +95,6 @@ def _revert(call: Call) -> DatasetVersion:
 def _ref(call: Call, name: str) -> str:
     at, dataset = call.query.get(name, ""), call.path["dataset"]
     return f"{dataset}@{at}" if at else dataset
-
-
-def _number(call: Call, name: str, default: int) -> int:
-    text = call.query.get(name, str(default))
-    if not text.isascii() or not text.isdigit() or (int(text) > _MOST and name == "limit"):
-        raise InvalidInput(f"`{name}` can't be {text[:40]!r}", fix=f"give a number from 0 to {_MOST:,}")
-    return int(text)
 
 
 _AT = Query("at")

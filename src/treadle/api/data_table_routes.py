@@ -17,7 +17,6 @@ from treadle.data import (
     WriteRows,
     Wrote,
 )
-from treadle.kernel.errors import InvalidInput
 
 
 def _table_state(call: Call) -> TableState:
@@ -47,10 +46,7 @@ def _change_rows(call: Call) -> Wrote:
 
 def _table_history(call: Call) -> list[TableEvent]:
     """What made each version of a table, the newest first."""
-    limit = call.query.get("limit", "100")
-    if not limit.isdigit() or not 1 <= int(limit) <= 10_000:
-        raise InvalidInput(f"`limit` can't be {limit!r}", fix="give a number from 1 to 10,000")
-    return call.rooms.tables.history(call.path["name"], int(limit))
+    return call.rooms.tables.history(call.path["name"], call.whole("limit", 100))
 
 
 def _restore_table(call: Call) -> Wrote:

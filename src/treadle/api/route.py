@@ -14,6 +14,7 @@ from treadle.api.rooms import Rooms
 from treadle.kernel.errors import InvalidInput
 
 Method = Literal["GET", "POST", "PUT", "DELETE"]
+_LONGEST = 20  # digits; the largest that a column holds has 19
 Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 
 
@@ -42,6 +43,20 @@ class Call(msgspec.Struct, frozen=True):
         if not value:
             raise InvalidInput(f"the query parameter `{name}` is missing", fix=f"add ?{name}=...")
         return value
+
+    def whole(self, name: str, default: int, *, least: int = 1, most: int = 10_000) -> int:
+        """A query parameter that is a whole number.
+
+        Raises:
+            InvalidInput: If it is none, or out of its bounds.
+        """
+        text = self.query.get(name, str(default))
+        plain = text.isascii() and text.isdigit() and len(text) < _LONGEST  # int() reads "²" and more
+        if not plain or not least <= int(text) <= most:
+            raise InvalidInput(
+                f"`{name}` can't be {text[:40]!r}", fix=f"give a whole number from {least:,} to {most:,}"
+            )
+        return int(text)
 
 
 class Query(msgspec.Struct, frozen=True):

@@ -72,7 +72,7 @@ def _list_runs(call: Call) -> list[Run]:
     return call.rooms.experiments.list(
         experiment=call.query.get("experiment"),
         sort=call.query.get("sort", "-started_at"),
-        limit=_integer(call, "limit", 50),
+        limit=call.whole("limit", 50),
         cycle=call.query.get("cycle"),
         where=call.query.get("where", ""),
     )
@@ -114,7 +114,7 @@ def _shared_curves(call: Call) -> SharedCurves:
     if by not in ("step", "time"):
         raise InvalidInput(f"curves can't be aligned by {by[:80]!r}", fix="use step or time")
     runs, metric = call.query.getlist("run"), call.need("metric")
-    return call.rooms.comparisons.curves(runs, metric, by, _integer(call, "points", 500))
+    return call.rooms.comparisons.curves(runs, metric, by, call.whole("points", 500))
 
 
 def _code(call: Call) -> CodeDiff:
@@ -308,13 +308,6 @@ def _stop_replay(call: Call) -> None:
 def _spending(call: Call) -> Spending:
     """What was spent in the last 30 days."""
     return call.rooms.usages.spending(call.path["model"], call.rooms.workspace.clock.now())
-
-
-def _integer(call: Call, name: str, default: int) -> int:
-    text = call.query.get(name, str(default))
-    if not text.isdecimal() or len(text) > 5 or not 0 < int(text) <= 10_000:
-        raise InvalidInput(f"`{name}` must be a whole number from 1 to 10,000, not {text[:80]!r}")
-    return int(text)
 
 
 def _moment(text: str) -> datetime:

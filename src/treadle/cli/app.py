@@ -65,7 +65,7 @@ class App:
 
     def ref(self, text: str) -> str:
         """A version as the API takes it; ``3`` and ``@production`` are the project's own model's."""
-        if text.isdigit():
+        if text.isdecimal():
             return f"{self.model(None)}/{text}"
         return f"{self.model(None)}{text}" if text.startswith("@") else text
 

@@ -44,7 +44,7 @@ def run_status(found: Any) -> RunStatus:
     text = str(found).lower()
     if text in _STATUSES:
         return text
-    if text.isdigit() and 0 < int(text) <= len(_STATUSES):
+    if text.isascii() and text.isdigit() and 0 < int(text) <= len(_STATUSES):
         return _STATUSES[int(text) - 1]
     raise CorruptData(f"{found!r:.80} is no status of a run")
 
@@ -58,7 +58,7 @@ def model_status(found: Any) -> LoggedStatus:
     text = str(found)
     if text in _MODEL_NAMES:
         return _MODEL_NAMES[text]
-    if text.isdigit() and int(text) < len(_MODEL_STATUSES):
+    if text.isascii() and text.isdigit() and int(text) < len(_MODEL_STATUSES):
         return _MODEL_STATUSES[int(text)]
     raise CorruptData(f"{found!r:.80} is no status of a logged model")
 
