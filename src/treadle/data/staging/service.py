@@ -15,6 +15,7 @@ from treadle.data.staging.rules import effective, list_sorted, real_changes
 from treadle.data.staging.types import About, Found, Staged
 from treadle.data.storage.contents import Contents
 from treadle.data.storage.writing import PackWriter, Written
+from treadle.data.tree.finding import Finder
 from treadle.data.tree.names import check_path
 from treadle.data.tree.trees import apply, below, diff, lookup
 from treadle.data.tree.types import Change, Difference, Entry
@@ -172,8 +173,8 @@ class Staging:
         """
         self._check_writable(dataset, branch)
         head = self._branches.head(dataset, branch)
-        pages = self.contents(head)
-        gone = [path for path in paths if head and lookup(head.tree, path, pages)]
+        look = self._looker(head)
+        gone = [path for path in sorted(set(paths)) if look(path)]
         at = self._now()
         with self._ws.database.write() as connection:
             for path in set(paths).difference(gone):
@@ -316,9 +317,10 @@ class Staging:
             raise NotFound(f"{version.ref} has no parent {parent}")
         before = self._branches.resolve(f"{dataset}@{version.parents[parent - 1]}")
         contents = self._branches.contents(*filter(None, [head, version, before]))
+        look = Finder(head.tree, contents).find if head else lambda _: None
         changes = []
         for one in diff(before.tree, version.tree, contents):
-            here = lookup(head.tree, one.path, contents) if head else None
+            here = look(one.path)
             if here == one.after:
                 continue
             if here != one.before:
@@ -352,8 +354,7 @@ class Staging:
         """What lies at a path of a version."""
         if head is None:
             return lambda _: None
-        tree, pages = head.tree, self.contents(head)
-        return lambda path: lookup(tree, path, pages)
+        return Finder(head.tree, self.contents(head)).find
 
     def _write(
         self,

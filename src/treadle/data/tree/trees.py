@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from treadle.data.tree.finding import Finder
 from treadle.data.tree.leaves import Leaves, begins_leaf
 from treadle.data.tree.names import check_nesting, check_path
 from treadle.data.tree.pages import (
@@ -167,15 +168,19 @@ def apply(tree: str | None, changes: Iterable[Change], pages: Pages, sink: PageS
 
 def _check_added(tree: str, wanted: Sequence[Change], pages: Pages) -> None:
     """Refuses what was added below a file, or where there is a folder."""
-    for change in wanted:
-        if change.entry is None:
-            continue
-        path = change.path
-        for folder in (path[:at] for at, letter in enumerate(path) if letter == "/"):
-            if lookup(tree, folder, pages):
-                check_nesting([folder, path])
-        for inner in below(tree, f"{path}/", pages):
-            check_nesting([path, inner.path])
+    finder = Finder(tree, pages)
+    added = [change.path for change in wanted if change.entry is not None]
+    folders: dict[str, str] = {}
+    for path in added:
+        for at, letter in enumerate(path):
+            if letter == "/":
+                folders.setdefault(path[:at], path)
+    for folder in sorted(folders):
+        if finder.find(folder):
+            check_nesting([folder, folders[folder]])
+    for path in added:
+        if inner := finder.first_below(f"{path}/"):
+            check_nesting([path, inner])
 
 
 def _changed(old: Entries, changes: Sequence[Change]) -> Entries:
