@@ -22,12 +22,13 @@ EXPORTED = {
         Client HttpTransport SqlAnswer Transport connect find_server
     """,
     "treadle.data": """
-        About AddPath ArchiveReader Branches ChangeRows CheckedOut Checkout Column ColumnDiff ColumnStats
-        Constraint DataDiff DataInput Dataset DatasetVersion Datasets Difference Entry FileEntry Found
-        ImportVersion KeptByData Merge MergePlan MergeRows Merged Mode Moving NewConstraint NewRef Pack
-        PathChange PathConflict Protection Ref RefSettings RestoreTable Revert Roles RowConflict Rows
-        SentContents SliceSpec Source Staging TableColumn TableDiff TableEvent TableState Tables VacuumTable
-        Vacuumed Who WorkStatus WorkingTree WriteRows Wrote frame_content ignore
+        About AddPath ArchiveReader Branches ChangePaths ChangeRows CheckedOut Checkout Column ColumnDiff
+        ColumnStats Constraint CopyPath DataDiff DataInput DataPaths Dataset DatasetVersion Datasets
+        Difference Entry FileEntry Found ImportVersion KeptByData Merge MergePlan MergeRows Merged Mode
+        Moving NewConstraint NewRef Pack PathChange PathConflict PathEntry PathPage Protection Ref
+        RefSettings RestoreTable Revert Roles RowConflict Rows SentContents SliceSpec Source Staging
+        TableColumn TableDiff TableEvent TableState Tables VacuumTable Vacuumed Who WorkStatus WorkingTree
+        WriteRows Wrote frame_content ignore
     """,
     "treadle.deploy": """
         DeploymentStatus Deployments DesiredRevision Replica ReplicaOptions ReplicaReport Revision
@@ -81,6 +82,7 @@ EXPORTED = {
         PredictionBatch PredictionLog Profile Summary WebhookNotifier WindowResult WindowState
         build_profile
     """,
+    "treadle.paths": "Place TreadleFileSystem needs_names read_place",
     "treadle.registry": """
         Catalog CatalogModel CatalogVersion Field FieldKind ImportCatalogModel KeptByRegistry LoadedModel
         ModelFile ModelVersion NewCatalogVersion NewVersion Registry Signature Stage Status Transition

@@ -43,7 +43,8 @@ def test_every_reference_resolves() -> None:
 def test_every_route_is_in_it_once() -> None:
     routes = [(route.method.lower(), route.path) for route in (*ROUTES, *RAW_ROUTES)]
     assert len(set(routes)) == len(routes)
-    assert sorted(routes) == sorted((method, path) for method, path, _ in OPERATIONS)
+    told = [(method, path.replace(":path", "")) for method, path in routes]
+    assert sorted(told) == sorted((method, path) for method, path, _ in OPERATIONS)
     names = [operation["operationId"] for _, _, operation in OPERATIONS]
     assert len(set(names)) == len(names)
 
@@ -90,7 +91,7 @@ def test_answers_are_of_the_declared_type(route: Any, transport: Any) -> None:
         "source": "nowhere",
         "other": ask(transport, "/v1/runs?limit=1")[0]["id"],
     }
-    path = re.sub(r"{(\w+)}", lambda found: known[found[1]], route.path)
+    path = re.sub(r"{(\w+)(?::path)?}", lambda found: known[found[1]], route.path)
     query = "&".join(f"{one.name}={known[one.name]}" for one in route.query if one.required)
     raw = transport.send("GET", f"{path}?{query}").read()
     value = msgspec.json.decode(raw, type=route.result)

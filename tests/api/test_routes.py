@@ -20,6 +20,7 @@ from treadle.client.http import HttpTransport
 from treadle.client.inprocess import InProcessTransport
 from treadle.data import (
     AddPath,
+    ChangePaths,
     ChangeRows,
     Checkout,
     ImportVersion,
@@ -95,9 +96,13 @@ def test_every_route_does_what_it_says(recorder: Recorder, tmp_path: Path) -> No
     called = {
         (method, path)
         for method, path in routes
-        if any(m == method and re.fullmatch(re.sub(r"{\w+}", "[^/]+", path), p) for m, p in recorder.asked)
+        if any(m == method and re.fullmatch(_pattern(path), p) for m, p in recorder.asked)
     }
     assert routes - called == set()
+
+
+def _pattern(path: str) -> str:
+    return re.sub(r"{\w+}", "[^/]+", re.sub(r"{\w+:path}", ".+", path))
 
 
 def _server(client: Client) -> None:
@@ -194,6 +199,7 @@ def _data(client: Client, tmp_path: Path) -> None:
     trained_on = pq.read_table(client.training_data("rows", tmp_path))
     assert 0 < trained_on.num_rows < version.rows
     _working_tree(client)
+    _paths(client)
     _table(client)
 
 
@@ -233,6 +239,15 @@ def _branches(client: Client, root: Path) -> None:
         assert name in [ref.name for ref in client.data_refs("images", kind)]
         client.delete_data_ref("images", kind, name)
         assert name not in [ref.name for ref in client.data_refs("images", kind)]
+
+
+def _paths(client: Client) -> None:
+    sent = client.put_contents("texts", [b"alpha"])
+    asked = ChangePaths(put=(Entry("d/a", 5, sent.digests[0]),), packs=sent.packs)
+    assert client.change_data("texts", asked).ref == "texts@v1"
+    assert client.data_entry("texts", "main", "d/a").digest == sent.digests[0]
+    assert [(one.path, one.kind) for one in client.data_paths("texts")] == [("d", "folder")]
+    assert b"".join(client.read_data("texts", "v1", "d/a", 1, 3)) == b"lp"
 
 
 def _table(client: Client) -> None:

@@ -30,6 +30,8 @@ READS: dict[str, Callable[[Client], Any]] = {
     "cycle": lambda c: c.cycle(c.cycles()[0].id),
     "cycles": lambda c: c.cycles("toy"),
     "data_status": lambda c: c.data_status(),
+    "data_entry": lambda c: c.data_entry("rows", "v1", "rows.parquet"),
+    "data_paths": lambda c: c.data_paths("rows", "v1", deep=True),
     "data_diff": lambda c: c.data_diff("rows", "v1", "main", rows=True),
     "data_history": lambda c: c.data_history("rows", "main"),
     "data_refs": lambda c: (c.data_refs("rows"), c.data_refs("rows", "tag")),
@@ -110,6 +112,7 @@ def test_the_reads_are_all_of_the_client() -> None:
         "add_constraint", "append_rows", "change_rows", "create_table", "drop_constraint", "merge_rows",
         "restore_table", "table", "table_diff", "table_history", "vacuum_table",
         "data_archive", "import_version", "put_contents",
+        "change_data", "read_data",
         "restore_experiment", "restore_logged_model", "restore_run",
     }  # fmt: skip
     methods = {name for name, _ in inspect.getmembers(Client, inspect.isroutine) if not name.startswith("_")}

@@ -34,10 +34,11 @@ def document(routes: Sequence[RouteSpec], raw: Sequence[RawSpec]) -> dict[str, A
         paths.setdefault(route.path, {})[route.method.lower()] = operation
     for spec in raw:
         answer = _content(spec.gives, {"type": "string"} if spec.gives == _JSON else {})
-        operation = _operation(spec.path, spec.endpoint, (), answer, error)
+        path = re.sub(r"{(\w+):\w+}", r"{\1}", spec.path)  # OpenAPI has no word for a part with slashes
+        operation = _operation(path, spec.endpoint, (), answer, error)
         if spec.takes is not None:
             operation["requestBody"] = {"required": True, "content": _content(spec.takes, {})}
-        paths.setdefault(spec.path, {})[spec.method.lower()] = operation
+        paths.setdefault(path, {})[spec.method.lower()] = operation
     return {
         "openapi": "3.1.0",
         "info": {"title": "Treadle", "version": treadle.__version__},

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, Response, StreamingResponse
 
 from treadle.api.data_moving_routes import DATA_MOVING_RAW_ROUTES
+from treadle.api.data_path_routes import DATA_PATH_RAW_ROUTES
 from treadle.api.rooms import Rooms
 from treadle.api.route import RawSpec
 from treadle.data import DataInput, SliceSpec
@@ -185,4 +186,5 @@ RAW_ROUTES = [
     RawSpec("GET", "/v1/comparison/page", _comparison, "text/html"),
     RawSpec("GET", "/v1/models/{model}/report", _report, "text/html"),
     *DATA_MOVING_RAW_ROUTES,
+    *DATA_PATH_RAW_ROUTES,
 ]

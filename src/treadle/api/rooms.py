@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
-from treadle.data import Branches, Datasets, KeptByData, Moving, Staging, Tables, WorkingTree
+from treadle.data import Branches, DataPaths, Datasets, KeptByData, Moving, Staging, Tables, WorkingTree
 from treadle.deploy import Deployments
 from treadle.evaluate import Evaluations, KeptByEvaluations
 from treadle.experiment import (
@@ -122,6 +122,11 @@ class Rooms:
     def staging(self) -> Staging:
         """Branches of data, for clients that write object by object."""
         return Staging(self.workspace, self.branches)
+
+    @cached_property
+    def data_paths(self) -> DataPaths:
+        """Versions of data by path."""
+        return DataPaths(self.workspace, self.branches)
 
     @cached_property
     def registry(self) -> Registry:

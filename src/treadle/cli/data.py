@@ -97,11 +97,18 @@ def show_version(version: DatasetVersion, before: int | None) -> None:
     show.following("treadle run --plan")
 
 
-@data.command("ls")
+@data.command("ls", short_help="List datasets, or what lies in a version")
+@click.argument("place", metavar="[DATASET@VERSION[/PATH]]", default="")
+@click.option("-r", "--recursive", is_flag=True, help="All that is below.")
 @json_option
 @pass_app
-def ls(app: App) -> None:
-    """List the latest version of each dataset."""
+def ls(app: App, place: str, recursive: bool) -> None:
+    """List the latest version of each dataset, or what lies in a version or a folder of it."""
+    if place:
+        from treadle.cli.data_paths import list_paths
+
+        list_paths(app, place, recursive)
+        return
     app.answer(app.client.datasets(), lambda found: show_versions(found, "treadle data add NAME"))
 
 

@@ -18,6 +18,7 @@ from treadle.client.deleting import DeletingCalls
 from treadle.client.importing import ImportCalls
 from treadle.client.listing import RunList
 from treadle.client.moving import MovingCalls
+from treadle.client.paths import PathCalls
 from treadle.client.tables import TableCalls
 from treadle.client.transport import Answer, Body, Transport
 from treadle.client.working import WorkCalls
@@ -57,7 +58,9 @@ class TrainingRows(msgspec.Struct, frozen=True):
     input: DataInput | None
 
 
-class Client(AskCalls, BranchCalls, DeletingCalls, ImportCalls, MovingCalls, TableCalls, WorkCalls):
+class Client(
+    AskCalls, BranchCalls, DeletingCalls, ImportCalls, MovingCalls, PathCalls, TableCalls, WorkCalls
+):
     """Talks to the API.
 
     Args:

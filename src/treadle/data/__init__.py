@@ -26,6 +26,11 @@ if TYPE_CHECKING:
     from treadle.data.moving.service import Moving as Moving
     from treadle.data.moving.types import ImportVersion as ImportVersion
     from treadle.data.moving.types import SentContents as SentContents
+    from treadle.data.paths.service import DataPaths as DataPaths
+    from treadle.data.paths.types import ChangePaths as ChangePaths
+    from treadle.data.paths.types import CopyPath as CopyPath
+    from treadle.data.paths.types import PathEntry as PathEntry
+    from treadle.data.paths.types import PathPage as PathPage
     from treadle.data.service import Datasets as Datasets
     from treadle.data.staging.service import Staging as Staging
     from treadle.data.staging.types import About as About
@@ -91,6 +96,11 @@ __getattr__, __all__ = attach(
         "RowConflict": "branches.merge_types",
         "PathConflict": "branches.merge_types",
         "KeptByData": "keeping",
+        "ChangePaths": "paths.types",
+        "CopyPath": "paths.types",
+        "DataPaths": "paths.service",
+        "PathEntry": "paths.types",
+        "PathPage": "paths.types",
         "PathChange": "work.types",
         "ArchiveReader": "moving.frames",
         "Entry": "tree.types",
