@@ -82,7 +82,7 @@ EXPORTED = {
         PredictionBatch PredictionLog Profile Summary WebhookNotifier WindowResult WindowState
         build_profile
     """,
-    "treadle.paths": "Place TreadleFileSystem needs_names read_place",
+    "treadle.paths": "Place TreadleFileSystem bring needs_names read_place",
     "treadle.registry": """
         Catalog CatalogModel CatalogVersion Field FieldKind ImportCatalogModel KeptByRegistry LoadedModel
         ModelFile ModelVersion NewCatalogVersion NewVersion Registry Signature Stage Status Transition

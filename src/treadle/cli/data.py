@@ -11,6 +11,7 @@ from treadle.cli.app import App, Group, json_option, pass_app
 from treadle.cli.data_branches import COMMANDS, show_history
 from treadle.cli.data_dvc import export_data, import_data
 from treadle.cli.data_lakefs import import_lakefs
+from treadle.cli.data_paths import list_paths, local_path
 from treadle.cli.data_tables import table
 from treadle.cli.data_work import checkout, inside, status, working
 from treadle.kernel.units import format_bytes
@@ -29,6 +30,7 @@ data.add_command(checkout)
 for _command in COMMANDS:
     data.add_command(_command)
 data.add_command(table)
+data.add_command(local_path)
 import_data.add_command(import_lakefs)
 data.add_command(import_data)
 data.add_command(export_data)
@@ -105,8 +107,6 @@ def show_version(version: DatasetVersion, before: int | None) -> None:
 def ls(app: App, place: str, recursive: bool) -> None:
     """List the latest version of each dataset, or what lies in a version or a folder of it."""
     if place:
-        from treadle.cli.data_paths import list_paths
-
         list_paths(app, place, recursive)
         return
     app.answer(app.client.datasets(), lambda found: show_versions(found, "treadle data add NAME"))

@@ -1,14 +1,18 @@
-"""``treadle data ls DATASET@VERSION/PATH``: versions by path."""
+"""``treadle data ls DATASET@VERSION/PATH`` and ``treadle data path``: versions by path."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import click
+import msgspec
+
 from treadle.cli import show
+from treadle.cli.app import App, json_option, pass_app
+from treadle.cli.data_work import working
 from treadle.kernel.units import format_bytes
 
 if TYPE_CHECKING:
-    from treadle.cli.app import App
     from treadle.data import PathEntry
     from treadle.paths import Place
 
@@ -49,3 +53,34 @@ def _show(found: list[PathEntry], where: str) -> None:
     ]
     show.table(["!path", ">size", "!digest", ""], rows, empty=f"nothing lies in {where}")
     show.following(f"treadle data log {where.partition('/')[0]}")
+
+
+class LocalPath(msgspec.Struct, frozen=True):
+    """Where files of a version lie on this machine.
+
+    Attributes:
+        ref: The version.
+        path: The file, or the folder.
+    """
+
+    ref: str
+    path: str
+
+
+# The list of the group has room for one screen.
+@click.command("path", short_help="Print a local path of a version's files", hidden=True)
+@click.argument("place", metavar="DATASET[@VERSION][/PATH]")
+@json_option
+@pass_app
+def local_path(app: App, place: str) -> None:
+    """Print where a version, or a file or folder of it, lies on this machine; it is brought first.
+
+    The files are read-only. They lie in .treadle/cache/versions, which may be deleted.
+    """
+    from treadle.paths import bring
+
+    named = placed(app, place)
+    version = app.client.data_version(named.dataset, named.ref)
+    with working(app, "brought"):
+        where = bring(app.client, version, named.path, app.root / ".treadle" / "cache" / "versions")
+    app.answer(LocalPath(version.ref, str(where)), lambda told: click.echo(told.path))

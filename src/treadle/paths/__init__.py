@@ -6,11 +6,18 @@ from treadle.kernel.lazy import attach
 
 if TYPE_CHECKING:
     from treadle.paths.filesystem import TreadleFileSystem as TreadleFileSystem
+    from treadle.paths.local import bring as bring
     from treadle.paths.places import Place as Place
     from treadle.paths.places import needs_names as needs_names
     from treadle.paths.places import read_place as read_place
 
 __getattr__, __all__ = attach(
     __name__,
-    {"Place": "places", "TreadleFileSystem": "filesystem", "needs_names": "places", "read_place": "places"},
+    {
+        "Place": "places",
+        "TreadleFileSystem": "filesystem",
+        "bring": "local",
+        "needs_names": "places",
+        "read_place": "places",
+    },
 )
