@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Self, cast
 
 import sqlalchemy as sa
 
@@ -14,6 +14,7 @@ from treadle.kernel.clock import Clock, ReplayableClock
 from treadle.kernel.config import Config, load_config
 from treadle.kernel.database import Database, Instant, open_database, schema
 from treadle.kernel.engine import DuckDBEngine, Engine
+from treadle.kernel.fallback import FallbackBlobs
 from treadle.kernel.ids import Ids, RandomIds
 
 replays = sa.Table(
@@ -77,6 +78,19 @@ class Workspace:
     def engine(self) -> Engine:
         """Runs column work."""
         return DuckDBEngine(self.state / "tmp")
+
+    @cached_property
+    def readable(self) -> BlobStore:
+        """The blobs, for reading: what isn't kept here is asked of the default remote, if there is one."""
+        name = self.config.default_remote
+        if name is None:
+            return self.blobs
+        remote = self.config.remotes[name]
+
+        def open_remote() -> BlobStore:
+            return open_blobs(remote.url, self.root, remote.options, retries=3)
+
+        return cast("BlobStore", FallbackBlobs(self.blobs, open_remote, self.state / "cache" / "ranges"))
 
     def replayed_time(self) -> datetime | None:
         """The time of the replay under way; ``None`` when there is none."""

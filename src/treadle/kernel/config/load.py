@@ -194,6 +194,8 @@ def _check_references(config: Config, text: str, where: str) -> None:
     _check_name("project", config.project.name, _place(text, ("project", "name"), where))
     for name in config.data:
         _check_name("dataset", name, _place(text, ("data", name), where))
+    for name in config.remotes:
+        _check_name("remote", name, _place(text, ("remotes", name), where))
     if config.registry.model:
         _check_name("model", config.registry.model, _place(text, ("registry", "model"), where))
     train = config.train

@@ -58,6 +58,18 @@ class Store(_Table, frozen=True):
     options: dict[str, str] = field(default_factory=dict)
 
 
+class RemoteConfig(_Table, frozen=True):
+    """``[remotes.NAME]``: where versions of data are pushed to and pulled from. ``origin`` is the default.
+
+    Attributes:
+        url: A folder, relative to the project, or ``s3://bucket/prefix``.
+        options: Options of the object store, as in ``[store]``.
+    """
+
+    url: str
+    options: dict[str, str] = field(default_factory=dict)
+
+
 class DatasetConfig(_Table, frozen=True):
     """``[data.NAME]``: a dataset in files, or a table.
 
@@ -283,6 +295,14 @@ class Config(_Table, frozen=True):
     retrain: RetrainConfig = field(default_factory=RetrainConfig)
     budget: Budget = field(default_factory=Budget)
     store: Store = field(default_factory=Store)
+    remotes: dict[str, RemoteConfig] = field(default_factory=dict)
+
+    @property
+    def default_remote(self) -> str | None:
+        """The remote that is meant when none is named: ``origin``, or the only one."""
+        if "origin" in self.remotes or len(self.remotes) != 1:
+            return "origin" if "origin" in self.remotes else None
+        return next(iter(self.remotes))
 
     @property
     def model(self) -> str:
