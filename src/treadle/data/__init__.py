@@ -31,6 +31,14 @@ if TYPE_CHECKING:
     from treadle.data.paths.types import CopyPath as CopyPath
     from treadle.data.paths.types import PathEntry as PathEntry
     from treadle.data.paths.types import PathPage as PathPage
+    from treadle.data.remotes.service import Remotes as Remotes
+    from treadle.data.remotes.types import Damage as Damage
+    from treadle.data.remotes.types import Fetch as Fetch
+    from treadle.data.remotes.types import FetchedVersion as FetchedVersion
+    from treadle.data.remotes.types import Push as Push
+    from treadle.data.remotes.types import PushedVersions as PushedVersions
+    from treadle.data.remotes.types import Verified as Verified
+    from treadle.data.remotes.types import Verify as Verify
     from treadle.data.service import Datasets as Datasets
     from treadle.data.staging.service import Staging as Staging
     from treadle.data.staging.types import About as About
@@ -80,6 +88,14 @@ __getattr__, __all__ = attach(
         "Staging": "staging.service",
         "AddPath": "work.types",
         "Branches": "branches.service",
+        "Remotes": "remotes.service",
+        "Damage": "remotes.types",
+        "Fetch": "remotes.types",
+        "FetchedVersion": "remotes.types",
+        "Push": "remotes.types",
+        "PushedVersions": "remotes.types",
+        "Verified": "remotes.types",
+        "Verify": "remotes.types",
         "CheckedOut": "work.types",
         "Checkout": "work.types",
         "Merge": "branches.merge_types",

@@ -90,7 +90,7 @@ def decode_commit(data: bytes, commit_id: str) -> Commit:
         return msgspec.json.decode(data, type=Commit)
     except msgspec.MsgspecError as error:
         raise CorruptData(
-            f"it is no commit: {error}", where=where, fix="restore the blob store from its backup"
+            f"it is no commit: {error}", where=where, fix="`treadle data verify` tells more"
         ) from error
 
 
@@ -161,7 +161,7 @@ def moved(dataset: str, branch: str, expected: int | None, head: int | None) -> 
     return Conflict(
         f"branch {branch!r} of {dataset!r} stands at {stands}, not at {stood}: it moved meanwhile",
         where=f"{dataset}@{branch}",
-        fix="look at what is new (`treadle data log`), or use another branch and merge it",
+        fix="take its changes first (`treadle data pull`, `treadle data merge`), or use another branch",
     )
 
 
@@ -185,7 +185,7 @@ def _commit(
     before = packs_of(read_commit(workspace, one.commit_id) for one in parents if one.commit_id)
     packs = _once(new.written.packs, new.also.packs, before.packs)
     pages = _once(new.written.pages, new.also.pages, before.pages)
-    contents = Contents(workspace.blobs, packs, pages, workspace.state / "cache" / "packs")
+    contents = Contents(workspace.readable, packs, pages, workspace.state / "cache" / "packs")
     root: Root = read_root(new.tree, contents)
     written = gathered(contents, new.tree, Written(packs, pages))
     commit = Commit(

@@ -58,7 +58,7 @@ class Contents:
         if place is None:
             raise NotFound(
                 f"page {digest[:12]} is in none of the version's packs",
-                fix="restore the blob store from its backup",
+                fix="`treadle data pull` fetches what is missing",
             )
         return self._unpack(digest, place)
 
@@ -217,7 +217,7 @@ class Contents:
         return CorruptData(
             f"content {digest[:12]} is not what was stored",
             where=f"pack {place.pack[:12]}" if place else "the blob store",
-            fix="restore the blob store from its backup",
+            fix="`treadle data verify --repair` tells which files have it, and fetches it again",
         )
 
 

@@ -224,5 +224,5 @@ def _damaged(pack: str, why: str) -> CorruptData:
     return CorruptData(
         f"the pack can't be read: {why}",
         where=f"pack {pack[:12]}",
-        fix="restore the blob store from its backup",
+        fix="`treadle data verify --repair` tells what is damaged, and fetches it again",
     )

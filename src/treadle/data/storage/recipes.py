@@ -69,7 +69,9 @@ def decode_recipe(data: bytes, where: str) -> Recipe:
     begin = _HEAD.size + 32 * many
     if not count or len(data) != begin + count * sum(width for width, _ in _COLUMNS):
         raise CorruptData(
-            "the list of its chunks can't be read", where=where, fix="restore the blob store from its backup"
+            "the list of its chunks can't be read",
+            where=where,
+            fix="`treadle data verify --repair` fetches it again",
         )
     bases = tuple(data[at : at + 32].hex() for at in range(_HEAD.size, begin, 32))
     columns = []

@@ -175,9 +175,7 @@ def _count(data: bytes, wanted: int, digest: str) -> int:
             fix="upgrade Treadle (pip install -U 'treadle[platform]')",
         )
     if magic != b"TRDL" or kind != wanted:
-        raise CorruptData(
-            "it is no page of a tree", where=where, fix="restore the blob store from its backup"
-        )
+        raise CorruptData("it is no page of a tree", where=where, fix="`treadle data verify` tells more")
     return int(count)
 
 

@@ -113,8 +113,8 @@ class WorkingTree:
             raise Conflict(
                 f"branch {branch!r} of {dataset!r} stands at {head.ref}, and the data here is {before.ref}",
                 where=str(target),
-                fix=f"keep your changes on a branch (treadle data add {self._shown(target)} --branch NAME), "
-                "then merge it",
+                fix=f"bring what is new first (treadle data pull {self._shown(target)}), "
+                f"or keep yours on a branch (treadle data add {self._shown(target)} --branch NAME) and merge",
             )
         version = self._branches.commit_tree(
             NewVersion(
@@ -278,7 +278,7 @@ class WorkingTree:
         return NotFound(
             f"{pointer.dataset}@v{pointer.version} (commit {pointer.commit[:12]}) isn't known here",
             where=self._shown(place),
-            fix="open the workspace in which it was made: [store] of treadle.toml names it",
+            fix="bring it from the remote: treadle data pull",
         )
 
     def _lost(self, target: Path, paths: list[str]) -> Conflict:

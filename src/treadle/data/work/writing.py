@@ -183,7 +183,7 @@ class Writer:
             raise CorruptData(
                 f"content {digest[:12]} is not what was stored",
                 where=str(source),
-                fix="restore the blob store from its backup",
+                fix="`treadle data verify --repair` fetches it again",
             )
 
     @staticmethod
