@@ -22,13 +22,14 @@ EXPORTED = {
         Client HttpTransport SqlAnswer Transport connect find_server
     """,
     "treadle.data": """
-        About AddPath ArchiveReader Branches ChangePaths ChangeRows CheckedOut Checkout Column ColumnDiff
-        ColumnStats Constraint CopyPath DataDiff DataInput DataPaths Dataset DatasetVersion Datasets
-        Difference Entry FileEntry Found ImportVersion KeptByData Merge MergePlan MergeRows Merged Mode
-        Moving NewConstraint NewRef Pack PathChange PathConflict PathEntry PathPage Protection Ref
-        RefSettings RestoreTable Revert Roles RowConflict Rows SentContents SliceSpec Source Staging
-        TableColumn TableDiff TableEvent TableState Tables VacuumTable Vacuumed Who WorkStatus WorkingTree
-        WriteRows Wrote frame_content ignore
+        About AddPath ArchiveReader Branches ChangePaths ChangeRows CheckedOut Checkout Column
+        ColumnDiff ColumnStats Constraint CopyPath Damage DataDiff DataInput DataPaths Dataset
+        DatasetVersion Datasets Difference Entry Fetch FetchedVersion FileEntry Found ImportVersion
+        KeptByData Merge MergePlan MergeRows Merged Mode Moving NewConstraint NewRef Pack PathChange
+        PathConflict PathEntry PathPage Protection Push PushedVersions Ref RefSettings Remotes
+        RestoreTable Revert Roles RowConflict Rows SentContents SliceSpec Source Staging TableColumn
+        TableDiff TableEvent TableState Tables VacuumTable Vacuumed Verified Verify Who WorkStatus
+        WorkingTree WriteRows Wrote frame_content ignore
     """,
     "treadle.deploy": """
         DeploymentStatus Deployments DesiredRevision Replica ReplicaOptions ReplicaReport Revision
@@ -74,8 +75,8 @@ EXPORTED = {
     """,
     "treadle.kernel.config": """
         Budget ChecksConfig Config DataCheck DatasetConfig GroupCheck MonitorConfig PerformanceCheck
-        Project RegistryConfig RetrainConfig ServeConfig Store TrainConfig find_project load_config
-        parse_config
+        Project RegistryConfig RemoteConfig RetrainConfig ServeConfig Store TrainConfig find_project
+        load_config parse_config
     """,
     "treadle.monitor": """
         Alert CategoryProfile LabelBatch MonitorKind Monitors Notifier NumericProfile

@@ -17,7 +17,19 @@ import msgspec
 
 HERE = Path(__file__).parent
 BEGIN, END = "<!-- generated -->", "<!-- /generated -->"
-_TABLES = ("project", "data", "train", "checks", "registry", "serve", "monitor", "retrain", "budget", "store")
+_TABLES = (
+    "project",
+    "data",
+    "train",
+    "checks",
+    "registry",
+    "serve",
+    "monitor",
+    "retrain",
+    "budget",
+    "store",
+    "remotes",
+)
 
 
 def toml() -> str:

@@ -23,16 +23,19 @@ from treadle.data import (
     ChangePaths,
     ChangeRows,
     Checkout,
+    Fetch,
     ImportVersion,
     Merge,
     MergeRows,
     NewConstraint,
+    Push,
     RefSettings,
     RestoreTable,
     Revert,
     Rows,
     Source,
     VacuumTable,
+    Verify,
     Who,
     WriteRows,
 )
@@ -52,7 +55,7 @@ from treadle.experiment import (
     RunCopy,
 )
 from treadle.govern import Collect
-from treadle.kernel.errors import Conflict
+from treadle.kernel.errors import Conflict, NotFound
 from treadle.monitor import LabelBatch, PredictionBatch
 from treadle.registry import CatalogModel, ImportCatalogModel
 from treadle.retrain import NewCycle
@@ -214,7 +217,18 @@ def _working_tree(client: Client) -> None:
     assert (status.path, status.modified, status.clean) == ("images", 1, False)
     [done] = client.checkout_data(Checkout(paths=("images",), force=True))
     assert (done.written, (root / "images" / "one.png").read_bytes()) == (1, b"one")
+    _remotes(client, root)
     _branches(client, root)
+
+
+def _remotes(client: Client, root: Path) -> None:
+    (root.parent / "elsewhere").mkdir()
+    with pytest.raises(NotFound, match="the project has no remote"):
+        client.push_data(Push(refs=("images",)))
+    with pytest.raises(NotFound, match="the project has no remote"):
+        client.fetch_data(Fetch(refs=("images",)))
+    found = client.verify_data(Verify(refs=("images",)))
+    assert (found.versions, found.files, found.damaged) == (1, 1, 0)
 
 
 def _branches(client: Client, root: Path) -> None:

@@ -107,7 +107,7 @@ def test_the_reads_are_all_of_the_client() -> None:
         "check_imported", "import_experiment", "import_logged_model", "import_registered_model",
         "import_runs",
         "collect", "delete_experiment", "delete_logged_model", "delete_run",
-        "add_path", "checkout_data",
+        "add_path", "checkout_data", "push_data", "fetch_data", "verify_data",
         "create_data_ref", "delete_data_ref", "merge_data", "protect_data", "revert_data",
         "add_constraint", "append_rows", "change_rows", "create_table", "drop_constraint", "merge_rows",
         "restore_table", "table", "table_diff", "table_history", "vacuum_table",

@@ -6,7 +6,17 @@ from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
-from treadle.data import Branches, DataPaths, Datasets, KeptByData, Moving, Staging, Tables, WorkingTree
+from treadle.data import (
+    Branches,
+    DataPaths,
+    Datasets,
+    KeptByData,
+    Moving,
+    Remotes,
+    Staging,
+    Tables,
+    WorkingTree,
+)
 from treadle.deploy import Deployments
 from treadle.evaluate import Evaluations, KeptByEvaluations
 from treadle.experiment import (
@@ -112,6 +122,11 @@ class Rooms:
     def branches(self) -> Branches:
         """Branches and tags of data."""
         return Branches(self.workspace)
+
+    @cached_property
+    def remotes(self) -> Remotes:
+        """Where versions of data are pushed to and fetched from."""
+        return Remotes(self.workspace)
 
     @cached_property
     def moving(self) -> Moving:

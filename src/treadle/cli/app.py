@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -106,14 +106,33 @@ class Group(click.Group):
     Args:
         default: The verb that is meant when none is named.
         for_ref: The verb that is meant when a model version stands in a verb's place.
+        topics: Verbs by what they are about, where there are too many for a screen.
     """
 
     def __init__(
-        self, *args: Any, default: str | None = None, for_ref: str | None = None, **kwargs: Any
+        self,
+        *args: Any,
+        default: str | None = None,
+        for_ref: str | None = None,
+        topics: Mapping[str, Sequence[str]] | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self.default = default
         self.for_ref = for_ref
+        self.topics = topics
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Lists the verbs; by topic, without what they do, where there are too many for a screen."""
+        if self.topics is None:
+            super().format_commands(ctx, formatter)
+            return
+        known = self.list_commands(ctx)
+        told = {name for names in self.topics.values() for name in names}
+        rest = [name for name in known if name not in told]
+        rows = [(topic, ", ".join(names)) for topic, names in self.topics.items()]
+        with formatter.section(f"Commands (`{ctx.command_path} COMMAND --help` tells more)"):
+            formatter.write_dl([*rows, ("Also", ", ".join(rest))] if rest else rows)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Puts in the verb that was left out."""

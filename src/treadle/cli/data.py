@@ -12,6 +12,7 @@ from treadle.cli.data_branches import COMMANDS, show_history
 from treadle.cli.data_dvc import export_data, import_data
 from treadle.cli.data_lakefs import import_lakefs
 from treadle.cli.data_paths import list_paths, local_path
+from treadle.cli.data_remotes import REMOTE_COMMANDS
 from treadle.cli.data_tables import table
 from treadle.cli.data_work import checkout, inside, status, working
 from treadle.kernel.units import format_bytes
@@ -20,14 +21,26 @@ if TYPE_CHECKING:
     from treadle.data.types import DatasetVersion
 
 
-@click.group(cls=Group, default="ls", short_help="Versions of the data: add, status, checkout, ls, log")
+_TOPICS = {
+    "Versions": ("add", "status", "checkout", "ls", "log", "show", "diff", "revert"),
+    "Sharing": ("push", "pull", "fetch", "verify"),
+    "Branches": ("branch", "branches", "tag", "tags", "merge", "protect"),
+}
+
+
+@click.group(
+    cls=Group,
+    default="ls",
+    topics=_TOPICS,
+    short_help="Versions of the data: add, status, push, pull, ls, log",
+)
 def data() -> None:
     """Versions of the project's datasets. `treadle data` alone lists."""
 
 
 data.add_command(status)
 data.add_command(checkout)
-for _command in COMMANDS:
+for _command in (*COMMANDS, *REMOTE_COMMANDS):
     data.add_command(_command)
 data.add_command(table)
 data.add_command(local_path)
@@ -88,7 +101,7 @@ def _show_added(version: DatasetVersion, path: str) -> None:
     branch = "" if version.branch == "main" else f" on {version.branch}"
     files = show.counted(version.count, "file")
     show.say(f"{version.ref}{branch}: {files}, {format_bytes(version.bytes)}")
-    show.following(f"git add {path}.treadle")
+    show.following(f"git add {path}.treadle", "treadle data push")
 
 
 def show_version(version: DatasetVersion, before: int | None) -> None:

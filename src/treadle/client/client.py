@@ -19,6 +19,7 @@ from treadle.client.importing import ImportCalls
 from treadle.client.listing import RunList
 from treadle.client.moving import MovingCalls
 from treadle.client.paths import PathCalls
+from treadle.client.remotes import RemoteCalls
 from treadle.client.tables import TableCalls
 from treadle.client.transport import Answer, Body, Transport
 from treadle.client.working import WorkCalls
@@ -59,7 +60,15 @@ class TrainingRows(msgspec.Struct, frozen=True):
 
 
 class Client(
-    AskCalls, BranchCalls, DeletingCalls, ImportCalls, MovingCalls, PathCalls, TableCalls, WorkCalls
+    AskCalls,
+    BranchCalls,
+    DeletingCalls,
+    ImportCalls,
+    MovingCalls,
+    PathCalls,
+    RemoteCalls,
+    TableCalls,
+    WorkCalls,
 ):
     """Talks to the API.
 

@@ -213,7 +213,7 @@ class Pieces:
         return CorruptData(
             f"blob {_digest(key)[:12]} is damaged: {why}",
             where=self._name,
-            fix="restore the blob store from its backup",
+            fix="`treadle data verify --repair` mends it from a copy that is whole",
         )
 
 
