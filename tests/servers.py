@@ -271,6 +271,14 @@ def s3(s3_server: S3) -> S3:
 
 
 @pytest.fixture
+def s3_lake(s3: S3, monkeypatch: pytest.MonkeyPatch) -> S3:
+    """A bucket that is new and empty, of which the environment has the keys."""
+    for name, value in s3.options.items():
+        monkeypatch.setenv(f"AWS_{name.upper()}", value)
+    return s3
+
+
+@pytest.fixture
 def full_disk() -> Iterator[Path]:
     """A folder on a disk of its own of 2 MiB; fill it with :func:`fill`."""
     folder = Path(tempfile.mkdtemp(prefix="tfull-"))

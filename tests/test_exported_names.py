@@ -24,9 +24,9 @@ EXPORTED = {
     "treadle.data": """
         About AddPath ArchiveReader Branches ChangePaths ChangeRows CheckedOut Checkout Column
         ColumnDiff ColumnStats Constraint CopyPath Damage DataDiff DataInput DataPaths Dataset
-        DatasetVersion Datasets Difference Entry Fetch FetchedVersion FileEntry Found ImportVersion
-        KeptByData Merge MergePlan MergeRows Merged Mode Moving NewConstraint NewRef Pack PathChange
-        PathConflict PathEntry PathPage Protection Push PushedVersions Ref RefSettings Remotes
+        DatasetVersion Datasets Difference Entry Fetch FetchedVersion FileEntry Found ImportBucket
+        ImportVersion KeptByData Merge MergePlan MergeRows Merged Mode Moving NewConstraint NewRef Pack
+        PathChange PathConflict PathEntry PathPage Protection Push PushedVersions Ref RefSettings Remotes
         RestoreTable Revert Roles RowConflict Rows SentContents SliceSpec Source Staging TableColumn
         TableDiff TableEvent TableState Tables VacuumTable Vacuumed Verified Verify Who WorkStatus
         WorkingTree WriteRows Wrote frame_content ignore

@@ -24,6 +24,7 @@ from treadle.data import (
     ChangeRows,
     Checkout,
     Fetch,
+    ImportBucket,
     ImportVersion,
     Merge,
     MergeRows,
@@ -55,7 +56,7 @@ from treadle.experiment import (
     RunCopy,
 )
 from treadle.govern import Collect
-from treadle.kernel.errors import Conflict, NotFound
+from treadle.kernel.errors import Conflict, InvalidInput, NotFound
 from treadle.monitor import LabelBatch, PredictionBatch
 from treadle.registry import CatalogModel, ImportCatalogModel
 from treadle.retrain import NewCycle
@@ -164,6 +165,8 @@ def _came_and_went(client: Client) -> None:
         at=AT,
     )
     assert client.import_version(taken_in) == client.import_version(taken_in)
+    with pytest.raises(InvalidInput, match="names no bucket"):
+        client.import_bucket(ImportBucket(dataset="moved", url="ftp://there/folder"))
     archive = client.data_archive("moved@v1")
     assert (archive.version.created_at, archive.version.actor) == (AT, "ana")
     assert [(entry.path, b"".join(pieces)) for entry, pieces in archive] == [("one", b"a"), ("two", b"b")]

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from cli_parts import Call, Result, Wire
 
+from servers import s3, s3_lake, s3_server  # noqa: F401
 from treadle.cli.app import App
 from treadle.cli.main import run
 from treadle.client import Client

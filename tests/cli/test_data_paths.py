@@ -6,8 +6,12 @@ import json
 import os
 from pathlib import Path
 
+import obstore
 import pytest
 from cli_parts import Call
+from obstore.store import from_url
+
+from servers import S3
 
 
 @pytest.fixture
@@ -45,3 +49,16 @@ def test_a_path_of_this_machine(call: Call, pets: Path) -> None:
     missing = call("data", "path", "pets/nope")
     assert missing.code == 2
     assert "pets@v1 has no 'nope'" in missing.err
+
+
+def test_a_bucket_is_taken_in(call: Call, pets: Path, s3_lake: S3) -> None:
+    lake = from_url(f"s3://{s3_lake.bucket}/lake")
+    obstore.put(lake, "one.txt", b"1")
+    made = call("data", "import", "bucket", f"s3://{s3_lake.bucket}/lake", "lake").out
+    assert made.splitlines()[0] == f"s3://{s3_lake.bucket}/lake is lake@v1: 1 file, 1 B, none copied"
+    assert f"→ s3://{s3_lake.bucket}/lake/one.txt" in call("data", "ls", "lake").out
+    assert "of 1 in buckets only the ETag" in call("data", "verify", "lake").out
+    obstore.delete(lake, "one.txt")
+    found = call("data", "verify", "lake")
+    assert found.code == 1
+    assert "lake@v1 one.txt: the object is gone" in found.out

@@ -111,7 +111,7 @@ def test_the_reads_are_all_of_the_client() -> None:
         "create_data_ref", "delete_data_ref", "merge_data", "protect_data", "revert_data",
         "add_constraint", "append_rows", "change_rows", "create_table", "drop_constraint", "merge_rows",
         "restore_table", "table", "table_diff", "table_history", "vacuum_table",
-        "data_archive", "import_version", "put_contents",
+        "data_archive", "import_bucket", "import_version", "put_contents",
         "change_data", "read_data",
         "restore_experiment", "restore_logged_model", "restore_run",
     }  # fmt: skip

@@ -13,6 +13,7 @@ import pytest
 import uvicorn
 
 from live import until
+from servers import s3, s3_lake, s3_server  # noqa: F401
 from treadle.api import create_app
 from treadle.client import Client
 from treadle.client.transport import Answer

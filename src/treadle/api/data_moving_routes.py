@@ -12,7 +12,7 @@ from starlette.responses import Response, StreamingResponse
 
 from treadle.api.rooms import Rooms
 from treadle.api.route import Call, RawSpec, RouteSpec
-from treadle.data import DatasetVersion, ImportVersion
+from treadle.data import DatasetVersion, ImportBucket, ImportVersion
 from treadle.kernel.errors import InvalidInput
 from treadle.kernel.files import storage_errors
 
@@ -22,6 +22,11 @@ _BYTES = "application/octet-stream"
 def _import_version(call: Call) -> DatasetVersion:
     """Makes a version of what another tool had; the same one if it was made before."""
     return call.rooms.moving.take(call.body)
+
+
+def _import_bucket(call: Call) -> DatasetVersion:
+    """Makes a version of what lies in a bucket; no bytes are copied."""
+    return call.rooms.moving.take_bucket(call.body)
 
 
 async def _put_contents(request: Request) -> Response:
@@ -54,7 +59,10 @@ def _need(request: Request, name: str) -> str:
     return value
 
 
-DATA_MOVING_ROUTES = (RouteSpec("POST", "/v1/data/imports", _import_version, DatasetVersion, ImportVersion),)
+DATA_MOVING_ROUTES = (
+    RouteSpec("POST", "/v1/data/imports", _import_version, DatasetVersion, ImportVersion),
+    RouteSpec("POST", "/v1/data/imports/bucket", _import_bucket, DatasetVersion, ImportBucket),
+)
 DATA_MOVING_RAW_ROUTES = (
     RawSpec("POST", "/v1/data/contents", _put_contents, "application/json", takes=_BYTES),
     RawSpec("GET", "/v1/data/archive", _data_archive, _BYTES),

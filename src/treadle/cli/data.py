@@ -9,6 +9,7 @@ import click
 from treadle.cli import show
 from treadle.cli.app import App, Group, json_option, pass_app
 from treadle.cli.data_branches import COMMANDS, show_history
+from treadle.cli.data_bucket import import_bucket
 from treadle.cli.data_dvc import export_data, import_data
 from treadle.cli.data_lakefs import import_lakefs
 from treadle.cli.data_paths import list_paths, local_path
@@ -44,6 +45,7 @@ for _command in (*COMMANDS, *REMOTE_COMMANDS):
     data.add_command(_command)
 data.add_command(table)
 data.add_command(local_path)
+import_data.add_command(import_bucket)
 import_data.add_command(import_lakefs)
 data.add_command(import_data)
 data.add_command(export_data)

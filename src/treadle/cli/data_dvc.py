@@ -18,9 +18,9 @@ _SHOWN = 20
 
 
 # The list of the group has room for one screen; `treadle import` shows it.
-@click.group("import", cls=Group, short_help="Take in what DVC or lakeFS has", hidden=True)
+@click.group("import", cls=Group, short_help="Take in what DVC, lakeFS or a bucket has", hidden=True)
 def import_data() -> None:
-    """Take in data that another tool versions."""
+    """Take in data that another tool versions, or that lies in a bucket."""
 
 
 @import_data.command("dvc", short_help="Take in what a DVC repository tracks")

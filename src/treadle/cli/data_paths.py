@@ -47,7 +47,7 @@ def _show(found: list[PathEntry], where: str) -> None:
             f"{one.path}/" if one.kind == "folder" else one.path,
             format_bytes(one.size) if one.kind == "file" else None,
             one.digest[:12] or None,
-            f"→ {one.target}" if one.target else "",
+            f"→ {one.target or one.external}" if one.target or one.external else "",
         )
         for one in found
     ]

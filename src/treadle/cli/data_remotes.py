@@ -190,6 +190,7 @@ def _show_verified(found: Verified, *, repaired: bool) -> None:
     what = f"{show.counted(found.versions, 'version')}, {show.counted(found.files, 'file')}"
     read = f"{format_bytes(found.bytes)} read"
     away = f"; {found.elsewhere:,} are at the remote only" if found.elsewhere else ""
+    away += f"; of {found.external:,} in buckets only the ETag" if found.external else ""
     state = f"{found.damaged:,} damaged" if found.damaged else "all whole"
     show.say(f"{found.where}: {what}, {read}: {state}{away}")
     for one in found.damages[:_SHOWN]:

@@ -13,7 +13,7 @@ from treadle.data.types import DatasetVersion
 from treadle.kernel.errors import TreadleError, Unavailable
 
 if TYPE_CHECKING:
-    from treadle.data import ArchiveReader, ImportVersion, SentContents
+    from treadle.data import ArchiveReader, ImportBucket, ImportVersion, SentContents
 
 
 class MovingCalls(Calls):
@@ -33,6 +33,14 @@ class MovingCalls(Calls):
     def import_version(self, new: ImportVersion) -> DatasetVersion:
         """Makes a version of what another tool had; the same one if it was made before."""
         version: DatasetVersion = self._ask(DatasetVersion, "POST", "/v1/data/imports", new)
+        return version
+
+    def import_bucket(self, asked: ImportBucket) -> DatasetVersion:
+        """Makes a version of what lies in a bucket; no bytes are copied."""
+        from treadle.client.client import actor
+
+        asked = msgspec.structs.replace(asked, actor=actor())
+        version: DatasetVersion = self._ask(DatasetVersion, "POST", "/v1/data/imports/bucket", asked)
         return version
 
     def data_archive(self, ref: str) -> ArchiveReader:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from treadle.data.moving.frames import ArchiveReader as ArchiveReader
     from treadle.data.moving.frames import frame_content as frame_content
     from treadle.data.moving.service import Moving as Moving
+    from treadle.data.moving.types import ImportBucket as ImportBucket
     from treadle.data.moving.types import ImportVersion as ImportVersion
     from treadle.data.moving.types import SentContents as SentContents
     from treadle.data.paths.service import DataPaths as DataPaths
@@ -119,6 +120,7 @@ __getattr__, __all__ = attach(
         "PathPage": "paths.types",
         "PathChange": "work.types",
         "ArchiveReader": "moving.frames",
+        "ImportBucket": "moving.types",
         "Entry": "tree.types",
         "ImportVersion": "moving.types",
         "Mode": "tree.types",

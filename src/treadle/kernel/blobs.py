@@ -23,6 +23,7 @@ from treadle.kernel.fence import Fence
 from treadle.kernel.files import replacing, storage_errors, sync
 from treadle.kernel.ids import digest_bytes, digest_file
 from treadle.kernel.object_errors import object_errors
+from treadle.kernel.object_stores import open_store
 from treadle.kernel.parts import FilePart, ObjectPart, Part, PiecePart
 from treadle.kernel.pieces import PIECE, PieceList, Pieces
 from treadle.kernel.upkeep import Upkeep
@@ -32,10 +33,6 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
 __all__ = ["BlobStore", "ObjectBlobStore", "open_blobs"]
-
-# obstore takes these apart from the store's own; it panics when they are mixed.
-_CLIENT_OPTIONS = ("allow_http", "allow_invalid_certificates", "connect_timeout", "proxy_url", "timeout")
-
 
 _PIECE = 4 << 20
 _READ = 1 << 20
@@ -477,16 +474,12 @@ def open_blobs(
     Raises:
         StorageError: If the folder can't be made or the URL isn't known.
     """
-    from obstore.store import LocalStore, from_url
+    from obstore.store import LocalStore
 
     try:
         if "://" in url:
-            client: Any = {key: value for key, value in options.items() if key in _CLIENT_OPTIONS}
-            store: Any = {key: value for key, value in options.items() if key not in client}
             plain = options.get("allow_http", os.environ.get("AWS_ALLOW_HTTP", "")).lower() == "true"
-            if retries is not None:
-                store["retry_config"] = {"max_retries": retries}
-            return ObjectBlobStore(from_url(url, client_options=client, **store), url, plain=plain)
+            return ObjectBlobStore(open_store(url, options, retries), url, plain=plain)
         folder = root / url
         folder.mkdir(parents=True, exist_ok=True)
         return ObjectBlobStore(LocalStore(folder), str(folder), folder)

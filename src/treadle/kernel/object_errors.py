@@ -41,13 +41,27 @@ def object_errors(digest: str, name: str) -> Iterator[None]:
     except FileNotFoundError:
         raise NotFound(f"blob {digest[:12]} is not in the store", where=name) from None
     except Exception as error:  # obstore's errors share no public base with OSError
-        text = str(error)
-        if any(sign in text for sign in _FULL):
+        if any(sign in str(error) for sign in _FULL):
             raise StorageFull(
                 "no space is left in the blob store", where=name, fix="free some space and retry"
             ) from error
-        first = _ATTEMPT.sub(r"\1: ", text.partition("\n")[0])
         fix = "see that it answers and that [store] is right; `treadle doctor` tries it"
-        if any(sign in text for sign in _DENIED):
-            fix = "check the keys in [store] options or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-        raise StorageError(f"the blob store failed: {first}", where=name, fix=fix) from error
+        raise store_failed(error, name, "the blob store", fix) from error
+
+
+def store_failed(
+    error: Exception, where: str, what: str = "the bucket", fix: str = "see that it is there and answers"
+) -> StorageError:
+    """What an object store said, in one line, and what to do about it.
+
+    Args:
+        error: obstore's error.
+        where: What the store or the object is called.
+        what: What failed.
+        fix: What to do unless it is the keys.
+    """
+    text = str(error)
+    first = _ATTEMPT.sub(r"\1: ", text.partition("\n")[0])
+    if any(sign in text for sign in _DENIED):
+        fix = "check the keys in [store] options or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+    return StorageError(f"{what} failed: {first}", where=where, fix=fix)

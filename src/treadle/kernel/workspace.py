@@ -10,6 +10,7 @@ from typing import Self, cast
 import sqlalchemy as sa
 
 from treadle.kernel.blobs import BlobStore, open_blobs
+from treadle.kernel.buckets import Buckets
 from treadle.kernel.clock import Clock, ReplayableClock
 from treadle.kernel.config import Config, load_config
 from treadle.kernel.database import Database, Instant, open_database, schema
@@ -73,6 +74,13 @@ class Workspace:
     def state(self) -> Path:
         """The folder for local state that may be lost with the machine: caches, jobs, locks."""
         return self.root / ".treadle"
+
+    @cached_property
+    def buckets(self) -> Buckets:
+        """Buckets in which contents of versions lie that were never copied; known by remotes and stores."""
+        remotes = [(one.url, one.options) for one in self.config.remotes.values()]
+        store = self.config.store
+        return Buckets([*remotes, (store.blobs, store.options)])
 
     @cached_property
     def engine(self) -> Engine:

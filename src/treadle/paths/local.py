@@ -72,7 +72,9 @@ def _bring(client: Client, version: DatasetVersion, entry: PathEntry, base: Path
 
 
 def _pieces(client: Client, version: DatasetVersion, entry: PathEntry) -> Iterator[bytes]:
-    origin = Origin(version.dataset, version.commit_id, entry.path, entry.size, entry.digest, entry.mode)
+    origin = Origin(
+        version.dataset, version.commit_id, entry.path, entry.size, entry.digest, bool(entry.external)
+    )
     return checked(origin, client.read_data(origin.dataset, origin.commit, origin.path))
 
 

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
 _IN_MEMORY = 64
 _AHEAD = 16
-_EXTERNAL = 4
-"""The mode of a file that lies elsewhere, whose digest isn't that of its bytes."""
 
 
 class Origin(NamedTuple):
@@ -28,7 +26,7 @@ class Origin(NamedTuple):
         path: Where the file lies.
         size: In bytes.
         digest: Of its bytes.
-        mode: What it is, by number.
+        external: Whether it lies in a bucket, so that its digest isn't that of its bytes.
     """
 
     dataset: str
@@ -36,7 +34,7 @@ class Origin(NamedTuple):
     path: str
     size: int
     digest: str
-    mode: int
+    external: bool
 
 
 class Reader:
@@ -151,7 +149,7 @@ def checked(origin: Origin, pieces: Iterator[bytes]) -> Iterator[bytes]:
             yield last
         hasher.update(piece)
         last = piece
-    if origin.mode != _EXTERNAL and hasher.hexdigest() != origin.digest:
+    if not origin.external and hasher.hexdigest() != origin.digest:
         raise CorruptData(
             "what came isn't what was stored",
             where=f"{origin.dataset}@{origin.commit[:12]}/{origin.path}",

@@ -249,7 +249,9 @@ class Versions(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no types
         if entry.kind == "folder":
             raise IsADirectoryError(f"{place.of(place.path)} is a folder")
         sys.audit(READ, place.dataset, version.number, version.digest, place.path)
-        return Origin(place.dataset, version.commit_id, entry.path, entry.size, entry.digest, entry.mode)
+        return Origin(
+            place.dataset, version.commit_id, entry.path, entry.size, entry.digest, bool(entry.external)
+        )
 
     def _block_cache(self) -> BlockCache | None:
         """Where blocks are kept; nowhere if the bytes lie on this machine already."""

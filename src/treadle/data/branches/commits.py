@@ -185,7 +185,9 @@ def _commit(
     before = packs_of(read_commit(workspace, one.commit_id) for one in parents if one.commit_id)
     packs = _once(new.written.packs, new.also.packs, before.packs)
     pages = _once(new.written.pages, new.also.pages, before.pages)
-    contents = Contents(workspace.readable, packs, pages, workspace.state / "cache" / "packs")
+    contents = Contents(
+        workspace.readable, packs, pages, workspace.state / "cache" / "packs", workspace.buckets
+    )
     root: Root = read_root(new.tree, contents)
     written = gathered(contents, new.tree, Written(packs, pages))
     commit = Commit(

@@ -71,16 +71,16 @@ def _file(
 ) -> FileEntry:
     """A file as tables know it: a blob of its own, and beside CSV its rows as Parquet."""
     is_csv = entry.path.lower().endswith(".csv")
-    parquet = known.get(entry.digest, "")
+    digest, parquet = entry.digest, known.get(entry.digest, "")
     source, table = staged.with_suffix(".csv" if is_csv else ".parquet"), staged.with_suffix(".parquet")
     if parquet:
         workspace.blobs.fetch(parquet, table)
     else:
         contents.fetch(entry.digest, entry.size, source)
         if entry.digest not in known:
-            workspace.blobs.put_file(source)
+            digest = workspace.blobs.put_file(source)  # another one for what lies in a bucket
         if is_csv:
             reading.csv_to_parquet(workspace.engine, source, table)
             parquet = workspace.blobs.put_file(table)
     places[entry.path] = table
-    return FileEntry(entry.path, entry.size, entry.digest, parquet)
+    return FileEntry(entry.path, entry.size, digest, parquet)

@@ -79,10 +79,14 @@ def _contents(contents: Contents, tree: str, packs: set[str], writer: PackWriter
             if recipe is not None:
                 writer.put_recipe(bytes.fromhex(digest), recipe.encode(), int(index.lengths[row]))
                 chunks.append(recipe.digests[recipe.sources == OWN])
+        for row in np.flatnonzero(_among(index, keys) & (index.kinds == Kind.EXTERNAL)).tolist():
+            one = contents.external(index.hex(row))
+            if one is not None:
+                writer.put_external(one)
     if chunks:
         keys = np.sort(np.concatenate([keys, *map(prefixes, chunks)]))
     for index in small:
-        rows = np.flatnonzero(_among(index, keys) & (index.kinds != Kind.RECIPE))
+        rows = np.flatnonzero(_among(index, keys) & (index.kinds < Kind.RECIPE))
         for at, data in contents.many(index.digests[rows]):
             writer.put_as(index.digests[rows[at]].tobytes(), data)
 

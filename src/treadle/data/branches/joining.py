@@ -164,7 +164,9 @@ def _write(
     hooks: Callable[[Commit, str], None] | None = None,
 ) -> DatasetVersion:
     packs = Written((*new.written.packs, *new.also.packs), (*new.written.pages, *new.also.pages))
-    contents = Contents(workspace.readable, packs.packs, packs.pages, workspace.state / "cache" / "packs")
+    contents = Contents(
+        workspace.readable, packs.packs, packs.pages, workspace.state / "cache" / "packs", workspace.buckets
+    )
     new = described(workspace, new, contents, before)
     refused: list[Conflict] = []
 

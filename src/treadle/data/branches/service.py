@@ -272,7 +272,7 @@ class Branches:
     def _contents(self, *of: Written) -> Contents:
         packs = [pack for one in of for pack in one.packs]
         pages = [pack for one in of for pack in one.pages]
-        return Contents(self._ws.readable, packs, pages, self._ws.state / "cache" / "packs")
+        return Contents(self._ws.readable, packs, pages, self._ws.state / "cache" / "packs", self._ws.buckets)
 
     def commit(
         self,

@@ -12,7 +12,8 @@ from treadle.data.branches.commits import NewVersion
 from treadle.data.branches.rules import check_ref_name
 from treadle.data.branches.service import Branches
 from treadle.data.moving import frames
-from treadle.data.moving.types import ImportVersion, SentContents
+from treadle.data.moving.buckets import take_bucket
+from treadle.data.moving.types import ImportBucket, ImportVersion, SentContents
 from treadle.data.storage.contents import Contents
 from treadle.data.storage.writing import PackWriter, Written
 from treadle.data.tree.names import check_nesting, check_path
@@ -101,6 +102,14 @@ class Moving:
                 at=new.at,
             )
         )
+
+    def take_bucket(self, asked: ImportBucket) -> DatasetVersion:
+        """Makes a version of what lies in a bucket; no bytes are copied.
+
+        Raises:
+            As :func:`treadle.data.moving.buckets.take_bucket`.
+        """
+        return take_bucket(self._ws, self._branches, asked)
 
     def archive(self, ref: str) -> Iterator[bytes]:
         """A version, then all that it has: each entry followed by its bytes, in pieces of any size.

@@ -23,6 +23,24 @@ class SentContents(msgspec.Struct, frozen=True):
     packs: tuple[Pack, ...]
 
 
+class ImportBucket(msgspec.Struct, frozen=True, kw_only=True):
+    """What lies in a bucket, of which a version shall be made without copying it.
+
+    Attributes:
+        dataset: The dataset; made if there is none.
+        url: Where it lies: ``s3://bucket/prefix``, ``gs://…`` or ``az://…``.
+        branch: The branch that moves.
+        message: Why.
+        actor: Who asks; filled in by the client.
+    """
+
+    dataset: str
+    url: str
+    branch: str = "main"
+    message: str = ""
+    actor: str = "api"
+
+
 class ImportVersion(msgspec.Struct, frozen=True, kw_only=True):
     """A version that comes from another tool; its contents are here already.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from threading import Lock
 
@@ -17,6 +17,7 @@ from treadle.data.branches.types import DEFAULT_BRANCH
 from treadle.data.paths import rules
 from treadle.data.paths.types import ChangePaths, CopyPath, PathEntry, PathPage
 from treadle.data.storage.contents import EMPTY, Contents
+from treadle.data.storage.naming import named
 from treadle.data.storage.writing import PackWriter, Written
 from treadle.data.tree.names import check_path
 from treadle.data.tree.trees import Listed, apply, below, diff, listing, lookup
@@ -54,6 +55,8 @@ class FileBytes:
             CorruptData: If what is kept isn't what was put.
         """
         pieces = self.contents.stream(self.entry.digest, self.entry.size, start, end)
+        if self.entry.external:
+            pieces = named(pieces, f"{self.version.ref}/{self.entry.path}")
         first = next(pieces, b"")
         return itertools.chain([first] if first else [], pieces)
 
@@ -147,14 +150,16 @@ class DataPaths:
             limit=limit,
             delimiter="" if deep else "/",
         )
-        rows = [self._row(opened, one, shown + one.path.removeprefix(prefix)) for one in found]
+        files = [one.entry.digest for one in found if one.entry]
+        where = {digest: one.url for digest, one in opened.contents.externals(files).items()}
+        rows = [self._row(opened, one, shown + one.path.removeprefix(prefix), where) for one in found]
         last = shown + found[-1].path.removeprefix(prefix) if len(found) == limit else ""
         return PathPage(entries=tuple(rows), after=last)
 
-    def _row(self, opened: _Open, one: Listed, path: str) -> PathEntry:
+    def _row(self, opened: _Open, one: Listed, path: str, where: Mapping[str, str]) -> PathEntry:
         if one.entry is None:
             return PathEntry(path=path.rstrip("/"), kind="folder")
-        told = _told(one.entry)
+        told = _told(one.entry, where.get(one.entry.digest, ""))
         if one.entry.mode is Mode.LINK:
             with contextlib.suppress(NotFound, InvalidInput):  # one that leads nowhere is told as it is
                 told = self._entry(opened, one.entry.path, followed=0)
@@ -181,14 +186,21 @@ class DataPaths:
                 return PathEntry(path=path, kind="folder")
             return self._through_link(opened, path, followed)
         if found.mode is not Mode.LINK:
-            return _told(found)
+            elsewhere = opened.contents.external(found.digest) if found.size else None
+            return _told(found, elsewhere.url if elsewhere else "")
         target = opened.contents.read(found.digest, found.size).decode()
         led = rules.led_to(path, target)
         if led is None:
             raise NotFound(f"{path!r} is a link to {target!r}, outside of the dataset")
         there = self._entry(opened, led, followed + 1)
         return PathEntry(
-            path=path, kind=there.kind, size=there.size, digest=there.digest, mode=there.mode, target=led
+            path=path,
+            kind=there.kind,
+            size=there.size,
+            digest=there.digest,
+            mode=there.mode,
+            target=led,
+            external=there.external,
         )
 
     def _through_link(self, opened: _Open, path: str, followed: int) -> PathEntry:
@@ -211,6 +223,7 @@ class DataPaths:
                         digest=there.digest,
                         mode=there.mode,
                         target=inner,
+                        external=there.external,
                     )
                 break
         raise self._absent(opened.version, path)
@@ -376,10 +389,17 @@ class DataPaths:
                 )
 
 
-def _told(entry: Entry) -> PathEntry:
+def _told(entry: Entry, external: str) -> PathEntry:
     if entry.mode is Mode.FOLDER:
         return PathEntry(path=entry.path, kind="folder", mode=int(entry.mode))
-    return PathEntry(path=entry.path, kind="file", size=entry.size, digest=entry.digest, mode=int(entry.mode))
+    return PathEntry(
+        path=entry.path,
+        kind="file",
+        size=entry.size,
+        digest=entry.digest,
+        mode=int(entry.mode),
+        external=external,
+    )
 
 
 def _pages_of(contents: Contents) -> Callable[[bytes], bool]:

@@ -21,6 +21,8 @@ class PathEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         digest: BLAKE3 of the bytes, or of the link for one that lies elsewhere; empty for a folder.
         mode: What it is, by number: :class:`~treadle.data.Mode`.
         target: Where the symbolic link leads at which this was found.
+        external: The URL of the object that it is, where its bytes were never copied from a bucket; its
+            digest is then that of the object's URL, size and ETag.
     """
 
     path: str
@@ -29,6 +31,7 @@ class PathEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     digest: str = ""
     mode: int = 0
     target: str = ""
+    external: str = ""
 
 
 class PathPage(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from treadle.data.storage.packs import Kind, PackIndex, decode_index, prefixes
 from treadle.kernel.blobs import BlobStore
+from treadle.kernel.buckets import BucketObject, decode_object
 from treadle.kernel.errors import CorruptData, NotFound
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class CheckedPack:
         index: What lies in it; None if that can't be told.
         bad: The digests of contents that aren't what was put.
         recipes: The digests of files that are made of chunks.
+        externals: Where files lie that lie in buckets, by digest.
     """
 
     digest: str
@@ -37,6 +39,7 @@ class CheckedPack:
     index: PackIndex | None = None
     bad: set[bytes] = field(default_factory=set)
     recipes: set[bytes] = field(default_factory=set)
+    externals: dict[bytes, BucketObject] = field(default_factory=dict)
 
     def has(self, wanted: NDArray[np.uint8]) -> NDArray[np.bool_]:
         """Which of some digests it has."""
@@ -98,6 +101,8 @@ def _check_contents(checked: CheckedPack, index: PackIndex, data: memoryview) ->
             right = blake3(content).digest() == digest
         except zstandard.ZstdError:
             right = False
+        if right and kinds[row] == Kind.EXTERNAL:
+            checked.externals[digest] = decode_object(bytes(content), f"pack {checked.digest[:12]}")
         if not right:
             checked.bad.add(digest)
             checked.problem = checked.problem or "a content in it isn't what was put"

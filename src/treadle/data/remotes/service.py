@@ -72,7 +72,14 @@ class Remotes:
         there = remote.blobs if remote else None
         at_remote = remote if asked.at_remote else None
         blobs, other = (there, self._ws.blobs) if at_remote and there else (self._ws.blobs, there)
-        verifier = Verifier(blobs, other, Pace(), repair=asked.repair, partial=at_remote is None)
+        verifier = Verifier(
+            blobs,
+            other,
+            Pace(),
+            repair=asked.repair,
+            partial=at_remote is None,
+            buckets=self._ws.buckets,
+        )
         chosen = list(self._chosen(asked, at_remote))
         found = verifier.verify(chosen)
         return Verified(
@@ -82,6 +89,7 @@ class Remotes:
             blobs=found.blobs,
             bytes=found.bytes,
             elsewhere=found.elsewhere,
+            external=found.external,
             damaged=len(found.damages),
             repaired=sum(damage.repaired for damage, _ in found.damages),
             damages=tuple(damage for damage, _ in found.damages[:_TOLD]),

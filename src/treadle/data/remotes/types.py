@@ -135,6 +135,7 @@ class Verified(msgspec.Struct, frozen=True, kw_only=True):
         blobs: How many blobs were read.
         bytes: How many bytes these have.
         elsewhere: How many files have contents that were never brought from the remote.
+        external: How many files lie in buckets, of which only the ETag was looked at.
         damaged: How many files of versions aren't what they were.
         repaired: How many of them are right now.
         damages: The first 1,000 of them.
@@ -149,3 +150,4 @@ class Verified(msgspec.Struct, frozen=True, kw_only=True):
     damaged: int
     repaired: int
     damages: tuple[Damage, ...]
+    external: int = 0

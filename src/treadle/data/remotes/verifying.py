@@ -18,6 +18,7 @@ from treadle.data.tree.trees import read_root
 from treadle.data.types import DatasetVersion
 from treadle.kernel import progress
 from treadle.kernel.blobs import BlobStore
+from treadle.kernel.buckets import BucketObject, Buckets
 from treadle.kernel.errors import CorruptData, NotFound
 
 if TYPE_CHECKING:
@@ -37,11 +38,13 @@ class Findings:
         files: How many files were looked at.
         blobs: How many blobs were read.
         bytes: How many bytes these have.
+        external: How many files lie in buckets, of which only the ETag was looked at.
         elsewhere: How many files have contents that are on the other side only.
         damages: What is wrong, and which blob is to blame.
     """
 
     files: int = 0
+    external: int = 0
     elsewhere: int = 0
     blobs: int = 0
     bytes: int = 0
@@ -57,11 +60,21 @@ class Verifier:
         repair: Whether what is damaged or missing is replaced from there.
         partial: Whether contents may be on the other side only, as in a clone that fetched only some.
         pace: Holds back what is replaced.
+        buckets: Those in which files lie that were never copied.
     """
 
     def __init__(
-        self, blobs: BlobStore, other: BlobStore | None, pace: Pace, *, repair: bool, partial: bool
+        self,
+        blobs: BlobStore,
+        other: BlobStore | None,
+        pace: Pace,
+        *,
+        repair: bool,
+        partial: bool,
+        buckets: Buckets | None = None,
     ) -> None:
+        self._buckets = buckets or Buckets()
+        self._objects: dict[str, dict[BucketObject, str]] = {}
         self._blobs, self._other, self._repair, self._pace = blobs, other, repair, pace
         self._partial = partial
         self._problems: dict[str, str] = {}
@@ -135,6 +148,8 @@ class Verifier:
             for row in rows[found].tolist() if pack.bad else ():
                 if listed.digests[row].tobytes() in pack.bad:
                     yield row, _DAMAGED, pack.digest
+            if pack.externals:
+                yield from self._elsewhere_still(listed, rows[found], pack)
             if pack.recipes:
                 yield from self._made(listed, rows[found], pack, whole)
             rows = rows[~found]
@@ -145,6 +160,18 @@ class Verifier:
                 yield row, missing[0].problem, missing[0].digest
             elif problem:
                 yield row, problem, digest
+
+    def _elsewhere_still(
+        self, listed: Entries, rows: NDArray[np.int64], pack: CheckedPack
+    ) -> Iterator[tuple[int, str, str]]:
+        """Files that lie in buckets and are gone or were changed; nothing here is to blame for that."""
+        if pack.digest not in self._objects:
+            self._objects[pack.digest] = self._buckets.problems(pack.externals.values())
+        for row in rows.tolist():
+            one = pack.externals.get(listed.digests[row].tobytes())
+            self._found.external += one is not None
+            if one is not None and (problem := self._objects[pack.digest].get(one)):
+                yield row, f"{problem} ({one.url})", ""
 
     def _made(
         self, listed: Entries, rows: NDArray[np.int64], pack: CheckedPack, whole: Contents
@@ -240,7 +267,7 @@ class Verifier:
         from msgspec.structs import replace
 
         if self._repair:
-            damaged = {blame for _, blame in self._found.damages}
+            damaged = {blame for _, blame in self._found.damages if blame}
             damaged |= {pack.digest for pack in self._packs.values() if pack.problem not in ("", MISSING)}
             right = {blame for blame in sorted(damaged) if self._mend(blame)}
             self._found.damages = [

@@ -216,7 +216,8 @@ class Staging:
             with self._ws.blobs.upload() as upload:
                 for piece in self.contents(version).stream(entry.digest, entry.size):
                     upload.write(piece)
-                upload.finish()
+                # What lies in a bucket is known by another digest until it is read.
+                copy = Entry(copy.path, copy.size, upload.finish(), copy.mode)
         told = self.about(dataset, [entry]).get((entry.path, entry.digest), About())
         now = self._ws.clock.now()
         about = About(

@@ -12,6 +12,7 @@ from treadle.data.storage.indexes import Indexes
 from treadle.data.storage.packs import Kind, Pack, Place
 from treadle.data.storage.recipes import OWN, Recipe, decode_recipe
 from treadle.kernel.blobs import BlobStore
+from treadle.kernel.buckets import BucketObject, Buckets, decode_object
 from treadle.kernel.errors import CorruptData, NotFound
 from treadle.kernel.files import replacing
 from treadle.kernel.ids import digest_bytes, digest_file
@@ -34,6 +35,7 @@ class Contents:
         packs: The packs of contents to look in, the likeliest first.
         pages: The packs of pages to look in.
         cache: Where the ends of packs of a bucket are kept.
+        buckets: Buckets that contents lie in without being kept here; none is configured when left out.
     """
 
     def __init__(
@@ -42,7 +44,9 @@ class Contents:
         packs: Sequence[Pack] = (),
         pages: Sequence[Pack] = (),
         cache: Path | None = None,
+        buckets: Buckets | None = None,
     ) -> None:
+        self._buckets = buckets or Buckets()
         self.blobs = blobs
         self.indexes = Indexes(blobs, packs, cache)
         self.page_indexes = Indexes(blobs, pages, cache)
@@ -72,6 +76,7 @@ class Contents:
         """A content's bytes, or those from ``start`` to before ``end``.
 
         A whole content, and every piece of a chunked one, is checked; a part of a large file can't be.
+        What lies in a bucket is read there, if its ETag is still what it was.
 
         Raises:
             NotFound: If it isn't kept here.
@@ -85,6 +90,8 @@ class Contents:
             if (start, end) == (0, size):
                 return self.blobs.get(digest)
             return b"".join(self.blobs.stream(digest, start, end))
+        if place.kind is Kind.EXTERNAL:
+            return b"".join(self._buckets.read(self._external(digest, place), start, end))
         if place.kind is not Kind.RECIPE:
             return self._unpack(digest, place)[start:end]
         return b"".join(self._chunks(self._recipe(digest, place), digest, start, end))
@@ -99,6 +106,8 @@ class Contents:
             yield from self.blobs.stream(digest) if whole else self.blobs.stream(digest, start, end or size)
         elif place.kind is Kind.RECIPE:
             yield from self._chunks(self._recipe(digest, place), digest, start, end or size)
+        elif place.kind is Kind.EXTERNAL:
+            yield from self._buckets.read(self._external(digest, place), start, end)
         else:
             yield self.read(digest, size, start, end)
 
@@ -156,6 +165,28 @@ class Contents:
         place = self.indexes.find(bytes.fromhex(digest))
         return self._recipe(digest, place) if place and place.kind is Kind.RECIPE else None
 
+    def external(self, digest: str) -> BucketObject | None:
+        """Where a content lies in a bucket, if it does."""
+        place = self.indexes.find(bytes.fromhex(digest))
+        return self._external(digest, place) if place and place.kind is Kind.EXTERNAL else None
+
+    def externals(self, digests: Sequence[str]) -> dict[str, BucketObject]:
+        """Where contents lie that do in buckets, by digest."""
+        if not any((index.kinds == Kind.EXTERNAL).any() for index in self.indexes.all()):
+            return {}
+        rows = {digest: self.indexes.find(bytes.fromhex(digest)) for digest in dict.fromkeys(digests)}
+        places = [(p, digest) for digest, p in rows.items() if p and p.kind is Kind.EXTERNAL]
+        places.sort(key=lambda one: (one[0].pack, one[0].offset))
+        found = {}
+        for span in _spans([(row, place) for row, (place, _) in enumerate(places)]):
+            first, last = span[0][1], span[-1][1]
+            data = self._range(first.pack, first.offset, last.offset + last.stored)
+            for row, place in span:
+                begin = place.offset - first.offset
+                digest = places[row][1]
+                found[digest] = self._object(digest, place, data[begin : begin + place.stored])
+        return found
+
     # ── within ───────────────────────────────────────────────────────────
 
     def _cut(
@@ -187,6 +218,15 @@ class Contents:
             return os.pread(descriptor, end - start, start)
         finally:
             os.close(descriptor)
+
+    def _external(self, digest: str, place: Place) -> BucketObject:
+        stored = self._range(place.pack, place.offset, place.offset + place.stored)
+        return self._object(digest, place, stored)
+
+    def _object(self, digest: str, place: Place, stored: bytes) -> BucketObject:
+        if digest_bytes(stored) != digest:
+            raise self._corrupt(digest, place)
+        return decode_object(stored, f"content {digest[:12]} in pack {place.pack[:12]}")
 
     def _recipe(self, digest: str, place: Place) -> Recipe:
         stored = self._range(place.pack, place.offset, place.offset + place.stored)

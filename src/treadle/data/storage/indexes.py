@@ -87,14 +87,14 @@ class Indexes:
             same = (index.digests[at] == digests[rows]).all(axis=1)
             for row in rows[~same & (keys[at] == wanted[rows])]:  # two digests that begin alike
                 place = self.find(digests[row].tobytes())
-                if place is not None and place.kind is not Kind.RECIPE:
+                if place is not None and place.kind < Kind.RECIPE:
                     found.append((int(row), place))
                 missing[row] = False
             rows, at = rows[same], at[same]
             missing[rows] = False
             order = np.argsort(index.offsets[at], kind="stable")
             kinds = index.kinds[at]
-            found += [(int(rows[i]), index.place(int(at[i]))) for i in order if kinds[i] != Kind.RECIPE]
+            found += [(int(rows[i]), index.place(int(at[i]))) for i in order if kinds[i] < Kind.RECIPE]
         return found
 
     def missing(self, digests: NDArray[np.uint8]) -> NDArray[np.bool_]:

@@ -8,7 +8,8 @@ A pack is, in this order, all integers little-endian:
 3. how many contents there are (u64), the format (u32, 1) and the magic word ``TRDLPACK``.
 
 A content's digest is the BLAKE3 of its own bytes, not of the stored ones; for a recipe, of
-the file that it makes.
+the file that it makes. Only of what lies in a bucket, whose bytes nobody has read, it is that of what is
+stored: the object's URL, size and ETag.
 """
 
 from __future__ import annotations
@@ -54,6 +55,8 @@ class Kind(IntEnum):
     ZSTD = 1
     RECIPE = 2
     """Stored are the chunks that make it; see :mod:`treadle.data.storage.chunks`."""
+    EXTERNAL = 3
+    """Stored is where it lies in a bucket: the JSON of a :class:`~treadle.kernel.buckets.BucketObject`."""
 
 
 @dataclass(frozen=True, slots=True)

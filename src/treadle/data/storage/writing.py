@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
+import msgspec
+
 from treadle.data.storage.packs import Kind, Pack, Rows, encode_index
 from treadle.kernel.blobs import BlobStore
+from treadle.kernel.buckets import BucketObject
 from treadle.kernel.ids import digest_bytes
 from treadle.kernel.uploads import BlobUpload
 
@@ -104,6 +107,15 @@ class PackWriter:
     def put_recipe(self, digest: bytes, recipe: bytes, length: int) -> None:
         """Keeps how a file of that digest and length is made of chunks; else as :meth:`put`."""
         self._contents.add(digest, recipe, length, Kind.RECIPE)
+
+    def put_external(self, one: BucketObject) -> str:
+        """Keeps where an object lies; returns the digest of that. Else as :meth:`put`."""
+        stored = msgspec.json.encode(one)
+        digest = digest_bytes(stored)
+        raw = bytes.fromhex(digest)
+        if not (self._known and self._known(raw)):
+            self._contents.add(raw, stored, one.size, Kind.EXTERNAL)
+        return digest
 
     def put_page(self, data: bytes) -> str:
         """Keeps a page of a tree; else as :meth:`put`."""

@@ -13,6 +13,7 @@ from treadle.data.branches.commits import NewVersion, packs_of, read_commit
 from treadle.data.branches.service import Branches
 from treadle.data.branches.types import DEFAULT_BRANCH
 from treadle.data.storage.contents import Contents
+from treadle.data.storage.naming import naming
 from treadle.data.storage.writing import PackWriter
 from treadle.data.tree.pages import joined
 from treadle.data.tree.trees import build, entries, lookup
@@ -229,7 +230,8 @@ class WorkingTree:
             with storage_errors(str(journal)):
                 journal.parent.mkdir(parents=True, exist_ok=True)
                 journal.touch()
-            after = Writer(base, contents, asked.link).write(wanted, made, found)
+            with naming(version.ref):
+                after = Writer(base, contents, asked.link).write(wanted, made, found)
             save_state(
                 self._cache(target), after, wanted.digests, version.tree, time.time_ns() + _LONG_AGO_NS
             )
