@@ -11,6 +11,7 @@ from treadle.cli.app import App, Group, json_option, pass_app
 from treadle.cli.data_branches import COMMANDS, show_history
 from treadle.cli.data_bucket import import_bucket
 from treadle.cli.data_dvc import export_data, import_data
+from treadle.cli.data_hooks import install_hooks
 from treadle.cli.data_lakefs import import_lakefs
 from treadle.cli.data_paths import list_paths, local_path
 from treadle.cli.data_remotes import REMOTE_COMMANDS
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 
 _TOPICS = {
-    "Versions": ("add", "status", "checkout", "ls", "log", "show", "diff", "revert"),
+    "Versions": ("add", "status", "checkout", "ls", "path", "log", "show", "diff", "revert"),
     "Sharing": ("push", "pull", "fetch", "verify"),
     "Branches": ("branch", "branches", "tag", "tags", "merge", "protect"),
 }
@@ -45,6 +46,7 @@ for _command in (*COMMANDS, *REMOTE_COMMANDS):
     data.add_command(_command)
 data.add_command(table)
 data.add_command(local_path)
+data.add_command(install_hooks)
 import_data.add_command(import_bucket)
 import_data.add_command(import_lakefs)
 data.add_command(import_data)

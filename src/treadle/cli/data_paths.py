@@ -67,8 +67,7 @@ class LocalPath(msgspec.Struct, frozen=True):
     path: str
 
 
-# The list of the group has room for one screen.
-@click.command("path", short_help="Print a local path of a version's files", hidden=True)
+@click.command("path", short_help="Print a local path of a version's files")
 @click.argument("place", metavar="DATASET[@VERSION][/PATH]")
 @json_option
 @pass_app
