@@ -21,6 +21,7 @@ from treadle.kernel import lazy
 
 if TYPE_CHECKING:
     from treadle.sdk import Audio as Audio
+    from treadle.sdk import Frame
     from treadle.sdk import Html as Html
     from treadle.sdk import Image as Image
     from treadle.sdk import Plot as Plot
@@ -63,11 +64,11 @@ __all__ = [
 class _DataRoom(ModuleType):
     """The package ``treadle.data``, which may also be called: ``treadle.data("flights")``."""
 
-    def __call__(self, name: str) -> str:
-        """The path of a dataset's file; see :func:`treadle.sdk.data`."""
+    def __call__(self, name: str, *, frame: "Frame | None" = None) -> Any:
+        """The path of data, or a frame of it; see :func:`treadle.sdk.data`."""
         from treadle.sdk import data
 
-        return data(name)
+        return data(name, frame=frame)
 
 
 class _Treadle(ModuleType):

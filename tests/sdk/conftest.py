@@ -64,7 +64,7 @@ def inside(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("TREADLE_URL", raising=False)
     monkeypatch.delenv("TREADLE_JOB", raising=False)
     monkeypatch.delenv("TREADLE_RUN", raising=False)
-    monkeypatch.setattr("treadle.sdk.inputs._pending", {})
+    monkeypatch.setattr("treadle.sdk.datasets._pending", {})
     return project
 
 

@@ -67,9 +67,24 @@ async def _run_file(request: Request) -> Response:
 async def _training_data(request: Request) -> Response:
     """The rows that a training would see now, as Parquet."""
     rooms: Rooms = request.app.state.rooms
-    which, path = await run_in_threadpool(_training_slice, rooms, request.path_params["dataset"])
+    return _rows(*await run_in_threadpool(_training_slice, rooms, request.path_params["dataset"]))
+
+
+async def _version_rows(request: Request) -> Response:
+    """All rows of a version, as Parquet."""
+    rooms: Rooms = request.app.state.rooms
+    ref = f"{request.path_params['dataset']}@{request.path_params['ref']}"
+    return _rows(*await run_in_threadpool(_whole, rooms, ref))
+
+
+def _rows(which: DataInput, path: Path) -> Response:
     told = quote(msgspec.json.encode(which))
     return FileResponse(path, media_type=_PARQUET, headers={"Treadle-Input": told})
+
+
+def _whole(rooms: Rooms, ref: str) -> tuple[DataInput, Path]:
+    version = rooms.datasets.get(ref)
+    return rooms.datasets.slice(SliceSpec(dataset=version.dataset, version=version.digest), "input")
 
 
 def _training_slice(rooms: Rooms, dataset: str) -> tuple[DataInput, Path]:
@@ -182,6 +197,7 @@ RAW_ROUTES = [
     RawSpec("GET", "/v1/blobs/{digest}", _get_blob, _BYTES),
     RawSpec("GET", "/v1/runs/{run}/file", _run_file, _BYTES),
     RawSpec("GET", "/v1/datasets/{dataset}/training", _training_data, _PARQUET),
+    RawSpec("GET", "/v1/datasets/{dataset}/rows/{ref:path}", _version_rows, _PARQUET),
     RawSpec("POST", "/v1/sql", _sql, _JSON_LINES, takes="application/json"),
     RawSpec("GET", "/v1/comparison/page", _comparison, "text/html"),
     RawSpec("GET", "/v1/models/{model}/report", _report, "text/html"),

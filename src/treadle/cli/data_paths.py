@@ -14,28 +14,13 @@ from treadle.kernel.units import format_bytes
 
 if TYPE_CHECKING:
     from treadle.data import PathEntry
-    from treadle.paths import Place
-
-
-def placed(app: App, text: str) -> Place:
-    """What ``flights@exp/new/day=1`` names; branches with slashes in their names are known.
-
-    Raises:
-        NotFound: If there is no such dataset.
-        InvalidInput: If the version is missing after its ``@``.
-    """
-    from treadle.paths import needs_names, read_place
-
-    names: list[str] = []
-    if dataset := needs_names(text):
-        names = [one.name for one in app.client.data_refs(dataset)]
-        names += [one.name for one in app.client.data_refs(dataset, "tag")]
-    return read_place(text, names)
 
 
 def list_paths(app: App, text: str, recursive: bool) -> None:
     """Lists what lies in a version, or in a folder of it."""
-    place = placed(app, text)
+    from treadle.paths import find_place
+
+    place = find_place(app.client, text)
     version = app.client.data_version(place.dataset, place.ref)
     found = app.client.data_paths(place.dataset, version.commit_id, place.path, deep=recursive)
     app.answer(found, lambda told: _show(told, place.of(place.path)))
@@ -76,9 +61,9 @@ def local_path(app: App, place: str) -> None:
 
     The files are read-only. They lie in .treadle/cache/versions, which may be deleted.
     """
-    from treadle.paths import bring
+    from treadle.paths import bring, find_place
 
-    named = placed(app, place)
+    named = find_place(app.client, place)
     version = app.client.data_version(named.dataset, named.ref)
     with working(app, "brought"):
         where = bring(app.client, version, named.path, app.root / ".treadle" / "cache" / "versions")

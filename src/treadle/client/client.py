@@ -266,7 +266,15 @@ class Client(
     def training_rows(self, name: str, folder: Path | None = None) -> TrainingRows:
         """The rows that a training would see now, as a local Parquet file, and which they are."""
         target = (folder or Path(".treadle/cache/data")) / f"{name}.parquet"
-        answer = self._send("GET", f"/v1/datasets/{_part(name)}/training")
+        return self._rows(f"/v1/datasets/{_part(name)}/training", target)
+
+    def version_rows(self, version: DatasetVersion, folder: Path) -> TrainingRows:
+        """All rows of a version of a dataset of ``treadle.toml``, as a local Parquet file."""
+        target = folder / f"{version.ref}.parquet"
+        return self._rows(f"/v1/datasets/{_part(version.dataset)}/rows/v{version.number}", target)
+
+    def _rows(self, path: str, target: Path) -> TrainingRows:
+        answer = self._send("GET", path)
         with replacing(target) as temporary, temporary.open("wb") as file:
             for piece in answer.body:
                 file.write(piece)

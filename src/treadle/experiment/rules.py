@@ -209,7 +209,7 @@ def fold(run: Run, steps: Mapping[str, int], records: Iterable[Record], writer: 
             out.artifacts[check_artifact_path(record.path)] = _checked_media(record, run.id)
         elif isinstance(record, LogInput):
             used = check_input(record.input, run.id)
-            out.inputs[used.name, used.digest] = used
+            out.inputs.setdefault((used.name, used.digest), used)
         elif isinstance(record, LogProvenance):
             out.provenance = joined(out.provenance, record.provenance)
         else:

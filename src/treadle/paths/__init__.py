@@ -7,6 +7,7 @@ from treadle.kernel.lazy import attach
 if TYPE_CHECKING:
     from treadle.paths.filesystem import TreadleFileSystem as TreadleFileSystem
     from treadle.paths.local import bring as bring
+    from treadle.paths.local import find_place as find_place
     from treadle.paths.places import Place as Place
     from treadle.paths.places import needs_names as needs_names
     from treadle.paths.places import read_place as read_place
@@ -17,6 +18,7 @@ __getattr__, __all__ = attach(
         "Place": "places",
         "TreadleFileSystem": "filesystem",
         "bring": "local",
+        "find_place": "local",
         "needs_names": "places",
         "read_place": "places",
     },

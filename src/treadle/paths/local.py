@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from treadle.kernel import progress
 from treadle.kernel.errors import CorruptData
 from treadle.kernel.files import replacing, storage_errors
+from treadle.paths.places import Place, needs_names, read_place
 from treadle.paths.reader import Origin, checked
 
 if TYPE_CHECKING:
@@ -18,6 +19,21 @@ if TYPE_CHECKING:
     from treadle.data import DatasetVersion, PathEntry
 
 _AT_ONCE = 8
+
+
+def find_place(client: Client, text: str) -> Place:
+    """What ``flights@exp/new/day=1`` names; branches with slashes in their names are known.
+
+    Raises:
+        NotFound: If there is no such dataset.
+        InvalidInput: If the version is missing after its ``@``.
+        Unavailable: If the server doesn't answer.
+    """
+    names: list[str] = []
+    if dataset := needs_names(text):
+        names = [one.name for one in client.data_refs(dataset)]
+        names += [one.name for one in client.data_refs(dataset, "tag")]
+    return read_place(text, names)
 
 
 def bring(client: Client, version: DatasetVersion, path: str, folder: Path) -> Path:

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 from treadle.kernel import lazy
 
 if TYPE_CHECKING:
+    from treadle.sdk.datasets import data as data
+    from treadle.sdk.frames import Frame as Frame
     from treadle.sdk.handle import RunHandle as RunHandle
-    from treadle.sdk.inputs import data as data
     from treadle.sdk.mlflow_context import record_provenance as record_provenance
     from treadle.sdk.pages import Html as Html
     from treadle.sdk.pages import Plot as Plot
@@ -22,6 +23,7 @@ __getattr__, __all__ = lazy.attach(
     __name__,
     {
         "Audio": "sounds",
+        "Frame": "frames",
         "Html": "pages",
         "Image": "pictures",
         "Plot": "pages",
@@ -29,7 +31,7 @@ __getattr__, __all__ = lazy.attach(
         "RunHandle": "handle",
         "RunSink": "spool",
         "attach": "start",
-        "data": "inputs",
+        "data": "datasets",
         "record_provenance": "mlflow_context",
         "start_run": "start",
         "sync": "spool",

@@ -7,7 +7,7 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -36,6 +36,8 @@ from treadle.sdk.gather import Gatherer
 from treadle.sdk.inputs import Setting
 from treadle.sdk.journal import Journal
 from treadle.sdk.media import path_of, pieces, write_quick
+from treadle.sdk.observed import observed, told_loose
+from treadle.sdk.observing import Reads, Watch
 from treadle.sdk.sender import GATHER_PATIENCE, Sender
 from treadle.sdk.system import Sampler
 
@@ -92,6 +94,7 @@ class RunHandle:
         self._status: Status | None = None
         self._owned = True
         self._sampler: Sampler | None = None
+        self._watch = Watch(folder.path)
         _running.add(self)
 
     def sample(self, every: float, node: str = "") -> None:
@@ -276,12 +279,38 @@ class RunHandle:
     def abandon(self) -> None:
         """Lets go of the run without a word in it, as if this process had not come to it."""
         self._status = "failed"
+        self._watch.stop()
         _running.discard(self)
         self._journal.close()
 
     def note_input(self, used: RunInput) -> None:
         """Notes a dataset that the run uses."""
         self._append(LogInput(used))
+
+    def log_data(self, path: str | os.PathLike[str], name: str = "", message: str = "") -> str:
+        """Makes a version of data that this run made, with the run and what it used as its origin.
+
+        Like ``treadle data add``: the data gets a pointer beside it for Git to keep.
+
+        Args:
+            path: The file or folder, in the project.
+            name: The dataset's name; its pointer's, or the last part of the path, by default.
+            message: Why.
+
+        Returns:
+            The version, such as ``daily@v3``.
+
+        Raises:
+            NotFound: If nothing lies there.
+            InvalidInput: If it lies outside of the project, or the name can't be one.
+            Conflict: If the run has ended, or another made a version of the branch meanwhile.
+            Unavailable: If a server holds the workspace and doesn't answer.
+            MissingExtra: If there is no server and the platform isn't installed.
+        """
+        from treadle.sdk.datasets import add_data
+
+        self._check_running()
+        return add_data(self.id, path, name, message)
 
     def live(self) -> None:
         """Shows the curves while the run goes on, at most once a second: in this cell, or in the terminal."""
@@ -315,9 +344,9 @@ class RunHandle:
         problem = None
         if self._sampler:
             self._sampler.stop()
+        reads = self._watch.stop()
         try:
-            if end := self._end(status, values.text(message) if message else None):
-                self._append(end)
+            self._write_end(status, message, reads)
         except TreadleError as error:
             problem = error.message
         self._status = status
@@ -328,14 +357,18 @@ class RunHandle:
         if self._sender:
             problem = self._sender.finish() or problem
             if problem or not self._writer:
-                self._say(problem, message)
+                self._say(problem, message, reads.loose)
         elif self._gatherer:
             self._gatherer.wait(GATHER_PATIENCE)
 
-    def _end(self, status: Status, message: str | None) -> Record | None:
+    def _write_end(self, status: Status, message: str | None, reads: Reads) -> None:
+        for record in observed(self._folder.path.parents[2], reads):
+            self._append(record)
+        told = values.text(message) if message else None
         if not self._writer:
-            return Finish(time.time(), status, message)
-        return LogTags({self._writer: f"failed: {message or ''}"}) if status == "failed" else None
+            self._append(Finish(time.time(), status, told))
+        elif status == "failed":
+            self._append(LogTags({self._writer: f"failed: {told or ''}"}))
 
     def __enter__(self) -> Self:
         return self
@@ -376,10 +409,12 @@ class RunHandle:
         self._check_running()
         self._journal.append(record)
 
-    def _say(self, problem: str | None, message: str | None) -> None:
+    def _say(self, problem: str | None, message: str | None, loose: Sequence[str]) -> None:
         took = format_duration(time.monotonic() - self._started)
         out = [f"run {self.id} {self._status} after {took}" + (f": {message}" if message else "")]
         out += summary.lines(self._curves)
+        if loose:
+            out.append(f"  {told_loose(loose)}; `treadle data add` makes a version")
         if problem:
             out.append(f"  kept in {self._folder.path} ({problem}); `treadle sync` sends it")
         else:

@@ -1,21 +1,18 @@
-"""What a script is given: the project, or the job that runs it, and data."""
+"""What a script is given: the project, or the job that runs it."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 from pathlib import Path
 
 import msgspec
 
-from treadle.experiment.types import RunInput, Scalar
+from treadle.experiment.types import Scalar
 from treadle.kernel.config import Config, find_project, load_config
-from treadle.kernel.errors import InvalidInput, NotFound, TreadleError
-from treadle.kernel.names import unknown
+from treadle.kernel.errors import InvalidInput, NotFound
 from treadle.train.types import JobContext
 
 JOB = "TREADLE_JOB"
-_pending: dict[str, RunInput] = {}
 
 
 class Setting(msgspec.Struct, frozen=True):
@@ -85,51 +82,3 @@ def project_setting(root: Path) -> Setting | None:
     return Setting(
         list(train.features), dataset.label or "", config.project.task, dict(train.params), train.seed
     )
-
-
-def data(name: str) -> str:
-    """The path of a Parquet file with a dataset's rows to train on.
-
-    Under a job, the very slice that the job's recipe names; otherwise the rows that a
-    training would see now. The run that is under way, or else those that follow, keep which
-    version it was as their input.
-
-    Args:
-        name: The dataset, as ``[data.NAME]`` calls it.
-
-    Raises:
-        NotFound: If there is no such dataset.
-        Unavailable: If a server holds the data and doesn't answer.
-        MissingExtra: If there is no server and the platform isn't installed.
-    """
-    if folder := job_folder():
-        given = read_job(folder).data
-        if name not in given:
-            raise unknown("dataset of this job", name, given)
-        return given[name]
-    from treadle.client import connect
-    from treadle.train import run_input
-
-    root = find_root()
-    with connect(root=root) as client:
-        cache = (root or Path.cwd()) / ".treadle" / "cache" / "data"
-        rows = client.training_rows(name, cache)
-    if rows.input is not None:
-        _note(run_input(rows.input))
-    return str(rows.path)
-
-
-def pending() -> tuple[RunInput, ...]:
-    """The datasets that were asked for while no run was under way: of each run that follows."""
-    return tuple(_pending.values())
-
-
-def _note(used: RunInput) -> None:
-    from treadle.sdk.handle import running
-
-    runs = running()
-    for run in runs:
-        with contextlib.suppress(TreadleError):  # a full disk must not keep the data from the script
-            run.note_input(used)
-    if not runs:
-        _pending[used.name] = used

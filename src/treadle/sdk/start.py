@@ -16,7 +16,7 @@ from treadle.kernel.errors import Busy, InvalidInput
 from treadle.kernel.files import storage_errors, write_atomic
 from treadle.kernel.ids import RandomIds
 from treadle.kernel.names import check_name
-from treadle.sdk import gather, inputs, origin, ranks
+from treadle.sdk import datasets, gather, inputs, origin, ranks
 from treadle.sdk.handle import RunHandle, running
 from treadle.sdk.journal import Journal
 from treadle.sdk.sender import Sender
@@ -95,7 +95,7 @@ def start_run(
         tags=origin.origin_tags(told) | labels,
         seed=setting.seed if setting else 0,
         provenance=told,
-        inputs=inputs.pending(),
+        inputs=datasets.pending(),
     )
     check_run(new)
     folder = (root or Path.cwd()) / RUNS / new.id
