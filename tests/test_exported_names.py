@@ -83,11 +83,11 @@ EXPORTED = {
         PredictionBatch PredictionLog Profile Summary WebhookNotifier WindowResult WindowState
         build_profile
     """,
-    "treadle.paths": "Place TreadleFileSystem bring needs_names read_place",
+    "treadle.paths": "Place TreadleFileSystem bring find_place needs_names read_place",
     "treadle.registry": """
-        Catalog CatalogModel CatalogVersion Field FieldKind ImportCatalogModel KeptByRegistry LoadedModel
-        ModelFile ModelVersion NewCatalogVersion NewVersion Registry Signature Stage Status Transition
-        import_model
+        Catalog CatalogModel CatalogVersion Field FieldKind ImportCatalogModel KeptByRegistry Lineage
+        LineageStep Lineages LoadedModel ModelFile ModelVersion NewCatalogVersion
+        NewVersion Registry Signature Stage Status Transition import_model
     """,
     "treadle.retrain": """
         Cycle CycleState Cycles Goal KeptByCycles Loop NewCycle Plan PlannedStage Reign ReplayState
@@ -95,7 +95,7 @@ EXPORTED = {
     """,
     "treadle.retrain.report": "render_report",
     "treadle.sdk": """
-        Audio Html Image Plot RunHandle RunSink Table attach data record_provenance start_run sync
+        Audio Frame Html Image Plot RunHandle RunSink Table attach data record_provenance start_run sync
     """,
     "treadle.train": """
         CodeFile CodeVersion Environment Executor JOBS_ABREAST JobContext JobResult JobSpec KeptByTraining

@@ -204,6 +204,8 @@ def _data(client: Client, tmp_path: Path) -> None:
     assert client.datasets() == client.data_log("rows") == [version]
     trained_on = pq.read_table(client.training_data("rows", tmp_path))
     assert 0 < trained_on.num_rows < version.rows
+    assert pq.read_table(client.version_rows(version, tmp_path).path).num_rows == version.rows
+    assert client.data_lineage("rows", "v1").made_of == ()
     _working_tree(client)
     _paths(client)
     _table(client)

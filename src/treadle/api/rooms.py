@@ -33,7 +33,7 @@ from treadle.experiment import (
 from treadle.govern import Collector, Usages
 from treadle.kernel.workspace import Workspace
 from treadle.monitor import Monitors, PredictionLog
-from treadle.registry import Catalog, KeptByRegistry, Registry
+from treadle.registry import Catalog, KeptByRegistry, Lineages, Registry
 from treadle.retrain import Cycles, KeptByCycles, Loop, Replays, Worker
 from treadle.train import KeptByTraining
 
@@ -102,6 +102,11 @@ class Rooms:
     def catalog(self) -> Catalog:
         """Registered models and versions, as MLflow's clients know them."""
         return Catalog(self.workspace)
+
+    @cached_property
+    def lineages(self) -> Lineages:
+        """Where data comes from, and where it went."""
+        return Lineages(self.workspace)
 
     @cached_property
     def datasets(self) -> Datasets:

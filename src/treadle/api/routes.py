@@ -37,7 +37,7 @@ from treadle.kernel.errors import InvalidInput
 from treadle.kernel.events import timeline
 from treadle.kernel.types import Event, Health
 from treadle.monitor import Alert, LabelBatch, PredictionBatch, WindowResult
-from treadle.registry import ModelVersion
+from treadle.registry import Lineage, ModelVersion
 from treadle.retrain import Cycle, NewCycle, Plan, Reign, ReplayState, ReplayStep, Tick
 from treadle.retrain.publish import approve, redeploy
 
@@ -158,6 +158,12 @@ def _data_log(call: Call) -> list[DatasetVersion]:
 
 
 # ── registry ─────────────────────────────────────────────────────────────
+
+
+def _data_lineage(call: Call) -> Lineage:
+    """Where a version of data comes from, and which runs, models and versions used it."""
+    at, dataset = call.query.get("at", ""), call.path["dataset"]
+    return call.rooms.lineages.of(f"{dataset}@{at}" if at else dataset)
 
 
 def _models(call: Call) -> list[ModelVersion]:
@@ -364,6 +370,7 @@ ROUTES = [
     RouteSpec("GET", "/v1/sql/tables", _sql_tables, list[SqlTable]),
     RouteSpec("GET", "/v1/datasets", _datasets, list[DatasetVersion]),
     RouteSpec("POST", "/v1/datasets/{dataset}/versions", _add_data, DatasetVersion, query=(Query("actor"),)),
+    RouteSpec("GET", "/v1/datasets/{dataset}/lineage", _data_lineage, Lineage, query=(Query("at"),)),
     RouteSpec("GET", "/v1/datasets/{dataset}/versions", _data_log, list[DatasetVersion]),
     RouteSpec("GET", "/v1/models", _models, list[ModelVersion], query=(Query("model"),)),
     RouteSpec("GET", "/v1/model", _model, ModelVersion, query=(_REF,)),

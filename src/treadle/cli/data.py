@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Literal
 
 import click
 
 from treadle.cli import show
 from treadle.cli.app import App, Group, json_option, pass_app
-from treadle.cli.data_branches import COMMANDS, show_history
+from treadle.cli.data_branches import COMMANDS, named, show_history
 from treadle.cli.data_bucket import import_bucket
 from treadle.cli.data_dvc import export_data, import_data
 from treadle.cli.data_hooks import install_hooks
 from treadle.cli.data_lakefs import import_lakefs
+from treadle.cli.data_lineage import lineage
 from treadle.cli.data_paths import list_paths, local_path
 from treadle.cli.data_remotes import REMOTE_COMMANDS
 from treadle.cli.data_tables import table
 from treadle.cli.data_work import checkout, inside, status, working
+from treadle.kernel.errors import InvalidInput
 from treadle.kernel.units import format_bytes
 
 if TYPE_CHECKING:
-    from treadle.data.types import DatasetVersion
+    from treadle.data.types import DatasetVersion, Source
 
 
 _TOPICS = {
-    "Versions": ("add", "status", "checkout", "ls", "path", "log", "show", "diff", "revert"),
+    "Versions": ("add", "status", "checkout", "ls", "path", "log", "show", "diff", "lineage", "revert"),
     "Sharing": ("push", "pull", "fetch", "verify"),
     "Branches": ("branch", "branches", "tag", "tags", "merge", "protect"),
 }
@@ -46,6 +49,7 @@ for _command in (*COMMANDS, *REMOTE_COMMANDS):
     data.add_command(_command)
 data.add_command(table)
 data.add_command(local_path)
+data.add_command(lineage)
 data.add_command(install_hooks)
 import_data.add_command(import_bucket)
 import_data.add_command(import_lakefs)
@@ -66,6 +70,8 @@ data.add_command(export_data)
     show_default=True,
     help="Cut large files into chunks that versions share.",
 )
+@click.option("--from", "made_of", metavar="REF", multiple=True, help="A version that it was made of.")
+@click.option("--step", metavar="TEXT", default="", help="How it was made, such as the command.")
 @json_option
 @pass_app
 def add(
@@ -76,6 +82,8 @@ def add(
     message: str,
     link: bool,
     chunking: Literal["auto", "on", "off"],
+    made_of: tuple[str, ...],
+    step: str,
 ) -> None:
     """Make a version of a file or folder, or of a dataset of treadle.toml.
 
@@ -84,14 +92,38 @@ def add(
     from treadle.data import AddPath
 
     if not _is_path(app, target):
+        if made_of or step or branch:
+            raise InvalidInput(
+                f"{target!r} is a dataset of treadle.toml: it takes no --branch, --from or --step",
+                fix="name its path instead, such as data/train",
+            )
         before = {version.dataset: version.number for version in app.client.datasets()}
         app.answer(app.client.add_data(target), lambda version: show_version(version, before.get(target)))
         return
     path = inside(app, target)
-    asked = AddPath(path=path, name=name, branch=branch, message=message, link=link, chunking=chunking)
+    asked = AddPath(
+        path=path,
+        name=name,
+        branch=branch,
+        message=message,
+        link=link,
+        chunking=chunking,
+        origin=_origin(app, made_of, step),
+    )
     with working(app, "read"):
         version = app.client.add_path(asked)
     app.answer(version, lambda found: _show_added(found, path))
+
+
+def _origin(app: App, made_of: tuple[str, ...], step: str) -> tuple[Source, ...]:
+    """What was said of where data comes from; a run that has started this command is a part of that."""
+    from treadle.data import Source
+
+    found = [app.client.data_version(*named(app, one)).ref for one in made_of]
+    sources = [Source("version", ref, step) for ref in found]
+    if run := os.environ.get("TREADLE_RUN"):
+        sources.append(Source("run", run, step))
+    return tuple(sources) or ((Source("step", step),) if step else ())
 
 
 def _is_path(app: App, target: str) -> bool:

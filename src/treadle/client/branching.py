@@ -20,6 +20,7 @@ from treadle.data import (
     RefSettings,
     Revert,
 )
+from treadle.registry import Lineage
 
 _PATHS = {"branch": "branches", "tag": "tags"}
 
@@ -51,6 +52,11 @@ class BranchCalls(Calls):
     def data_version(self, dataset: str, at: str = "") -> DatasetVersion:
         """The version that a branch, a tag, a number or a commit names; the head of ``main`` without one."""
         found: DatasetVersion = self._ask(DatasetVersion, "GET", f"{_of(dataset)}/version", at=at or None)
+        return found
+
+    def data_lineage(self, dataset: str, at: str = "") -> Lineage:
+        """Where a version comes from, and which runs, models and versions used it."""
+        found: Lineage = self._ask(Lineage, "GET", f"{_of(dataset)}/lineage", at=at or None)
         return found
 
     def data_history(

@@ -21,6 +21,7 @@ from treadle.kernel.workspace import Workspace
 
 Versions: TypeAlias = list[DatasetVersion]
 Paths: TypeAlias = list[Path]
+Made: TypeAlias = list[tuple[DatasetVersion, str]]
 
 
 class Datasets:
@@ -104,6 +105,22 @@ class Datasets:
             newest = store.latest_of_each(connection)
         branches = Branches(self._ws)
         return [branches.head(one.dataset, DEFAULT_BRANCH) or one for one in newest]
+
+    def made_of(self, kind: str, name: str) -> Made:
+        """The versions that were made of or by something, the oldest first, and what was done.
+
+        Args:
+            kind: What it is, as :class:`~treadle.data.Source` has it.
+            name: Which.
+        """
+        with self._ws.database.read() as connection:
+            found = store.made_of(connection, kind, name)
+        return [
+            (version, source.detail)
+            for version in found
+            for source in version.origin
+            if (source.kind, source.id) == (kind, name)
+        ]
 
     def bounds(self, version: DatasetVersion) -> tuple[datetime, datetime]:
         """The first and the last moment of a version's rows.

@@ -81,6 +81,14 @@ def lineage(connection: sa.Connection, dataset: str) -> list[tuple[int, str, tup
     return [(number, commit, tuple(parents)) for number, commit, parents in rows]
 
 
+def made_of(connection: sa.Connection, kind: str, name: str) -> list[DatasetVersion]:
+    """The versions whose origin names something, the oldest first."""
+    told = sa.type_coerce(versions.c.origin, sa.Text)
+    query = sa.select(versions).where(told.contains(msgspec.json.encode(name).decode(), autoescape=True))
+    found = _select(connection, query.order_by(versions.c.created_at, versions.c.dataset, versions.c.number))
+    return [one for one in found if any((it.kind, it.id) == (kind, name) for it in one.origin)]
+
+
 def by_numbers(connection: sa.Connection, dataset: str, numbers: Sequence[int]) -> list[DatasetVersion]:
     """Versions by their numbers, the newest first."""
     return _select(connection, _of(dataset).where(versions.c.number.in_(numbers)))

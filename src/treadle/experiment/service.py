@@ -22,6 +22,7 @@ from treadle.experiment.types import (
     Point,
     Record,
     Run,
+    RunInput,
 )
 from treadle.kernel import names
 from treadle.kernel.clock import SystemClock
@@ -177,6 +178,17 @@ class Experiments:
         """
         with self._database.read() as connection:
             return beside.whole(connection, store.find_run(connection, run_id))
+
+    def using(self, dataset: str, digest: str, limit: int) -> builtins.list[tuple[Run, RunInput]]:
+        """The runs that used data, the newest first, each with what it noted of it; no deleted ones.
+
+        Args:
+            dataset: The dataset's name.
+            digest: Of its content.
+            limit: At most so many.
+        """
+        with self._database.read() as connection:
+            return store.runs_using(connection, dataset, digest, limit)
 
     def list(
         self,

@@ -347,6 +347,20 @@ def select_datasets(connection: sa.Connection, experiments: Sequence[str], most:
     return [DatasetSummary(*row) for row in found]
 
 
+def runs_using(connection: sa.Connection, name: str, digest: str, limit: int) -> list[tuple[Run, RunInput]]:
+    """The runs that used a dataset of some content, the newest first; no deleted ones."""
+    query = (
+        sa.select(runs)
+        .join(inputs, inputs.c.run == runs.c.id)
+        .where(inputs.c.name == name, inputs.c.digest == digest, runs.c.lifecycle == "active")
+        .order_by(runs.c.started_at.desc(), runs.c.id)
+        .limit(limit)
+    )
+    found = with_metrics(connection, connection.execute(query).mappings().all())
+    used = select_inputs(connection, [run.id for run in found])
+    return [(run, one) for run in found for one in used[run.id] if (one.name, one.digest) == (name, digest)]
+
+
 def select_inputs(connection: sa.Connection, ids: Sequence[str]) -> dict[str, list[RunInput]]:
     """The datasets that runs used, by run."""
     found: dict[str, list[RunInput]] = {}

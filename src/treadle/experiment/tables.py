@@ -160,6 +160,7 @@ inputs = sa.Table(
     sa.Column("tags", Json(dict[str, str]), nullable=False),
     sa.Column("position", sa.BigInteger, nullable=False, server_default=sa.text("0")),
     sa.Index("run_inputs_by_name", "experiment", "name", "digest"),
+    sa.Index("run_inputs_by_version", "name", "digest"),
 )
 
 provenance = sa.Table(

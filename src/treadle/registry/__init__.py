@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from treadle.registry.catalog_types import Stage as Stage
     from treadle.registry.format import LoadedModel as LoadedModel
     from treadle.registry.keeping import KeptByRegistry as KeptByRegistry
+    from treadle.registry.lineage import Lineages as Lineages
+    from treadle.registry.lineage_types import Lineage as Lineage
+    from treadle.registry.lineage_types import LineageStep as LineageStep
     from treadle.registry.service import Registry as Registry
     from treadle.registry.types import Field as Field
     from treadle.registry.types import FieldKind as FieldKind
@@ -34,6 +37,9 @@ __getattr__, __all__ = attach(
         "Field": "types",
         "FieldKind": "types",
         "ImportCatalogModel": "catalog_types",
+        "Lineage": "lineage_types",
+        "LineageStep": "lineage_types",
+        "Lineages": "lineage",
         "LoadedModel": "format",
         "ModelFile": "types",
         "ModelVersion": "types",

@@ -56,6 +56,13 @@ model_tags = sa.Table(
 )
 
 
+def versions_of_run(connection: sa.Connection, run: str) -> list[tuple[str, int, datetime]]:
+    """Model, number and time of every version that a run made."""
+    query = sa.select(versions.c.model, versions.c.number, versions.c.created_at)
+    query = query.where(versions.c.run == run).order_by(versions.c.model, versions.c.number)
+    return [(row.model, row.number, row.created_at) for row in connection.execute(query)]
+
+
 def _of_version() -> sa.ForeignKeyConstraint:
     return sa.ForeignKeyConstraint(
         ["model", "number"],

@@ -71,11 +71,4 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["review"], ["data_reviews.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("review", "position"),
     )
-    op.create_table(
-        "data_uses",
-        *_text("dataset"),
-        _number("number"),
-        *_text("kind", "user", "detail"),
-        _number("at"),
-        sa.PrimaryKeyConstraint("dataset", "number", "kind", "user"),
-    )
+    op.create_index("run_inputs_by_version", "run_inputs", ["name", "digest"])
