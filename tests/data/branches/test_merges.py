@@ -6,9 +6,10 @@ import pytest
 
 from branching import commit, contents
 from treadle.data import Branches
+from treadle.data.branches.joining import Reviewed
 from treadle.data.branches.merge_types import Merge, Revert
 from treadle.data.branches.types import RefSettings
-from treadle.kernel.errors import AlreadyExists, Conflict, NotFound
+from treadle.kernel.errors import AlreadyExists, Conflict, InvalidInput, NotFound
 from treadle.kernel.events import timeline
 
 
@@ -174,7 +175,7 @@ def test_what_is_not_there(forked):
 
 
 def test_protected_branches_move_by_reviews(forked):
-    settings = RefSettings(protected=True, approvals=2, checks=("rows",))
+    settings = RefSettings(protected=True, approvals=2, checks=("volume",))
     assert forked.protect("pets", "main", settings, "anna").settings == settings
     assert forked.ref("pets", "branch", "main").settings == settings
     assert timeline(forked._ws.database, "data:pets")[-1].message == "branch main of pets is protected now"
@@ -188,9 +189,45 @@ def test_protected_branches_move_by_reviews(forked):
             refused()
     assert forked.plan_merge("pets", Merge(source="exp")).modified == 1
     assert forked.head("pets", "main").number == 2
-    assert forked.merge("pets", Merge(source="exp"), reviewed=True).version.number == 4
+    allowed = Reviewed(forked.resolve("pets@exp"), lambda *_: None)
+    assert forked.merge("pets", Merge(source="exp"), allowed).version.number == 4
     forked.protect("pets", "main", RefSettings(), "anna")
     commit(forked, {"x": "1"})
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (RefSettings(protected=True, checks=("volme",)), "did you mean 'volume'?"),
+        (RefSettings(protected=True, approvals=-1), "0 to 20"),
+        (RefSettings(protected=True, approvals=21), "0 to 20"),
+        (RefSettings(approvals=1), "protected"),
+    ],
+)
+def test_protections_that_cannot_be(forked, settings, said):
+    with pytest.raises(InvalidInput, match=said):
+        forked.protect("pets", "main", settings, "anna")
+    assert forked.ref("pets", "branch", "main").settings == RefSettings()
+
+
+def test_a_branch_that_is_protected_meanwhile_does_not_move(forked, monkeypatch):
+    """Whoever looked before it was protected is refused in the transaction that would move it."""
+    monkeypatch.setattr(Branches, "check_open", lambda *_, **__: None)
+    forked.protect("pets", "main", RefSettings(protected=True), "anna")
+    with pytest.raises(Conflict, match="treadle data review open pets@BRANCH --into main"):
+        commit(forked, {"x": "1"})
+    assert forked.head("pets", "main").number == 2
+
+
+def test_what_a_merge_would_make(forked):
+    plan, version = forked.would_be("pets", Merge(source="exp"))
+    assert (version.number, plan.modified) == (0, 1)
+    again = forked.would_be("pets", Merge(source="exp"))[1]
+    assert again == version
+    assert contents(forked, f"pets@{version.commit_id}")["c/d"] == "theirs"
+    assert forked.head("pets", "main").number == 2
+    assert forked.merge("pets", Merge(source="exp")).version.tree == version.tree
+    assert forked.would_be("pets", Merge(source="exp"))[1] is None
 
 
 def test_reverts(branches):

@@ -46,6 +46,7 @@ class NewVersion(msgspec.Struct, frozen=True, kw_only=True):
         files: The table's files.
         origin: What it was made of, or by.
         at: When it was made where it comes from; now when None.
+        reviewed: Whether a review allows it, so that a protected branch may move.
     """
 
     dataset: str
@@ -64,6 +65,7 @@ class NewVersion(msgspec.Struct, frozen=True, kw_only=True):
     files: tuple[FileEntry, ...] = ()
     origin: tuple[Source, ...] = ()
     at: datetime | None = None
+    reviewed: bool = False
 
 
 def read_commit(workspace: Workspace, commit_id: str) -> Commit:
@@ -109,7 +111,10 @@ def packs_of(commits: Iterable[Commit]) -> Written:
 
 
 def write_version(
-    workspace: Workspace, new: NewVersion, before: Callable[[Commit, str], None] | None = None
+    workspace: Workspace,
+    new: NewVersion,
+    before: Callable[[Commit, str], None] | None = None,
+    within: Callable[[sa.Connection, DatasetVersion], None] | None = None,
 ) -> DatasetVersion:
     """Writes a version down and moves its branch, both or neither.
 
@@ -117,9 +122,10 @@ def write_version(
         workspace: Where.
         new: The version.
         before: Called once with the commit and its identifier, before anything moves; refuses by raising.
+        within: Called in the transaction that moves the branch, after it; refuses by raising.
 
     Raises:
-        Conflict: If the branch doesn't stand where it was expected.
+        Conflict: If the branch doesn't stand where it was expected, or is protected.
         StorageFull: If no space is left; the branch stands where it stood.
         StorageError: If a store can't be written.
     """
@@ -141,6 +147,8 @@ def write_version(
                 _move(connection, new, number, at)
                 versions.insert(connection, version)
                 record(connection, _made(version))
+                if within is not None:
+                    within(connection, version)
         except IntegrityError:  # somebody took the number first
             continue
         return version
@@ -170,6 +178,8 @@ def _move(connection: sa.Connection, new: NewVersion, number: int, at: datetime)
         dataset=new.dataset, kind="branch", name=new.branch, number=number, changed_at=at, actor=new.actor
     )
     found = _check_head(connection, new)
+    if found is not None and not new.reviewed:
+        check_unprotected(found)
     done = (
         store.move_ref(connection, ref, new.expected, at, new.actor)
         if found
@@ -177,6 +187,39 @@ def _move(connection: sa.Connection, new: NewVersion, number: int, at: datetime)
     )
     if not done:
         raise moved(new.dataset, new.branch, new.expected, None)
+
+
+def check_unprotected(branch: Ref) -> None:
+    """Refuses to move a protected branch without a review.
+
+    Raises:
+        Conflict: If it is protected; says how to open a review.
+    """
+    if branch.settings.protected:
+        raise Conflict(
+            f"branch {branch.name!r} of {branch.dataset!r} is protected: it moves by reviews",
+            where=f"{branch.dataset}@{branch.name}",
+            fix="commit on another branch, then open a review of it: treadle data review open "
+            f"{branch.dataset}@BRANCH --into {branch.name} --title TEXT",
+        )
+
+
+def candidate(workspace: Workspace, new: NewVersion, at: datetime) -> DatasetVersion:
+    """A version as it would be, stored but on no branch; numbered 0. The same one of the same at any time.
+
+    Args:
+        workspace: Where.
+        new: The version.
+        at: When it is said to be made.
+
+    Raises:
+        StorageFull: If no space is left.
+        StorageError: If a store can't be written.
+    """
+    with workspace.database.read() as connection:
+        follows = [versions.by_number(connection, new.dataset, one) for one in new.parents or ()]
+    commit, commit_id = _commit(workspace, new, 0, [one for one in follows if one], at)
+    return version_of(commit, commit_id, new.files)
 
 
 def _commit(

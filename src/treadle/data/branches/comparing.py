@@ -16,26 +16,33 @@ from treadle.kernel.workspace import Workspace
 
 def compare(
     workspace: Workspace,
-    before: DatasetVersion,
+    before: DatasetVersion | None,
     after: DatasetVersion,
     contents: Contents,
     *,
     limit: int,
     rows: bool,
 ) -> DataDiff:
-    """See :meth:`treadle.data.branches.service.Branches.compare`."""
+    """See :meth:`treadle.data.branches.service.Branches.compare`; beside nothing when ``before`` is None."""
     counts = {"added": 0, "modified": 0, "deleted": 0}
     size = 0
     told: list[PathDiff] = []
-    for one in diff(before.tree, after.tree, contents):
+    for one in diff(before.tree if before else None, after.tree, contents):
         what = kind(one.before, one.after)
         counts[what] += 1
         size += one.after.size if one.after else 0
         if len(told) < limit:
             old, new = (entry.size if entry else None for entry in (one.before, one.after))
             told.append(PathDiff(path=one.path, kind=what, before=old, after=new))
-    table = _table(workspace, before, after) if rows and before.files and after.files else None
-    return DataDiff(before=before.ref, after=after.ref, **counts, bytes=size, paths=tuple(told), table=table)
+    tables = rows and before and before.files and after.files
+    return DataDiff(
+        before=before.ref if before else "",
+        after=after.ref,
+        **counts,
+        bytes=size,
+        paths=tuple(told),
+        table=_table(workspace, before, after) if before and tables else None,
+    )
 
 
 def _table(workspace: Workspace, before: DatasetVersion, after: DatasetVersion) -> TableDiff:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING
 
-from treadle.data.branches.commits import NewVersion, packs_of, read_commit, write_version
+from msgspec.structs import replace
+
+from treadle.data.branches.commits import NewVersion, candidate, packs_of, read_commit, write_version
 from treadle.data.branches.describing import described
 from treadle.data.branches.hooks import run_hooks
 from treadle.data.branches.merge_types import Merge, Merged, MergePlan, Revert
@@ -30,9 +33,24 @@ from treadle.kernel.errors import Conflict, InvalidInput
 from treadle.kernel.workspace import Workspace
 
 if TYPE_CHECKING:
+    import sqlalchemy as sa
+
     from treadle.data.branches.service import Branches
 
 _TRIES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Reviewed:
+    """What a review allows.
+
+    Attributes:
+        source: The version that is merged, wherever its branch stands by now.
+        within: Called in the transaction that moves the target; refuses by raising.
+    """
+
+    source: DatasetVersion
+    within: Callable[[sa.Connection, DatasetVersion], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +62,21 @@ class _Sides:
     base: Base
     contents: Contents
     pages: Overlay
+    parents: Contents
+
+    @property
+    def nothing(self) -> bool:
+        """Whether the target has all of the source already."""
+        return self.ours is not None and self.base.commit == self.theirs.commit_id
 
 
 def merge(
-    workspace: Workspace, branches: Branches, dataset: str, asked: Merge, *, reviewed: bool, plan: bool
-) -> Merged | MergePlan:
+    workspace: Workspace, branches: Branches, dataset: str, asked: Merge, reviewed: Reviewed | None
+) -> Merged:
     """See :meth:`treadle.data.branches.service.Branches.merge`."""
     for attempt in range(_TRIES):
         try:
-            return _merge(workspace, branches, dataset, asked, reviewed=reviewed, only_plan=plan)
+            return _merge(workspace, branches, dataset, asked, reviewed)
         except _Moved as moved:  # somebody else moved the branch meanwhile: merge into what it has now
             if asked.expected is not None or attempt == _TRIES - 1:
                 raise moved.error from None
@@ -65,48 +89,98 @@ class _Moved(Exception):
         self.error = error
 
 
-def _merge(
-    workspace: Workspace, branches: Branches, dataset: str, asked: Merge, *, reviewed: bool, only_plan: bool
-) -> Merged | MergePlan:
+def plan(workspace: Workspace, branches: Branches, dataset: str, asked: Merge) -> MergePlan:
+    """See :meth:`treadle.data.branches.service.Branches.plan_merge`."""
+    return _join(workspace, dataset, asked, _sides(workspace, branches, dataset, asked), _Upto.PLAN).plan
+
+
+def would_be(
+    workspace: Workspace, branches: Branches, dataset: str, asked: Merge
+) -> tuple[MergePlan, DatasetVersion | None]:
+    """See :meth:`treadle.data.branches.service.Branches.would_be`."""
     sides = _sides(workspace, branches, dataset, asked)
+    joined = _join(workspace, dataset, asked, sides, _Upto.CANDIDATE)
+    if joined.new is None:
+        return joined.plan, None
+    new = _described(workspace, joined.new, joined.parents)
+    return joined.plan, candidate(workspace, new, sides.theirs.created_at)
+
+
+def _merge(
+    workspace: Workspace, branches: Branches, dataset: str, asked: Merge, reviewed: Reviewed | None
+) -> Merged:
+    sides = _sides(workspace, branches, dataset, asked, reviewed.source if reviewed else None)
+    if not sides.nothing:
+        branches.check_open(dataset, asked.target, reviewed=reviewed is not None)
+    joined = _join(workspace, dataset, asked, sides, _Upto.VERSION)
+    if joined.new is None:
+        assert sides.ours  # noqa: S101 - it has all of the source
+        return Merged(version=sides.ours, plan=joined.plan, changed=False)
+    new = replace(joined.new, reviewed=reviewed is not None)
+    hooks = _hooks(workspace, dataset, asked)
+    version = _write(workspace, new, joined.parents, hooks, reviewed.within if reviewed else None)
+    return Merged(version=version, plan=joined.plan, changed=True)
+
+
+class _Upto(Enum):
+    """How far a merge is made."""
+
+    PLAN = 1
+    CANDIDATE = 2
+    """A version, unless something is left to decide."""
+    VERSION = 3
+    """A version; what is left to decide is refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Joined:
+    """What a merge comes to; no version if there is none to make."""
+
+    plan: MergePlan
+    parents: list[DatasetVersion]
+    new: NewVersion | None = None
+
+
+def _join(workspace: Workspace, dataset: str, asked: Merge, sides: _Sides, upto: _Upto) -> _Joined:
     ours, theirs = sides.ours, sides.theirs
     target = ours.ref if ours else ""
-    if ours and sides.base.commit == theirs.commit_id:
-        nothing = made_plan(theirs.ref, target, sides.base, Outcome(), ())
-        return nothing if only_plan else Merged(version=ours, plan=nothing, changed=False)
-    if not only_plan:
-        branches.check_open(dataset, asked.target, reviewed=reviewed)
     parents = [one for one in (ours, theirs) if one]
+    if sides.nothing:
+        return _Joined(made_plan(theirs.ref, target, sides.base, Outcome(), ()), parents)
     # What only the base's packs have must be written again: the new version names its parents' packs.
-    with PackWriter(workspace.blobs, _known(branches.contents(*parents))) as writer:
+    with PackWriter(workspace.blobs, _known(sides.parents)) as writer:
         merger = Merger(workspace, sides.contents, sides.pages, asked.key or _key(workspace, dataset))
         found = merger.merge(sides.base, ours.tree if ours else None, theirs.tree, writer)
         left = resolve(found, asked.resolve, asked.strategy)
         plan = made_plan(theirs.ref, target, sides.base, left, merger.conflicts(left))
-        if only_plan:
-            return plan
+        if upto is _Upto.PLAN or (upto is _Upto.CANDIDATE and left.clashes):
+            return _Joined(plan, parents)
         check_resolved(asked, found, left, plan, theirs)
         tree = apply(ours.tree if ours else None, left.changes(), sides.pages, writer)
         written = writer.finish()
-    also = packs_of(read_commit(workspace, one.commit_id) for one in parents)
     new = NewVersion(
         dataset=dataset,
         branch=asked.target,
         tree=tree,
         written=written,
-        also=also,
+        also=packs_of(read_commit(workspace, one.commit_id) for one in parents),
         expected=ours.number if ours else None,
         parents=tuple(one.number for one in parents),
         message=asked.message or f"Merge {asked.source} into {asked.target}",
         actor=asked.actor,
         origin=(Source("version", theirs.ref, "merge"),),
     )
-    version = _write(workspace, new, parents, _hooks(workspace, dataset, asked))
-    return Merged(version=version, plan=plan, changed=True)
+    return _Joined(plan, parents, new)
 
 
-def _sides(workspace: Workspace, branches: Branches, dataset: str, asked: Merge) -> _Sides:
-    theirs = branches.resolve(f"{dataset}@{asked.source}")
+def _sides(
+    workspace: Workspace,
+    branches: Branches,
+    dataset: str,
+    asked: Merge,
+    source: DatasetVersion | None = None,
+) -> _Sides:
+    theirs = source or branches.resolve(f"{dataset}@{asked.source}")
     ours = branches.head(dataset, asked.target)
     if ours is None:
         branches.ref(dataset, "branch", asked.target)
@@ -126,7 +200,8 @@ def _sides(workspace: Workspace, branches: Branches, dataset: str, asked: Merge)
     pages = Overlay(contents)
     trees = {commit: version.tree for commit, version in looked.items()}
     base = find_base(graph, ours.commit_id, theirs.commit_id, trees, pages) if ours else Base(None)
-    return _Sides(ours, theirs, base, contents, pages)
+    parents = branches.contents(*(one for one in (ours, theirs) if one))
+    return _Sides(ours, theirs, base, contents, pages, parents)
 
 
 def _known(contents: Contents) -> Callable[[bytes], bool]:
@@ -157,17 +232,22 @@ def _hooks(workspace: Workspace, dataset: str, asked: Merge) -> Callable[[Commit
     return run
 
 
+def _described(workspace: Workspace, new: NewVersion, before: list[DatasetVersion]) -> NewVersion:
+    packs = Written((*new.written.packs, *new.also.packs), (*new.written.pages, *new.also.pages))
+    contents = Contents(
+        workspace.readable, packs.packs, packs.pages, workspace.state / "cache" / "packs", workspace.buckets
+    )
+    return described(workspace, new, contents, before)
+
+
 def _write(
     workspace: Workspace,
     new: NewVersion,
     before: list[DatasetVersion],
     hooks: Callable[[Commit, str], None] | None = None,
+    within: Callable[[sa.Connection, DatasetVersion], None] | None = None,
 ) -> DatasetVersion:
-    packs = Written((*new.written.packs, *new.also.packs), (*new.written.pages, *new.also.pages))
-    contents = Contents(
-        workspace.readable, packs.packs, packs.pages, workspace.state / "cache" / "packs", workspace.buckets
-    )
-    new = described(workspace, new, contents, before)
+    new = _described(workspace, new, before)
     refused: list[Conflict] = []
 
     def ask(commit: Commit, commit_id: str) -> None:
@@ -178,8 +258,16 @@ def _write(
             refused.append(error)
             raise
 
+    def decide(connection: sa.Connection, version: DatasetVersion) -> None:
+        try:
+            if within:
+                within(connection, version)
+        except Conflict as error:
+            refused.append(error)
+            raise
+
     try:
-        return write_version(workspace, new, ask)
+        return write_version(workspace, new, ask, decide)
     except Conflict as error:
         if error in refused:
             raise

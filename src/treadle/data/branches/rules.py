@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from typing import Literal, NamedTuple
 
+from treadle.data.branches.types import GATES, RefSettings
 from treadle.kernel.errors import InvalidInput
+from treadle.kernel.names import did_you_mean
 
 _REF = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/-]{0,199}")
 _NUMBER = re.compile(r"v([1-9]\d{0,15})")
 _COMMIT = re.compile(r"[0-9a-f]{7,64}")
+_MOST_APPROVALS = 20
 _TAKEN = ("latest", "head", "HEAD")
 
 
@@ -69,3 +72,24 @@ def check_ref_name(kind: str, name: str) -> str:
             f"{name!r} would read as a version, not as a {kind}", fix="choose a name that is none"
         )
     return name
+
+
+def check_settings(settings: RefSettings) -> RefSettings:
+    """The settings themselves, if a branch may be protected like that.
+
+    Raises:
+        InvalidInput: If it needs a check that there isn't, or fewer than 0 or more than 20 approvals; or
+            if it isn't protected and needs any.
+    """
+    for name in settings.checks:
+        if name not in GATES:
+            raise InvalidInput(f"there is no data check {name[:80]!r}", fix=did_you_mean(name[:80], GATES))
+    if not 0 <= settings.approvals <= _MOST_APPROVALS:
+        raise InvalidInput(
+            f"a review can't need {settings.approvals} approvals", fix=f"ask for 0 to {_MOST_APPROVALS}"
+        )
+    if not settings.protected and (settings.approvals or settings.checks):
+        raise InvalidInput(
+            "approvals and checks are asked for, but the branch isn't protected", fix="set `protected` too"
+        )
+    return settings

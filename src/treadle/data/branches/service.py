@@ -11,12 +11,19 @@ from msgspec.structs import replace
 from treadle.data import store as versions
 from treadle.data.branches import rules, store
 from treadle.data.branches.adopting import adopt
-from treadle.data.branches.commits import NewVersion, packs_of, read_commit, version_of, write_version
+from treadle.data.branches.commits import (
+    NewVersion,
+    check_unprotected,
+    packs_of,
+    read_commit,
+    version_of,
+    write_version,
+)
 from treadle.data.branches.comparing import compare
 from treadle.data.branches.comparing_types import DataDiff
 from treadle.data.branches.describing import described
 from treadle.data.branches.graph import ancestors, bases
-from treadle.data.branches.joining import merge, revert
+from treadle.data.branches.joining import Reviewed, merge, plan, revert, would_be
 from treadle.data.branches.merge_types import Merge, Merged, MergePlan, Revert
 from treadle.data.branches.merges import load_graph
 from treadle.data.branches.types import DEFAULT_BRANCH, Dataset, Ref, RefKind, RefSettings
@@ -220,11 +227,21 @@ class Branches:
         Raises:
             NotFound: If the source or the target isn't there.
         """
-        found = merge(self._ws, self, dataset, asked, reviewed=False, plan=True)
-        assert isinstance(found, MergePlan)  # noqa: S101 - a plan was asked for
-        return found
+        return plan(self._ws, self, dataset, asked)
 
-    def merge(self, dataset: str, asked: Merge, *, reviewed: bool = False) -> Merged:
+    def would_be(self, dataset: str, asked: Merge) -> tuple[MergePlan, DatasetVersion | None]:
+        """What a merge would do, and the version that it would make: stored, on no branch, numbered 0.
+
+        None for the version if there is nothing to merge, or something is left to decide. What nobody
+        merges is collected after a day.
+
+        Raises:
+            NotFound: If the source or the target isn't there.
+            StorageFull: If no space is left; nothing was changed.
+        """
+        return would_be(self._ws, self, dataset, asked)
+
+    def merge(self, dataset: str, asked: Merge, reviewed: Reviewed | None = None) -> Merged:
         """Merges a version into a branch: a new version with both as parents.
 
         What only one side changed since both began is taken; what both changed alike is there
@@ -233,7 +250,7 @@ class Branches:
         Args:
             dataset: The dataset.
             asked: What is merged, and how.
-            reviewed: Whether a review allows it, so that a protected branch may move.
+            reviewed: What a review allows, so that a protected branch may move.
 
         Raises:
             NotFound: If the source or the target isn't there.
@@ -241,9 +258,7 @@ class Branches:
                 refused it. The branch stands where it stood.
             StorageFull: If no space is left; nothing was changed.
         """
-        found = merge(self._ws, self, dataset, asked, reviewed=reviewed, plan=False)
-        assert isinstance(found, Merged)  # noqa: S101 - no plan was asked for
-        return found
+        return merge(self._ws, self, dataset, asked, reviewed)
 
     def revert(self, dataset: str, asked: Revert) -> DatasetVersion:
         """Takes the changes of a version back, or brings an older version back, as a new version.
@@ -336,11 +351,8 @@ class Branches:
         """
         with self._ws.database.read() as connection:
             ref = store.find_ref(connection, dataset, "branch", branch)
-        if ref is not None and ref.settings.protected and not reviewed:
-            raise Conflict(
-                f"branch {branch!r} of {dataset!r} is protected: it moves by reviews",
-                fix=f"commit on another branch, or open it: treadle data protect {dataset}@{branch} --off",
-            )
+        if ref is not None and not reviewed:
+            check_unprotected(ref)
 
     # ── branches and tags ────────────────────────────────────────────────
 
@@ -380,8 +392,10 @@ class Branches:
         """Changes how a branch is protected.
 
         Raises:
+            InvalidInput: If a branch can't be protected like that.
             NotFound: If there is no such branch.
         """
+        rules.check_settings(settings)
         ref = self.ref(dataset, "branch", branch)
         how = "protected" if settings.protected else "open"
         at = self._ws.clock.now()

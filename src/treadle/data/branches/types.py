@@ -14,6 +14,8 @@ FORMAT = 1
 DEFAULT_BRANCH = "main"
 
 RefKind = Literal["branch", "tag"]
+GATES = ("schema", "volume", "values", "drift", "balance")
+"""The data checks that a protected branch may require of a review."""
 
 
 class Commit(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,7 +66,7 @@ class RefSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     Attributes:
         protected: Whether it moves by merges of approved reviews only.
         approvals: How many a review needs.
-        checks: Which data checks must pass.
+        checks: Which data checks must pass: ``schema``, ``volume``, ``values``, ``drift``, ``balance``.
     """
 
     protected: bool = False

@@ -54,21 +54,24 @@ def upgrade() -> None:
     )
     op.create_table(
         "data_reviews",
-        *_text("id", "dataset", "source", "target", "title", "state", "author"),
+        *_text("dataset"),
+        _number("number"),
+        *_text("source", "target", "title", "text", "author", "state"),
         _number("created_at"),
         _number("merged", nullable=True),
-        *_text("body"),
-        sa.PrimaryKeyConstraint("id"),
+        sa.PrimaryKeyConstraint("dataset", "number"),
     )
-    op.create_index("data_reviews_by_dataset", "data_reviews", ["dataset", "state", "created_at"])
     op.create_table(
         "data_review_events",
-        *_text("review"),
+        *_text("dataset"),
+        _number("number"),
         _number("position"),
         *_text("kind", "actor"),
         _number("at"),
         *_text("body"),
-        sa.ForeignKeyConstraint(["review"], ["data_reviews.id"], ondelete="CASCADE"),
-        sa.PrimaryKeyConstraint("review", "position"),
+        sa.ForeignKeyConstraint(
+            ["dataset", "number"], ["data_reviews.dataset", "data_reviews.number"], ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("dataset", "number", "position"),
     )
     op.create_index("run_inputs_by_version", "run_inputs", ["name", "digest"])
