@@ -5,14 +5,33 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
-from treadle.data import AddPath, Branches, Checkout, WorkingTree
+from branching import commit
+from treadle.data import (
+    AddPath,
+    Branches,
+    Checkout,
+    Decision,
+    KeptByData,
+    MergeReview,
+    NewReview,
+    RefSettings,
+    Reviews,
+    RunGates,
+    WorkingTree,
+)
 from treadle.data.storage import writing
 from treadle.data.tree.pages import entry_at
-from treadle.data.tree.trees import entries
+from treadle.data.tree.trees import entries, lookup
 from treadle.data.work.pointer import read_pointer
+from treadle.evaluate import DataGates
+from treadle.kernel.blobs import ObjectBlobStore
+from treadle.kernel.errors import Conflict
 from treadle.kernel.ids import digest_bytes
+from treadle.kernel.uploads import BlobUpload
 from treadle.kernel.workspace import Workspace
 
 writing.PACK_SIZE = 40_000  # several packs of few files
@@ -122,3 +141,84 @@ def check_checkout_anew(root: Path) -> None:
 def done_checkout_anew(root: Path) -> None:
     [status] = WorkingTree(Workspace.open(root)).status()
     assert status.clean
+
+
+def prepare_merge_review(root: Path) -> None:
+    """A protected branch that moved since, and a review that may be merged, by path and by row."""
+    root.mkdir()
+    (root / "treadle.toml").write_text(
+        '[project]\nname = "toy"\n[data.data]\npath = "data"\nkey = "id"\npre_merge = ["true"]\n'
+    )
+    workspace = Workspace.open(root)
+    branches = Branches(workspace)
+    branches.create_dataset("data", "anna")
+    large = random.Random(1).randbytes(50_000)
+    commit(branches, {"table.csv": "id,value\n1,a\n2,b\n", "large": large}, dataset="data")
+    branches.create_ref("data", "branch", "exp", "main", "anna")
+    commit(branches, {"table.csv": "id,value\n1,a\n2,ours\n", "ours": "1"}, dataset="data")
+    commit(branches, {"table.csv": "id,value\n1,theirs\n2,b\n", "theirs": "1"}, "exp", "data")
+    settings = RefSettings(protected=True, approvals=1, checks=("volume",))
+    branches.protect("data", "main", settings, "anna")
+    reviews = Reviews(workspace, branches, DataGates(workspace))
+    reviews.open("data", NewReview(source="exp", title="New", actor="anna"))
+    reviews.decide("data", 1, Decision(decision="approved", actor="ben"))
+    reviews.check("data", 1, RunGates())
+    with workspace.database.read() as connection:
+        kept = set(KeptByData().blobs(workspace, connection, set()))
+    for blob in list(workspace.blobs.stored()):  # what the check made is collected meanwhile
+        if blob.digest not in kept:
+            workspace.blobs.path(blob.digest).unlink()
+    workspace.close()
+
+
+def merge_review(root: Path) -> None:
+    """Merges it; where blobs are written are steps as well."""
+    for owner, name in ((ObjectBlobStore, "put"), (BlobUpload, "finish")):
+        setattr(owner, name, _stepping(getattr(owner, name)))
+    workspace = Workspace.open(root)
+    branches = Branches(workspace)
+    reviews = Reviews(workspace, branches, DataGates(workspace))
+    try:
+        reviews.merge("data", 1, MergeReview(actor="cleo"))
+    except Conflict as error:  # it was merged before it was killed
+        if "is merged as data@v4" not in error.message:
+            raise
+
+
+def _stepping(work: Callable[..., object]) -> Callable[..., object]:
+    def stepping(*arguments: object, **named: object) -> object:
+        sys.audit("os.link", "", "", 0, 0)
+        done = work(*arguments, **named)
+        sys.audit("os.link", "", "", 0, 0)
+        return done
+
+    return stepping
+
+
+def check_merge_review(root: Path) -> None:
+    """Every version is whole; the review is merged and its target moved, or neither."""
+    workspace = Workspace.open(root)
+    branches = Branches(workspace)
+    head = branches.head("data", "main")
+    assert head is not None
+    found = Reviews(workspace, branches, DataGates(workspace)).list("data")[0]
+    assert (found.state, found.merged, head.number) in (("open", None, 2), ("merged", 4, 4))
+    assert whole(workspace)  # up to where main stands
+    assert branches.resolve("data@exp").number == 3
+
+
+def done_merge_review(root: Path) -> None:
+    check_merge_review(root)
+    workspace = Workspace.open(root)
+    branches = Branches(workspace)
+    [found] = Reviews(workspace, branches, DataGates(workspace)).list("data")
+    assert (found.state, found.merged) == ("merged", 4)
+    events = Reviews(workspace, branches, DataGates(workspace)).show("data", 1).events
+    assert [one.kind for one in events] == ["opened", "approved", "checked", "merged"]
+    version = branches.resolve("data@main")
+    contents = branches.contents(version)
+    table, ours, theirs = (lookup(version.tree, path, contents) for path in ("table.csv", "ours", "theirs"))
+    assert table
+    assert ours
+    assert theirs
+    assert contents.read(table.digest, table.size) == b"id,value\n1,theirs\n2,ours\n"

@@ -40,6 +40,24 @@ if TYPE_CHECKING:
     from treadle.data.remotes.types import PushedVersions as PushedVersions
     from treadle.data.remotes.types import Verified as Verified
     from treadle.data.remotes.types import Verify as Verify
+    from treadle.data.reviews.judging import Judge as Judge
+    from treadle.data.reviews.judging import Judged as Judged
+    from treadle.data.reviews.service import Reviews as Reviews
+    from treadle.data.reviews.types import Approval as Approval
+    from treadle.data.reviews.types import Decision as Decision
+    from treadle.data.reviews.types import EventBody as EventBody
+    from treadle.data.reviews.types import Finding as Finding
+    from treadle.data.reviews.types import Gate as Gate
+    from treadle.data.reviews.types import GateResult as GateResult
+    from treadle.data.reviews.types import MergeReview as MergeReview
+    from treadle.data.reviews.types import NewComment as NewComment
+    from treadle.data.reviews.types import NewReview as NewReview
+    from treadle.data.reviews.types import Review as Review
+    from treadle.data.reviews.types import ReviewChange as ReviewChange
+    from treadle.data.reviews.types import ReviewDetails as ReviewDetails
+    from treadle.data.reviews.types import ReviewEvent as ReviewEvent
+    from treadle.data.reviews.types import RunGates as RunGates
+    from treadle.data.reviews.types import Standing as Standing
     from treadle.data.service import Datasets as Datasets
     from treadle.data.staging.service import Staging as Staging
     from treadle.data.staging.types import About as About
@@ -83,6 +101,24 @@ __getattr__, __all__ = attach(
     __name__,
     {
         "About": "staging.types",
+        "Judge": "reviews.judging",
+        "Judged": "reviews.judging",
+        "Reviews": "reviews.service",
+        "Approval": "reviews.types",
+        "Decision": "reviews.types",
+        "EventBody": "reviews.types",
+        "Finding": "reviews.types",
+        "Gate": "reviews.types",
+        "GateResult": "reviews.types",
+        "MergeReview": "reviews.types",
+        "NewComment": "reviews.types",
+        "NewReview": "reviews.types",
+        "Review": "reviews.types",
+        "ReviewChange": "reviews.types",
+        "ReviewDetails": "reviews.types",
+        "ReviewEvent": "reviews.types",
+        "RunGates": "reviews.types",
+        "Standing": "reviews.types",
         "Dataset": "branches.types",
         "Difference": "tree.types",
         "Found": "staging.types",

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from treadle.kernel.lazy import attach
 
 if TYPE_CHECKING:
+    from treadle.evaluate.data_gates import DataGates as DataGates
     from treadle.evaluate.holdout import Holdout as Holdout
     from treadle.evaluate.keeping import KeptByEvaluations as KeptByEvaluations
     from treadle.evaluate.metrics import estimate as estimate
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 __getattr__, __all__ = attach(
     __name__,
     {
+        "DataGates": "data_gates",
         "KeptByEvaluations": "keeping",
         "Estimate": "types",
         "Evaluation": "types",

@@ -16,13 +16,14 @@ from treadle.kernel.errors import InvalidInput
 from treadle.kernel.names import did_you_mean
 
 Facts: TypeAlias = Mapping[tuple[str, str], Any]
+Rows: TypeAlias = Path | list[Path]
 
 _WHERE = "treadle.toml [checks.data]"
 _ROWS = ("", "rows")
 
 
-def check(engine: Engine, config: Config, data: Path, reference: Path | None = None) -> list[Verdict]:
-    """All verdicts of ``[checks.data]`` on the rows of a Parquet file.
+def check(engine: Engine, config: Config, data: Rows, reference: Rows | None = None) -> list[Verdict]:
+    """All verdicts of ``[checks.data]`` on the rows of Parquet files.
 
     Args:
         engine: Reads the rows.
@@ -80,10 +81,10 @@ def _questions(
     """What to ask of the rows, in SQL, by column and fact."""
     asked = {_ROWS: "count(*)"}
     for name in columns:
-        asked[name, "nulls"] = f"count(*) FILTER (WHERE {_missing(name, types)})"
+        asked[name, "nulls"] = f"count(*) FILTER (WHERE {missing_sql(name, types)})"
     for name, (low, high) in checks.ranges.items():
         if name in types:
-            column, there = quote(name), f"NOT ({_missing(name, types)})"
+            column, there = quote(name), f"NOT ({missing_sql(name, types)})"
             asked[name, "low"] = f"CAST(min({column}) FILTER (WHERE {there}) AS DOUBLE)"
             asked[name, "high"] = f"CAST(max({column}) FILTER (WHERE {there}) AS DOUBLE)"
             asked[name, "outside"] = (
@@ -104,7 +105,7 @@ def _questions(
     return asked
 
 
-def _missing(name: str, types: Mapping[str, str]) -> str:
+def missing_sql(name: str, types: Mapping[str, str]) -> str:
     """SQL for a value that isn't there; NaN counts as missing, as it does for models."""
     column = quote(name)
     if types[name] not in {"FLOAT", "DOUBLE"}:
@@ -121,7 +122,7 @@ def _can_be_binary(kind: str) -> bool:
     return kind == "BOOLEAN" or is_number(kind)
 
 
-def _ask(engine: Engine, data: Path, asked: Mapping[tuple[str, str], str]) -> Facts:
+def _ask(engine: Engine, data: Rows, asked: Mapping[tuple[str, str], str]) -> Facts:
     answers = engine.rows(f"SELECT {', '.join(asked.values())} FROM t", tables={"t": data})  # noqa: S608 - quoted
     return dict(zip(asked, answers[0], strict=True))
 
@@ -141,17 +142,17 @@ def _schema(modelled: list[str], types: Mapping[str, str]) -> Iterator[Verdict]:
 def _kinds(modelled: list[str], types: Mapping[str, str], before: Mapping[str, str]) -> Iterator[Verdict]:
     """A column that was numbers and is text now is another column, whatever its name."""
     for name in modelled:
-        if name in types and name in before and _kind(types[name]) != _kind(before[name]):
+        if name in types and name in before and kind_of(types[name]) != kind_of(before[name]):
             yield _verdict(
                 "schema",
                 name,
                 "fail",
-                f"Column {name!r} is {_kind(types[name])} ({types[name]}) and was {_kind(before[name])} "
+                f"Column {name!r} is {kind_of(types[name])} ({types[name]}) and was {kind_of(before[name])} "
                 f"({before[name]}) when production was trained.",
             )
 
 
-def _kind(column: str) -> str:
+def kind_of(column: str) -> str:
     """What an SQL type holds: numbers of any size are one kind, and so are booleans for a model."""
     if is_number(column) or column == "BOOLEAN":
         return "numbers"
@@ -189,7 +190,7 @@ def _nulls(facts: Facts, columns: list[str], checks: DataCheck) -> Iterator[Verd
         )
 
 
-def _unique(engine: Engine, data: Path, columns: list[str]) -> Iterator[Verdict]:
+def _unique(engine: Engine, data: Rows, columns: list[str]) -> Iterator[Verdict]:
     for name in columns:
         column = quote(name)
         repeated, example = engine.rows(
@@ -285,13 +286,13 @@ def _class_share(label: str, rarer: int, known: int, bound: float, confidence: f
 
 
 def _null_increase(
-    engine: Engine, facts: Facts, columns: list[str], reference: Path, config: Config
+    engine: Engine, facts: Facts, columns: list[str], reference: Rows, config: Config
 ) -> list[Verdict]:
     """Whether more is missing than in the reference: significantly (Holm over columns) *and* by much."""
     types = column_types(engine, reference)
     shared = [name for name in columns if name in types]
     asked = {_ROWS: "count(*)"} | {
-        (name, "nulls"): f"count(*) FILTER (WHERE {_missing(name, types)})" for name in shared
+        (name, "nulls"): f"count(*) FILTER (WHERE {missing_sql(name, types)})" for name in shared
     }
     old = _ask(engine, reference, asked)
     if not old[_ROWS]:

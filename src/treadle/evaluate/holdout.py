@@ -40,8 +40,8 @@ class Holdout(msgspec.Struct, frozen=True, kw_only=True):
     unit: str = "rows"
 
 
-def column_types(engine: Engine, data: Path) -> dict[str, str]:
-    """The SQL type of each column of a Parquet file."""
+def column_types(engine: Engine, data: Path | list[Path]) -> dict[str, str]:
+    """The SQL type of each column of Parquet files."""
     described = engine.rows("SELECT column_name, column_type FROM (DESCRIBE t)", tables={"t": data})
     return dict(described)
 

@@ -93,3 +93,32 @@ def holm(p_values: Sequence[float]) -> list[float]:
         highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[place]))
         adjusted[place] = highest
     return adjusted
+
+
+def stability(before: Sequence[int], after: Sequence[int], level: float) -> tuple[float, float]:
+    """How far a distribution over bins moved, and how far chance alone would move it.
+
+    The population stability index, ``sum((p - q) * ln(p / q))`` over bins, with half a row added to
+    each. Between independent samples of one distribution it is distributed as
+    ``(1 / n + 1 / m) * chi2(bins - 1)`` (Yurdakul and Naranjo, Journal of Risk Model Validation 14,
+    2020); of rows that are mostly the same it is smaller.
+
+    Args:
+        before: Rows by bin, before; bins that are empty in both are left out.
+        after: Rows by bin, after.
+        level: The chance to call a move real that is none.
+
+    Returns:
+        The index, and what chance exceeds with this level.
+    """
+    from scipy.stats import chi2
+
+    bins = [(old, new) for old, new in zip(before, after, strict=True) if old or new]
+    n, m = sum(old for old, _ in bins), sum(new for _, new in bins)
+    if len(bins) < 2 or not n or not m:
+        return 0.0, 0.0
+    index = 0.0
+    for old, new in bins:
+        p, q = (old + 0.5) / (n + len(bins) / 2), (new + 0.5) / (m + len(bins) / 2)
+        index += (p - q) * math.log(p / q)
+    return index, float(chi2.ppf(1 - level, len(bins) - 1)) * (1 / n + 1 / m)

@@ -144,6 +144,10 @@ class DataCheck(_Table, frozen=True):
         min_class_share: The smallest share that the rarer class may have (binary labels).
         max_null_increase: How much larger the share of missing values may be than in the
             data that production was trained on; tested, so that noise raises no alarm.
+        max_loss: The largest share of the rows (of the files, where they are no table) that the merge
+            of a review may take away.
+        max_drift: How far the merge of a review may move the distribution of a column, as population
+            stability index: below 0.1 hardly, above 0.25 much.
     """
 
     min_rows: Positive = 1000
@@ -153,6 +157,8 @@ class DataCheck(_Table, frozen=True):
     values: dict[str, list[str]] = field(default_factory=dict)
     min_class_share: Fraction | None = None
     max_null_increase: Fraction = 0.05
+    max_loss: Fraction = 0.1
+    max_drift: Annotated[float, Meta(gt=0)] = 0.2
 
 
 class PerformanceCheck(_Table, frozen=True):
