@@ -22,14 +22,15 @@ EXPORTED = {
         Client HttpTransport SqlAnswer Transport connect find_server
     """,
     "treadle.data": """
-        About AddPath ArchiveReader Branches ChangePaths ChangeRows CheckedOut Checkout Column
+        About AddPath Approval ArchiveReader Branches ChangePaths ChangeRows CheckedOut Checkout Column
         ColumnDiff ColumnStats Constraint CopyPath Damage DataDiff DataInput DataPaths Dataset
-        DatasetVersion Datasets Difference Entry Fetch FetchedVersion FileEntry Found ImportBucket
-        ImportVersion KeptByData Merge MergePlan MergeRows Merged Mode Moving NewConstraint NewRef Pack
-        PathChange PathConflict PathEntry PathPage Protection Push PushedVersions Ref RefSettings Remotes
-        RestoreTable Revert Roles RowConflict Rows SentContents SliceSpec Source Staging TableColumn
-        TableDiff TableEvent TableState Tables VacuumTable Vacuumed Verified Verify Who WorkStatus
-        WorkingTree WriteRows Wrote frame_content ignore
+        DatasetVersion Datasets Decision Difference Entry EventBody Fetch FetchedVersion FileEntry Finding
+        Found Gate GateResult ImportBucket ImportVersion Judge Judged KeptByData Merge MergePlan MergeReview
+        MergeRows Merged Mode Moving NewComment NewConstraint NewRef NewReview Pack PathChange PathConflict
+        PathEntry PathPage Protection Push PushedVersions Ref RefSettings Remotes RestoreTable Revert Review
+        ReviewChange ReviewDetails ReviewEvent Reviews Roles RowConflict Rows RunGates SentContents
+        SliceSpec Source Staging Standing TableColumn TableDiff TableEvent TableState Tables VacuumTable
+        Vacuumed Verified Verify Who WorkStatus WorkingTree WriteRows Wrote frame_content ignore
     """,
     "treadle.deploy": """
         DeploymentStatus Deployments DesiredRevision Replica ReplicaOptions ReplicaReport Revision
@@ -37,7 +38,7 @@ EXPORTED = {
     """,
     "treadle.deploy.replica": "Platform ReplicaServer serve",
     "treadle.evaluate": """
-        Estimate Evaluation Evaluations Holdout KeptByEvaluations Outcome Verdict estimate is_loss
+        DataGates Estimate Evaluation Evaluations Holdout KeptByEvaluations Outcome Verdict estimate is_loss
         paired_difference
     """,
     "treadle.experiment": """

@@ -23,16 +23,20 @@ from treadle.data import (
     ChangePaths,
     ChangeRows,
     Checkout,
+    Decision,
     Fetch,
     ImportBucket,
     ImportVersion,
     Merge,
+    MergeReview,
     MergeRows,
     NewConstraint,
+    NewReview,
     Push,
     RefSettings,
     RestoreTable,
     Revert,
+    ReviewChange,
     Rows,
     Source,
     VacuumTable,
@@ -56,7 +60,7 @@ from treadle.experiment import (
     RunCopy,
 )
 from treadle.govern import Collect
-from treadle.kernel.errors import Conflict, InvalidInput, NotFound
+from treadle.kernel.errors import Conflict, InvalidInput, NotFound, Refused
 from treadle.monitor import LabelBatch, PredictionBatch
 from treadle.registry import CatalogModel, ImportCatalogModel
 from treadle.retrain import NewCycle
@@ -224,6 +228,34 @@ def _working_tree(client: Client) -> None:
     assert (done.written, (root / "images" / "one.png").read_bytes()) == (1, b"one")
     _remotes(client, root)
     _branches(client, root)
+    _reviews(client, root)
+
+
+def _reviews(client: Client, root: Path) -> None:
+    client.create_data_ref("images", "branch", "exp/three")
+    client.checkout_data(Checkout(paths=("images",), ref="exp/three", force=True))
+    (root / "images" / "three.png").write_bytes(b"three")
+    client.add_path(AddPath(path="images", branch="exp/three"))
+    settings = RefSettings(protected=True, approvals=1, checks=("volume",))
+    client.protect_data("images", "main", settings)
+    opened = client.open_data_review("images", NewReview(source="exp/three", title="A third"))
+    assert (opened.ref, opened.author) == ("images#1", actor())
+    assert client.data_reviews("images", "open") == [opened]
+    with pytest.raises(InvalidInput, match="a review can't be 'opened'"):
+        client.data_reviews("images", "opened")
+    assert client.comment_on_data("images", 1, "why?", "three.png").body.path == "three.png"
+    with pytest.raises(Refused, match="can't approve it"):
+        client.decide_data_review("images", 1, Decision(decision="approved"))
+    with pytest.raises(Conflict, match="1 approval is needed"):
+        client.merge_data_review("images", 1, MergeReview())
+    assert client.change_data_review("images", 1, ReviewChange(state="closed")).state == "closed"
+    assert client.change_data_review("images", 1, ReviewChange(state="open")).state == "open"
+    client.protect_data("images", "main", RefSettings(protected=True, checks=("volume",)))
+    assert client.check_data_review("images", 1).body.gates[0].outcome == "pass"
+    found = client.data_review("images", 1, rows=True)
+    assert (found.standing.blockers, [one.path for one in found.diff.paths]) == ((), ["three.png", "two.png"])
+    assert client.merge_data_review("images", 1, MergeReview(message="in")).version.message == "in"
+    client.protect_data("images", "main", RefSettings())
 
 
 def _remotes(client: Client, root: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from live import AT, BY_HAND, Up
 from treadle.client import Client
-from treadle.data import Merge
+from treadle.data import Merge, NewReview
 from treadle.experiment import JournalBatch, LogMetrics, LogParams, NewRun
 from treadle.kernel.errors import Busy, Conflict, InvalidInput, NotFound, TreadleError
 from treadle.monitor import LabelBatch
@@ -36,6 +36,7 @@ READS: dict[str, Callable[[Client], Any]] = {
     "data_lineage": lambda c: c.data_lineage("rows", "main"),
     "data_history": lambda c: c.data_history("rows", "main"),
     "data_refs": lambda c: (c.data_refs("rows"), c.data_refs("rows", "tag")),
+    "data_reviews": lambda c: c.data_reviews("rows", "open"),
     "data_version": lambda c: c.data_version("rows", "v1"),
     "plan_data_merge": lambda c: c.plan_data_merge("rows", Merge(source="v1")),
     "data_log": lambda c: c.data_log("rows"),
@@ -86,6 +87,11 @@ ERRORS: dict[str, tuple[type[TreadleError], Callable[[Client], Any]]] = {
     ),
     "a replay in a replay": (Conflict, lambda c: c.start_replay(AT)),
     "back in time": (InvalidInput, lambda c: c.step_replay(AT - timedelta(days=1))),
+    "no such review": (NotFound, lambda c: c.data_review("rows", 9)),
+    "a review of itself": (
+        InvalidInput,
+        lambda c: c.open_data_review("rows", NewReview(source="main", title="x")),
+    ),
     "approved before": (Conflict, lambda c: c.approve("toy/1", "again")),
 }
 
@@ -111,6 +117,9 @@ def test_the_reads_are_all_of_the_client() -> None:
         "collect", "delete_experiment", "delete_logged_model", "delete_run",
         "add_path", "checkout_data", "push_data", "fetch_data", "verify_data",
         "create_data_ref", "delete_data_ref", "merge_data", "protect_data", "revert_data",
+        "data_review",  # the project that is only read has none
+        "change_data_review", "check_data_review", "comment_on_data", "decide_data_review",
+        "merge_data_review", "open_data_review",
         "add_constraint", "append_rows", "change_rows", "create_table", "drop_constraint", "merge_rows",
         "restore_table", "table", "table_diff", "table_history", "vacuum_table",
         "data_archive", "import_bucket", "import_version", "put_contents",

@@ -13,12 +13,13 @@ from treadle.data import (
     KeptByData,
     Moving,
     Remotes,
+    Reviews,
     Staging,
     Tables,
     WorkingTree,
 )
 from treadle.deploy import Deployments
-from treadle.evaluate import Evaluations, KeptByEvaluations
+from treadle.evaluate import DataGates, Evaluations, KeptByEvaluations
 from treadle.experiment import (
     Comparisons,
     Experiments,
@@ -132,6 +133,11 @@ class Rooms:
     def remotes(self) -> Remotes:
         """Where versions of data are pushed to and fetched from."""
         return Remotes(self.workspace)
+
+    @cached_property
+    def reviews(self) -> Reviews:
+        """Changes of data that are looked at before a branch takes them."""
+        return Reviews(self.workspace, self.branches, DataGates(self.workspace))
 
     @cached_property
     def moving(self) -> Moving:

@@ -10,6 +10,7 @@ from treadle.api.data_branch_routes import DATA_BRANCH_ROUTES
 from treadle.api.data_moving_routes import DATA_MOVING_ROUTES
 from treadle.api.data_path_routes import DATA_PATH_ROUTES
 from treadle.api.data_remote_routes import DATA_REMOTE_ROUTES
+from treadle.api.data_review_routes import DATA_REVIEW_ROUTES
 from treadle.api.data_table_routes import DATA_TABLE_ROUTES
 from treadle.api.data_work_routes import DATA_WORK_ROUTES
 from treadle.api.deleting_routes import DELETING_ROUTES
@@ -404,6 +405,7 @@ ROUTES = [
     *DATA_WORK_ROUTES,
     *DATA_REMOTE_ROUTES,
     *DATA_BRANCH_ROUTES,
+    *DATA_REVIEW_ROUTES,
     *DATA_TABLE_ROUTES,
     *DELETING_ROUTES,
 ]

@@ -17,6 +17,7 @@ from treadle.cli.data_lakefs import import_lakefs
 from treadle.cli.data_lineage import lineage
 from treadle.cli.data_paths import list_paths, local_path
 from treadle.cli.data_remotes import REMOTE_COMMANDS
+from treadle.cli.data_reviews import review
 from treadle.cli.data_tables import table
 from treadle.cli.data_work import checkout, inside, status, working
 from treadle.kernel.errors import InvalidInput
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 _TOPICS = {
     "Versions": ("add", "status", "checkout", "ls", "path", "log", "show", "diff", "lineage", "revert"),
     "Sharing": ("push", "pull", "fetch", "verify"),
-    "Branches": ("branch", "branches", "tag", "tags", "merge", "protect"),
+    "Branches": ("branch", "branches", "tag", "tags", "merge", "protect", "review"),
 }
 
 
@@ -52,6 +53,7 @@ data.add_command(local_path)
 data.add_command(lineage)
 data.add_command(install_hooks)
 import_data.add_command(import_bucket)
+data.add_command(review)
 import_data.add_command(import_lakefs)
 data.add_command(import_data)
 data.add_command(export_data)

@@ -47,7 +47,12 @@ def named(app: App, text: str) -> tuple[str, str]:
     )
 
 
-def _whole(app: App, text: str, what: str) -> tuple[str, str]:
+def whole(app: App, text: str, what: str) -> tuple[str, str]:
+    """The same where more than a dataset is needed.
+
+    Raises:
+        InvalidInput: If only a dataset is named.
+    """
     dataset, name = named(app, text)
     if not name:
         raise InvalidInput(f"{text!r} is a dataset, not a {what}", fix=f"write {dataset}@NAME")
@@ -80,7 +85,7 @@ def tag(app: App, name: str, at: str, delete: bool) -> None:
 
 
 def _ref(app: App, kind: Literal["branch", "tag"], text: str, at: str, delete: bool) -> None:
-    dataset, name = _whole(app, text, kind)
+    dataset, name = whole(app, text, kind)
     if delete:
         app.client.delete_data_ref(dataset, kind, name)
         app.answer(None, lambda _: show.say(f"{kind} {name} of {dataset} is removed"))
@@ -136,19 +141,30 @@ def _show_refs(found: list[Ref], dataset: str, kind: str) -> None:
 @click.command("protect", short_help="Let a branch move by reviews only")
 @click.argument("branch", metavar="[DATASET@]BRANCH")
 @click.option("--approvals", type=click.IntRange(0, 20), default=1, show_default=True, help="How many.")
-@click.option("--check", "checks", metavar="NAME", multiple=True, help="A data check that must pass.")
+@click.option("--check", "checks", metavar="NAME", multiple=True, help="A check that must pass.")
 @click.option("--off", is_flag=True, help="Open the branch again.")
 @json_option
 @pass_app
 def protect(app: App, branch: str, approvals: int, checks: tuple[str, ...], off: bool) -> None:
-    """Let a branch move by merges of approved reviews only."""
+    """Let a branch move by merges of approved reviews only.
+
+    Checks: schema, volume, values, drift, balance; see `treadle data review check`.
+    """
     from treadle.data import RefSettings
 
-    dataset, name = _whole(app, branch, "branch")
+    dataset, name = whole(app, branch, "branch")
     settings = RefSettings() if off else RefSettings(protected=True, approvals=approvals, checks=checks)
     changed = app.client.protect_data(dataset, name, settings)
-    how = "open" if off else f"protected: {show.counted(approvals, 'approval')} needed"
-    app.answer(changed, lambda _: show.say(f"{dataset}@{name} is {how}"))
+    app.answer(changed, lambda _: _show_protected(changed))
+
+
+def _show_protected(changed: Ref) -> None:
+    needed = [show.counted(changed.settings.approvals, "approval"), *changed.settings.checks]
+    how = f"protected: {', '.join(needed)} needed" if changed.settings.protected else "open"
+    show.say(f"{changed.dataset}@{changed.name} is {how}")
+    if changed.settings.protected:
+        following = f"open {changed.dataset}@BRANCH --into {changed.name} --title TEXT"
+        show.following(f"treadle data review {following}")
 
 
 # ── versions ─────────────────────────────────────────────────────────────
@@ -215,13 +231,14 @@ def diff(app: App, before: str, after: str, rows: bool) -> None:
     second = after.removeprefix(f"{dataset}@")
     if not after:
         first, second = "", first
-    app.answer(app.client.data_diff(dataset, first, second, rows=rows), _show_diff)
+    app.answer(app.client.data_diff(dataset, first, second, rows=rows), show_diff)
 
 
-def _show_diff(found: DataDiff) -> None:
+def show_diff(found: DataDiff) -> None:
+    """Prints how two versions differ."""
     counts = [(found.added, "added"), (found.modified, "modified"), (found.deleted, "deleted")]
     told = ", ".join(f"{count:,} {word}" for count, word in counts if count) or "the same files"
-    show.say(f"{found.before} → {found.after}: {told}")
+    show.say(f"{found.before or 'nothing'} → {found.after}: {told}")
     for one in found.paths[:_SHOWN]:
         show.say(f"  {_MARKS[one.kind]} {one.path}")
     if (left := found.added + found.modified + found.deleted - _SHOWN) > 0:
@@ -284,7 +301,7 @@ def merge(
     """Merge a branch, a tag or a version into a branch: all of it or nothing."""
     from treadle.data import Merge
 
-    dataset, name = _whole(app, source, "branch")
+    dataset, name = whole(app, source, "branch")
     asked = Merge(
         source=name,
         target=target,
@@ -299,12 +316,13 @@ def merge(
         app.answer(app.client.merge_data(dataset, asked), _show_merged)
 
 
-def _counts(plan: MergePlan) -> str:
+def merge_counts(plan: MergePlan) -> str:
+    """What a merge does, counted."""
     return f"{plan.added:,} added, {plan.modified:,} modified, {plan.deleted:,} deleted"
 
 
 def _show_plan(plan: MergePlan, target: str) -> None:
-    show.say(f"{plan.source} into {target} ({plan.target or 'no version yet'}): {_counts(plan)}")
+    show.say(f"{plan.source} into {target} ({plan.target or 'no version yet'}): {merge_counts(plan)}")
     rows = [(one.path, one.ours, one.theirs, one.why or _first(one.rows)) for one in plan.conflicts]
     if rows:
         show.say(f"{show.counted(len(rows), 'conflict')}:")
@@ -324,7 +342,9 @@ def _show_merged(done: Merged) -> None:
     if not done.changed:
         show.say(f"nothing to merge: {done.version.ref} has all of {done.plan.source}")
         return
-    show.say(f"{done.version.ref} on {done.version.branch}: {done.plan.source} merged, {_counts(done.plan)}")
+    show.say(
+        f"{done.version.ref} on {done.version.branch}: {done.plan.source} merged, {merge_counts(done.plan)}"
+    )
     show.following(f"treadle data diff {done.plan.target or done.version.ref} {done.version.ref}")
 
 
@@ -347,7 +367,7 @@ def revert(
     """Take a version's changes back by a new version; or bring back what a version had."""
     from treadle.data import Revert
 
-    dataset, name = _whole(app, version, "version")
+    dataset, name = whole(app, version, "version")
     asked = Revert(version=name, branch=branch, restore=restore, message=message, strategy=strategy or "")
     app.answer(app.client.revert_data(dataset, asked), _show_reverted)
 

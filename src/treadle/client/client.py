@@ -20,6 +20,7 @@ from treadle.client.listing import RunList
 from treadle.client.moving import MovingCalls
 from treadle.client.paths import PathCalls
 from treadle.client.remotes import RemoteCalls
+from treadle.client.reviewing import ReviewCalls
 from treadle.client.tables import TableCalls
 from treadle.client.transport import Answer, Body, Transport
 from treadle.client.working import WorkCalls
@@ -67,6 +68,7 @@ class Client(
     MovingCalls,
     PathCalls,
     RemoteCalls,
+    ReviewCalls,
     TableCalls,
     WorkCalls,
 ):
