@@ -1,4 +1,4 @@
-"""Data beside cp and DVC: add, status, what changed, bring back; many small files and one large."""
+"""Data beside cp, DVC, git-lfs and Oxen: many small files, and one large one."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
+from bench.data_peers import Took, attempt, cp, dvc, git_lfs, inside, oxen
 from bench.tables import progress, show
 
 _TREADLE = """
@@ -84,9 +83,9 @@ def run(quick: bool) -> None:
 
 
 def _report(title: str, source: Path, change: str, rounds: int, ways: list[tuple[str, str]]) -> None:
-    found: dict[str, list[dict[str, float]]] = {}
+    found: dict[str, list[Took]] = {}
+    peers = {"cp": cp, "DVC": dvc, "git-lfs": git_lfs, "Oxen": oxen}
     for number in range(rounds):
-        found.setdefault("cp", []).append(_cp(source))
         for chunking, link in ways:
             label = (
                 "Treadle"
@@ -94,10 +93,11 @@ def _report(title: str, source: Path, change: str, rounds: int, ways: list[tuple
                 + (f", chunking {chunking}" if len(ways) > 1 else "")
             )
             found.setdefault(label, []).append(_treadle(source, change, chunking, link))
-        if (dvc := _dvc(source, change)) is not None:
-            found.setdefault("DVC", []).append(dvc)
+        for label, do in peers.items():
+            if (took := attempt(label, do, source, change)) is not None:
+                found.setdefault(label, []).append(took)
         progress(f"{title}: round {number + 1} of {rounds}")
-    steps = ["add", "status", "add what changed", "stored MB", "checkout", "peak MB"]
+    steps = ["add", "and sync", "status", "add what changed", "stored MB", "checkout", "peak MB"]
     rows = []
     for label, each in found.items():
         medians = [statistics.median(one[s] for one in each) if s in each[0] else None for s in steps]
@@ -105,62 +105,13 @@ def _report(title: str, source: Path, change: str, rounds: int, ways: list[tuple
     show(title, ["seconds", *steps], rows)
 
 
-def _inside(source: Path, work: Callable[[Path], dict[str, float]]) -> dict[str, float]:
-    with tempfile.TemporaryDirectory(dir=source.parent) as made:
-        subprocess.run(["cp", "-r", source, Path(made) / "data"], check=True)
-        os.sync()
-        return work(Path(made))
-
-
-def _timed(*command: str, cwd: Path) -> float:
-    began = time.monotonic()
-    subprocess.run(command, cwd=cwd, check=True, capture_output=True)
-    return time.monotonic() - began
-
-
-def _cp(source: Path) -> dict[str, float]:
-    def work(folder: Path) -> dict[str, float]:
-        took = _timed("cp", "-r", "data", "copy", cwd=folder)
-        return {"add": took, "checkout": took}
-
-    return _inside(source, work)
-
-
-def _treadle(source: Path, change: str, chunking: str, link: str) -> dict[str, float]:
-    def work(folder: Path) -> dict[str, float]:
+def _treadle(source: Path, change: str, chunking: str, link: str) -> Took:
+    def work(folder: Path) -> Took:
         (folder / "treadle.toml").write_text('[project]\nname = "bench"\n')
         (folder / "change.py").write_text(change)
         command = [sys.executable, "-c", _TREADLE, "data", chunking, link]
         done = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
-        took: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+        took: Took = json.loads(done.stdout.splitlines()[-1])
         return took
 
-    return _inside(source, work)
-
-
-def _dvc(source: Path, change: str) -> dict[str, float] | None:
-    dvc = (sys.executable, "-m", "dvc")
-
-    def work(folder: Path) -> dict[str, float]:
-        (folder / "change.py").write_text(change)
-        _timed(*dvc, "init", "--no-scm", "-q", cwd=folder)
-        took = {"add": _timed(*dvc, "add", "-q", "data", cwd=folder)}
-        took["status"] = _timed(*dvc, "status", "-q", cwd=folder)
-        cache = folder / ".dvc" / "cache"
-        before = _size(cache)
-        _timed(sys.executable, "change.py", "data", cwd=folder)
-        took["add what changed"] = _timed(*dvc, "add", "-q", "data", cwd=folder)
-        took["stored MB"] = (_size(cache) - before) / 1e6
-        _timed("rm", "-rf", "data", cwd=folder)
-        took["checkout"] = _timed(*dvc, "checkout", "-q", cwd=folder)
-        return took
-
-    try:
-        return _inside(source, work)
-    except subprocess.CalledProcessError as error:
-        progress(f"DVC doesn't run here: {error}")
-        return None
-
-
-def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return inside(source, work)

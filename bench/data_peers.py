@@ -1,0 +1,158 @@
+"""What versions data beside Treadle: plain cp, DVC, git-lfs and Oxen, each told to do the same work."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from bench.peers import peer
+from bench.tables import progress
+
+Took = dict[str, float]
+
+# Oxen as its Python package drives it; each step in a process of its own, as a command line is.
+_OXEN = """
+import os, sys
+from oxen import Repo, init, user
+step, folder = sys.argv[1], os.getcwd()
+if step == "init":
+    user.config_user("bench", "bench@example.org")
+    init(folder)
+elif step == "status":
+    str(Repo(folder).status())
+elif step == "restore":
+    Repo(folder).restore("data")
+else:
+    repo = Repo(folder)
+    repo.add("data")
+    repo.commit(step)
+"""
+
+
+def inside(source: Path, work: Callable[[Path], Took]) -> Took:
+    """Work on a fresh copy of some data, which is on the disk before it begins."""
+    with tempfile.TemporaryDirectory(dir=source.parent) as made:
+        subprocess.run(["cp", "-r", source, Path(made) / "data"], check=True)
+        os.sync()
+        return work(Path(made))
+
+
+def timed(*command: str | Path, cwd: Path, env: dict[str, str] | None = None) -> float:
+    """How long a command takes, in seconds."""
+    began = time.monotonic()
+    subprocess.run(command, cwd=cwd, check=True, capture_output=True, env={**os.environ, **(env or {})})
+    return time.monotonic() - began
+
+
+def size(folder: Path) -> int:
+    """The bytes of all files below a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+
+
+def cp(source: Path, change: str) -> Took:
+    """Plain copies; ``sync`` belongs to them, as what the others keep is to outlive a crash."""
+    del change
+
+    def work(folder: Path) -> Took:
+        took = timed("cp", "-r", "data", "copy", cwd=folder)
+        began = time.monotonic()
+        os.sync()
+        return {"add": took, "checkout": took, "and sync": took + time.monotonic() - began}
+
+    return inside(source, work)
+
+
+def dvc(source: Path, change: str) -> Took:
+    """DVC without Git."""
+    command = (sys.executable, "-m", "dvc")
+
+    def work(folder: Path) -> Took:
+        timed(*command, "init", "--no-scm", "-q", cwd=folder)
+        cache = folder / ".dvc" / "cache"
+        took = _changing(
+            folder,
+            change,
+            cache,
+            lambda _: timed(*command, "add", "-q", "data", cwd=folder),
+            lambda: timed(*command, "status", "-q", cwd=folder),
+        )
+        timed("rm", "-rf", "data", cwd=folder)
+        took["checkout"] = timed(*command, "checkout", "-q", cwd=folder)
+        return took
+
+    return inside(source, work)
+
+
+def git_lfs(source: Path, change: str) -> Took:
+    """Git with the LFS filter; a version is a commit."""
+
+    def work(folder: Path) -> Took:
+        git = ("git", "-c", "user.name=bench", "-c", "user.email=bench@example.org")
+        timed("git", "init", "-q", cwd=folder)
+        timed("git", "lfs", "install", "--local", cwd=folder)
+        timed("git", "lfs", "track", "data/**" if (folder / "data").is_dir() else "data", cwd=folder)
+
+        def add(message: str) -> float:
+            took = timed("git", "add", ".gitattributes", "data", cwd=folder)
+            return took + timed(*git, "commit", "-q", "-m", message, cwd=folder)
+
+        took = _changing(
+            folder, change, folder / ".git", add, lambda: timed("git", "status", "--short", cwd=folder)
+        )
+        timed("rm", "-rf", "data", cwd=folder)
+        took["checkout"] = timed("git", "checkout", "-q", "--", "data", cwd=folder)
+        return took
+
+    return inside(source, work)
+
+
+def oxen(source: Path, change: str) -> Took:
+    """Oxen; a version is a commit."""
+    found = peer("oxen")
+    if found.python is None:
+        raise OSError(found.problem)
+    python = found.python
+
+    def work(folder: Path) -> Took:
+        def do(step: str) -> float:
+            return timed(python, "-c", _OXEN, step, cwd=folder, env={"HOME": str(folder.parent)})
+
+        do("init")
+        took = _changing(folder, change, folder / ".oxen", do, lambda: do("status"))
+        timed("rm", "-rf", "data", cwd=folder)
+        took["checkout"] = do("restore")
+        return took
+
+    return inside(source, work)
+
+
+def attempt(name: str, do: Callable[[Path, str], Took], source: Path, change: str) -> Took | None:
+    """What a peer took; None, and why, where it doesn't run here."""
+    if name == "git-lfs" and shutil.which("git-lfs") is None:
+        progress("git-lfs isn't installed (apt-get install git-lfs)")
+        return None
+    try:
+        return do(source, change)
+    except (OSError, subprocess.CalledProcessError) as error:
+        said = getattr(error, "stderr", b"") or b""
+        progress(f"{name} doesn't run here: {error} {said[-300:].decode(errors='replace')}")
+        return None
+
+
+def _changing(
+    folder: Path, change: str, store: Path, add: Callable[[str], float], status: Callable[[], float]
+) -> Took:
+    """Adds, looks, changes some of it, and adds that."""
+    (folder / "change.py").write_text(change)
+    took = {"add": add("one"), "status": status()}
+    before = size(store)
+    timed(sys.executable, "change.py", "data", cwd=folder)
+    took["add what changed"] = add("two")
+    took["stored MB"] = (size(store) - before) / 1e6
+    return took
