@@ -60,13 +60,22 @@ WRITES = {
 }
 
 
-def _points() -> Iterator[Kill]:
+# Around these stages `make test` kills a cycle; around the others, where the same code runs, `make soak`.
+AROUND = ("train", "deploy")
+
+
+def _points() -> Iterator[Any]:
     yield Kill("before", "treadle.retrain.worker.Worker.submit")  # written down, and nobody has begun it
     for number, stage in enumerate(STAGES["deploy"], 1):
-        yield Kill("before", "treadle.retrain.worker.perform", number)  # the stage before is behind it
         yield from INSIDE[stage]
-        yield Kill("after", f"treadle.retrain.stages._STAGES.{stage}")  # its effect is there, untold
-        yield Kill("after", "treadle.retrain.stages._save", 2 * number)  # done, and DBOS doesn't know
+        around = [
+            Kill("before", "treadle.retrain.worker.perform", number),  # the stage before is behind it
+            Kill("after", f"treadle.retrain.stages._STAGES.{stage}"),  # its effect is there, untold
+            Kill("after", "treadle.retrain.stages._save", 2 * number),  # done, and DBOS doesn't know
+        ]
+        yield from (
+            around if stage in AROUND else [pytest.param(one, marks=pytest.mark.soak) for one in around]
+        )
 
 
 def _start(folder: Path, drivers: Drivers, **project: Any) -> Path:
