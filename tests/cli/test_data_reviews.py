@@ -32,7 +32,7 @@ def pets(call: Call, here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_from_opening_to_merging(call: Call, pets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "treadle data review open pets@BRANCH" in call("data", "merge", "exp").err
+    assert "treadle data review open pets@exp" in call("data", "merge", "exp").err
     assert "no open reviews" in call("data", "review", "list", "pets").out
     told = call("data", "review", "open", "exp", "-t", "A bird", "-m", "with two legs").out
     assert told.splitlines()[0] == "pets#1: exp into main, A bird"

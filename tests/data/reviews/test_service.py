@@ -55,8 +55,9 @@ def ready(reviews: Reviews) -> None:
 def test_from_opening_to_merging(opened, branches):
     with pytest.raises(Conflict, match="treadle data review open pets@BRANCH --into main"):
         commit(branches, {"x": "1"})
-    with pytest.raises(Conflict, match="it moves by reviews"):
+    with pytest.raises(Conflict, match="it moves by reviews") as caught:
         branches.merge("pets", Merge(source="exp"))
+    assert caught.value.fix == "open a review: treadle data review open pets@exp --into main --title TEXT"
     found = opened.show("pets", 1)
     assert (found.review.ref, found.review.state, found.source, found.target) == (
         "pets#1", "open", "pets@v2", "pets@v1",
@@ -173,7 +174,8 @@ def test_conflicts_are_named_and_decided_on_the_source(opened, branches):
 def test_what_a_check_before_merges_refuses_leaves_all_as_it_was(opened, branches):
     ready(opened)
     config = branches._ws.config
-    pets = replace(config.data["rows"], pre_merge=["false"])
+    of_exp = "sh -c 'test $TREADLE_SOURCE = exp && test -n $TREADLE_MERGED'"
+    pets = replace(config.data["rows"], pre_merge=[of_exp, "false"])
     branches._ws.config = replace(config, data={**config.data, "pets": pets})
     with pytest.raises(Conflict, match="'false' refused the merge"):
         opened.merge("pets", 1, MERGE)
@@ -305,6 +307,8 @@ def test_what_cannot_be_said_or_decided(opened, branches):
         ),
         (lambda: opened.check("pets", 1, RunGates(names=("volum",))), InvalidInput, "'volume'"),
         (lambda: opened.merge("pets", 1, MergeReview(commit="0" * 12)), Conflict, "it moved meanwhile"),
+        (lambda: opened.decide("pets", 1, replace(APPROVED, actor=" ")), InvalidInput, "somebody's name"),
+        (lambda: opened.comment("pets", 1, NewComment(text="x", actor="a\0")), InvalidInput, "somebody's"),
         (lambda: opened.show("pets", 2), NotFound, "the last is pets#1"),
         (lambda: opened.show("pest", 1), NotFound, "did you mean 'pets'"),
         (lambda: opened.list("pest"), NotFound, "did you mean 'pets'"),

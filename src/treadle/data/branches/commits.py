@@ -189,8 +189,12 @@ def _move(connection: sa.Connection, new: NewVersion, number: int, at: datetime)
         raise moved(new.dataset, new.branch, new.expected, None)
 
 
-def check_unprotected(branch: Ref) -> None:
+def check_unprotected(branch: Ref, source: str = "BRANCH") -> None:
     """Refuses to move a protected branch without a review.
+
+    Args:
+        branch: The branch.
+        source: The branch that was to be merged, if one was.
 
     Raises:
         Conflict: If it is protected; says how to open a review.
@@ -199,8 +203,8 @@ def check_unprotected(branch: Ref) -> None:
         raise Conflict(
             f"branch {branch.name!r} of {branch.dataset!r} is protected: it moves by reviews",
             where=f"{branch.dataset}@{branch.name}",
-            fix="commit on another branch, then open a review of it: treadle data review open "
-            f"{branch.dataset}@BRANCH --into {branch.name} --title TEXT",
+            fix=f"{'commit on another branch, then ' if source == 'BRANCH' else ''}open a review: "
+            f"treadle data review open {branch.dataset}@{source} --into {branch.name} --title TEXT",
         )
 
 

@@ -111,7 +111,8 @@ def _merge(
 ) -> Merged:
     sides = _sides(workspace, branches, dataset, asked, reviewed.source if reviewed else None)
     if not sides.nothing:
-        branches.check_open(dataset, asked.target, reviewed=reviewed is not None)
+        named = asked.source if branches.is_branch(dataset, asked.source) else "BRANCH"
+        branches.check_open(dataset, asked.target, reviewed=reviewed is not None, source=named)
     joined = _join(workspace, dataset, asked, sides, _Upto.VERSION)
     if joined.new is None:
         assert sides.ours  # noqa: S101 - it has all of the source

@@ -343,8 +343,16 @@ class Branches:
             new = described(self._ws, new, pages, [head])
         return write_version(self._ws, new)
 
-    def check_open(self, dataset: str, branch: str, *, reviewed: bool = False) -> None:
+    def check_open(
+        self, dataset: str, branch: str, *, reviewed: bool = False, source: str = "BRANCH"
+    ) -> None:
         """Refuses to move a protected branch without a review.
+
+        Args:
+            dataset: The dataset.
+            branch: The branch.
+            reviewed: Whether a review allows it.
+            source: The branch that is to be merged, if one is.
 
         Raises:
             Conflict: If it is protected.
@@ -352,7 +360,7 @@ class Branches:
         with self._ws.database.read() as connection:
             ref = store.find_ref(connection, dataset, "branch", branch)
         if ref is not None and not reviewed:
-            check_unprotected(ref)
+            check_unprotected(ref, source)
 
     # ── branches and tags ────────────────────────────────────────────────
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import sqlalchemy as sa
+from msgspec.structs import replace
 
 from treadle.data.branches import store as refs
 from treadle.data.branches.joining import Reviewed
@@ -80,7 +81,7 @@ def merge(workspace: Workspace, branches: Branches, dataset: str, number: int, a
             nothing = plan.base == source.commit_id
             _refuse(review, blockers(review, plan, nothing=nothing))
             allowed = Reviewed(source, _Closing(workspace, review, source, asked.actor))
-            return branches.merge(dataset, wanted, allowed)
+            return branches.merge(dataset, replace(wanted, source=review.source), allowed)
         except Conflict:
             # Where the target moved meanwhile, all is judged anew, of where it stands now.
             if attempt == _TRIES - 1 or look(workspace, branches, review).target == sides.target:
@@ -130,7 +131,12 @@ def note(
     actor: str,
     body: EventBody,
 ) -> ReviewEvent:
-    """Writes down what was said or done in a review, which must have been locked; also on the timeline."""
+    """Writes down what was said or done in a review, which must have been locked; also on the timeline.
+
+    Raises:
+        InvalidInput: If nobody, or nothing that can be a name, did it.
+    """
+    rules.check_actor(actor)
     event = store.add_event(connection, review, kind, actor, workspace.clock.now(), body)
     said = {"changes_requested": "changes were asked for in", "checked": "checks ran on"}
     what = f"{said[kind]} review {review.ref}" if kind in said else f"review {review.ref} was {kind}"

@@ -58,6 +58,16 @@ def check_text(text: str, *, needed: str = "") -> str:
     return text
 
 
+def check_actor(actor: str) -> None:
+    """Refuses to count what nobody did.
+
+    Raises:
+        InvalidInput: If it is no printable name of 1 to 200 characters.
+    """
+    if not actor.strip() or len(actor) > _TITLE or not actor.isprintable():
+        raise InvalidInput(f"{actor[:40]!r} can't be somebody's name", fix="say who asks, in `actor`")
+
+
 def check_gates(names: Iterable[str]) -> None:
     """Refuses checks that there aren't.
 
