@@ -4,13 +4,29 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from branching import commit, contents
 from killing import sweep
-from treadle.data import Branches, Decision, NewReview, RefSettings, Reviews, RunGates
+from treadle.data import (
+    Branches,
+    Decision,
+    MergeReview,
+    NewComment,
+    NewReview,
+    RefSettings,
+    ReviewChange,
+    Reviews,
+    RunGates,
+)
+from treadle.evaluate import DataGates
+from treadle.kernel.errors import AlreadyExists, Conflict
+from treadle.kernel.workspace import Workspace
 
 MERGE = """
 import sys
@@ -84,6 +100,63 @@ def test_two_reviews_into_one_target_are_both_there_where_no_check_is_required(t
     branches.protect("pets", "main", RefSettings(protected=True, approvals=1), "anna")
     assert merged_at_once(project, 1, 2) == ["pets@v4", "pets@v5"]
     assert contents(branches, "pets") == {"a": "2", "b": "1", "c/d": "1", "new": "1", "other": "1"}
+
+
+def at_once(*works: Callable[[], object]) -> list[object]:
+    """What works give, or the conflicts that they end in, done in threads that begin together."""
+    together = threading.Barrier(len(works))
+
+    def begun(work: Callable[[], object]) -> object:
+        together.wait()
+        try:
+            return work()
+        except Conflict as error:
+            return error
+
+    with ThreadPoolExecutor(len(works)) as pool:
+        return list(pool.map(begun, works))
+
+
+def test_opened_said_decided_and_merged_at_once_on_each_metadata_store(project, clock, metadata_url):
+    toml = project / "treadle.toml"
+    toml.write_text(f'{toml.read_text()}\n[store]\nmetadata = "{metadata_url}"\n')
+    workspace = Workspace.open(project, clock=clock)
+    branches = Branches(workspace)
+    reviews = Reviews(workspace, branches, DataGates(workspace))
+    branches.create_dataset("pets", "anna")
+    commit(branches, {"a": "1"})
+    names = [f"b{number}" for number in range(4)]
+    for name in names:
+        branches.create_ref("pets", "branch", name, "main", "anna")
+        commit(branches, {name: "1"}, name)
+    branches.protect("pets", "main", RefSettings(protected=True, approvals=1), "anna")
+
+    def opening(name: str) -> Callable[[], object]:
+        return lambda: reviews.open("pets", NewReview(source=name, title=name, actor="anna")).number
+
+    opened = at_once(*map(opening, [*names, *names]))
+    assert sorted(one for one in opened if isinstance(one, int)) == [1, 2, 3, 4]
+    assert sum(isinstance(one, AlreadyExists) for one in opened) == 4
+
+    at_once(*[lambda: reviews.comment("pets", 1, NewComment(text="x", actor="ben"))] * 4)
+    approved = Decision(decision="approved", actor="ben")
+    at_once(*[lambda one=one: reviews.decide("pets", one, approved) for one in (1, 1, 2, 3, 4)])
+    assert [event.position for event in reviews.show("pets", 1).events] == list(range(7))
+
+    done = at_once(*[lambda one=one: reviews.merge("pets", one, MergeReview()) for one in (1, 1, 2, 3)])
+    told = [one.message for one in done if isinstance(one, Conflict)]
+    assert len(told) == 1
+    assert "review pets#1 is merged" in told[0]
+    close, merge = (
+        lambda: reviews.change("pets", 4, ReviewChange(state="closed")),
+        lambda: reviews.merge("pets", 4, MergeReview()),
+    )
+    assert sum(isinstance(one, Conflict) for one in at_once(close, merge)) == 1
+    merged = reviews.list("pets", "merged")
+    expected = {"a": "1", **{one.source: "1" for one in merged}}
+    assert contents(branches, "pets") == expected
+    assert len(merged) == (4 if reviews.show("pets", 4).review.state == "merged" else 3)
+    workspace.close()
 
 
 def test_a_merge_of_a_review_that_is_killed_here_and_there(tmp_path):
