@@ -48,6 +48,9 @@ class BlobStore(Protocol):
     def fill(self, digest: str, start: int, buffer: memoryview) -> Iterator[int]:
         """Fills a buffer with a digest's bytes from ``start`` on; says how many came, time after time."""
 
+    def fits(self, digest: str, start: int, data: memoryview) -> bool | None:
+        """Whether bytes are a digest's from ``start`` on; None where only all of them together tell."""
+
     def upload(self, stage: str | None = None) -> BlobUpload:
         """Takes bytes piece by piece; on a stage, if one is named, they are a piece of a later blob."""
 

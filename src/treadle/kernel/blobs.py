@@ -12,7 +12,6 @@ import secrets
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +24,7 @@ from treadle.kernel.ids import digest_bytes, digest_file
 from treadle.kernel.object_errors import object_errors
 from treadle.kernel.object_stores import open_store
 from treadle.kernel.parts import FilePart, ObjectPart, Part, PiecePart
-from treadle.kernel.pieces import PIECE, PieceList, Pieces
+from treadle.kernel.pieces import PIECE, PieceList, Pieces, pour
 from treadle.kernel.upkeep import Upkeep
 from treadle.kernel.uploads import BlobUpload
 
@@ -314,9 +313,11 @@ class ObjectBlobStore(Upkeep):
     def fill(self, digest: str, start: int, buffer: memoryview) -> Iterator[int]:
         """Fills a buffer with a digest's bytes from ``start`` on; says how many came, time after time.
 
+        Nothing is checked: whoever has all of them, hashes them.
+
         Raises:
             NotFound: If they aren't kept here.
-            CorruptData: If a piece isn't what was put; only whole pieces can be checked.
+            CorruptData: If some of them are missing.
         """
         import obstore
 
@@ -331,17 +332,22 @@ class ObjectBlobStore(Upkeep):
                         buffer = buffer[count:]
                         yield count
                 return
-            chunks: Iterable[Any]
-            try:
-                chunks = obstore.get(self._store, key, options={"range": (start, end)}).stream(_READ)
-            except FileNotFoundError:
-                self._listed(digest)
-                chunks = self._pieces.read(key, start, end)
-            for chunk in chunks:
-                count = len(chunk)
-                buffer[:count] = memoryview(chunk)
-                buffer = buffer[count:]
-                yield count
+            if not self._pieces.knows(key):
+                try:
+                    found = obstore.get(self._store, key, options={"range": (start, end)})
+                    yield from pour(found.stream(_READ), buffer)
+                except FileNotFoundError:
+                    self._listed(digest)
+                else:
+                    return
+            yield from self._pieces.fill(key, start, buffer)
+
+    def fits(self, digest: str, start: int, data: memoryview) -> bool | None:
+        """Whether bytes are a digest's from ``start`` on; None where only all of them together tell."""
+        if self._folder is not None:
+            return None
+        with self._errors(digest):
+            return self._pieces.fits(self._key(digest), start, data)
 
     def upload(self, stage: str | None = None) -> BlobUpload:
         """Takes bytes piece by piece; on a stage, if one is named, they are a piece of a later blob.
@@ -428,24 +434,6 @@ class ObjectBlobStore(Upkeep):
             key = self._key(digest)
             in_pieces = self._folder is None and not small
             return self._fence.renew(key) or (in_pieces and self._pieces.claim(key))
-
-    def remove(self, digest: str, before: datetime) -> bool:
-        """Removes the bytes of a digest if nobody has put or claimed them since a moment.
-
-        Args:
-            digest: Which.
-            before: By the store's clock, and at least an hour ago, or a blob whose row is
-                about to be written could go.
-
-        Returns:
-            Whether they were removed.
-        """
-        with self._errors(digest):
-            key = self._key(digest)
-            removed = self._fence.remove(key, before)
-            if self._folder is None and self._pieces.find(key):
-                removed = self._pieces.remove(key, before) or removed
-            return removed
 
     def _corrupt(self, digest: str) -> CorruptData:
         return CorruptData(

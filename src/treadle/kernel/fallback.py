@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from treadle.kernel.errors import NotFound
+from treadle.kernel.errors import CorruptData, NotFound
 from treadle.kernel.files import storage_errors
 
 if TYPE_CHECKING:
@@ -116,7 +116,11 @@ class FallbackBlobs:
                         pass
                     part.write(number, view)
                 hasher.update(view)
-            part.finish(hasher.hexdigest())
+            try:
+                part.finish(hasher.hexdigest())
+            except CorruptData:
+                part.drop()
+                raise
         finally:
             part.close()
 

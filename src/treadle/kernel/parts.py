@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+from treadle.kernel.copying import begin_writing
 from treadle.kernel.errors import CorruptData
 from treadle.kernel.files import storage_errors
 from treadle.kernel.ids import digest_bytes
@@ -55,8 +56,11 @@ class Part(Protocol):
             Whether it is there; if not, a collector took pieces meanwhile: begin again.
 
         Raises:
-            CorruptData: If that isn't the blob's digest; nothing of it stays.
+            CorruptData: If that isn't the blob's digest; what came stays, for some of it may be right.
         """
+
+    def drop(self) -> None:
+        """Forgets what came."""
 
     def close(self) -> None:
         """Lets go of it; what was brought stays for the next one."""
@@ -130,6 +134,7 @@ class FilePart:
             while view:
                 done = os.pwrite(self._file, view, at)
                 view, at = view[done:], at + done
+            begin_writing(self._file, number * self.piece, len(data))
             if self.count > 1:
                 os.write(self._log, number.to_bytes(_NUMBER, "little"))
 
@@ -137,22 +142,27 @@ class FilePart:
         """Publishes the blob, durably.
 
         Raises:
-            CorruptData: If what was written has another digest; nothing of it stays.
+            CorruptData: If what was written has another digest; it stays, for some of it may be right.
             StorageError: If it can't be written.
         """
         try:
-            self._record.unlink(missing_ok=True)
             if digest != self._digest:
-                self._path.unlink(missing_ok=True)
                 raise CorruptData(f"what came as blob {self._digest[:12]} is something else")
+            self._record.unlink(missing_ok=True)
             with storage_errors(str(self._path.parent.parent)):
                 os.fsync(self._file)
                 os.utime(self._file)  # it may have been begun long ago; a collector looks at its age
                 self._keep(self._path, digest)
                 self._placed = True
         finally:
-            self.close()
+            if self._placed:
+                self.close()
         return True
+
+    def drop(self) -> None:
+        """Forgets what came."""
+        self._record.unlink(missing_ok=True)
+        self._path.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Lets go of it; what was brought stays for the next one, but for what is small."""
@@ -204,6 +214,9 @@ class ObjectPart:
         del digest
         return self._safe(self._key)
 
+    def drop(self) -> None:
+        """Nothing is kept that could be taken for the blob."""
+
     def close(self) -> None:
         """Nothing is held."""
 
@@ -250,6 +263,9 @@ class PiecePart:
         if digest != self._digest:
             raise CorruptData(f"what came as blob {self._digest[:12]} is something else")
         return self._pieces.seal(self._key, PieceList(self._size, self.piece, tuple(self._digests)))
+
+    def drop(self) -> None:
+        """Nothing is kept that could be taken for the blob."""
 
     def close(self) -> None:
         """Nothing is held."""

@@ -10,9 +10,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -29,6 +29,7 @@ PIECE = 16 << 20
 
 _MOST = 4096
 _KEPT = 256
+_READ = 1 << 20
 _MD5 = re.compile(r'^(?:W/)?"?([0-9a-f]{32})"?$')
 
 
@@ -38,6 +39,15 @@ def piece_size(size: int) -> int:
     while size > piece * _MOST:
         piece *= 2
     return piece
+
+
+def pour(chunks: Iterable[Any], buffer: memoryview) -> Iterator[int]:
+    """Puts buffers one after another into one; says how many bytes came, time after time."""
+    for chunk in chunks:
+        count = len(chunk)
+        buffer[:count] = memoryview(chunk)
+        buffer = buffer[count:]
+        yield count
 
 
 class PieceList(msgspec.Struct, frozen=True):
@@ -54,6 +64,16 @@ class PieceList(msgspec.Struct, frozen=True):
     piece: int
     digests: tuple[str, ...]
     format: int = 1
+
+
+class _Span(NamedTuple):
+    """A piece, or a stretch of it, of what is read."""
+
+    path: str
+    digest: str
+    start: int
+    end: int
+    is_whole: bool
 
 
 class Pieces:
@@ -99,6 +119,10 @@ class Pieces:
             self._lists[key] = known
         return known
 
+    def knows(self, key: str) -> bool:
+        """Whether a blob was found in pieces before: then nobody needs to look for it in one."""
+        return key in self._lists
+
     def read(self, key: str, start: int = 0, end: int | None = None) -> Iterator[Any]:
         """The bytes of a blob, or those from ``start`` to before ``end``, as buffers; whole pieces checked.
 
@@ -106,31 +130,61 @@ class Pieces:
             NotFound: If it isn't here in pieces.
             CorruptData: If a piece isn't what was put.
         """
+        import obstore
+
+        for span in self._spans(key, start, end):
+            with self._errors(key, span):
+                if span.is_whole:
+                    data: Any = obstore.get(self._store, span.path).bytes()
+                else:
+                    data = obstore.get_range(self._store, span.path, start=span.start, end=span.end)
+            if span.is_whole and digest_bytes(data) != span.digest:
+                raise self._damaged(key, f"its piece {span.digest[:12]} is not what was stored")
+            yield data
+
+    def fill(self, key: str, start: int, buffer: memoryview) -> Iterator[int]:
+        """Fills a buffer with a blob's bytes from ``start`` on; says how many came, time after time.
+
+        Nothing is checked; :meth:`fits` tells afterwards.
+
+        Raises:
+            NotFound: If it isn't here in pieces.
+            CorruptData: If a piece is missing.
+        """
+        import obstore
+
+        for span in self._spans(key, start, start + len(buffer)):
+            with self._errors(key, span):
+                options: Any = None if span.is_whole else {"range": (span.start, span.end)}
+                chunks = obstore.get(self._store, span.path, options=options).stream(_READ)
+                yield from pour(chunks, buffer)
+                buffer = buffer[span.end - span.start :]
+
+    def fits(self, key: str, start: int, data: memoryview) -> bool | None:
+        """Whether bytes are a blob's from ``start`` on, if they are a whole piece; else None."""
+        found = self.find(key)
+        if found is None or start % found.piece or len(data) != min(found.piece, found.size - start):
+            return None
+        return digest_bytes(data) == found.digests[start // found.piece]
+
+    def _spans(self, key: str, start: int, end: int | None) -> Iterator[_Span]:
         found = self.find(key)
         if found is None:
             raise NotFound(f"blob {_digest(key)[:12]} is not in the store", where=self._name)
         end = found.size if end is None else min(end, found.size)
         for number in range(start // found.piece, -(-end // found.piece)):
-            begin = number * found.piece
+            begin, digest = number * found.piece, found.digests[number]
             length = min(found.piece, found.size - begin)
-            yield self._piece(
-                key, found.digests[number], length, max(0, start - begin), min(length, end - begin)
-            )
+            first, last = max(0, start - begin), min(length, end - begin)
+            yield _Span(f"{key}.{PIECES}/{digest}", digest, first, last, (first, last) == (0, length))
 
-    def _piece(self, key: str, digest: str, length: int, start: int, end: int) -> Any:
-        import obstore
-
-        path = f"{key}.{PIECES}/{digest}"
+    @contextlib.contextmanager
+    def _errors(self, key: str, span: _Span) -> Iterator[None]:
         try:
             with object_errors(_digest(key), self._name):
-                if (start, end) != (0, length):
-                    return obstore.get_range(self._store, path, start=start, end=end)
-                data: Any = obstore.get(self._store, path).bytes()
+                yield
         except NotFound:
-            raise self._damaged(key, f"its piece {digest[:12]} is missing") from None
-        if digest_bytes(data) != digest:
-            raise self._damaged(key, f"its piece {digest[:12]} is not what was stored")
-        return data
+            raise self._damaged(key, f"its piece {span.digest[:12]} is missing") from None
 
     # ── putting ──────────────────────────────────────────────────────────
 

@@ -1,4 +1,4 @@
-"""What a blob store has besides blobs: stages with pieces of later ones, and what killed processes left."""
+"""What a blob store has besides blobs: stages, lists, and what killed processes left."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING
 
 from treadle.kernel.errors import NotFound
 from treadle.kernel.fence import Fence, StoredBlob
+from treadle.kernel.files import write_atomic
+from treadle.kernel.ids import digest_bytes
+from treadle.kernel.pieces import Pieces
 from treadle.kernel.uploads import BlobUpload
 
 if TYPE_CHECKING:
@@ -19,11 +22,17 @@ if TYPE_CHECKING:
 
 
 class Upkeep(ABC):
-    """The part of a blob store that isn't about one blob."""
+    """The part of a blob store that isn't about what is in one blob."""
 
     _store: ObjectStore
     _folder: Path | None
     _fence: Fence
+    _pieces: Pieces
+
+    @staticmethod
+    @abstractmethod
+    def _key(digest: str) -> str:
+        """The key of a blob."""
 
     @abstractmethod
     def _errors(self, digest: str) -> AbstractContextManager[None]:
@@ -36,6 +45,17 @@ class Upkeep(ABC):
     @abstractmethod
     def upload(self, stage: str | None = None) -> BlobUpload:
         """Takes bytes piece by piece."""
+
+    def put_beside(self, key: str, data: bytes) -> None:
+        """Puts an object that is no blob beside the blobs, whole or not at all.
+
+        Raises:
+            StorageError: If the store can't be written, or what arrived isn't what was sent.
+        """
+        if self._folder is not None:
+            write_atomic(self._folder / key, data)
+        else:
+            self._pieces.put_checked(key, data, digest_bytes(data))
 
     def staged(self, stage: str, digest: str) -> bool:
         """Whether a piece is on a stage."""
@@ -96,3 +116,21 @@ class Upkeep(ABC):
         """Removes what was left before a moment by claims and collectors that were killed."""
         with self._errors("leftovers"):
             self._fence.sweep(before)
+
+    def remove(self, digest: str, before: datetime) -> bool:
+        """Removes the bytes of a digest if nobody has put or claimed them since a moment.
+
+        Args:
+            digest: Which.
+            before: By the store's clock, and at least an hour ago, or a blob whose row is
+                about to be written could go.
+
+        Returns:
+            Whether they were removed.
+        """
+        with self._errors(digest):
+            key = self._key(digest)
+            removed = self._fence.remove(key, before)
+            if self._folder is None and self._pieces.find(key):
+                removed = self._pieces.remove(key, before) or removed
+            return removed

@@ -140,6 +140,24 @@ def test_a_line_that_fails_on_the_way_down(
     assert target.get(digest) == data
 
 
+@pytest.mark.s3
+@pytest.mark.usefixtures("small_pieces")
+def test_only_a_piece_that_came_damaged_is_brought_again(
+    local: ObjectBlobStore, s3: S3, proxy: FlakyProxy
+) -> None:
+    data = os.urandom(6 * SMALL)
+    digest = local.put(data)
+    move(local, bucket(s3), digest)
+    target = open_blobs("target", Path(local.folder or "").parent, {})
+    came: list[int] = []
+    pace = Pace()
+    pace.take = came.append  # type: ignore[method-assign]
+    proxy.down.append("damage")
+    assert Mover(bucket(s3, proxy.url), target, pace).move([Item(digest, "data")]).blobs == 1
+    assert (proxy.happened, sum(came)) == (["damage"], 7 * SMALL)
+    assert target.get(digest) == data
+
+
 def _with(store: ObjectBlobStore, data: bytes) -> ObjectBlobStore:
     store.put(data)
     return store

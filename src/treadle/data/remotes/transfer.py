@@ -167,10 +167,10 @@ class Mover:
     def _move_one(self, item: Item, pool: ThreadPoolExecutor) -> None:
         for tried in range(1, _WHOLE_TRIES + 1):
             try:
-                while not self._bring(item, pool):
+                while not self._bring(item, pool, tried):
                     self._pace.check()
             except CorruptData:
-                # Damaged on the way, or at its source: only trying again tells. Pieces that were
+                # Damaged on the way, or at its source: only trying again tells. Pieces that are
                 # found to be whole aren't brought again.
                 if tried == _WHOLE_TRIES:
                     raise
@@ -179,8 +179,8 @@ class Mover:
             progress.tell(1, 0)
             return
 
-    def _bring(self, item: Item, pool: ThreadPoolExecutor) -> bool:
-        """Brings a blob piece by piece, and hashes the pieces in their order."""
+    def _bring(self, item: Item, pool: ThreadPoolExecutor, tried: int) -> bool:
+        """Brings a blob piece by piece, and hashes the pieces in their order; also each once that failed."""
         size, counted = item.size or 0, 0
         part = self._patiently(lambda: self._target.part(item.digest, size))
         hasher = new_digest()
@@ -193,7 +193,9 @@ class Mover:
                     length = min(part.piece, size - number * part.piece)
                     buffer = self._buffer(length)
                     view = memoryview(buffer)[:length]
-                    pending.append((pool.submit(self._piece, part, item.digest, number, view), buffer))
+                    pending.append(
+                        (pool.submit(self._piece, part, item.digest, number, view, tried > 1), buffer)
+                    )
                     number += 1
                     continue
                 future, buffer = pending.popleft()
@@ -205,7 +207,12 @@ class Mover:
                     self._slots.release()
                 counted += len(data)
                 progress.tell(0, len(data))
-            return self._patiently(lambda: part.finish(hasher.hexdigest()))
+            try:
+                return self._patiently(lambda: part.finish(hasher.hexdigest()))
+            except CorruptData:
+                if tried == _WHOLE_TRIES:
+                    part.drop()
+                raise
         except BaseException:
             progress.tell(0, -counted)
             raise
@@ -223,7 +230,7 @@ class Mover:
             found = bytearray()
         return found if len(found) >= length else bytearray(length)
 
-    def _piece(self, part: Part, digest: str, number: int, buffer: memoryview) -> memoryview:
+    def _piece(self, part: Part, digest: str, number: int, buffer: memoryview, doubt: bool) -> memoryview:
         start, filled = number * part.piece, 0
 
         def fill() -> None:
@@ -234,9 +241,11 @@ class Mover:
             if filled != len(buffer):
                 raise StorageError("a blob ended too early", where=f"blob {digest[:12]}")
 
-        if not part.kept(number, buffer):
+        if not part.kept(number, buffer) or (doubt and not self._source.fits(digest, start, buffer)):
             if buffer:
                 self._patiently(fill)
+            if doubt and self._source.fits(digest, start, buffer) is False:
+                raise CorruptData(f"a piece of blob {digest[:12]} isn't what was stored")
             self._patiently(lambda: part.write(number, buffer))
         return buffer
 
