@@ -7,7 +7,7 @@ from collections.abc import Set as AbstractSet
 
 import sqlalchemy as sa
 
-from treadle.data.needs import Walk
+from treadle.data.needs import Walk, tables
 from treadle.data.remotes.remote import Remote
 from treadle.data.staging.store import staged
 from treadle.data.store import versions
@@ -34,7 +34,7 @@ class KeptByData:
         remote = Remote.of(workspace.blobs)
         listed = list(remote.listed())
         for one in listed:
-            yield from (file.parquet for file in remote.version(*one).files if file.parquet)
+            yield from (need.digest for need in tables(remote.version(*one)))
         pushed = {one.commit for one in listed}
         query = sa.select(versions.c.commit_id).where(versions.c.commit_id != "").distinct()
         walk = Walk(workspace.blobs)

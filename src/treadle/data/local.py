@@ -18,13 +18,13 @@ def local_blob(workspace: Workspace, digest: str, check: bool = False) -> Path:
         check: Whether to read a file that is here already again, and to replace it if it rotted.
 
     Raises:
-        NotFound: If the blob store doesn't have it.
+        NotFound: If neither the blob store nor the remote has it.
         CorruptData: If the blob store has something else.
         StorageFull: If no space is left.
     """
     path = workspace.state / "cache" / "blobs" / f"{digest}.parquet"
     if not path.exists() or (check and digest_file(path) != digest):
-        workspace.blobs.fetch(digest, path)
+        workspace.readable.fetch(digest, path)
     return path
 
 

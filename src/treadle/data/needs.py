@@ -14,6 +14,7 @@ from treadle.data.storage.contents import EMPTY, Contents
 from treadle.data.storage.packs import Kind, PackIndex, prefixes
 from treadle.data.tree.pages import decode_leaf
 from treadle.data.tree.trees import read_root
+from treadle.data.types import DatasetVersion
 from treadle.kernel.blobs import BlobStore
 from treadle.kernel.errors import NotFound
 
@@ -34,6 +35,17 @@ class Need(msgspec.Struct, frozen=True):
     digest: str
     what: str
     size: int | None = None
+
+
+def tables(version: DatasetVersion) -> Iterator[Need]:
+    """The blobs by which a version's tables are read: rows as Parquet beside CSV, other files as they are."""
+    if any(source.kind == "table" for source in version.origin):
+        return  # its files lie in the table itself
+    for file in version.files:
+        if file.parquet:
+            yield Need(file.parquet, f"{file.path} as Parquet")
+        else:
+            yield Need(file.digest, file.path, file.size)
 
 
 class _Pack:

@@ -278,6 +278,42 @@ def test_tables_keep_what_they_are(clone: Callable[..., Clone], tmp_path: Path) 
     two.workspace.close()
 
 
+@pytest.mark.parametrize("contents", [True, False])
+@pytest.mark.parametrize("ending", ["parquet", "csv"])
+def test_tables_that_were_committed_are_read_elsewhere(
+    clone: Callable[..., Clone], ending: str, contents: bool
+) -> None:
+    import duckdb
+
+    from branching import commit
+    from treadle.data import Datasets
+    from treadle.data.local import local_files
+
+    ada, ben = clone("ada"), clone("ben")
+    table = ada.root / f"rows.{ending}"
+    for one in (ada, ben):
+        with (one.root / "treadle.toml").open("a") as file:
+            file.write(f'\n[data.pets]\npath = "rows.{ending}"\n')
+    one, two = _reopened(ada), _reopened(ben)
+    duckdb.sql("select 1 as id").write_csv(str(table)) if ending == "csv" else duckdb.sql(
+        "select 1 as id"
+    ).write_parquet(str(table))
+    Datasets(one.workspace).snapshot("pets", "ada")
+    duckdb.sql("select 2 as id").write_csv(str(table)) if ending == "csv" else duckdb.sql(
+        "select 2 as id"
+    ).write_parquet(str(table))
+    commit(one.branches, {table.name: table.read_bytes()})
+    one.push("pets")
+    two.fetch("pets", contents=contents)
+    for ref, row in (("pets@v1", 1), ("pets@v2", 2)):
+        (place,) = local_files(two.workspace, two.branches.resolve(ref))
+        assert duckdb.read_parquet(str(place)).fetchall() == [(row,)]
+    assert two.verify().damages == ()
+    assert one.verify(at_remote=True).damages == ()
+    one.workspace.close()
+    two.workspace.close()
+
+
 def _reopened(one: Clone) -> Clone:
     from treadle.kernel.workspace import Workspace
 

@@ -74,7 +74,7 @@ def _file(
     digest, parquet = entry.digest, known.get(entry.digest, "")
     source, table = staged.with_suffix(".csv" if is_csv else ".parquet"), staged.with_suffix(".parquet")
     if parquet:
-        workspace.blobs.fetch(parquet, table)
+        workspace.readable.fetch(parquet, table)
     else:
         contents.fetch(entry.digest, entry.size, source)
         if entry.digest not in known:

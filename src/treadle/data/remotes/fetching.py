@@ -13,7 +13,7 @@ from treadle.data.branches.graph import Node, ancestors
 from treadle.data.branches.merges import load_graph
 from treadle.data.branches.service import Branches
 from treadle.data.branches.types import DEFAULT_BRANCH, Commit, RefKind
-from treadle.data.needs import Walk
+from treadle.data.needs import Walk, tables
 from treadle.data.remotes.naming import Wanted, wanted
 from treadle.data.remotes.pace import Pace, parse_rate
 from treadle.data.remotes.parts import bring_below
@@ -223,11 +223,7 @@ class _Fetcher:
         items = [
             Item(need.digest, f"{need.what} of {version.ref}", need.size) for need in walk.contents(commit)
         ]
-        items += [
-            Item(file.parquet, f"{file.path} as Parquet of {version.ref}")
-            for file in version.files
-            if file.parquet
-        ]
+        items += [Item(need.digest, f"{need.what} of {version.ref}", need.size) for need in tables(version)]
         self._move(items)
 
     def _bring_below(self, version: DatasetVersion, commit: Commit, below: str) -> None:

@@ -12,7 +12,7 @@ from treadle.data.branches.graph import Graph, ancestors
 from treadle.data.branches.merges import load_graph
 from treadle.data.branches.service import Branches
 from treadle.data.branches.types import RefKind
-from treadle.data.needs import Walk
+from treadle.data.needs import Walk, tables
 from treadle.data.remotes.naming import Wanted, heads, wanted
 from treadle.data.remotes.pace import Pace, parse_rate
 from treadle.data.remotes.remote import Remote
@@ -159,8 +159,7 @@ def _send(workspace: Workspace, remote: Remote, new: Sequence[DatasetVersion], p
         for need in walk.needed(version.commit_id):
             found = Item(need.digest, _what(version, need.what), need.size)
             (commits if need.digest == version.commit_id else items).append(found)
-        tables = [file for file in version.files if file.parquet]
-        items += [Item(file.parquet, _what(version, f"{file.path} as Parquet")) for file in tables]
+        items += [Item(need.digest, _what(version, need.what), need.size) for need in tables(version)]
     mover = Mover(workspace.readable, remote.blobs, pace)
     began = time.monotonic()
     moved = _whole(mover.move(items), remote)

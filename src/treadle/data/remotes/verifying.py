@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from treadle.data.branches.commits import decode_commit
 from treadle.data.branches.types import Commit
+from treadle.data.needs import tables
 from treadle.data.remotes.pace import Pace
 from treadle.data.remotes.packs import MISSING, CheckedPack, check_pack
 from treadle.data.remotes.transfer import Item, Mover
@@ -93,10 +94,17 @@ class Verifier:
                 self._files(version, commit)
             except (CorruptData, NotFound) as error:
                 self._tell(version, "", commit.tree, str(error.message), commit.tree)
-            for file in version.files:
-                if file.parquet and (problem := self._problem(file.parquet)):
-                    self._tell(version, file.path, file.parquet, f"as Parquet, {problem}", file.parquet)
+            self._tables(version)
         return self._mended()
+
+    def _tables(self, version: DatasetVersion) -> None:
+        told = {(one.version, one.digest) for one, _ in self._found.damages}
+        for need in tables(version):
+            problem = self._problem(need.digest)
+            if not problem or (problem == MISSING and self._is_elsewhere(need.digest)):
+                continue
+            if (version.ref, need.digest) not in told:
+                self._tell(version, need.what, need.digest, problem, need.digest)
 
     # ── a version ────────────────────────────────────────────────────────
 
