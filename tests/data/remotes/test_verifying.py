@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-import subprocess
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -158,61 +156,3 @@ def test_files_that_are_made_of_chunks(clone: Callable[..., Clone]) -> None:
     assert {(one.version, one.path) for one in found.damages} == {("data@v1", "x.bin"), ("data@v2", "x.bin")}
     ada.verify(repair=True)
     assert ada.verify().damaged == 0
-
-
-KILLED = """
-import os, sys
-from pathlib import Path
-from treadle.data.remotes.service import Remotes
-from treadle.data.remotes.types import Fetch, Push
-from treadle.kernel.workspace import Workspace
-root, verb, steps = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-workspace = Workspace.open(root)
-remotes = Remotes(workspace)
-count = 0
-def step(name, arguments):
-    global count
-    writes = name == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
-    if name in ("os.rename", "os.remove") or writes:
-        count += 1
-        if count == steps:
-            os.kill(os.getpid(), 9)
-sys.addaudithook(step)
-if verb == "push":
-    remotes.push(Push(refs=("data",)))
-else:
-    remotes.fetch(Fetch(refs=("data",)))
-"""
-
-
-@pytest.mark.parametrize(
-    ("verb", "kills"),
-    [
-        ("push", (4, 12, 21)),
-        ("fetch", (2, 7, 12)),
-        pytest.param("push", range(1, 40), marks=pytest.mark.soak),
-        pytest.param("fetch", range(1, 40), marks=pytest.mark.soak),
-    ],
-)
-def test_killed_at_any_step_what_is_listed_is_whole(
-    clone: Callable[..., Clone], verb: str, kills: Sequence[int]
-) -> None:
-    ada = clone("ada")
-    ada.add(FILES)
-    if verb == "fetch":
-        ada.push()
-    ben = clone("ben")
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    killed = 0
-    for steps in (*kills, 10_000):
-        command = [sys.executable, "-c", KILLED, str((ada if verb == "push" else ben).root), verb, str(steps)]
-        done = subprocess.run(command, check=False, env=environment, capture_output=True, text=True)
-        assert done.returncode in (0, -9), done.stderr
-        killed += done.returncode == -9
-        if (ada.root.parent / "remote").exists():
-            assert ada.verify(at_remote=True).damaged == 0
-        assert ben.verify().damaged == 0
-    assert killed >= 2
-    assert done.returncode == 0
-    ben.fetch("data")
-    assert ben.read("data") == FILES

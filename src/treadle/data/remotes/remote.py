@@ -177,7 +177,12 @@ class Remote:
 
         with object_errors(prefix, self.url):
             for found in obstore.list(self.blobs.objects, prefix=prefix):
-                yield from (one["path"] for one in found)
+                for one in found:
+                    path: str = one["path"]
+                    if not path.rpartition("/")[2].startswith(
+                        "."
+                    ):  # being written, or by one that was killed
+                        yield path
 
     def _read(self, key: str) -> bytes | None:
         import obstore

@@ -239,6 +239,8 @@ class Mover:
                 self._pace.take(count)
                 filled += count
             if filled != len(buffer):
+                if self._source.size(digest) < start + len(buffer):
+                    raise CorruptData("it is shorter than what was stored", where=f"blob {digest[:12]}")
                 raise StorageError("a blob ended too early", where=f"blob {digest[:12]}")
 
         if not part.kept(number, buffer) or (doubt and not self._source.fits(digest, start, buffer)):
