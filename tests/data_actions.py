@@ -15,12 +15,16 @@ from treadle.data import (
     Branches,
     Checkout,
     Decision,
+    Fetch,
     KeptByData,
     MergeReview,
     NewReview,
+    Push,
     RefSettings,
+    Remotes,
     Reviews,
     RunGates,
+    Verify,
     WorkingTree,
 )
 from treadle.data.storage import writing
@@ -28,6 +32,7 @@ from treadle.data.tree.pages import entry_at
 from treadle.data.tree.trees import entries, lookup
 from treadle.data.work.pointer import read_pointer
 from treadle.evaluate import DataGates
+from treadle.kernel import pieces
 from treadle.kernel.blobs import ObjectBlobStore
 from treadle.kernel.errors import Conflict
 from treadle.kernel.ids import digest_bytes
@@ -35,6 +40,7 @@ from treadle.kernel.uploads import BlobUpload
 from treadle.kernel.workspace import Workspace
 
 writing.PACK_SIZE = 40_000  # several packs of few files
+pieces.PIECE = 1 << 19  # and several pieces of what isn't large
 
 
 def fill(folder: Path, seed: int) -> None:
@@ -222,3 +228,69 @@ def done_merge_review(root: Path) -> None:
     assert ours
     assert theirs
     assert contents.read(table.digest, table.size) == b"id,value\n1,theirs\n2,ours\n"
+
+
+# ── remotes: ada's clone, ben's, and a folder that both know as a remote ──
+
+
+def prepare_push(root: Path) -> None:
+    """Ada has two versions, and there is nothing at the remote."""
+    root.mkdir()
+    prepare(root / "ada")
+    add(root / "ada")
+    _clone(root / "ada")
+    _clone(root / "ben")
+
+
+def _clone(folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / "treadle.toml").write_text('[project]\nname = "toy"\n[remotes.origin]\nurl = "../remote"\n')
+    pointer = folder.parent / "ada" / "data.treadle"
+    if folder.name != "ada":
+        shutil.copy(pointer, folder)
+
+
+def push(root: Path) -> None:
+    Remotes(Workspace.open(root / "ada")).push(Push())
+
+
+def check_push(root: Path) -> None:
+    """What is listed at the remote is whole, bit for bit, and so is everything here."""
+    workspace = Workspace.open(root / "ada")
+    assert whole(workspace) == ["data@v2", "data@v1"]
+    if (root / "remote").exists():
+        assert Remotes(workspace).verify(Verify(at_remote=True)).damages == ()
+
+
+def done_push(root: Path) -> None:
+    assert Remotes(Workspace.open(root / "ada")).verify(Verify(at_remote=True)).versions == 2
+    pull(root)
+    done_pull(root)
+
+
+def prepare_pull(root: Path) -> None:
+    """Everything is at the remote, and Ben has the pointer."""
+    prepare_push(root)
+    push(root)
+
+
+def pull(root: Path) -> None:
+    """What the command of that name does."""
+    workspace = Workspace.open(root / "ben")
+    Remotes(workspace).fetch(Fetch())
+    WorkingTree(workspace).checkout(Checkout())
+
+
+def check_pull(root: Path) -> None:
+    """What is known here can be read, bit for bit; nothing that is here is damaged."""
+    workspace = Workspace.open(root / "ben")
+    assert whole(workspace) in ([], ["data@v1"], ["data@v2", "data@v1"])
+    assert Remotes(workspace).verify(Verify()).damages == ()
+
+
+def done_pull(root: Path) -> None:
+    assert _files(root / "ben" / "data") == _files(root / "ada" / "data")
+
+
+def _files(folder: Path) -> dict[Path, bytes]:
+    return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
