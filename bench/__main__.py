@@ -23,6 +23,7 @@ BENCHMARKS = {
     "artifacts": "files of a gigabyte through the server, beside a copy and MLflow's server",
     "scale": "a run of ten million points, a thousand clients at once",
     "data": "versions of many small files and of a large one, beside cp and DVC",
+    "remote": "push and pull of a large file and of many small ones, beside obstore alone and DVC",
     "delta": "tables: write, append, delete, merge, diff and history, beside plain deltalake",
     "cycle": "the fixed cost of a cycle and of a server's start, beside MLflow's server",
 }
