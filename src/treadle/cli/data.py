@@ -114,7 +114,7 @@ def add(
     )
     with working(app, "read"):
         version = app.client.add_path(asked)
-    app.answer(version, lambda found: _show_added(found, path))
+    app.answer(version, lambda found: _show_added(app, found, path))
 
 
 def _origin(app: App, made_of: tuple[str, ...], step: str) -> tuple[Source, ...]:
@@ -135,11 +135,14 @@ def _is_path(app: App, target: str) -> bool:
     return "/" in target or ((app.start / target).exists() and target not in load_config(app.root).data)
 
 
-def _show_added(version: DatasetVersion, path: str) -> None:
+def _show_added(app: App, version: DatasetVersion, path: str) -> None:
+    from treadle.kernel.config import load_config
+
     branch = "" if version.branch == "main" else f" on {version.branch}"
     files = show.counted(version.count, "file")
     show.say(f"{version.ref}{branch}: {files}, {format_bytes(version.bytes)}")
-    show.following(f"git add {path}.treadle", "treadle data push")
+    push = ["treadle data push"] if load_config(app.root).remotes else []
+    show.following(f"git add {path}.treadle", *push)
 
 
 def show_version(version: DatasetVersion, before: int | None) -> None:

@@ -247,7 +247,8 @@ def show_diff(found: DataDiff) -> None:
         return
     table = found.table
     by = f", by {table.key}" if table.key else ""
-    show.say(f"rows{by}: {table.added:,} added, {table.removed:,} removed, {table.changed:,} changed")
+    where = " in the files that differ" if table.partial else ""
+    show.say(f"rows{where}{by}: {table.added:,} added, {table.removed:,} removed, {table.changed:,} changed")
     show.table(["column", "type", ">nulls", ">mean", "least", "greatest"], map(_column, table.columns))
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 from treadle.data.branches.comparing_types import ColumnDiff, ColumnStats, DataDiff, PathDiff, TableDiff
+from treadle.data.branches.loose_tables import Changed, Side
 from treadle.data.branches.merging import kind
 from treadle.data.local import local_files
 from treadle.data.storage.contents import Contents
 from treadle.data.tree.trees import diff
 from treadle.data.types import Column, DatasetVersion
 from treadle.kernel.engine import Engine, quote
+from treadle.kernel.files import storage_errors
 from treadle.kernel.workspace import Workspace
 
 
@@ -27,6 +30,8 @@ def compare(
     counts = {"added": 0, "modified": 0, "deleted": 0}
     size = 0
     told: list[PathDiff] = []
+    described = rows and before is not None and bool(before.files and after.files)
+    loose = Changed() if rows and not described else None
     for one in diff(before.tree if before else None, after.tree, contents):
         what = kind(one.before, one.after)
         counts[what] += 1
@@ -34,36 +39,69 @@ def compare(
         if len(told) < limit:
             old, new = (entry.size if entry else None for entry in (one.before, one.after))
             told.append(PathDiff(path=one.path, kind=what, before=old, after=new))
-    tables = rows and before and before.files and after.files
+        if loose is not None:
+            loose.add(one)
+    table = _table(workspace, before, after) if before and described else None
+    if loose:
+        table = _loose(workspace, before, after, contents, loose)
     return DataDiff(
         before=before.ref if before else "",
         after=after.ref,
         **counts,
         bytes=size,
         paths=tuple(told),
-        table=_table(workspace, before, after) if before and tables else None,
+        table=table,
     )
 
 
 def _table(workspace: Workspace, before: DatasetVersion, after: DatasetVersion) -> TableDiff:
-    config = workspace.config.data.get(after.dataset)
-    key = (config.key if config and before.dataset == after.dataset else None) or ""
-    engine = workspace.engine
+    """Of versions that are known to be tables: what is in both versions isn't compared."""
     old, new = local_files(workspace, before), local_files(workspace, after)
-    names = {column.name for column in before.columns} & {column.name for column in after.columns}
-    if key not in names or not (_names_rows(engine, old, key) and _names_rows(engine, new, key)):
-        key = ""
     same = {file.digest for file in before.files} & {file.digest for file in after.files}
     changed_old = [path for path, file in zip(old, before.files, strict=True) if file.digest not in same]
     changed_new = [path for path, file in zip(new, after.files, strict=True) if file.digest not in same]
+    sides = Side(before.columns, old, changed_old), Side(after.columns, new, changed_new)
+    return _compared(workspace.engine, _key(workspace, before, after), *sides, partial=False)
+
+
+def _loose(
+    workspace: Workspace,
+    before: DatasetVersion | None,
+    after: DatasetVersion,
+    contents: Contents,
+    changed: Changed,
+) -> TableDiff | None:
+    """Of other versions: the files that differ, where they can be read as one table."""
+    staging = workspace.state / "tmp"
+    with storage_errors(str(staging)):
+        staging.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=staging) as folder:
+        sides = changed.read(workspace.engine, contents, Path(folder))
+        if sides is None:
+            return None
+        return _compared(workspace.engine, _key(workspace, before, after), *sides, partial=True)
+
+
+def _key(workspace: Workspace, before: DatasetVersion | None, after: DatasetVersion) -> str:
+    config = workspace.config.data.get(after.dataset)
+    same = before is None or before.dataset == after.dataset
+    return (config.key if config and same else None) or ""
+
+
+def _compared(engine: Engine, key: str, before: Side, after: Side, *, partial: bool) -> TableDiff:
+    old, new = before.files, after.files
+    names = {column.name for column in before.columns} & {column.name for column in after.columns}
+    if key not in names or not (_names_rows(engine, old, key) and _names_rows(engine, new, key)):
+        key = ""
     shared = [column.name for column in after.columns if column.name in names]
-    added, removed, changed = _rows(engine, changed_old, changed_new, key, shared, before, after)
+    added, removed, changed = _rows(engine, key, shared, before, after)
     return TableDiff(
         added=added,
         removed=removed,
         changed=changed,
         key=key,
-        columns=_columns(engine, before, after, old, new),
+        columns=_columns(engine, before, after),
+        partial=partial,
     )
 
 
@@ -73,16 +111,9 @@ def _names_rows(engine: Engine, files: list[Path], key: str) -> bool:
     return bool(rows == different)
 
 
-def _rows(
-    engine: Engine,
-    old: list[Path],
-    new: list[Path],
-    key: str,
-    shared: list[str],
-    before: DatasetVersion,
-    after: DatasetVersion,
-) -> tuple[int, int, int]:
+def _rows(engine: Engine, key: str, shared: list[str], before: Side, after: Side) -> tuple[int, int, int]:
     """Rows that came, that went, and that changed, within files that aren't in both versions."""
+    old, new = before.changed, after.changed
     if not old or not new:
         return _count(engine, new), _count(engine, old), 0
     tables = {"b": old, "a": new}
@@ -113,10 +144,8 @@ def _count(engine: Engine, files: list[Path]) -> int:
     return int(engine.rows("SELECT count(*) FROM t", tables={"t": files})[0][0]) if files else 0
 
 
-def _columns(
-    engine: Engine, before: DatasetVersion, after: DatasetVersion, old: list[Path], new: list[Path]
-) -> tuple[ColumnDiff, ...]:
-    had, has = _stats(engine, before.columns, old), _stats(engine, after.columns, new)
+def _columns(engine: Engine, before: Side, after: Side) -> tuple[ColumnDiff, ...]:
+    had, has = _stats(engine, before.columns, before.files), _stats(engine, after.columns, after.files)
     types_before = {column.name: column.type for column in before.columns}
     types_after = {column.name: column.type for column in after.columns}
     return tuple(
@@ -136,6 +165,8 @@ _UNORDERED = ("[", "STRUCT", "MAP", "UNION")
 
 
 def _stats(engine: Engine, columns: tuple[Column, ...], files: list[Path]) -> dict[str, ColumnStats]:
+    if not files:
+        return {}
     asked = ["count(*)"]
     for column in columns:
         name = quote(column.name)

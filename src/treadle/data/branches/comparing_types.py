@@ -66,6 +66,8 @@ class TableDiff(msgspec.Struct, frozen=True, kw_only=True):
         changed: Rows with a value that changed; 0 without a key, where it is one that went and one that came.
         key: What names a row; empty where whole rows are compared.
         columns: The columns, in their order.
+        partial: Whether the statistics are only of the files that differ, because the versions
+            aren't known to be tables.
     """
 
     added: int
@@ -73,6 +75,7 @@ class TableDiff(msgspec.Struct, frozen=True, kw_only=True):
     changed: int
     key: str
     columns: tuple[ColumnDiff, ...]
+    partial: bool = False
 
 
 class DataDiff(msgspec.Struct, frozen=True, kw_only=True):
