@@ -32,6 +32,7 @@ _watching: set[Watch] = set()
 _hooked = False
 _forked = False
 _paused = 0
+_counting = threading.Lock()
 _busy = threading.local()
 
 
@@ -90,12 +91,17 @@ class Watch:
 @contextlib.contextmanager
 def unseen() -> Iterator[None]:
     """While the platform itself reads data in this process, nothing that is opened counts."""
-    global _paused  # noqa: PLW0603 - the platform works in threads of its own
-    _paused += 1
+    _pause(1)
     try:
         yield
     finally:
-        _paused -= 1
+        _pause(-1)
+
+
+def _pause(by: int) -> None:
+    global _paused  # noqa: PLW0603 - of all threads: the platform works in some of its own
+    with _counting:
+        _paused += by
 
 
 def sort_out(root: Path, paths: Iterable[str], since: float) -> Reads:
@@ -207,9 +213,10 @@ def _hook(event: str, args: tuple[Any, ...]) -> None:
 
 
 def _after_fork() -> None:
-    global _forked  # noqa: PLW0603 - of this process
+    global _forked, _counting  # noqa: PLW0603 - of this process
     _forked = True
     _busy.now = False
+    _counting = threading.Lock()  # another thread of the parent may have held it
 
 
 os.register_at_fork(after_in_child=_after_fork)
