@@ -76,6 +76,19 @@ def test_from_opening_to_merging(call: Call, pets: Path, monkeypatch: pytest.Mon
     assert (again.code, "is merged as pets@v3" in again.err) == (2, True)
 
 
+def test_what_fails_is_told_where_the_review_is_shown(call: Call, pets: Path) -> None:
+    call("data", "protect", "main", "--check", "volume", "--approvals", "0")
+    pets.write_text("id,legs\n3,2\n")
+    call("data", "add", "./pets.csv", "--name", "pets", "--branch", "exp")
+    call("data", "review", "open", "exp", "-t", "Fewer")
+    call("data", "review", "check", "1", "--check", "volume", "--check", "balance")
+    shown = call("data", "review", "show", "1").out
+    sentence = "There were 2 rows and would be 1, 50 % less; up to 10 % may go."
+    assert "check volume (required): fail\n      " + sentence in shown
+    assert "check balance: inconclusive\n      pets declares no label ([data.pets] label)." in shown
+    assert f"check volume failed: {sentence}" in call("data", "review", "merge", "1").err
+
+
 def test_closing_opening_again_and_json(call: Call, pets: Path) -> None:
     call("data", "protect", "main", "--off")
     call("data", "review", "open", "exp", "-t", "A bird")
@@ -85,9 +98,8 @@ def test_closing_opening_again_and_json(call: Call, pets: Path) -> None:
     assert call("data", "review", "merge", "1", "--json").json(Merged).version.number == 3
 
 
-@pytest.mark.parametrize(
-    ("command", "said"),
-    [
+def test_what_cannot_be_meant(call: Call, pets: Path) -> None:
+    cases = [
         ("show one", "'one' names no review"),
         ("show pets#", "names no review"),
         ("show pets#2", "there is no review 2 of 'pets'"),
@@ -96,12 +108,11 @@ def test_closing_opening_again_and_json(call: Call, pets: Path) -> None:
         ("open exp -t ", "a review needs a title"),
         ("open nope -t x", "there is no branch 'nope'"),
         ("comment 2 x", "there is no review 2"),
-    ],
-)
-def test_what_cannot_be_meant(command: str, said: str, call: Call, pets: Path) -> None:
-    found = call("data", "review", *command.split(" "))
-    assert (found.code, found.out) == (2, "")
-    assert said in found.err
+    ]
+    for command, said in cases:
+        found = call("data", "review", *command.split(" "))
+        assert (found.code, found.out) == (2, "")
+        assert said in found.err
 
 
 def test_a_dataset_must_be_named_where_there_are_two(call: Call, pets: Path, here: Path) -> None:

@@ -179,6 +179,10 @@ def _show_standing(found: Standing) -> None:
         outcome = gate.state if gate.state in {"pass", "fail"} else "inconclusive"
         word = {"missing": "hasn't run", "stale": "has to run again"}.get(gate.state, gate.state)
         show.item(outcome, f"check {gate.name}{required}: {word}")
+        if gate.result is not None and gate.state in {"fail", "inconclusive"}:
+            for finding in gate.result.findings:
+                if finding.outcome != "pass":
+                    show.say(f"      {finding.sentence}")
     for blocker in found.blockers:
         show.item("fail", blocker)
     if not found.blockers:

@@ -96,12 +96,6 @@ def test_two_reviews_into_one_target_one_wins_and_the_other_is_told(two, branche
     assert sorted(one.state for one in two.list("pets")) == ["merged", "open"]
 
 
-def test_two_reviews_into_one_target_are_both_there_where_no_check_is_required(two, branches, project):
-    branches.protect("pets", "main", RefSettings(protected=True, approvals=1), "anna")
-    assert merged_at_once(project, 1, 2) == ["pets@v4", "pets@v5"]
-    assert contents(branches, "pets") == {"a": "2", "b": "1", "c/d": "1", "new": "1", "other": "1"}
-
-
 def at_once(*works: Callable[[], object]) -> list[object]:
     """What works give, or the conflicts that they end in, done in threads that begin together."""
     together = threading.Barrier(len(works))
@@ -138,6 +132,8 @@ def test_opened_said_decided_and_merged_at_once_on_each_metadata_store(project, 
     assert sorted(one for one in opened if isinstance(one, int)) == [1, 2, 3, 4]
     assert sum(isinstance(one, AlreadyExists) for one in opened) == 4
 
+    [told] = at_once(lambda: reviews.merge("pets", 1, MergeReview()))
+    assert "1 approval is needed" in str(told)
     at_once(*[lambda: reviews.comment("pets", 1, NewComment(text="x", actor="ben"))] * 4)
     approved = Decision(decision="approved", actor="ben")
     at_once(*[lambda one=one: reviews.decide("pets", one, approved) for one in (1, 1, 2, 3, 4)])
@@ -160,7 +156,7 @@ def test_opened_said_decided_and_merged_at_once_on_each_metadata_store(project, 
 
 
 def test_a_merge_of_a_review_that_is_killed_here_and_there(tmp_path):
-    assert sweep("data_actions", "merge_review", tmp_path, every=19) >= 2
+    assert sweep("data_actions", "merge_review", tmp_path, every=30) >= 1
 
 
 @pytest.mark.soak
