@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import bisect
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -16,9 +16,6 @@ from treadle.data.work.types import PathChange, WorkStatus
 from treadle.kernel.copying import hash_file
 from treadle.kernel.files import storage_errors
 from treadle.kernel.ids import digest_bytes
-
-if TYPE_CHECKING:
-    pass
 
 _SMALL = 1 << 20
 
@@ -38,6 +35,25 @@ def read_unknown(found: Scan, known: Comparison) -> Entries:
     for row in np.flatnonzero(found.modes == Mode.LINK).tolist():
         sizes[row] = len(read_link(found.base, found.paths[row]))
     return Entries(found.paths, sizes, digests, found.modes)
+
+
+def recognised(known: Comparison, found: Scan, version: Entries) -> Comparison:
+    """What is known of a folder, and what turns out to be as a version has it; reads what isn't known.
+
+    So that nothing of it counts as lost when it is overwritten or removed.
+    """
+    import numpy as np
+
+    digests, still = known.digests.copy(), known.known.copy()
+    for row in np.flatnonzero(~known.known).tolist():
+        at = bisect.bisect_left(version.paths, found.paths[row])
+        if at == len(version) or version.paths[at] != found.paths[row]:
+            continue
+        kept = version.digests[at].tobytes()
+        same_size = found.modes[row] > Mode.EXECUTABLE or found.sizes[row] == version.sizes[at]
+        if same_size and found.modes[row] == version.modes[at] and _digest(found, row) == kept.hex():
+            digests[row], still[row] = version.digests[at], True
+    return Comparison(digests, still, known.gone)
 
 
 def only_stored(known: Comparison, found: Scan, contents: Contents) -> Comparison:

@@ -215,13 +215,17 @@ class WorkingTree:
         if version is None:
             raise self._unknown(pointer, place)
         base = target.parent if pointer.single else target
-        contents = self._branches.contents(version)
+        here = self._named(pointer) if ref else version
+        contents = self._branches.contents(*filter(None, [version, here]))
         wanted = joined(list(entries(version.tree, contents)))
         self._check_clashes(base, wanted)
         with self._alone(target):
             present = target.exists() or target.is_symlink()
             found = scan(target) if present else nothing_in(base)
             known = compare(found, self._state(target))
+            if here is not None and not known.known.all():
+                held = wanted if here is version else joined(list(entries(here.tree, contents)))
+                known = differing.recognised(known, found, held)
             journal = self._cache(target).with_suffix(".checkout")
             holds = differing.Holding(found, wanted, contents, broke_off=journal.exists())
             made = plan(wanted, found, known, holds, force=asked.force)
@@ -275,6 +279,12 @@ class WorkingTree:
                 fix="restore it from Git, or make it anew: treadle data add",
             )
         return version
+
+    def _named(self, pointer: Pointer) -> DatasetVersion | None:
+        """The version that a pointer names, if it can be told at all."""
+        with contextlib.suppress(InvalidInput):
+            return self._version_of(pointer)
+        return None
 
     def _unknown(self, pointer: Pointer, place: Path) -> NotFound:
         return NotFound(

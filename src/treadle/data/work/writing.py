@@ -143,9 +143,12 @@ class Writer:
             _clear(place)
             descriptor = os.open(place, _NEW, _PERMISSIONS[mode])
         try:
-            os.write(descriptor, data)
+            _write(descriptor, data)
             if not replace:
                 return os.fstat(descriptor)
+        except BaseException:
+            os.unlink(place)  # noqa: PTH108 - half a file is nobody's data
+            raise
         finally:
             os.close(descriptor)
         return _into_place(place, whole)
@@ -193,6 +196,13 @@ class Writer:
             os.unlink(place)  # noqa: PTH108
         os.symlink(target, place)  # noqa: PTH211
         return _into_place(place, whole)
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    """Writes all of it: a disk that is almost full takes a part, and only then tells."""
+    written = os.write(descriptor, data)
+    while written < len(data):
+        written += os.write(descriptor, data[written:])
 
 
 def _into_place(place: str, whole: str) -> os.stat_result:
