@@ -10,13 +10,12 @@ for, or where its version before looks like it in many places.
 from __future__ import annotations
 
 import importlib.util
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from queue import SimpleQueue
 
 from treadle.data.storage.contents import Contents
+from treadle.data.storage.hashing import Whole
 from treadle.data.storage.recipes import OWN, Recipe
 from treadle.data.storage.writing import PackWriter
 from treadle.kernel.errors import CorruptData, MissingExtra
@@ -112,7 +111,7 @@ def put_chunked(path: Path, writer: PackWriter, contents: Contents, before: tupl
     stored = _stored(contents, *before) if before else {}
     bases: dict[str, int] = {}
     digests, lengths, sources, offsets = [], [], [], []
-    whole = _Whole()
+    whole = Whole()
     try:
         for _, piece in cut(path):
             data = bytes(piece)
@@ -143,33 +142,6 @@ def put_chunked(path: Path, writer: PackWriter, contents: Contents, before: tupl
     )
     writer.put_recipe(found, recipe.encode(), stat.st_size)
     return found.hex()
-
-
-class _Whole:
-    """Takes the digest of the whole on another thread while the chunks are looked at."""
-
-    def __init__(self) -> None:
-        from blake3 import blake3
-
-        self._hasher = blake3()
-        self._pieces: SimpleQueue[bytes] = SimpleQueue()
-        self._room = threading.Semaphore(64)
-        self._thread = threading.Thread(target=self._follow, name="treadle-hash")
-        self._thread.start()
-
-    def _follow(self) -> None:
-        while piece := self._pieces.get():
-            self._hasher.update(piece)
-            self._room.release()
-
-    def add(self, piece: bytes) -> None:
-        self._room.acquire()
-        self._pieces.put(piece)
-
-    def finish(self) -> bytes:
-        self._pieces.put(b"")
-        self._thread.join()
-        return self._hasher.digest()
 
 
 def _stored(contents: Contents, before: str, size: int) -> dict[bytes, _Where]:

@@ -6,8 +6,9 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
+from treadle.data.storage.hashing import Whole
 from treadle.data.storage.indexes import Indexes
 from treadle.data.storage.packs import Kind, Pack, Place
 from treadle.data.storage.recipes import OWN, Recipe, decode_recipe
@@ -15,7 +16,7 @@ from treadle.kernel.blobs import BlobStore
 from treadle.kernel.buckets import BucketObject, Buckets, decode_object
 from treadle.kernel.errors import CorruptData, NotFound
 from treadle.kernel.files import replacing
-from treadle.kernel.ids import digest_bytes, digest_file
+from treadle.kernel.ids import digest_bytes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -122,12 +123,24 @@ class Contents:
         if size and place is None:
             self.blobs.fetch(digest, path)
             return
-        with replacing(path) as temporary:
-            with temporary.open("wb") as file:
+        chunked = place is not None and place.kind is Kind.RECIPE
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            if not chunked:
                 for piece in self.stream(digest, size):
                     file.write(piece)
-            if place is not None and place.kind is Kind.RECIPE and digest_file(temporary) != digest:
+            elif self._write_chunks(digest, size, file) != digest:
                 raise self._corrupt(digest)
+
+    def _write_chunks(self, digest: str, size: int, file: BinaryIO) -> str:
+        """Writes a file that is made of chunks; returns the digest of what was written."""
+        whole = Whole()
+        try:
+            for piece in self.stream(digest, size):
+                whole.add(piece)
+                file.write(piece)
+        finally:
+            found = whole.finish()
+        return found.hex()
 
     def many(self, digests: NDArray[np.uint8]) -> Iterator[tuple[int, bytes]]:
         """Small contents in the order in which they lie, read in large pieces, each checked.
@@ -210,14 +223,7 @@ class Contents:
         return content
 
     def _range(self, pack: str, start: int, end: int) -> bytes:
-        path = self.blobs.path(pack)
-        if path is None:
-            return b"".join(self.blobs.stream(pack, start, end))
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            return os.pread(descriptor, end - start, start)
-        finally:
-            os.close(descriptor)
+        return self._stretch(pack, self.blobs.path(pack), start, end - start)
 
     def _external(self, digest: str, place: Place) -> BucketObject:
         stored = self._range(place.pack, place.offset, place.offset + place.stored)
@@ -235,6 +241,7 @@ class Contents:
     def _chunks(self, recipe: Recipe, digest: str, start: int, end: int) -> Iterator[bytes]:
         import numpy as np
 
+        bases = [self.blobs.path(base) for base in recipe.bases]
         ends = np.cumsum(recipe.lengths.astype(np.int64))
         first = int(np.searchsorted(ends, start, side="right"))
         at = int(ends[first - 1]) if first else 0
@@ -247,11 +254,21 @@ class Contents:
                 piece = self.read(wanted, length)
             else:
                 offset = int(recipe.offsets[row])
-                piece = b"".join(self.blobs.stream(recipe.bases[source], offset, offset + length))
+                piece = self._stretch(recipe.bases[source], bases[source], offset, length)
                 if digest_bytes(piece) != wanted:
                     raise self._corrupt(digest)
             yield piece[max(0, start - at) : end - at]
             at += length
+
+    def _stretch(self, base: str, path: Path | None, offset: int, length: int) -> bytes:
+        """A part of a blob."""
+        if path is None:
+            return b"".join(self.blobs.stream(base, offset, offset + length))
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return os.pread(descriptor, length, offset)
+        finally:
+            os.close(descriptor)
 
     def _corrupt(self, digest: str, place: Place | None = None) -> CorruptData:
         return CorruptData(
