@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from treadle.experiment.types import RunInput
 from treadle.kernel.errors import InvalidInput, NotFound, TreadleError
 from treadle.kernel.names import unknown
-from treadle.sdk.frames import Frame, check_frame, read_frame
 from treadle.sdk.inputs import find_root, job_folder, read_job
 from treadle.sdk.observing import unseen
 
 if TYPE_CHECKING:
     from treadle.client import Client
     from treadle.data import DatasetVersion
+    from treadle.sdk.frames import Frame
 
 _pending: dict[tuple[str, str], RunInput] = {}
 
@@ -44,9 +44,12 @@ def data(name: str, *, frame: Frame | None = None) -> Any:
         Unavailable: If a server holds the data and doesn't answer.
         MissingExtra: If there is no server and the platform isn't installed, or the frame's library isn't.
     """
+    if frame is None:
+        return str(_find(name))
+    from treadle.sdk.frames import check_frame, read_frame
+
     check_frame(frame)
-    path = _find(name)
-    return str(path) if frame is None else read_frame(path, frame)
+    return read_frame(_find(name), frame)
 
 
 def pending() -> tuple[RunInput, ...]:

@@ -21,13 +21,13 @@ _FORMATS = {
 _MODULES = {"pandas": "pandas", "polars": "polars", "arrow": "pyarrow"}
 
 
-def check_frame(kind: str | None) -> None:
+def check_frame(kind: str) -> None:
     """Refuses a kind of frame that there is none of.
 
     Raises:
         InvalidInput: If there is none.
     """
-    if kind is not None and kind not in _MODULES:
+    if kind not in _MODULES:
         raise InvalidInput(f"`frame` can't be {kind!r:.60}", fix="use 'pandas', 'polars' or 'arrow'")
 
 

@@ -36,7 +36,6 @@ from treadle.sdk.gather import Gatherer
 from treadle.sdk.inputs import Setting
 from treadle.sdk.journal import Journal
 from treadle.sdk.media import path_of, pieces, write_quick
-from treadle.sdk.observed import observed, told_loose
 from treadle.sdk.observing import Reads, Watch
 from treadle.sdk.sender import GATHER_PATIENCE, Sender
 from treadle.sdk.system import Sampler
@@ -362,6 +361,8 @@ class RunHandle:
             self._gatherer.wait(GATHER_PATIENCE)
 
     def _write_end(self, status: Status, message: str | None, reads: Reads) -> None:
+        from treadle.sdk.observed import observed
+
         for record in observed(self._folder.path.parents[2], reads):
             self._append(record)
         told = values.text(message) if message else None
@@ -414,6 +415,8 @@ class RunHandle:
         out = [f"run {self.id} {self._status} after {took}" + (f": {message}" if message else "")]
         out += summary.lines(self._curves)
         if loose:
+            from treadle.sdk.observed import told_loose
+
             out.append(f"  {told_loose(loose)}; `treadle data add` makes a version")
         if problem:
             out.append(f"  kept in {self._folder.path} ({problem}); `treadle sync` sends it")

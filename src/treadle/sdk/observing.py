@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import subprocess
 import sys
 import threading
 import time
@@ -177,6 +176,8 @@ def _is_data(path: Path, *, within: bool, since: float) -> bool:
 
 def _kept_by_git(home: Path) -> set[str]:
     """The files that Git has, relative to the project; none if there is no Git."""
+    import subprocess
+
     command = ["git", "ls-files", "-z"]
     with contextlib.suppress(OSError, subprocess.SubprocessError):
         done = subprocess.run(command, cwd=home, capture_output=True, timeout=10, check=True)

@@ -22,12 +22,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from treadle.kernel.blobs import BlobStore
 from treadle.kernel.errors import CorruptData
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from treadle.kernel.blobs import BlobStore
 
 FORMAT = 1
 MAGIC = b"TRDLPACK"
