@@ -99,6 +99,7 @@ def test_a_metadata_store_that_fills_up(user: User, full_disk: Path) -> None:
     assert user.state().keeps(before)
 
 
+@pytest.mark.soak  # half a minute
 def test_predictions_are_answered_and_kept_while_their_log_has_no_room(user: User, full_disk: Path) -> None:
     import duckdb
     from deltalake import DeltaTable

@@ -89,6 +89,7 @@ def test_the_scale_of_a_parameter_doesnt_matter():
     )
 
 
+@pytest.mark.soak
 def test_noise_has_no_importance():
     """Over forty searches in which nothing matters, hardly one names a parameter."""
     named = 0
@@ -98,6 +99,7 @@ def test_noise_has_no_importance():
     assert named <= 2
 
 
+@pytest.mark.soak
 def test_the_intervals_hold_what_more_runs_would_show():
     """The share over very many runs lies within the interval of few in most searches."""
 

@@ -181,6 +181,7 @@ def test_a_database_of_mlflow_1_0_is_taken_in(tmp_path: Path, client: Client) ->
     assert run.experiment == "old"
 
 
+@pytest.mark.soak
 def test_a_million_points_are_taken_in_within_seconds(tmp_path: Path, client: Client) -> None:
     store = make_database(tmp_path / "old.db", "database_1_0.sql")
     with sqlite3.connect(store) as connection:
