@@ -13,7 +13,6 @@ from treadle.data import ChangePaths, DatasetVersion, PathEntry, PathPage
 from treadle.kernel.errors import InvalidInput
 
 _BYTES = "application/octet-stream"
-_MOST = 10_000
 
 
 def _data_entry(call: Call) -> PathEntry:
@@ -23,14 +22,11 @@ def _data_entry(call: Call) -> PathEntry:
 
 def _data_paths(call: Call) -> PathPage:
     """A page of what lies in a folder of a version; all that is below where `deep` is 1."""
-    limit = call.query.get("limit", "1000")
-    if not limit.isascii() or not limit.isdigit() or not 0 < int(limit) <= _MOST:
-        raise InvalidInput(f"`limit` can't be {limit[:40]!r}", fix=f"give a number from 1 to {_MOST:,}")
     return call.rooms.data_paths.page(
         _ref(call),
         call.query.get("path", ""),
         after=call.query.get("after", ""),
-        limit=int(limit),
+        limit=call.whole("limit", 1000),
         deep=call.query.get("deep") == "1",
     )
 
