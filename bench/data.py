@@ -1,4 +1,4 @@
-"""Data beside cp, DVC, git-lfs and Oxen: many small files, and one large one."""
+"""Data beside cp, DVC, git-lfs, Oxen and hf-xet: many small files, and one large one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench.data_peers import Took, attempt, cp, dvc, git_lfs, inside, oxen
+from bench.data_peers import Took, attempt, cp, dvc, git_lfs, hf_xet, inside, oxen
 from bench.tables import progress, show
 
 _TREADLE = """
@@ -84,7 +84,7 @@ def run(quick: bool) -> None:
 
 def _report(title: str, source: Path, change: str, rounds: int, ways: list[tuple[str, str]]) -> None:
     found: dict[str, list[Took]] = {}
-    peers = {"cp": cp, "DVC": dvc, "git-lfs": git_lfs, "Oxen": oxen}
+    peers = {"cp": cp, "DVC": dvc, "git-lfs": git_lfs, "Oxen": oxen, "hf-xet": hf_xet}
     for number in range(rounds):
         for chunking, link in ways:
             label = (

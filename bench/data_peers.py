@@ -1,4 +1,4 @@
-"""What versions data beside Treadle: plain cp, DVC, git-lfs and Oxen, each told to do the same work."""
+"""What versions data beside Treadle: cp, DVC, git-lfs, Oxen and hf-xet, each told to do the same work."""
 
 from __future__ import annotations
 
@@ -32,6 +32,26 @@ else:
     repo = Repo(folder)
     repo.add("data")
     repo.commit(step)
+"""
+
+# hf-xet stores into a folder, as its client does into a server, without the network between.
+_XET = """
+import json, sys
+from pathlib import Path
+from hf_xet import XetFileInfo, XetSession
+step, endpoint, listed = sys.argv[1], f"local://{Path('store').resolve()}", Path("listed.json")
+if step == "restore":
+    with XetSession().new_file_download_group(endpoint=endpoint) as group:
+        for path, digest, size in json.loads(listed.read_text()):
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            group.start_download_file(XetFileInfo(digest, size), path)
+elif step != "init":
+    data = Path("data")
+    paths = [data] if data.is_file() else sorted(path for path in data.rglob("*") if path.is_file())
+    with XetSession().new_upload_commit(endpoint=endpoint) as commit:
+        handles = [commit.start_upload_file(str(path)) for path in paths]
+    found = [handle.result().xet_info for handle in handles]
+    listed.write_text(json.dumps([(str(p), x.hash, x.file_size) for p, x in zip(paths, found)]))
 """
 
 
@@ -114,17 +134,29 @@ def git_lfs(source: Path, change: str) -> Took:
 
 def oxen(source: Path, change: str) -> Took:
     """Oxen; a version is a commit."""
-    found = peer("oxen")
+    return _driven("oxen", _OXEN, ".oxen", source, change, status=True)
+
+
+def hf_xet(source: Path, change: str) -> Took:
+    """hf-xet, which chunks and deduplicates; its versions are lists of hashes, and it has no status."""
+    return _driven("hf-xet", _XET, "store", source, change, status=False)
+
+
+def _driven(name: str, script: str, store: str, source: Path, change: str, *, status: bool) -> Took:
+    """A Python package, each step in a process of its own."""
+    found = peer(name)
     if found.python is None:
         raise OSError(found.problem)
     python = found.python
 
     def work(folder: Path) -> Took:
         def do(step: str) -> float:
-            return timed(python, "-c", _OXEN, step, cwd=folder, env={"HOME": str(folder.parent)})
+            home = str(folder.parent)
+            return timed(python, "-c", script, step, cwd=folder, env={"HOME": home, "HF_HOME": home})
 
         do("init")
-        took = _changing(folder, change, folder / ".oxen", do, lambda: do("status"))
+        look = (lambda: do("status")) if status else None
+        took = _changing(folder, change, folder / store, do, look)
         timed("rm", "-rf", "data", cwd=folder)
         took["checkout"] = do("restore")
         return took
@@ -146,11 +178,13 @@ def attempt(name: str, do: Callable[[Path, str], Took], source: Path, change: st
 
 
 def _changing(
-    folder: Path, change: str, store: Path, add: Callable[[str], float], status: Callable[[], float]
+    folder: Path, change: str, store: Path, add: Callable[[str], float], status: Callable[[], float] | None
 ) -> Took:
     """Adds, looks, changes some of it, and adds that."""
     (folder / "change.py").write_text(change)
-    took = {"add": add("one"), "status": status()}
+    took = {"add": add("one")}
+    if status is not None:
+        took["status"] = status()
     before = size(store)
     timed(sys.executable, "change.py", "data", cwd=folder)
     took["add what changed"] = add("two")
