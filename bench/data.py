@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import statistics
@@ -11,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench.data_peers import Took, attempt, cp, dvc, git_lfs, hf_xet, inside, oxen
+from bench.data_peers import PATIENCE, Took, attempt, cp, dvc, git_lfs, hf_xet, inside, oxen
 from bench.tables import progress, show
 
 _TREADLE = """
@@ -94,6 +95,8 @@ def _report(title: str, source: Path, change: str, rounds: int, ways: list[tuple
             )
             found.setdefault(label, []).append(_treadle(source, change, chunking, link))
         for label, do in peers.items():
+            if number and label != "cp":  # the others take minutes a round
+                continue
             if (took := attempt(label, do, source, change)) is not None:
                 found.setdefault(label, []).append(took)
         progress(f"{title}: round {number + 1} of {rounds}")
@@ -101,8 +104,14 @@ def _report(title: str, source: Path, change: str, rounds: int, ways: list[tuple
     rows = []
     for label, each in found.items():
         medians = [statistics.median(one[s] for one in each) if s in each[0] else None for s in steps]
-        rows.append([label, *("-" if value is None else f"{value:.3g}" for value in medians)])
+        rows.append([label, *map(_shown, medians)])
     show(title, ["seconds", *steps], rows)
+
+
+def _shown(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.3g}" if math.isfinite(value) else f"over {PATIENCE:g}"
 
 
 def _treadle(source: Path, change: str, chunking: str, link: str) -> Took:

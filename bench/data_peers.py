@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import subprocess
@@ -15,6 +16,9 @@ from bench.peers import peer
 from bench.tables import progress
 
 Took = dict[str, float]
+
+PATIENCE = 300.0
+"""How long a peer's step may take, in seconds."""
 
 # Oxen as its Python package drives it; each step in a process of its own, as a command line is.
 _OXEN = """
@@ -64,9 +68,12 @@ def inside(source: Path, work: Callable[[Path], Took]) -> Took:
 
 
 def timed(*command: str | Path, cwd: Path, env: dict[str, str] | None = None) -> float:
-    """How long a command takes, in seconds."""
-    began = time.monotonic()
-    subprocess.run(command, cwd=cwd, check=True, capture_output=True, env={**os.environ, **(env or {})})
+    """How long a command takes, in seconds; infinite if nobody would wait for it."""
+    began, within = time.monotonic(), {**os.environ, **(env or {})}
+    try:
+        subprocess.run(command, cwd=cwd, check=True, capture_output=True, env=within, timeout=PATIENCE)
+    except subprocess.TimeoutExpired:
+        return math.inf
     return time.monotonic() - began
 
 

@@ -11,7 +11,8 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import zt_ind_solve_power
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint, proportions_ztest
 
-from treadle.evaluate.rules import against, aggregate, holm, needed, share_increase, wilson
+from treadle.evaluate.rules import against, aggregate, holm, needed, share_increase, together, wilson
+from treadle.evaluate.types import Verdict
 
 
 def test_one_failure_fails_and_one_doubt_leaves_doubt():
@@ -77,3 +78,14 @@ def test_holm_keeps_the_family_wise_error():
     for groups in (2, 10, 50):
         false = sum(min(holm(list(rng.random(groups)))) <= 0.05 for _ in range(trials // groups * 2))
         assert false <= stats.binom.ppf(0.999, trials // groups * 2, 0.05)
+
+
+def test_the_worst_outcome_wins_and_what_is_exploratory_decides_nothing():
+    assert aggregate(["pass", "warn"]) == "warn"
+    assert aggregate(["warn", "inconclusive", "pass"]) == "inconclusive"
+    assert aggregate(["inconclusive", "fail", "warn"]) == "fail"
+    verdicts = [
+        Verdict(check="no_worse", subject="overall", outcome="pass", sentence=""),
+        Verdict(check="slices", subject="a=1", outcome="fail", sentence="", exploratory=True),
+    ]
+    assert together(verdicts) == "pass"

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from treadle.data import Datasets
+from treadle.data import Branches, Datasets
+from treadle.evaluate import Basis, Evaluations
 from treadle.experiment import Experiments, NewRun
 from treadle.kernel.database import SCHEMA_VERSION, open_database
 from treadle.kernel.workspace import Workspace
@@ -122,4 +123,18 @@ def test_versions_of_the_third_schema_are_kept(tmp_path):
         ("flights@v1", 2, 1, "", ()),
     ]
     assert found[0].digest == "05841aff63bd3439d40c239bb8878b851586914169cbcaac6d62c73684dfd98e"
+    workspace.close()
+
+
+def test_versions_and_verdicts_of_the_fourth_schema_are_kept(tmp_path):
+    workspace = old_workspace(tmp_path, "0004")
+    branches = Branches(workspace)
+    assert [ref.name for ref in branches.refs("flights", "branch")] == ["exp/labels", "main"]
+    assert branches.resolve("flights@main").ref == "flights@v1"
+    found = Evaluations(workspace).get("eval_1")
+    assert (found.outcome, found.basis) == ("inconclusive", Basis())
+    assert [(v.check, v.outcome, v.n_needed) for v in found.verdicts] == [
+        ("nulls", "pass", None),
+        ("min_class_share", "inconclusive", 100),
+    ]
     workspace.close()

@@ -176,10 +176,10 @@ def _show_standing(found: Standing) -> None:
         show.item("inconclusive" if one.stale else "pass", f"{one.actor} approved {one.commit[:12]}{stale}")
     for gate in found.gates:
         required = " (required)" if gate.required else ""
-        outcome = gate.state if gate.state in {"pass", "fail"} else "inconclusive"
+        outcome = gate.state if gate.state in {"pass", "warn", "fail"} else "inconclusive"
         word = {"missing": "hasn't run", "stale": "has to run again"}.get(gate.state, gate.state)
         show.item(outcome, f"check {gate.name}{required}: {word}")
-        if gate.result is not None and gate.state in {"fail", "inconclusive"}:
+        if gate.result is not None and gate.state in {"fail", "inconclusive", "warn"}:
             for finding in gate.result.findings:
                 if finding.outcome != "pass":
                     show.say(f"      {finding.sentence}")

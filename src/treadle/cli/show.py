@@ -241,10 +241,10 @@ def short(names: Sequence[str], least: int = 14) -> list[str]:
 
 
 def verdicts(evaluations: Iterable[Evaluation]) -> None:
-    """Prints what gates found: what failed and what can't be told as sentences, the rest counted."""
+    """Prints what gates found: what failed, can't be told or warns as sentences, the rest counted."""
     found = [verdict for evaluation in evaluations for verdict in evaluation.verdicts]
     passed = sum(verdict.outcome == "pass" for verdict in found)
-    for outcome in ("fail", "inconclusive"):
+    for outcome in ("fail", "inconclusive", "warn"):
         for verdict in found:
             if verdict.outcome == outcome:
                 item(outcome, verdict.sentence)

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from treadle.evaluate.metrics import estimate as estimate
     from treadle.evaluate.metrics import is_loss as is_loss
     from treadle.evaluate.metrics import paired_difference as paired_difference
+    from treadle.evaluate.rules import aggregate as aggregate
     from treadle.evaluate.service import Evaluations as Evaluations
+    from treadle.evaluate.types import Basis as Basis
     from treadle.evaluate.types import Estimate as Estimate
     from treadle.evaluate.types import Evaluation as Evaluation
     from treadle.evaluate.types import Outcome as Outcome
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 __getattr__, __all__ = attach(
     __name__,
     {
+        "Basis": "types",
         "DataGates": "data_gates",
         "KeptByEvaluations": "keeping",
         "Estimate": "types",
@@ -28,6 +31,7 @@ __getattr__, __all__ = attach(
         "Holdout": "holdout",
         "Outcome": "types",
         "Verdict": "types",
+        "aggregate": "rules",
         "estimate": "metrics",
         "is_loss": "metrics",
         "paired_difference": "metrics",

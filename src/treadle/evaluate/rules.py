@@ -5,15 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from treadle.evaluate.types import Outcome
+from treadle.evaluate.types import Outcome, Verdict
 
 POWER = 0.9
 
 
+_WORST_FIRST: tuple[Outcome, ...] = ("fail", "inconclusive", "warn")
+
+
 def aggregate(outcomes: Iterable[Outcome]) -> Outcome:
-    """Fail if any fails, else inconclusive if any is, else pass (also when there are none)."""
+    """The worst of all: fail, else inconclusive, else warn, else pass (also when there are none)."""
     found = set(outcomes)
-    return "fail" if "fail" in found else "inconclusive" if "inconclusive" in found else "pass"
+    return next((outcome for outcome in _WORST_FIRST if outcome in found), "pass")
+
+
+def together(verdicts: Iterable[Verdict]) -> Outcome:
+    """What verdicts add up to; exploratory ones, which nobody had declared, decide nothing."""
+    return aggregate(verdict.outcome for verdict in verdicts if not verdict.exploratory)
 
 
 def against(low: float, high: float, bound: float) -> Outcome:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from treadle.evaluate import data_checks, performance, store
 from treadle.evaluate.holdout import Holdout, load
-from treadle.evaluate.rules import aggregate
+from treadle.evaluate.rules import together
 from treadle.evaluate.types import Evaluation
 from treadle.kernel.errors import Conflict, NotFound
 from treadle.kernel.names import unknown
@@ -56,7 +56,7 @@ class Evaluations:
                 id=evaluation_id,
                 kind="data",
                 at=self._workspace.clock.now(),
-                outcome=aggregate(verdict.outcome for verdict in verdicts),
+                outcome=together(verdicts),
                 verdicts=tuple(verdicts),
                 subject=subject,
             )
@@ -121,7 +121,7 @@ class Evaluations:
                 id=evaluation_id,
                 kind="model",
                 at=self._workspace.clock.now(),
-                outcome=aggregate(verdict.outcome for verdict in verdicts),
+                outcome=together(verdicts),
                 verdicts=tuple(verdicts),
                 subject=subject,
                 baseline=baseline,

@@ -6,7 +6,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from treadle.evaluate.types import Evaluation, Verdict
+from treadle.evaluate.types import Basis, Evaluation, Verdict
 from treadle.kernel.database import Instant, Json, schema
 
 evaluations = sa.Table(
@@ -22,6 +22,7 @@ evaluations = sa.Table(
     sa.Column("metrics", Json(dict[str, float]), nullable=False),
     sa.Column("noise", sa.Float(53)),
     sa.Column("verdicts", Json(tuple[Verdict, ...]), nullable=False),
+    sa.Column("basis", Json(Basis), nullable=False, server_default="{}"),
     sa.Index("evaluations_by_subject", "subject", "at", "id"),
 )
 

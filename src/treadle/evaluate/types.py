@@ -1,4 +1,4 @@
-"""What a verdict is: three values, and the evidence for each."""
+"""What a verdict is: pass, fail or inconclusive, with the evidence for it; a pass may come with a warning."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from typing import Literal
 
 import msgspec
 
-Outcome = Literal["pass", "fail", "inconclusive"]
+Outcome = Literal["pass", "warn", "inconclusive", "fail"]
+"""``warn`` is a pass: something is surely there, and it is smaller than what matters."""
+
+Kind = Literal["data", "model", "behaviour"]
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -16,7 +19,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         check: Which check, such as ``nulls``, ``bound`` or ``no_worse``.
         subject: What it looked at: a column, ``overall``, or a group such as ``origin=JFK``.
-        outcome: Pass, fail, or inconclusive (the data can't tell).
+        outcome: Pass, fail, or inconclusive (the data can't tell); warn where an effect is
+            significant and lies inside the margin.
         sentence: The verdict in words, with its numbers.
         hypothesis: What was tested, in words; empty for checks without chance.
         estimate: The effect measured, in the metric's unit.
@@ -24,9 +28,14 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
         high: Upper end of its interval.
         bound: What it was held against.
         p_value: Where a test has one, before any correction.
+        adjusted: The p-value after the correction for how many were tested, where there was one.
+        test: What was computed, such as ``Holm-adjusted paired t``; empty without a test.
+        statistic: The test's statistic.
         n: Rows (or clusters, see ``unit``) behind it.
         n_needed: How many would probably have decided it; only when inconclusive.
         unit: What ``n`` counts.
+        groups: The groups that it is about or that decided it, such as ``origin=JFK``.
+        exploratory: Whether nobody had declared it beforehand: it proposes, and decides nothing.
     """
 
     check: str
@@ -39,9 +48,34 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     high: float | None = None
     bound: float | None = None
     p_value: float | None = None
+    adjusted: float | None = None
+    test: str = ""
+    statistic: float | None = None
     n: int = 0
     n_needed: int | None = None
     unit: str = "rows"
+    groups: tuple[str, ...] = ()
+    exploratory: bool = False
+
+
+class Basis(msgspec.Struct, frozen=True, kw_only=True):
+    """What a judgement rests on, so that it can be made again.
+
+    Attributes:
+        reference: The data that it was compared with: a version, or a file's digest.
+        code: The code version of the candidate.
+        candidate: The model or target that was judged, as a version or an address.
+        seed: Of everything random in it.
+        resamples: How many bootstrap samples were drawn.
+        treadle: The version of Treadle that judged.
+    """
+
+    reference: str = ""
+    code: str = ""
+    candidate: str = ""
+    seed: int | None = None
+    resamples: int = 0
+    treadle: str = ""
 
 
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,19 +83,20 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         id: Its identity; evaluating under a known identity returns what was found then.
-        kind: Data before training, or a model after it.
+        kind: Data before training, a model after it, or the behaviour of a system.
         at: When.
-        outcome: Fail if any verdict fails, inconclusive if any is, pass otherwise.
+        outcome: That of all verdicts together; see :func:`treadle.evaluate.rules.aggregate`.
         verdicts: The verdicts.
         subject: What was judged: a dataset version or a run.
         baseline: What it was compared with: a model version such as ``flights/3``, if any.
         data: Digest of the data that it was judged on.
         metrics: Point values of the candidate on that data.
         noise: Standard deviation of the metric between replicas, if there were any.
+        basis: What it rests on.
     """
 
     id: str
-    kind: Literal["data", "model"]
+    kind: Kind
     at: datetime
     outcome: Outcome
     verdicts: tuple[Verdict, ...]
@@ -70,6 +105,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     data: str | None = None
     metrics: dict[str, float] = {}
     noise: float | None = None
+    basis: Basis = Basis()
 
 
 class Estimate(msgspec.Struct, frozen=True):

@@ -28,6 +28,7 @@ MOVES: Final[dict[Status, tuple[Status, ...]]] = {
 
 ALIASES: Final = ("production", "latest")
 _NEEDED_FILES = ("model.onnx", "signature.json", "example.json")
+PASSING = frozenset({"pass", "warn"})
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -51,10 +52,10 @@ def check_outcome(version: ModelVersion, outcome: str, reason: str, *, override:
     """Lets into production only what passed its gate, or what somebody answers for.
 
     Raises:
-        Refused: If the outcome isn't ``pass`` and nobody overrides it.
+        Refused: If the outcome is neither ``pass`` nor ``warn``, and nobody overrides it.
         InvalidInput: If somebody overrides it and doesn't say why.
     """
-    if outcome == "pass":
+    if outcome in PASSING:
         return
     if not override:
         raise Refused(

@@ -184,7 +184,7 @@ class Registry:
             actor: Who decides.
             reason: Why.
             key: The decision's identity.
-            outcome: What the version's evaluation came to: pass, fail or inconclusive.
+            outcome: What the version's evaluation came to: pass, warn, inconclusive or fail.
             override: Promote it whatever its outcome; recorded as such.
             expect: Only if this version is in production now; 0: only if none is.
 
@@ -193,7 +193,7 @@ class Registry:
 
         Raises:
             NotFound: If there is no such version.
-            Refused: If the outcome isn't pass and isn't overridden.
+            Refused: If it neither passed nor is overridden.
             Conflict: If its status forbids it, or another version than expected is in production.
         """
 
@@ -202,7 +202,7 @@ class Registry:
             rules.check_expected(version, live.number if live else None, expect)
             rules.check_outcome(version, outcome, reason, override=override)
 
-        overridden = override and outcome != "pass"
+        overridden = override and outcome not in rules.PASSING
         return self._move(model, number, "production", actor, reason, key, check, override=overridden)
 
     def approve(
@@ -221,7 +221,7 @@ class Registry:
 
         Raises:
             NotFound: If there is no such version.
-            Refused: If the outcome isn't pass and isn't overridden.
+            Refused: If it neither passed nor is overridden.
             Conflict: If it doesn't wait (it is neither staging, candidate nor in production).
         """
         version = self.get(f"{model}/{number}")

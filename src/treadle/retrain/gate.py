@@ -193,7 +193,12 @@ def _count(evaluation: Evaluation) -> str:
     outcomes = [verdict.outcome for verdict in evaluation.verdicts]
     parts = [
         f"{outcomes.count(outcome)} {word}"
-        for outcome, word in (("pass", "passed"), ("fail", "failed"), ("inconclusive", "inconclusive"))
+        for outcome, word in (
+            ("pass", "passed"),
+            ("warn", "passed with a warning"),
+            ("fail", "failed"),
+            ("inconclusive", "inconclusive"),
+        )
         if outcome in outcomes
     ]
     return f"checks: {', '.join(parts)}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from treadle.deploy import Deployments, Revision
-from treadle.evaluate import Evaluations
+from treadle.evaluate import Evaluations, aggregate
 from treadle.kernel.errors import Conflict, JobFailed
 from treadle.kernel.workspace import Workspace
 from treadle.registry import ModelVersion, Registry
@@ -100,4 +100,4 @@ def redeploy(workspace: Workspace, ref: str, actor: str, reason: str) -> Revisio
 
 def _outcome(workspace: Workspace, version: ModelVersion) -> str:
     outcomes = [Evaluations(workspace).get(e).outcome for e in version.evaluations]
-    return next((o for o in ("fail", "inconclusive") if o in outcomes), "pass")
+    return aggregate(outcomes)

@@ -51,7 +51,7 @@ def reason(evaluations: Sequence[Evaluation]) -> str:
     """Why the gate decided as it did: the worst verdict's sentence."""
     verdicts = [verdict for evaluation in evaluations for verdict in evaluation.verdicts]
     for outcome in ("fail", "inconclusive"):
-        worst = [verdict for verdict in verdicts if verdict.outcome == outcome]
+        worst = [one for one in verdicts if one.outcome == outcome and not one.exploratory]
         if worst:
             more = f" (and {len(worst) - 1} more)" if len(worst) > 1 else ""
             return worst[0].sentence + more

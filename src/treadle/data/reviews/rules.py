@@ -19,6 +19,7 @@ from treadle.data.reviews.types import (
 from treadle.kernel.errors import Conflict, InvalidInput, Refused
 from treadle.kernel.names import did_you_mean
 
+PASSING = frozenset({"pass", "warn"})
 _TITLE, _TEXT = 200, 100_000
 _DECISIONS: frozenset[EventKind] = frozenset({"approved", "changes_requested", "withdrawn"})
 
@@ -190,7 +191,7 @@ def standing(
         blockers=(
             *_lacking(approvals, needed),
             *(f"{actor} asked for changes" for actor in objections),
-            *(_failing(gate) for gate in found if gate.required and gate.state != "pass"),
+            *(_failing(gate) for gate in found if gate.required and gate.state not in PASSING),
         ),
     )
 
@@ -222,6 +223,6 @@ def next_step(review: Review, found: Standing) -> str:
         return f"change the data on {review.source}, or see what was asked for: {command} show {review.ref}"
     if any(gate.required and gate.state in {"missing", "stale"} for gate in found.gates):
         return f"{command} check {review.ref}"
-    if any(gate.required and gate.state != "pass" for gate in found.gates):
+    if any(gate.required and gate.state not in PASSING for gate in found.gates):
         return f"change the data on {review.source}; what was found: {command} show {review.ref}"
     return f"ask somebody to look at it: {command} approve {review.ref}"

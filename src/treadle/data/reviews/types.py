@@ -11,7 +11,7 @@ from treadle.data.branches.comparing_types import DataDiff
 from treadle.data.branches.merge_types import MergePlan
 
 ReviewState = Literal["open", "merged", "closed"]
-GateOutcome = Literal["pass", "fail", "inconclusive"]
+GateOutcome = Literal["pass", "warn", "inconclusive", "fail"]
 Decided = Literal["approved", "changes_requested", "withdrawn"]
 EventKind = Literal[
     "opened",
@@ -161,7 +161,7 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     required: bool
-    state: Literal["pass", "fail", "inconclusive", "missing", "stale"]
+    state: Literal["pass", "warn", "inconclusive", "fail", "missing", "stale"]
     result: GateResult | None = None
 
 
