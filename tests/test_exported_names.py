@@ -38,8 +38,8 @@ EXPORTED = {
     """,
     "treadle.deploy.replica": "Platform ReplicaServer serve",
     "treadle.evaluate": """
-        Basis DataGates Estimate Evaluation Evaluations Holdout KeptByEvaluations Outcome Verdict aggregate
-        estimate is_loss paired_difference
+        Basis DataGates Estimate Evaluation Evaluations Holdout KeptByEvaluations Outcome Planned Verdict
+        aggregate estimate is_loss paired_difference
     """,
     "treadle.experiment": """
         Answered Artifact Check Checked CodeDiff Comparison Comparisons CopyKind Curve CurveCopy

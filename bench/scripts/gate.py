@@ -20,7 +20,7 @@ def treadle(data) -> dict[str, float]:
 
     from treadle.evaluate import Holdout
     from treadle.evaluate.performance import judge
-    from treadle.kernel.config.schema import ChecksConfig
+    from treadle.kernel.config import ChecksConfig
 
     rows = Holdout(labels=data["label"], inputs={}, groups={"group": data["group"]})
     differences = {}

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, get_args
 
-from treadle.kernel.config.schema import Metric
+from treadle.kernel.config.base import Metric
 from treadle.kernel.units import format_duration
 
 if TYPE_CHECKING:

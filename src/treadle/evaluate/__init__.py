@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from treadle.evaluate.types import Estimate as Estimate
     from treadle.evaluate.types import Evaluation as Evaluation
     from treadle.evaluate.types import Outcome as Outcome
+    from treadle.evaluate.types import Planned as Planned
     from treadle.evaluate.types import Verdict as Verdict
 
 __getattr__, __all__ = attach(
@@ -30,6 +31,7 @@ __getattr__, __all__ = attach(
         "Evaluations": "service",
         "Holdout": "holdout",
         "Outcome": "types",
+        "Planned": "types",
         "Verdict": "types",
         "aggregate": "rules",
         "estimate": "metrics",

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from treadle.evaluate.types import Estimate
-from treadle.kernel.config.schema import Metric
+from treadle.kernel.config.base import Metric
 from treadle.kernel.errors import InvalidInput
 
 Floats = npt.NDArray[np.float64]

@@ -17,7 +17,8 @@ from treadle.evaluate.metrics import estimate, is_loss, paired_difference
 from treadle.evaluate.rules import against, holm, needed
 from treadle.evaluate.types import Estimate, Outcome, Verdict
 from treadle.evaluate.wording import percent, show, signed, size, would
-from treadle.kernel.config.schema import METRICS, ChecksConfig, Metric, Task
+from treadle.kernel.config.base import METRICS, Metric, Task
+from treadle.kernel.config.checks import ChecksConfig
 from treadle.kernel.errors import ConfigError, InvalidInput
 
 Floats = npt.NDArray[np.float64]

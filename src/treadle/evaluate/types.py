@@ -58,6 +58,31 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     exploratory: bool = False
 
 
+class Planned(msgspec.Struct, frozen=True, kw_only=True):
+    """What a check will test, and what the data at hand can tell: known before anything is spent.
+
+    Attributes:
+        check: Which check.
+        subject: What it will look at.
+        hypothesis: What it will test, in words.
+        sentence: The plan in words, with its numbers.
+        n: Rows (or clusters, cases, seeds: see ``unit``) at hand; None where that isn't known yet.
+        unit: What ``n`` counts.
+        detectable: The smallest effect that it would find nine times in ten, in the metric's unit;
+            None without chance.
+        enough: Whether that is at most what the check is asked to find.
+    """
+
+    check: str
+    subject: str
+    hypothesis: str
+    sentence: str
+    n: int | None = None
+    unit: str = "rows"
+    detectable: float | None = None
+    enough: bool | None = None
+
+
 class Basis(msgspec.Struct, frozen=True, kw_only=True):
     """What a judgement rests on, so that it can be made again.
 

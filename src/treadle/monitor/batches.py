@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from treadle.kernel.config.schema import Task
+from treadle.kernel.config.base import Task
 from treadle.kernel.errors import InvalidInput
 from treadle.kernel.names import did_you_mean
 from treadle.monitor.types import LabelBatch, PredictionBatch, Value

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from treadle.evaluate import estimate, is_loss
-from treadle.kernel.config.schema import Metric, MonitorConfig
+from treadle.kernel.config.base import Metric
+from treadle.kernel.config.schema import MonitorConfig
 from treadle.kernel.errors import InvalidInput
 from treadle.kernel.units import format_duration, parse_duration
 from treadle.monitor import rules

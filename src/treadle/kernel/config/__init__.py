@@ -1,15 +1,12 @@
 """``treadle.toml``: the one file that says what a project is and what its loop may do."""
 
+from treadle.kernel.config.checks import ChecksConfig, DataCheck, GroupCheck, PerformanceCheck
 from treadle.kernel.config.load import find_project, load_config, parse_config
 from treadle.kernel.config.schema import (
     Budget,
-    ChecksConfig,
     Config,
-    DataCheck,
     DatasetConfig,
-    GroupCheck,
     MonitorConfig,
-    PerformanceCheck,
     Project,
     RegistryConfig,
     RemoteConfig,

@@ -10,7 +10,8 @@ from typing import Any, get_args
 
 import msgspec
 
-from treadle.kernel.config.schema import METRICS, Config
+from treadle.kernel.config.base import METRICS
+from treadle.kernel.config.schema import Config
 from treadle.kernel.errors import ConfigError, InvalidInput, NotFound
 from treadle.kernel.names import check_name, did_you_mean
 

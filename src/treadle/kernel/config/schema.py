@@ -6,29 +6,15 @@ A duration is text such as ``90d`` or ``1h30m`` (see :mod:`treadle.kernel.units`
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal
 
-from msgspec import Meta, Struct, field
+from msgspec import Meta, field
 
-Scalar: TypeAlias = bool | int | float | str
-
-Duration = Annotated[str, Meta(pattern=r"^(?=.*[1-9])(\d{1,6}(\.\d{1,6})?[smhdw])+$")]
-Fraction = Annotated[float, Meta(ge=0, le=1)]
-Positive = Annotated[int, Meta(ge=1)]
-Task = Literal["binary", "regression"]
-Metric = Literal["roc_auc", "log_loss", "brier", "accuracy", "mae", "mse"]
-
-METRICS: dict[Task, tuple[Metric, ...]] = {
-    "binary": ("roc_auc", "log_loss", "brier", "accuracy"),
-    "regression": ("mae", "mse"),
-}
+from treadle.kernel.config.base import Duration, Positive, Scalar, Table, Task
+from treadle.kernel.config.checks import ChecksConfig
 
 
-class _Table(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A table of the file: unknown keys are refused."""
-
-
-class Project(_Table, frozen=True):
+class Project(Table, frozen=True):
     """``[project]``
 
     Attributes:
@@ -40,7 +26,7 @@ class Project(_Table, frozen=True):
     task: Task = "binary"
 
 
-class Store(_Table, frozen=True):
+class Store(Table, frozen=True):
     """``[store]``: where everything lives; change these URLs when one machine is outgrown.
 
     Attributes:
@@ -58,7 +44,7 @@ class Store(_Table, frozen=True):
     options: dict[str, str] = field(default_factory=dict)
 
 
-class RemoteConfig(_Table, frozen=True):
+class RemoteConfig(Table, frozen=True):
     """``[remotes.NAME]``: where versions of data are pushed to and pulled from. ``origin`` is the default.
 
     Attributes:
@@ -70,7 +56,7 @@ class RemoteConfig(_Table, frozen=True):
     options: dict[str, str] = field(default_factory=dict)
 
 
-class DatasetConfig(_Table, frozen=True):
+class DatasetConfig(Table, frozen=True):
     """``[data.NAME]``: a dataset in files, or a table.
 
     Attributes:
@@ -101,7 +87,7 @@ class DatasetConfig(_Table, frozen=True):
     pre_merge: list[str] = field(default_factory=list)
 
 
-class TrainConfig(_Table, frozen=True):
+class TrainConfig(Table, frozen=True):
     """``[train]``: how a model is made.
 
     Attributes:
@@ -131,85 +117,7 @@ class TrainConfig(_Table, frozen=True):
     params: dict[str, Scalar] = field(default_factory=dict)
 
 
-class DataCheck(_Table, frozen=True):
-    """``[checks.data]``: what the data must be before a model is trained on it.
-
-    Attributes:
-        min_rows: The smallest training window that is worth training on.
-        unique: Columns in which no value may appear twice.
-        max_null: The largest share of missing values, by column; a column that is
-            not named may have none.
-        ranges: The allowed ``[low, high]``, by numeric column.
-        values: The allowed values, by column.
-        min_class_share: The smallest share that the rarer class may have (binary labels).
-        max_null_increase: How much larger the share of missing values may be than in the
-            data that production was trained on; tested, so that noise raises no alarm.
-        max_loss: The largest share of the rows (of the files, where they are no table) that the merge
-            of a review may take away.
-        max_drift: How far the merge of a review may move the distribution of a column, as population
-            stability index: below 0.1 hardly, above 0.25 much.
-    """
-
-    min_rows: Positive = 1000
-    unique: list[str] = field(default_factory=list)
-    max_null: dict[str, Fraction] = field(default_factory=dict)
-    ranges: dict[str, Annotated[list[float], Meta(min_length=2, max_length=2)]] = field(default_factory=dict)
-    values: dict[str, list[str]] = field(default_factory=dict)
-    min_class_share: Fraction | None = None
-    max_null_increase: Fraction = 0.05
-    max_loss: Fraction = 0.1
-    max_drift: Annotated[float, Meta(gt=0)] = 0.2
-
-
-class PerformanceCheck(_Table, frozen=True):
-    """``[checks.performance]``: how good a candidate must be, by itself and beside production.
-
-    Attributes:
-        metric: What is measured.
-        bound: The value that the metric must reach, with confidence: a floor for
-            ``roc_auc`` and ``accuracy``, a ceiling for losses.
-        margin: How much worse than production, overall, still counts as no worse, in the
-            metric's unit.
-        gain: The gain that a change is worth, in the metric's unit: a candidate that surely
-            gains less is refused. 0 refuses only what is surely worse.
-        confidence: Of every interval and test.
-        cluster: A column whose rows stand or fall together (a day, a customer, a
-            patient): the unit that is sampled. Rows count as independent without it.
-    """
-
-    metric: Metric = "roc_auc"
-    bound: float | None = None
-    margin: Annotated[float, Meta(ge=0)] = 0.01
-    gain: Annotated[float, Meta(ge=0)] = 0.0
-    confidence: Annotated[float, Meta(gt=0.5, lt=1)] = 0.95
-    cluster: str | None = None
-
-
-class GroupCheck(_Table, frozen=True):
-    """``[checks.groups]``: no worse than production for anybody.
-
-    Attributes:
-        by: The columns whose values are the groups.
-        margin: How much worse than production still counts as no worse for a group, in the
-            metric's unit. Groups are smaller than the whole and their intervals wider: what
-            is less than an interval's half can't be told.
-        min_rows: A group smaller than this is reported and not tested.
-    """
-
-    by: list[str] = field(default_factory=list)
-    margin: Annotated[float, Meta(ge=0)] = 0.02
-    min_rows: Positive = 500
-
-
-class ChecksConfig(_Table, frozen=True):
-    """``[checks]``: the gate that every candidate passes."""
-
-    data: DataCheck = field(default_factory=DataCheck)
-    performance: PerformanceCheck = field(default_factory=PerformanceCheck)
-    groups: GroupCheck = field(default_factory=GroupCheck)
-
-
-class RegistryConfig(_Table, frozen=True):
+class RegistryConfig(Table, frozen=True):
     """``[registry]``
 
     Attributes:
@@ -222,7 +130,7 @@ class RegistryConfig(_Table, frozen=True):
     approval: Literal["automatic", "manual"] = "automatic"
 
 
-class ServeConfig(_Table, frozen=True):
+class ServeConfig(Table, frozen=True):
     """``[serve]``: the inference server.
 
     Attributes:
@@ -242,7 +150,7 @@ class ServeConfig(_Table, frozen=True):
     flush: Duration = "1s"
 
 
-class MonitorConfig(_Table, frozen=True):
+class MonitorConfig(Table, frozen=True):
     """``[monitor]``
 
     Attributes:
@@ -264,7 +172,7 @@ class MonitorConfig(_Table, frozen=True):
     webhook: str | None = None
 
 
-class RetrainConfig(_Table, frozen=True):
+class RetrainConfig(Table, frozen=True):
     """``[retrain]``
 
     Attributes:
@@ -276,7 +184,7 @@ class RetrainConfig(_Table, frozen=True):
     cooldown: Duration = "28d"
 
 
-class Budget(_Table, frozen=True):
+class Budget(Table, frozen=True):
     """``[budget]``: compute that may be spent, in CPU time of training jobs.
 
     Attributes:
@@ -288,7 +196,7 @@ class Budget(_Table, frozen=True):
     month: Duration | None = None
 
 
-class Config(_Table, frozen=True):
+class Config(Table, frozen=True):
     """The whole of ``treadle.toml``."""
 
     project: Project

@@ -1,0 +1,87 @@
+"""``[checks]`` of ``treadle.toml``: the gate that every candidate passes."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta, field
+
+from treadle.kernel.config.base import Fraction, Metric, Positive, Table
+
+
+class DataCheck(Table, frozen=True):
+    """``[checks.data]``: what the data must be before a model is trained on it.
+
+    Attributes:
+        min_rows: The smallest training window that is worth training on.
+        unique: Columns in which no value may appear twice.
+        max_null: The largest share of missing values, by column; a column that is
+            not named may have none.
+        ranges: The allowed ``[low, high]``, by numeric column.
+        values: The allowed values, by column.
+        min_class_share: The smallest share that the rarer class may have (binary labels).
+        max_null_increase: How much larger the share of missing values may be than in the
+            data that production was trained on; tested, so that noise raises no alarm.
+        max_loss: The largest share of the rows (of the files, where they are no table) that the merge
+            of a review may take away.
+        max_drift: How far the merge of a review may move the distribution of a column, as population
+            stability index: below 0.1 hardly, above 0.25 much.
+    """
+
+    min_rows: Positive = 1000
+    unique: list[str] = field(default_factory=list)
+    max_null: dict[str, Fraction] = field(default_factory=dict)
+    ranges: dict[str, Annotated[list[float], Meta(min_length=2, max_length=2)]] = field(default_factory=dict)
+    values: dict[str, list[str]] = field(default_factory=dict)
+    min_class_share: Fraction | None = None
+    max_null_increase: Fraction = 0.05
+    max_loss: Fraction = 0.1
+    max_drift: Annotated[float, Meta(gt=0)] = 0.2
+
+
+class PerformanceCheck(Table, frozen=True):
+    """``[checks.performance]``: how good a candidate must be, by itself and beside production.
+
+    Attributes:
+        metric: What is measured.
+        bound: The value that the metric must reach, with confidence: a floor for
+            ``roc_auc`` and ``accuracy``, a ceiling for losses.
+        margin: How much worse than production, overall, still counts as no worse, in the
+            metric's unit.
+        gain: The gain that a change is worth, in the metric's unit: a candidate that surely
+            gains less is refused. 0 refuses only what is surely worse.
+        confidence: Of every interval and test.
+        cluster: A column whose rows stand or fall together (a day, a customer, a
+            patient): the unit that is sampled. Rows count as independent without it.
+    """
+
+    metric: Metric = "roc_auc"
+    bound: float | None = None
+    margin: Annotated[float, Meta(ge=0)] = 0.01
+    gain: Annotated[float, Meta(ge=0)] = 0.0
+    confidence: Annotated[float, Meta(gt=0.5, lt=1)] = 0.95
+    cluster: str | None = None
+
+
+class GroupCheck(Table, frozen=True):
+    """``[checks.groups]``: no worse than production for anybody.
+
+    Attributes:
+        by: The columns whose values are the groups.
+        margin: How much worse than production still counts as no worse for a group, in the
+            metric's unit. Groups are smaller than the whole and their intervals wider: what
+            is less than an interval's half can't be told.
+        min_rows: A group smaller than this is reported and not tested.
+    """
+
+    by: list[str] = field(default_factory=list)
+    margin: Annotated[float, Meta(ge=0)] = 0.02
+    min_rows: Positive = 500
+
+
+class ChecksConfig(Table, frozen=True):
+    """``[checks]``: the gate that every candidate passes."""
+
+    data: DataCheck = field(default_factory=DataCheck)
+    performance: PerformanceCheck = field(default_factory=PerformanceCheck)
+    groups: GroupCheck = field(default_factory=GroupCheck)
