@@ -7,7 +7,6 @@ import logging
 import zlib
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 from starlette.applications import Starlette
@@ -18,6 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from treadle.api.exchange import check_origin
 from treadle.api.lakefs import LakefsApp
 from treadle.api.mlflow import MlflowApp
 from treadle.api.openapi import document
@@ -25,7 +25,7 @@ from treadle.api.raw import RAW_ROUTES
 from treadle.api.rooms import Rooms
 from treadle.api.route import Call, Endpoint, RouteSpec
 from treadle.api.routes import ROUTES
-from treadle.kernel.errors import InvalidInput, NotFound, Refused, TreadleError
+from treadle.kernel.errors import InvalidInput, NotFound, TreadleError
 
 _log = logging.getLogger("treadle.api")
 _MOST = 64 << 20
@@ -106,7 +106,7 @@ def _route(path: str, endpoints: dict[str, Endpoint]) -> Route:
     async def handle(request: Request) -> Response:
         endpoint = endpoints["GET" if request.method == "HEAD" else request.method]
         try:
-            _check_origin(request)
+            check_origin(request.headers)
             return await endpoint(request)
         except ClientDisconnect:
             return Response(status_code=499)
@@ -123,17 +123,6 @@ def _route(path: str, endpoints: dict[str, Endpoint]) -> Route:
         return answer
 
     return Route(path, handle, methods=list(endpoints))
-
-
-def _check_origin(request: Request) -> None:
-    """Keeps web pages of other sites, open in a browser on this machine, from using the API.
-
-    Raises:
-        Refused: If one does.
-    """
-    origin = request.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
-        raise Refused("a web page of another site can't use this API", where=origin[:200])
 
 
 def _endpoint(spec: RouteSpec) -> Endpoint:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from treadle.api.route import Call, Query, RouteSpec
+from treadle.api.route import NEWEST, Call, Query, RouteSpec
 from treadle.data import (
     DataDiff,
     DatasetVersion,
@@ -14,8 +14,6 @@ from treadle.data import (
     Ref,
     Revert,
 )
-
-_NEWEST = 2**31 - 1  # a version's number that a column holds
 
 
 def _branches(call: Call) -> list[Ref]:
@@ -63,7 +61,7 @@ def _version(call: Call) -> DatasetVersion:
 
 def _history(call: Call) -> list[DatasetVersion]:
     """A version and all that it follows, newest first; on after the last by `before`, its number."""
-    before = call.whole("before", 0, least=0, most=_NEWEST)
+    before = call.whole("before", 0, least=0, most=NEWEST)
     return call.rooms.branches.log(_ref(call, "at"), call.whole("limit", 100), before or None)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from treadle.api.route import Call, Query, RouteSpec
+from treadle.api.route import NEWEST, Call, Query, RouteSpec
 from treadle.data import (
     Decision,
     Merged,
@@ -19,7 +19,6 @@ from treadle.data import (
 )
 from treadle.kernel.errors import InvalidInput
 
-_MOST = 10_000
 _DIGITS = 15
 
 
@@ -33,14 +32,14 @@ def _list_reviews(call: Call) -> list[Review]:
     state: Any = call.query.get("state") or None
     if state not in (None, "open", "merged", "closed"):
         raise InvalidInput(f"a review can't be {state[:40]!r}", fix="use open, merged or closed")
-    limit, before = _number(call, "limit", 100), _number(call, "before", 0)
-    return call.rooms.reviews.list(call.path["dataset"], state, min(limit, _MOST), before or None)
+    before = call.whole("before", 0, least=0, most=NEWEST)
+    return call.rooms.reviews.list(call.path["dataset"], state, call.whole("limit", 100), before or None)
 
 
 def _show_review(call: Call) -> ReviewDetails:
     """A review, the merge that it asks for, and whether it may be; `rows` as for a diff."""
-    limit, rows = min(_number(call, "limit", 1000), _MOST), call.query.get("rows") == "1"
-    return call.rooms.reviews.show(*_which(call), limit=limit, rows=rows)
+    rows = call.query.get("rows") == "1"
+    return call.rooms.reviews.show(*_which(call), limit=call.whole("limit", 1000), rows=rows)
 
 
 def _comment_on_review(call: Call) -> ReviewEvent:
@@ -73,13 +72,6 @@ def _which(call: Call) -> tuple[str, int]:
     if not text.isascii() or not text.isdigit() or len(text) > _DIGITS:
         raise InvalidInput(f"{text[:40]!r} is no number of a review", fix="give a number, such as 3")
     return call.path["dataset"], int(text)
-
-
-def _number(call: Call, name: str, default: int) -> int:
-    text = call.query.get(name, str(default))
-    if not text.isascii() or not text.isdigit() or len(text) > _DIGITS:
-        raise InvalidInput(f"`{name}` can't be {text[:40]!r}", fix="give a number")
-    return int(text)
 
 
 _PATH = "/v1/datasets/{dataset}/reviews"

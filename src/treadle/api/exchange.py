@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
-from concurrent.futures import Executor
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
+from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any, Protocol, TypeAlias, TypeVar
 
-from treadle.kernel.errors import InvalidInput
+from treadle.kernel.errors import InvalidInput, Refused, TreadleError
 
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
@@ -19,6 +20,8 @@ T = TypeVar("T")
 _RANGE = re.compile(r"\s*bytes\s*=\s*(\d{0,18})\s*-\s*(\d{0,18})\s*")
 _PIECE = 4 << 20
 _MOST = 4 << 20
+_THREADS = 16
+_JSON: Headers = [(b"content-type", b"application/json")]
 
 
 class Taker(Protocol):
@@ -140,6 +143,59 @@ class Exchange:
             gone.cancel()
             if reading is not None:
                 await asyncio.wait([reading])
+
+
+class ExchangeApp:
+    """An ASGI application whose requests are exchanges: what all of them have in common.
+
+    Args:
+        name: What its threads are called; the last part of its logger's name.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix=name)
+        self._log = logging.getLogger(f"treadle.api.{name}")
+
+    def close(self) -> None:
+        """Lets go of the threads."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    async def serve(self, scope: Mapping[str, Any], exchange: Exchange) -> None:
+        """Answers a request, or raises what is told of it."""
+        raise NotImplementedError
+
+    def failure(self, error: TreadleError) -> tuple[int, bytes]:
+        """Status and body for an error."""
+        raise NotImplementedError
+
+    async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
+        """Answers one request."""
+        exchange = Exchange(receive, send, self._pool)
+        try:
+            try:
+                await self.serve(scope, exchange)
+            except ClientGone:
+                return
+            except Exception as error:
+                if not isinstance(error, TreadleError):
+                    self._log.exception("%s %s", scope["method"], scope["path"])
+                    error = TreadleError(f"the server stumbled: {error.__class__.__name__}: {error}")
+                if exchange.begun:
+                    raise  # what was promised can't be sent: the connection breaks off
+                await exchange.answer(*self.failure(error), _JSON)
+        except ClientGone:
+            return
+
+
+def check_origin(headers: Mapping[str, str]) -> None:
+    """Keeps web pages of other sites, open in a browser on this machine, away.
+
+    Raises:
+        Refused: If one asks.
+    """
+    origin = headers.get("origin", "")
+    if origin and origin.partition("://")[2] != headers.get("host"):
+        raise Refused("a web page of another site can't use this API", where=origin[:200])
 
 
 def byte_range(header: str | None, size: int) -> tuple[int, int] | None:

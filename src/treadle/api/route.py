@@ -14,6 +14,8 @@ from treadle.api.rooms import Rooms
 from treadle.kernel.errors import InvalidInput
 
 Method = Literal["GET", "POST", "PUT", "DELETE"]
+NEWEST = 2**31 - 1
+"""The largest number of a version or a review that a column holds."""
 _LONGEST = 20  # digits; the largest that a column holds has 19
 Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 

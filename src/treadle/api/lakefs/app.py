@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import parse_qs, quote, unquote
 
 import msgspec
 
-from treadle.api.exchange import ClientGone, Exchange, Headers, Receive, Send
+from treadle.api.exchange import Exchange, ExchangeApp, Headers, check_origin
 from treadle.api.lakefs import branches, objects, refs, repositories, server, streams
 from treadle.api.lakefs.errors import failure, to_wire
 from treadle.api.lakefs.offered import explain
 from treadle.api.lakefs.route import Ask, LakefsRoute
 from treadle.api.rooms import Rooms
-from treadle.kernel.errors import Refused, TreadleError
+from treadle.kernel.errors import TreadleError
 
 ROUTES: tuple[LakefsRoute, ...] = (
     *server.ROUTES,
@@ -28,13 +26,11 @@ ROUTES: tuple[LakefsRoute, ...] = (
     *streams.ROUTES,
 )
 
-_log = logging.getLogger("treadle.api.lakefs")
 _API = "/api/v1/"
-_THREADS = 16
 _JSON: Headers = [(b"content-type", b"application/json")]
 
 
-class LakefsApp:
+class LakefsApp(ExchangeApp):
     """Answers lakeFS's clients from Treadle's rooms.
 
     Args:
@@ -42,8 +38,8 @@ class LakefsApp:
     """
 
     def __init__(self, rooms: Rooms) -> None:
+        super().__init__("lakefs")
         self._rooms = rooms
-        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="lakefs")
         self._routes = [(_pattern(route.path), route) for route in ROUTES]
 
     @staticmethod
@@ -51,37 +47,17 @@ class LakefsApp:
         """Whether a path is of this protocol."""
         return path.startswith(_API)
 
-    def close(self) -> None:
-        """Lets go of the threads."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+    def failure(self, error: TreadleError) -> tuple[int, bytes]:
+        """Status and body for an error."""
+        return to_wire(error)
 
-    async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
-        """Answers one request."""
-        exchange = Exchange(receive, send, self._pool)
-        try:
-            try:
-                await self._serve(scope, exchange)
-            except ClientGone:
-                return
-            except TreadleError as error:
-                if exchange.begun:
-                    raise  # what was promised can't be sent: the connection breaks off
-                await exchange.answer(*to_wire(error), _JSON)
-            except Exception as error:
-                _log.exception("%s %s", scope["method"], scope["path"])
-                if exchange.begun:
-                    raise
-                text = f"the server stumbled: {error.__class__.__name__}: {error}"
-                await exchange.answer(500, failure(text), _JSON)
-        except ClientGone:
-            return
-
-    async def _serve(self, scope: Mapping[str, Any], exchange: Exchange) -> None:
+    async def serve(self, scope: Mapping[str, Any], exchange: Exchange) -> None:
+        """Answers a request."""
         # A branch's name may have slashes, which are encoded in the path as it came.
         raw = scope.get("raw_path") or quote(scope["path"]).encode()
         path = raw.decode("latin-1").partition("?")[0].removeprefix(_API[:-1])
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        _check_origin(headers)
+        check_origin(headers)
         route, parts = self._route(scope["method"], path)
         if route is None:
             await exchange.answer(501, failure(explain(scope["method"], unquote(path))), _JSON)
@@ -102,17 +78,6 @@ class LakefsApp:
             if route.method == method and (found := pattern.fullmatch(path)):
                 return route, {name: unquote(part) for name, part in found.groupdict().items()}
         return None, {}
-
-
-def _check_origin(headers: Mapping[str, str]) -> None:
-    """Keeps web pages of other sites, open in a browser on this machine, away.
-
-    Raises:
-        Refused: If one asks.
-    """
-    origin = headers.get("origin", "")
-    if origin and origin.partition("://")[2] != headers.get("host"):
-        raise Refused("a web page of another site can't use this API", where=origin[:200])
 
 
 def _pattern(path: str) -> re.Pattern[str]:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import posixpath
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeAlias
 from urllib.parse import quote
 
 import msgspec
 
-from treadle.api.exchange import ClientGone, Exchange, Headers, Receive, Send, byte_range
+from treadle.api.exchange import Exchange, ExchangeApp, Headers, byte_range, check_origin
 from treadle.api.mlflow.artifacts_wire import (
     Abort,
     Begin,
@@ -31,11 +29,9 @@ from treadle.api.mlflow.route import Ask, Empty, MlflowRoute
 from treadle.api.mlflow.wire import required
 from treadle.api.rooms import Rooms
 from treadle.experiment import MOST_PARTS, Place, target
-from treadle.kernel.errors import InvalidInput, Refused, StorageFull, TreadleError
+from treadle.kernel.errors import InvalidInput, StorageFull, TreadleError
 from treadle.kernel.uploads import BlobUpload
 
-_log = logging.getLogger("treadle.api.mlflow")
-_THREADS = 16
 _API = "/api/2.0/mlflow-artifacts"
 _JSON: Headers = [(b"content-type", b"application/json")]
 _PREFIX = r"(?:/ajax-api/2\.0|/api/2\.0)"
@@ -92,7 +88,7 @@ ROUTES: tuple[MlflowRoute, ...] = (
 )
 
 
-class ArtifactsApp:
+class ArtifactsApp(ExchangeApp):
     """Answers requests whose bodies are files.
 
     Args:
@@ -100,44 +96,29 @@ class ArtifactsApp:
     """
 
     def __init__(self, rooms: Rooms) -> None:
+        super().__init__("mlflow.artifacts")
         self._rooms = rooms
-        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="artifacts")
 
     @staticmethod
     def owns(path: str) -> bool:
         """Whether a path is answered here."""
         return _OWNED.fullmatch(path) is not None  # one pattern, because every request is asked
 
-    def close(self) -> None:
-        """Lets go of the threads."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+    def failure(self, error: TreadleError) -> tuple[int, bytes]:
+        """Status and body for an error."""
+        status, body = to_wire(error)
+        if isinstance(error, StorageFull):
+            status = error.status  # not one after which a client tries again for minutes
+        return status, body
 
-    async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
-        """Answers one request."""
-        exchange = Exchange(receive, send, self._pool)
-        try:
-            try:
-                await self._serve(scope, exchange)
-            except ClientGone:
-                return
-            except TreadleError as error:
-                await _refuse(exchange, error)
-            except Exception as error:
-                _log.exception("%s %s", scope["method"], scope["path"])
-                if exchange.begun:
-                    raise  # what was promised can't be sent: the connection breaks off
-                text = f"the server stumbled: {error.__class__.__name__}: {error}"
-                await exchange.answer(*answer("INTERNAL_ERROR", text), _JSON)
-        except ClientGone:
-            return
-
-    async def _serve(self, scope: Mapping[str, Any], exchange: Exchange) -> None:
+    async def serve(self, scope: Mapping[str, Any], exchange: Exchange) -> None:
+        """Answers a request."""
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
         for name, pattern, do in _ROUTES:
             found = pattern.fullmatch(scope["path"])
             if found and name == method:
                 call = _Call(self._rooms, scope, exchange, found["path"])
-                call.check_origin()
+                check_origin(call.headers)
                 await do(call)
                 return
         text = f"there is no {scope['method']} {scope['path']:.200} in what of MLflow's protocol is offered"
@@ -154,16 +135,6 @@ class _Call:
         self.exchange = exchange
         self.path = path
         self.headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-
-    def check_origin(self) -> None:
-        """Keeps web pages of other sites, open in a browser on this machine, away.
-
-        Raises:
-            Refused: If one asks.
-        """
-        origin = self.headers.get("origin", "")
-        if origin and origin.partition("://")[2] != self.headers.get("host"):
-            raise Refused("a web page of another site can't use this API", where=origin[:200])
 
     def asked(self, kind: type[Any], body: bytes = b"") -> Any:
         """What the query or the body says."""
@@ -319,15 +290,6 @@ async def _get_of_version(call: _Call) -> None:
         return call.files.of_uri(found.storage, asked.path)
 
     await _send_file(call, await call.exchange.run(find))
-
-
-async def _refuse(exchange: Exchange, error: TreadleError) -> None:
-    if exchange.begun:
-        raise error  # what was promised can't be sent: the connection breaks off
-    status, body = to_wire(error)
-    if isinstance(error, StorageFull):
-        status = error.status  # not one after which a client tries again for minutes
-    await exchange.answer(status, body, _JSON)
 
 
 _Do: TypeAlias = Callable[[_Call], Awaitable[None]]
