@@ -5,39 +5,19 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import msgspec
 
-from treadle.data import DatasetVersion, Entry, ImportVersion, Mode, Pack, SentContents, Source
+from treadle.data import DatasetVersion, Entry, ImportVersion, Mode, Pack, Source
 from treadle.interop.dvc.repository import Repository
 from treadle.interop.dvc.types import GitCommit, Member, Output
+from treadle.interop.target import LARGE, Target, send
 from treadle.interop.types import Trouble
-from treadle.kernel.errors import Conflict, CorruptData, InvalidInput, NotFound, Unavailable
-from treadle.kernel.ids import digest_bytes
+from treadle.kernel.errors import Conflict, CorruptData, InvalidInput, NotFound
 
-_LARGE = 1 << 20
 _BATCH_BYTES, _BATCH_FILES = 32 << 20, 20_000
 KIND = "dvc"
-
-
-class Target(Protocol):
-    """Takes versions in; a :class:`treadle.client.Client` does."""
-
-    def datasets(self) -> list[DatasetVersion]:
-        """The latest version of each dataset."""
-
-    def data_log(self, name: str) -> list[DatasetVersion]:
-        """A dataset's versions, newest first."""
-
-    def put_pieces(self, pieces: Iterator[bytes]) -> str:
-        """Keeps bytes that come piece by piece; returns their digest."""
-
-    def put_contents(self, dataset: str, contents: Sequence[bytes], branch: str = "main") -> SentContents:
-        """Keeps small contents for a version of a dataset."""
-
-    def import_version(self, new: ImportVersion) -> DatasetVersion:
-        """Makes a version of what another tool had; the same one if it was made before."""
 
 
 class TakenOutput(msgspec.Struct, frozen=True, kw_only=True):
@@ -252,7 +232,7 @@ class DvcImporter:
                 continue
             pieces = self._repository.read(output, member)
             first = next(pieces, b"")
-            if len(first) >= _LARGE:
+            if len(first) >= LARGE:
                 self._known[key] = self._large(first, pieces)
                 self._progress(member.path)
                 continue
@@ -288,11 +268,7 @@ class DvcImporter:
         if not batch:
             return
         contents = list(batch.values())
-        sent = self._target.put_contents(dataset, contents)
-        if len(sent.digests) != len(contents) or any(
-            digest != digest_bytes(data) for digest, data in zip(sent.digests, contents, strict=True)
-        ):
-            raise Unavailable("contents arrived as something else", fix="import again")
+        sent = send(self._target, dataset, contents)
         for key, data, digest in zip(batch, contents, sent.digests, strict=True):
             self._known[key] = _Known(digest, len(data), sent.packs if data else ())
         self._progress(f"{len(batch):,} files")

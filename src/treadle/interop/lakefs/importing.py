@@ -2,42 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import Protocol
 
 import msgspec
 
-from treadle.data import DatasetVersion, Entry, ImportVersion, Pack, SentContents, Source
+from treadle.data import DatasetVersion, Entry, ImportVersion, Pack, Source
 from treadle.interop.lakefs.server import LakefsCommit, LakefsObject, LakefsServer, Place
+from treadle.interop.target import LARGE, Target, send
 from treadle.interop.types import Trouble
-from treadle.kernel.errors import InvalidInput, Unavailable
-from treadle.kernel.ids import digest_bytes
+from treadle.kernel.errors import InvalidInput
 
-_LARGE = 1 << 20
 _BATCH_BYTES, _BATCH_FILES = 16 << 20, 2000
 _AT_ONCE = 8
 KIND = "lakefs"
-
-
-class Target(Protocol):
-    """Takes versions in; a :class:`treadle.client.Client` does."""
-
-    def datasets(self) -> list[DatasetVersion]:
-        """The latest version of each dataset."""
-
-    def data_log(self, name: str) -> list[DatasetVersion]:
-        """A dataset's versions, newest first."""
-
-    def put_pieces(self, pieces: Iterator[bytes]) -> str:
-        """Keeps bytes that come piece by piece; returns their digest."""
-
-    def put_contents(self, dataset: str, contents: Sequence[bytes], branch: str = "main") -> SentContents:
-        """Keeps small contents for a version of a dataset."""
-
-    def import_version(self, new: ImportVersion) -> DatasetVersion:
-        """Makes a version of what another tool had; the same one if it was made before."""
 
 
 class LakefsReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -149,7 +128,7 @@ class _Taker:
             if one.size_bytes:
                 raise InvalidInput("an object whose path ends in / can't be a file here", where=one.path)
             self.troubles.append(Trouble(one.path, "a marker of a folder, which isn't needed here"))
-        elif one.size_bytes >= _LARGE:
+        elif one.size_bytes >= LARGE:
             digest = self._target.put_pieces(self._server.read(self._place, self._commit, one))
             self._add(one, digest)
             self._progress(one.path)
@@ -165,9 +144,7 @@ class _Taker:
             return
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="lakefs-import") as pool:
             contents = list(pool.map(self._read, self._waiting))
-        sent = self._target.put_contents(self._dataset, contents, self._branch)
-        if list(sent.digests) != [digest_bytes(data) for data in contents]:
-            raise Unavailable("contents arrived as something else", fix="import again")
+        sent = send(self._target, self._dataset, contents, self._branch)
         self.packs.update((pack.digest, pack) for pack in sent.packs)
         for one, digest in zip(self._waiting, sent.digests, strict=True):
             self._add(one, digest)
