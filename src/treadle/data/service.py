@@ -73,18 +73,10 @@ class Datasets:
             InvalidInput: If it isn't written like that.
             NotFound: If there is none.
         """
-        dataset, _, at = ref.partition("@")
-        config = self._ws.config.data.get(dataset)
-        if config and config.format == "delta" and is_time_travel(at):
-            return self.snapshot(ref, "treadle")
         try:
             return Branches(self._ws).resolve(ref)
         except NotFound:
-            name = ref.partition("@")[0]
-            if not self.log(name):
-                raise NotFound(
-                    f"{name!r} has no version yet", fix=f"make one: treadle data add {name}"
-                ) from None
+            self.log(ref.partition("@")[0])  # a name that nobody knows is told as one
             raise
 
     def log(self, name: str) -> Versions:

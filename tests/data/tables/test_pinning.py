@@ -7,7 +7,7 @@ import msgspec
 import polars as pl
 import pytest
 
-from treadle.data import Datasets, SliceSpec
+from treadle.data import Branches, Datasets, SliceSpec
 from treadle.data.tables.types import ChangeRows, RestoreTable, VacuumTable, WriteRows
 from treadle.kernel.errors import InvalidInput
 
@@ -45,6 +45,18 @@ def test_time_travel_makes_a_version_and_stays_in_order(sales, save, workspace):
     assert datasets.get("sales") == datasets.get("sales@latest") == latest
     now = datetime.now(UTC).isoformat()
     assert datasets.get(f"sales@{now}") == latest
+
+
+def test_time_travel_is_a_reference_like_any_other(sales, save, workspace):
+    sales.append("sales", WriteRows(rows=save(BASE.format(100, 110))))
+    Datasets(workspace).snapshot("sales", "anna")
+    branches = Branches(workspace)
+    old = branches.resolve("sales@delta:0")
+    assert (old.rows, branches.resolve("sales@delta:0")) == (100, old)
+    assert branches.create_ref("sales", "tag", "first", "delta:0", "anna").number == old.number
+    assert branches.compare("sales@delta:0", "sales", rows=True).table.added == 10
+    with pytest.raises(InvalidInput, match="names no dataset version"):
+        branches.resolve("flights@delta:0")
 
 
 def test_a_commit_without_rows_is_no_new_version(sales, workspace):

@@ -1,10 +1,8 @@
 """Writers in processes of their own: at once, killed, and in a bucket."""
 
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import msgspec
@@ -12,6 +10,7 @@ import polars as pl
 import pytest
 from deltalake import DeltaTable
 
+from killing import sweep
 from servers import S3, s3, s3_server  # noqa: F401 - fixtures
 from treadle.data import Datasets, SliceSpec
 from treadle.data.tables.types import (
@@ -89,35 +88,14 @@ def test_two_writers_at_once_lose_nothing(sales, save, project):
     assert dict(found.filter(pl.col("id") < 30).select("id", "name").iter_rows()) == expected
 
 
-@pytest.mark.parametrize(
-    "delay", [0.02, *(pytest.param(n / 100, marks=pytest.mark.soak) for n in range(0, 30, 3))]
-)
-def test_a_killed_writer_leaves_all_or_nothing(sales, save, project, workspace, delay):
+def test_a_killed_writer_leaves_all_or_nothing(tmp_path):
     """The same steps again afterwards bring the table to where it would have been."""
-    pinned = Datasets(workspace).snapshot("sales", "anna")
-    big = save(BASE.format(1000, 401_000), "big").path
-    wide = save("SELECT i AS id, 'z' AS name, 2.0::DOUBLE AS price FROM range(50, 200050) t(i)", "wide").path
-    steps = (f"append={big}", f"merge={wide}", "vacuum")
-    for killed_in in range(len(steps)):
-        writer = start(project, *steps)
-        go(writer)
-        for step in steps[:killed_in]:
-            assert writer.stdout.readline() == f"{step}\n"
-        time.sleep(delay)  # somewhere within the step
-        writer.send_signal(signal.SIGKILL)
-        writer.communicate()
-        state = sales.state("sales")
-        assert state.rows == DeltaTable(str(project / "lake" / "sales")).scan().read_all().num_rows
-        assert state.rows in {100, 400_100, 401_000}
-        assert DeltaTable(str(project / "lake" / "sales"), version=0).scan().read_all().num_rows == 100
-        assert all(path.exists() for path in Datasets(workspace).paths(pinned))
-    writer = start(project, *steps)
-    go(writer)
-    writer.communicate(timeout=60)
-    state = sales.state("sales")
-    assert writer.returncode == 0
-    assert state.rows == 401_000
-    assert Datasets(workspace).snapshot("sales", "anna").rows == state.rows
+    assert sweep("table_actions", "write", tmp_path, every=5) >= 2
+
+
+@pytest.mark.soak
+def test_a_writer_that_is_killed_anywhere_leaves_all_or_nothing(tmp_path):
+    assert sweep("table_actions", "write", tmp_path) >= 10
 
 
 @pytest.fixture

@@ -57,10 +57,11 @@ def compare(
 def _table(workspace: Workspace, before: DatasetVersion, after: DatasetVersion) -> TableDiff:
     """Of versions that are known to be tables: what is in both versions isn't compared."""
     old, new = local_files(workspace, before), local_files(workspace, after)
-    same = {file.digest for file in before.files} & {file.digest for file in after.files}
-    changed_old = [path for path, file in zip(old, before.files, strict=True) if file.digest not in same]
-    changed_new = [path for path, file in zip(new, after.files, strict=True) if file.digest not in same]
-    sides = Side(before.columns, old, changed_old), Side(after.columns, new, changed_new)
+    same = {*old} & {*new}  # a file lies under its digest, and one of a Delta table where the table has it
+    sides = (
+        Side(before.columns, old, [path for path in old if path not in same]),
+        Side(after.columns, new, [path for path in new if path not in same]),
+    )
     return _compared(workspace.engine, _key(workspace, before, after), *sides, partial=False)
 
 

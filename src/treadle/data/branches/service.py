@@ -30,6 +30,7 @@ from treadle.data.branches.types import DEFAULT_BRANCH, Dataset, Ref, RefKind, R
 from treadle.data.staging.store import drop_below
 from treadle.data.storage.contents import Contents
 from treadle.data.storage.writing import PackWriter, Written
+from treadle.data.tables.rules import is_time_travel
 from treadle.data.tree.trees import apply, diff
 from treadle.data.tree.types import Change, Difference
 from treadle.data.types import DatasetVersion, Source
@@ -92,10 +93,19 @@ class Branches:
     def resolve(self, ref: str) -> DatasetVersion:
         """The version that a reference names: a number, a branch's head, a tag, a commit.
 
+        Of a table also ``flights@delta:12`` and ``flights@2026-01-03T10:00:00Z``, which becomes a
+        dataset version if it wasn't one, so that its files stay.
+
         Raises:
             InvalidInput: If it isn't written like a reference, or several commits begin like that.
             NotFound: If there is no such version.
         """
+        dataset, _, at = ref.partition("@")
+        config = self._ws.config.data.get(dataset)
+        if config and config.format == "delta" and is_time_travel(at):
+            from treadle.data.tables.pinning import pin_table
+
+            return pin_table(self._ws, dataset, "treadle", at)
         named = rules.parse_ref(ref)
         found = self._resolve(named)
         if not found.commit_id:  # an older Treadle made it
