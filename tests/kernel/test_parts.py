@@ -6,14 +6,17 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import obstore
 import pytest
 from obstore.store import MemoryStore
 
-from treadle.kernel import pieces
+from treadle.kernel import fence, pieces
 from treadle.kernel.blobs import ObjectBlobStore, open_blobs
 from treadle.kernel.errors import CorruptData, NotFound, StorageError
 from treadle.kernel.ids import digest_bytes
@@ -199,6 +202,31 @@ def test_collecting_and_sending_never_leave_half_a_blob() -> None:
         assert store.get(digest) == data
 
 
+def test_a_list_that_is_claimed_while_a_collector_takes_its_pieces_counts_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The copy that makes a list young brings it back after the collector took it, but not its pieces."""
+    monkeypatch.setattr(fence, "_FRESH", timedelta(0))
+    store = ObjectBlobStore(MemoryStore(), "memory")
+    data = os.urandom(3 * SMALL)
+    digest = bring(store, data)
+    real = obstore.copy
+    removed: list[bool] = []
+
+    def copy(where: MemoryStore, one: str, other: str) -> None:
+        real(where, one, other)
+        if not removed:
+            removed.append(store.remove(digest, store.now() + timedelta(seconds=10)))
+
+    monkeypatch.setattr(obstore, "copy", copy)
+    assert not store.claim(digest)
+    assert removed == [True]
+    assert not store.has(digest)
+    bring(store, data)
+    assert store.claim(digest)
+    assert store.get(digest) == data
+
+
 def test_all_senders_cut_a_blob_alike_and_its_list_stays_short() -> None:
     assert piece_size(1) == SMALL
     assert piece_size(4096 * SMALL) == SMALL
@@ -226,6 +254,23 @@ def test_what_arrives_damaged_over_an_open_line_is_told(monkeypatch: pytest.Monk
     with pytest.raises(StorageError, match="what arrived is not what was sent"):
         bring(store, os.urandom(2 * SMALL))
     assert obstore.list(store.objects).collect() == []
+
+
+def test_the_end_of_a_blob_is_read_over_an_open_line_until_the_same_came_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = ObjectBlobStore(MemoryStore(), "memory", plain=True)
+    digest = store.put(b"0123456789")
+    real, came = obstore.get, [b"?89", b"7?9"]
+
+    class Came(NamedTuple):
+        bytes: Callable[[], bytes]
+
+    def get(where: MemoryStore, path: str, **more: Any) -> object:
+        return Came(partial(came.pop, 0)) if came else real(where, path, **more)
+
+    monkeypatch.setattr(obstore, "get", get)
+    assert store.tail(digest, 3) == b"789"
 
 
 KILLED = """

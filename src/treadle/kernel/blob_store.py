@@ -51,6 +51,9 @@ class BlobStore(Protocol):
     def fits(self, digest: str, start: int, data: memoryview) -> bool | None:
         """Whether bytes are a digest's from ``start`` on; None where only all of them together tell."""
 
+    def forget(self, digest: str, start: int, end: int) -> bool:
+        """Drops what is cached of a stretch that turned out damaged; returns whether it may be read anew."""
+
     def upload(self, stage: str | None = None) -> BlobUpload:
         """Takes bytes piece by piece; on a stage, if one is named, they are a piece of a later blob."""
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _BLOCK = 1 << 20
 _DIGEST = 32
+_TRIES = 3
 _MOST = 4 << 30
 _LOOK_EVERY = 256
 
@@ -98,10 +99,28 @@ class FallbackBlobs:
         except NotFound:
             yield from self._there.fill(digest, start, buffer)
 
+    def forget(self, digest: str, start: int, end: int) -> bool:
+        """Drops cached blocks of a stretch: they came damaged; returns whether it is read elsewhere."""
+        if self._here.has(digest):
+            return False
+        for number in range(start // _BLOCK, -(-end // _BLOCK)):
+            self._block(digest, number).unlink(missing_ok=True)
+        return True
+
     # ── within ───────────────────────────────────────────────────────────
 
     def _bring(self, digest: str) -> None:
-        """Keeps here what is elsewhere."""
+        """Keeps here what is elsewhere; tries again where it came damaged."""
+        for left in reversed(range(_TRIES)):
+            try:
+                self._bring_once(digest)
+            except CorruptData:
+                if not left:
+                    raise
+            else:
+                return
+
+    def _bring_once(self, digest: str) -> None:
         from treadle.kernel.ids import new_digest
 
         size = self._there.size(digest)

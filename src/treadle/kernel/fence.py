@@ -13,7 +13,7 @@ import contextlib
 import fcntl
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -65,8 +65,14 @@ class Fence:
         self._store = store
         self._folder = folder
 
-    def renew(self, key: str) -> bool:
-        """Makes a blob young; returns whether it is there."""
+    def renew(self, key: str, whole: Callable[[], bool] = lambda: True) -> bool:
+        """Makes a blob young; returns whether it is there.
+
+        Args:
+            key: Which.
+            whole: Says whether what lies beneath it is there. A collector that had looked before may
+                have taken that, and only the blob's own key was brought back by making it young.
+        """
         if self._folder is not None:
             with self._lock(fcntl.LOCK_SH):
                 try:
@@ -78,14 +84,15 @@ class Fence:
 
         try:
             at = obstore.head(self._store, key)["last_modified"]
-            if datetime.now(UTC) - at > _FRESH:
+            old = datetime.now(UTC) - at > _FRESH
+            if old:
                 # Its own time can't be set; a copy onto itself is refused by some stores.
                 obstore.copy(self._store, key, f"{key}{_RENEWED}")
                 obstore.copy(self._store, f"{key}{_RENEWED}", key)
                 obstore.delete(self._store, f"{key}{_RENEWED}")
         except FileNotFoundError:
             return False
-        return self.is_safe(key)
+        return self.is_safe(key) and (not old or whole())
 
     def is_safe(self, key: str) -> bool:
         """Whether a blob that was just put is there and will stay; waits for a collector that looks at it."""

@@ -231,22 +231,27 @@ class Pieces:
 
         If not, a collector took some of them meanwhile: put them again.
         """
-        import obstore
-
         path = f"{key}.{LIST}"
         self.put_checked(path, msgspec.json.encode(found), digest_bytes(msgspec.json.encode(found)))
         with object_errors(_digest(key), self._name):
-            if self._fence.is_safe(path) and set(found.digests) <= self.there(key):
-                return True
-            with contextlib.suppress(FileNotFoundError):
-                obstore.delete(self._store, path)
-            return False
+            return self._fence.is_safe(path) and self._is_whole(key, found)
+
+    def _is_whole(self, key: str, found: PieceList | None) -> bool:
+        """Whether all pieces of a blob are there; if not, their list goes as well."""
+        import obstore
+
+        if found is not None and set(found.digests) <= self.there(key):
+            return True
+        self._lists.pop(key, None)
+        with contextlib.suppress(FileNotFoundError):
+            obstore.delete(self._store, f"{key}.{LIST}")
+        return False
 
     # ── staying and going ────────────────────────────────────────────────
 
     def claim(self, key: str) -> bool:
         """Whether a blob is here in pieces; if so, no collector takes it for an hour."""
-        return self._fence.renew(f"{key}.{LIST}")
+        return self._fence.renew(f"{key}.{LIST}", lambda: self._is_whole(key, self.find(key)))
 
     def remove(self, key: str, before: datetime) -> bool:
         """Removes a blob with its pieces if nobody has put or claimed it since a moment."""

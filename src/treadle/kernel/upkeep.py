@@ -46,6 +46,11 @@ class Upkeep(ABC):
     def upload(self, stage: str | None = None) -> BlobUpload:
         """Takes bytes piece by piece."""
 
+    def forget(self, digest: str, start: int, end: int) -> bool:
+        """Nothing is cached here that could be forgotten."""
+        del digest, start, end
+        return False
+
     def put_beside(self, key: str, data: bytes) -> None:
         """Puts an object that is no blob beside the blobs, whole or not at all.
 

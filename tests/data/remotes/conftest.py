@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,11 +80,15 @@ def clone(tmp_path: Path) -> Iterator[Callable[..., Clone]]:
     """Makes clones of a project with a remote: a folder beside it unless told."""
     made: list[Clone] = []
 
-    def make(name: str, url: str = "../remote", options: dict[str, str] | None = None) -> Clone:
+    def make(
+        name: str, url: str = "../remote", options: dict[str, str] | None = None, *, stores: bool = False
+    ) -> Clone:
+        """A clone whose remote is there, or one whose own blob store is."""
         root = tmp_path / name
-        root.mkdir()
+        root.mkdir(parents=True)
         listed = "".join(f'{key} = "{value}"\n' for key, value in (options or {}).items())
-        text = f'{TOML}\n[remotes.origin]\nurl = "{url}"\n[remotes.origin.options]\n{listed}'
+        section, key = ("store", "blobs") if stores else ("remotes.origin", "url")
+        text = f'{TOML}\n[{section}]\n{key} = "{url}"\n[{section}.options]\n{listed}'
         (root / "treadle.toml").write_text(text)
         made.append(Clone(root, Workspace.open(root)))
         return made[-1]
@@ -91,3 +96,24 @@ def clone(tmp_path: Path) -> Iterator[Callable[..., Clone]]:
     yield make
     for one in made:
         one.workspace.close()
+
+
+def together(*does: Callable[[], object]) -> None:
+    """Does several things at once; raises what one of them raised."""
+    failed: list[BaseException] = []
+    start = threading.Barrier(len(does))
+
+    def run(do: Callable[[], object]) -> None:
+        start.wait()
+        try:
+            do()
+        except BaseException as error:  # noqa: BLE001 - raised below
+            failed.append(error)
+
+    threads = [threading.Thread(target=run, args=(do,)) for do in does]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failed:
+        raise failed[0]

@@ -6,20 +6,15 @@ import os
 import random
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable, Sequence
-from datetime import timedelta
 from functools import partial
 
 import pytest
 
-from data.remotes.conftest import Clone
+from data.remotes.conftest import Clone, together
 from data.remotes.proxies import flaky_proxy
 from servers import S3
-from treadle.data import KeptByData
 from treadle.data.branches.commits import read_commit
-from treadle.govern import Collect, Collector
 from treadle.kernel.errors import CorruptData
 
 chance = random.Random(11)
@@ -124,25 +119,34 @@ def test_over_a_line_that_fails_both_ways_all_of_it_arrives(
         assert ada.verify(at_remote=True).damages == ()
 
 
-def _together(*does: Callable[[], object]) -> None:
-    """Does several things at once; raises what one of them raised."""
-    failed: list[BaseException] = []
-    start = threading.Barrier(len(does))
+@pytest.mark.s3
+@pytest.mark.parametrize("fault", ["drop", "cut", "damage"])
+@pytest.mark.parametrize(
+    "after", [1 << 20, *(pytest.param(n * 700_000, marks=pytest.mark.soak) for n in range(8))]
+)
+def test_parts_that_are_read_over_a_line_that_fails(
+    clone: Callable[..., Clone], s3: S3, fault: str, after: int
+) -> None:
+    """What came damaged isn't taken out of the cache again and again."""
+    url = f"s3://{s3.bucket}/team"
+    files = {f"big/{n}.bin": chance.randbytes(900_000) for n in range(5)} | {"model.bin": FILES["model.bin"]}
+    ada = clone("ada", url, s3.options)
+    ada.add(files)
+    ada.push()
+    with flaky_proxy(s3.endpoint) as proxy:
+        for number, bring in enumerate((_some, Clone.checkout)):
+            ben = clone(f"ben{number}", url, {**s3.options, "endpoint": proxy.url})
+            ben.take(ada)
+            ben.fetch(contents=False)
+            proxy.after, proxy.down[:] = after, [fault]  # type: ignore[list-item]
+            bring(ben)
+            assert ben.read("data") == files
+            assert ben.verify().damages == ()
+        assert fault in proxy.happened
 
-    def run(do: Callable[[], object]) -> None:
-        start.wait()
-        try:
-            do()
-        except BaseException as error:  # noqa: BLE001 - raised below
-            failed.append(error)
 
-    threads = [threading.Thread(target=run, args=(do,)) for do in does]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if failed:
-        raise failed[0]
+def _some(of: Clone) -> object:
+    return of.fetch("data/big/3.bin", "data/model.bin")
 
 
 @pytest.mark.parametrize("place", ["folder", pytest.param("s3", marks=pytest.mark.s3)])
@@ -156,52 +160,10 @@ def test_several_that_push_the_same_bytes_at_once(
     clones = [clone(name, *where) for name in ("ada", "ben", "eve")]
     for number, one in enumerate(clones):
         one.add({**FILES, "own.txt": f"{number}".encode()}, branch=f"of-{number}")
-    _together(*(partial(one.push, f"data@of-{number}") for number, one in enumerate(clones)))
+    together(*(partial(one.push, f"data@of-{number}") for number, one in enumerate(clones)))
     assert clones[0].verify(at_remote=True).versions == 3
     assert clones[0].verify(at_remote=True).damages == ()
     fay = clone("fay", *where)
     for number in range(3):
         (found,) = fay.fetch(f"data@of-{number}")
         assert fay.read(found.ref) == {**FILES, "own.txt": f"{number}".encode()}
-
-
-def test_a_collector_that_races_with_pushes_takes_nothing_of_them(clone: Callable[..., Clone]) -> None:
-    """What an earlier push left unlisted is old: it goes and is sent again, or it is claimed and stays."""
-    ada, server = clone("ada", "../server/.treadle/blobs"), clone("server")
-    for number in range(4):
-        ada.add({f"{n}.txt": f"{number} {n}".encode() for n in range(20)}, folder=f"data{number}")
-        ada.add({"model.bin": chance.randbytes(100_000)}, folder=f"large{number}")
-    store = server.workspace.blobs
-    for blob in ada.workspace.blobs.stored():
-        path = ada.workspace.blobs.path(blob.digest)
-        assert path is not None
-        store.put_file(path)
-    old = time.time() - timedelta(days=2).total_seconds()
-    for blob in list(store.stored()):
-        path = store.path(blob.digest)
-        assert path is not None
-        os.utime(path, (old, old))
-    names = [f"{kind}{number}" for number in range(4) for kind in ("data", "large")]
-    over = threading.Event()
-    freed: list[int] = []
-
-    def collect() -> None:
-        collector = Collector(server.workspace, [KeptByData()])
-        while not over.is_set():
-            freed.append(collector.collect(Collect(apply=True)).blobs)
-
-    def pushes() -> None:
-        try:
-            for name in names:
-                ada.push(name)
-        finally:
-            over.set()
-
-    _together(collect, pushes)
-    found = ada.verify(at_remote=True)
-    assert (found.versions, found.damages) == (8, ())
-    assert freed
-    ben = clone("ben", "../server/.treadle/blobs")
-    for name in names:
-        ben.fetch(name)
-        assert ben.read(name) == ada.read(name)
