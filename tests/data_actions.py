@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
@@ -32,7 +33,7 @@ from treadle.data.tree.pages import entry_at
 from treadle.data.tree.trees import entries, lookup
 from treadle.data.work.pointer import read_pointer
 from treadle.evaluate import DataGates
-from treadle.kernel import pieces
+from treadle.kernel import blobs, pieces
 from treadle.kernel.blobs import ObjectBlobStore
 from treadle.kernel.errors import Conflict
 from treadle.kernel.ids import digest_bytes
@@ -40,7 +41,7 @@ from treadle.kernel.uploads import BlobUpload
 from treadle.kernel.workspace import Workspace
 
 writing.PACK_SIZE = 40_000  # several packs of few files
-pieces.PIECE = 1 << 19  # and several pieces of what isn't large
+pieces.PIECE = blobs.PIECE = 1 << 19  # and several pieces of what isn't large
 
 
 def fill(folder: Path, seed: int) -> None:
@@ -294,3 +295,29 @@ def done_pull(root: Path) -> None:
 
 def _files(folder: Path) -> dict[Path, bytes]:
     return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+# ── the same out of a bucket; whatever is asked of it is a step as well ──
+
+
+def prepare_pull_from_s3(root: Path) -> None:
+    """Everything is in a bucket, which no pull changes, and Ben has the pointer."""
+    prepare_push(root)
+    place = json.loads(os.environ["TREADLE_TEST_BUCKET"])
+    for name in ("ada", "ben"):
+        toml = root / name / "treadle.toml"
+        options = "".join(f'{key} = "{value}"\n' for key, value in place["options"].items())
+        there = f'url = "{place["url"]}"\n[remotes.origin.options]\n{options}'
+        toml.write_text(toml.read_text().replace('url = "../remote"\n', there))
+    push(root)
+
+
+def pull_from_s3(root: Path) -> None:
+    import obstore
+
+    for name in ("get", "head", "list"):
+        setattr(obstore, name, _stepping(getattr(obstore, name)))
+    pull(root)
+
+
+check_pull_from_s3, done_pull_from_s3 = check_pull, done_pull

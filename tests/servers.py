@@ -279,13 +279,14 @@ def s3_lake(s3: S3, monkeypatch: pytest.MonkeyPatch) -> S3:
 
 
 @pytest.fixture
-def full_disk() -> Iterator[Path]:
-    """A folder on a disk of its own of 2 MiB; fill it with :func:`fill`."""
+def full_disk(request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A folder on a disk of its own, of 2 MiB unless told; fill it with :func:`fill`."""
+    size = getattr(request, "param", "2m")
     folder = Path(tempfile.mkdtemp(prefix="tfull-"))
     sudo = [] if os.geteuid() == 0 else ["sudo", "-n"]
     if sudo and not shutil.which("sudo"):
         missing("a small disk can only be mounted by root")
-    options = f"size=2m,mode=0700,uid={os.geteuid()}"
+    options = f"size={size},mode=0700,uid={os.geteuid()}"
     mounted = subprocess.run(
         [*sudo, "mount", "-t", "tmpfs", "-o", options, "tmpfs", folder],
         check=False,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -12,7 +14,7 @@ import pytest
 import projects
 from e2e.test_requests import CARRIER, HOUR, sent, tensor
 from e2e.user import User, ask, failed, refused, wait_until
-from servers import fill
+from servers import S3, fill
 
 ORIGIN = ("artifact_files", "run_inputs", "run_provenance", "run_writers")
 BEGUN = ("cycles", "evaluations", "recipes", "runs", "run_params", "run_tags", *ORIGIN)
@@ -132,3 +134,53 @@ def test_a_report_that_has_no_room_leaves_the_one_before(user: User, full_disk: 
     assert page.read_text() == "the one before"
     assert sorted(path.name for path in full_disk.iterdir()) == ["filler", "report.html"]
     assert user.state() == before
+
+
+def cloned(folder: Path, s3: S3) -> User:
+    """A project whose remote is a bucket."""
+    folder.mkdir(parents=True)
+    options = "".join(f'{name} = "{value}"\n' for name, value in s3.options.items())
+    remote = f'[remotes.origin]\nurl = "s3://{s3.bucket}/team"\n[remotes.origin.options]\n{options}'
+    (folder / "treadle.toml").write_text(f'[project]\nname = "toy"\n{remote}')
+    return User(folder)
+
+
+@pytest.mark.s3
+@pytest.mark.parametrize("full_disk", ["8m"], indirect=True)
+@pytest.mark.parametrize(
+    "left", [(1_000_000, 3_600_000), pytest.param(range(0, 5_500_000, 100_000), marks=pytest.mark.soak)]
+)
+def test_a_pull_that_fills_the_disk_leaves_nothing_half_written_and_goes_on(
+    tmp_path: Path, full_disk: Path, s3: S3, left: Sequence[int]
+) -> None:
+    chance = random.Random(3)
+    files = {f"small/{number}": chance.randbytes(20_000) for number in range(40)}
+    files["model.bin"] = chance.randbytes(1_500_000)
+    ada = cloned(tmp_path / "ada", s3)
+    for name, data in files.items():
+        (ada.folder / "data" / name).parent.mkdir(parents=True, exist_ok=True)
+        (ada.folder / "data" / name).write_bytes(data)
+    for command in (("data", "add", "data"), ("data", "push")):
+        assert ada.run(*command).code == 0
+    refusals = 0
+    for room in left:
+        ben = cloned(full_disk / "ben", s3)
+        shutil.copy(ada.folder / "data.treadle", ben.folder)
+        filler = fill(full_disk, leave=room)
+        done = ben.run("data", "pull")
+        if done.code:
+            refused(done, "full" if "disk is full" in done.err else "no space", "ben/", "free some space")
+            refusals += 1
+            assert _held(ben).items() <= files.items()
+            assert ben.litter() == []
+        filler.unlink()
+        assert ben.run("data", "pull").code == 0
+        assert _held(ben) == files
+        assert list((ben.folder / ".treadle" / "blobs" / "tmp").iterdir()) == []
+        shutil.rmtree(ben.folder)
+    assert refusals >= len(left) * 0.8
+
+
+def _held(user: User) -> dict[str, bytes]:
+    base = user.folder / "data"
+    return {str(path.relative_to(base)): path.read_bytes() for path in base.rglob("*") if path.is_file()}
