@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -21,7 +19,7 @@ from treadle.data.storage.writing import PackWriter, Written
 from treadle.data.types import Column, DatasetVersion, FileEntry
 from treadle.kernel.config import DatasetConfig
 from treadle.kernel.errors import Conflict, InvalidInput
-from treadle.kernel.files import storage_errors
+from treadle.kernel.files import staging
 from treadle.kernel.workspace import Workspace
 
 
@@ -41,8 +39,8 @@ def snapshot(workspace: Workspace, name: str, config: DatasetConfig, actor: str)
     if latest and len(known) == len(found) and _digest(known) == latest.digest:
         rules.check_roles(name, rules.roles_of(config), latest.columns)
         return latest
-    with _staging(workspace) as staging:
-        tables = _tables(workspace, found, known, staging)
+    with staging(workspace.state / "tmp") as folder:
+        tables = _tables(workspace, found, known, folder)
         columns, rows = _validate(workspace, name, config, tables, known)
         stored = {file.digest for file in latest.files} if latest else set[str]()
         kept = {f.path: _keep(workspace, f, tables[f.path], known.get(f.path), stored) for f in found}
@@ -63,17 +61,8 @@ def snapshot(workspace: Workspace, name: str, config: DatasetConfig, actor: str)
     return write_down(workspace, new, new.files)
 
 
-@contextmanager
-def _staging(workspace: Workspace) -> Iterator[Path]:
-    parent = workspace.state / "tmp"
-    with storage_errors(str(parent)):
-        parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=parent) as folder:
-            yield Path(folder)
-
-
 def _tables(
-    workspace: Workspace, found: list[LocalFile], known: Mapping[str, Fingerprint], staging: Path
+    workspace: Workspace, found: list[LocalFile], known: Mapping[str, Fingerprint], folder: Path
 ) -> dict[str, Path]:
     """Where each file can be read as Parquet."""
     tables = {}
@@ -83,7 +72,7 @@ def _tables(
         elif file.path in known:
             tables[file.path] = local_blob(workspace, known[file.path].parquet)
         else:
-            tables[file.path] = staging / f"{number}.parquet"
+            tables[file.path] = folder / f"{number}.parquet"
             reading.csv_to_parquet(workspace.engine, file.at, tables[file.path])
     return tables
 

@@ -55,6 +55,23 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.unlink()
 
 
+@contextlib.contextmanager
+def staging(parent: Path) -> Iterator[Path]:
+    """A new folder below another one, which is made if need be; it goes with all that is in it.
+
+    Raises:
+        StorageFull: If no space is left.
+        StorageError: If it can't be made.
+    """
+    import tempfile
+
+    with storage_errors(str(parent)):
+        parent.mkdir(parents=True, exist_ok=True)
+        folder = tempfile.TemporaryDirectory(dir=parent)
+    with folder as path:
+        yield Path(path)
+
+
 def sync(path: Path) -> None:
     """Waits until a file's bytes, or a folder's names, are on the disk."""
     descriptor = os.open(path, os.O_RDONLY)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from treadle.data.tree.pages import entry_at
 from treadle.data.tree.trees import entries
 from treadle.data.tree.types import Entry
 from treadle.data.types import DatasetVersion, FileEntry
-from treadle.kernel.files import storage_errors
+from treadle.kernel.files import staging
 from treadle.kernel.workspace import Workspace
 
 
@@ -46,13 +45,10 @@ def described(
     if not listed or not all(is_table(entry.path) for entry in listed):
         return new
     known = {file.digest: file.parquet for one in tables for file in one.files}
-    staging = workspace.state / "tmp"
-    with storage_errors(str(staging)):
-        staging.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=staging) as folder:
+    with staging(workspace.state / "tmp") as folder:
         places: dict[str, Path] = {}
         files = tuple(
-            _file(workspace, contents, entry, known, Path(folder) / str(number), places)
+            _file(workspace, contents, entry, known, folder / str(number), places)
             for number, entry in enumerate(listed)
         )
         engine = workspace.engine

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from treadle.data.tree.trees import apply, diff
 from treadle.data.tree.types import Entry, Mode
 from treadle.data.types import DatasetVersion
 from treadle.kernel.errors import Conflict
-from treadle.kernel.files import storage_errors
+from treadle.kernel.files import staging
 from treadle.kernel.ids import digest_bytes
 from treadle.kernel.workspace import Workspace
 
@@ -84,14 +83,11 @@ class Merger:
         return self._merge_rows(found, writer) if self._keys else found
 
     def _merge_rows(self, found: Outcome, writer: PackWriter) -> Outcome:
-        staging = self._ws.state / "tmp"
-        with storage_errors(str(staging)):
-            staging.mkdir(parents=True, exist_ok=True)
         for path, clash in list(found.clashes.items()):
             if not is_table(path) or not clash.ours or not clash.theirs:
                 continue
-            with tempfile.TemporaryDirectory(dir=staging) as folder:
-                merged = self._table(Path(folder), clash, writer)
+            with staging(self._ws.state / "tmp") as folder:
+                merged = self._table(folder, clash, writer)
             if merged is not None:
                 found.taken[path] = merged
                 del found.clashes[path]
