@@ -114,6 +114,9 @@ def test_files_that_are_no_table(workspace):
     assert found["volume"].outcome == "pass"
     assert said(found["volume"]) == ["There were 100 files and would be 95, 5 % less; up to 10 % may go."]
     assert {found[name].outcome for name in ALL if name != "volume"} == {"inconclusive"}
+    why = Judged(count=1, bytes=1, why="a.png: it is neither Parquet nor CSV")
+    said_why = "images is no table (a.png: it is neither Parquet nor CSV): there are no columns to check."
+    assert said(run(workspace, why, why, "images")["drift"]) == [said_why]
 
 
 def test_a_table_that_would_be_none(workspace, write):

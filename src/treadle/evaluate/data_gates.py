@@ -117,9 +117,9 @@ class _Judging:
         if name != "volume" and not self._after.files:
             outcome: Outcome = "fail" if self._old else "inconclusive"
             said = "would be a table no more" if self._old else "is no table"
-            return [
-                _say(name, self._dataset, outcome, f"{self._dataset} {said}: there are no columns to check.")
-            ]
+            why = f" ({self._after.why})" if self._after.why else ""
+            sentence = f"{self._dataset} {said}{why}: there are no columns to check."
+            return [_say(name, self._dataset, outcome, sentence)]
         checks = [one for one in self._checked if one.check in _OF_CHECKS[name]]
         return [*checks, *asked[name]()]
 

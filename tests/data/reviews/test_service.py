@@ -132,8 +132,63 @@ def test_a_required_check_that_fails_refuses_the_merge(opened, branches):
 def test_a_required_check_that_cannot_tell_is_no_pass(opened, branches):
     branches.protect("pets", "main", RefSettings(protected=True, checks=("drift",)), "anna")
     opened.check("pets", 1, RunGates())
-    with pytest.raises(Conflict, match="check drift is inconclusive: pets is no table"):
+    with pytest.raises(Conflict, match=r"drift is inconclusive: pets is no table \(a: it is neither"):
         opened.merge("pets", 1, MERGE)
+
+
+def csv(first: int, last: int, scale: int = 1) -> str:
+    return "id,size\n" + "".join(f"{n},{n % 10 * scale}\n" for n in range(first, last))
+
+
+def gates(reviews: Reviews, branches: Branches, before: dict, after: dict) -> dict[str, list[str]]:
+    """What the checks say of a merge that leads from some files to others."""
+    branches.protect("pets", "main", RefSettings(), "anna")
+    here = contents(branches, "pets")
+    commit(branches, {**dict.fromkeys(here), **before})
+    branches.create_ref("pets", "branch", "next", "main", "anna")
+    commit(branches, {**dict.fromkeys(before), **after}, "next")
+    number = reviews.open("pets", NewReview(source="next", title="Next", actor="anna")).number
+    checked = reviews.check("pets", number, RunGates())
+    return {
+        gate.name: [f"{one.outcome}: {one.sentence}" for one in gate.findings] for gate in checked.body.gates
+    }
+
+
+def test_files_of_one_schema_are_checked_as_the_table_that_they_are(reviews, branches):
+    before = {"day=1/a.csv": csv(0, 300), "day=2/b.csv": csv(300, 600), "_SUCCESS": "x", "empty": ""}
+    found = gates(reviews, branches, before, {**before, "day=3/c.csv": csv(600, 620)})
+    assert found["schema"] == ["pass: All 2 columns stay."]
+    assert found["volume"] == ["pass: There were 600 rows and would be 620, 3.33 % more; up to 10 % may go."]
+    assert [one.partition(" its")[0] for one in found["drift"]] == ["pass: id:", "pass: size:"]
+    assert not list((branches._ws.state / "tmp").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("after", "gate", "said"),
+    [
+        ({"a.csv": csv(0, 600, scale=1000)}, "drift", "fail: size: its distribution moved by"),
+        ({"a.csv": "id\n1\n"}, "schema", "fail: Column 'size' (BIGINT) would go."),
+        ({"a.csv": csv(0, 60)}, "volume", "fail: There were 600 rows and would be 60, 90 % less"),
+        (
+            {"a.csv": csv(0, 600), "b.csv": "id,other\n1,2\n"},
+            "schema",
+            "fail: pets would be a table no more (a.csv: the file has no column 'other', which b.csv has):",
+        ),
+        (
+            {"a.csv": csv(0, 600), "b.parquet": "no Parquet"},
+            "schema",
+            "fail: pets would be a table no more (b.parquet: not a whole Parquet file:",
+        ),
+        (
+            {"a.csv": csv(0, 600), "README.md": "words"},
+            "drift",
+            "fail: pets would be a table no more (README.md: it is neither Parquet nor CSV):",
+        ),
+    ],
+)
+def test_what_would_be_wrong_with_such_a_table_is_said(after, gate, said, reviews, branches):
+    found = gates(reviews, branches, {"a.csv": csv(0, 600)}, after)[gate]
+    assert any(one.startswith(said) for one in found)
 
 
 def test_whoever_asks_for_changes_has_to_be_heard(opened, branches):

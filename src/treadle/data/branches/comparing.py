@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
 from treadle.data.branches.comparing_types import ColumnDiff, ColumnStats, DataDiff, PathDiff, TableDiff
@@ -13,7 +12,7 @@ from treadle.data.storage.contents import Contents
 from treadle.data.tree.trees import diff
 from treadle.data.types import Column, DatasetVersion
 from treadle.kernel.engine import Engine, quote
-from treadle.kernel.files import storage_errors
+from treadle.kernel.files import staging
 from treadle.kernel.workspace import Workspace
 
 
@@ -73,11 +72,8 @@ def _loose(
     changed: Changed,
 ) -> TableDiff | None:
     """Of other versions: the files that differ, where they can be read as one table."""
-    staging = workspace.state / "tmp"
-    with storage_errors(str(staging)):
-        staging.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=staging) as folder:
-        sides = changed.read(workspace.engine, contents, Path(folder))
+    with staging(workspace.state / "tmp") as folder:
+        sides = changed.read(workspace.engine, contents, folder)
         if sides is None:
             return None
         return _compared(workspace.engine, _key(workspace, before, after), *sides, partial=True)

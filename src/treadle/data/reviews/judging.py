@@ -19,12 +19,14 @@ class Judged(msgspec.Struct, frozen=True, kw_only=True):
         bytes: How many bytes they have.
         rows: How many rows it has, where it is a table.
         files: The table's rows, as Parquet files on this machine; none where it isn't one.
+        why: Why it isn't one; empty where it is.
     """
 
     count: int
     bytes: int
     rows: int = 0
     files: tuple[Path, ...] = ()
+    why: str = ""
 
 
 class Judge(Protocol):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import sqlalchemy as sa
 from msgspec.structs import replace
 
+from treadle.data import reading
 from treadle.data.branches import store as refs
 from treadle.data.branches.joining import Reviewed
+from treadle.data.branches.loose_tables import NoTable, whole
 from treadle.data.branches.merge_types import Merged
 from treadle.data.branches.service import Branches
 from treadle.data.branches.types import GATES, RefSettings
@@ -28,6 +31,7 @@ from treadle.data.reviews.types import (
 from treadle.data.types import DatasetVersion
 from treadle.kernel.errors import Conflict
 from treadle.kernel.events import record
+from treadle.kernel.files import staging
 from treadle.kernel.types import Event
 from treadle.kernel.workspace import Workspace
 
@@ -47,12 +51,11 @@ def run_gates(
         _refuse(review, blockers(review, plan, nothing=True))
         raise AssertionError
     required = sides.settings.checks if sides.settings else ()
-    results = judge.judge(
-        dataset,
-        [name for name in GATES if name in (asked.names or required or GATES)],
-        _judged(workspace, result),
-        _judged(workspace, sides.target) if sides.target else None,
-    )
+    names = [name for name in GATES if name in (asked.names or required or GATES)]
+    with staging(workspace.state / "tmp") as folder:
+        after = _judged(workspace, branches, result, folder / "after")
+        before = _judged(workspace, branches, sides.target, folder / "before") if sides.target else None
+        results = judge.judge(dataset, names, after, before)
     source, target = sides.commits
     with workspace.database.write() as connection:
         review = store.lock(connection, dataset, number) or review
@@ -61,9 +64,18 @@ def run_gates(
         return note(workspace, connection, review, "checked", asked.actor, body)
 
 
-def _judged(workspace: Workspace, version: DatasetVersion) -> Judged:
-    files = local_files(workspace, version) if version.files else []
-    return Judged(count=version.count, bytes=version.bytes, rows=version.rows, files=tuple(files))
+def _judged(workspace: Workspace, branches: Branches, version: DatasetVersion, folder: Path) -> Judged:
+    """A version with its rows: of a table, or of files that are one though nobody declared it."""
+    if version.files:
+        files = local_files(workspace, version)
+        return Judged(count=version.count, bytes=version.bytes, rows=version.rows, files=tuple(files))
+    try:
+        found = whole(workspace.engine, version.tree, branches.contents(version), folder)
+    except NoTable as error:
+        why = f"{error.where}: {error.message}" if error.where else error.message
+        return Judged(count=version.count, bytes=version.bytes, why=why)
+    rows = reading.table(workspace.engine, found.files)[1]
+    return Judged(count=version.count, bytes=version.bytes, rows=rows, files=tuple(found.files))
 
 
 def merge(workspace: Workspace, branches: Branches, dataset: str, number: int, asked: MergeReview) -> Merged:
