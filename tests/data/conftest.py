@@ -4,7 +4,17 @@ from pathlib import Path
 import pytest
 
 from datafiles import rows
-from servers import full_disk, metadata_url, postgres_server, postgres_url, s3, s3_lake, s3_server  # noqa: F401
+from servers import (  # noqa: F401
+    azure,
+    azure_server,
+    full_disk,
+    metadata_url,
+    postgres_server,
+    postgres_url,
+    s3,
+    s3_lake,
+    s3_server,
+)
 from treadle.data import Datasets
 from treadle.kernel.clock import ManualClock
 from treadle.kernel.workspace import Workspace

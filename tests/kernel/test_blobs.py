@@ -15,11 +15,20 @@ from treadle.kernel.ids import digest_bytes
 MISSING = "0" * 64
 
 
-@pytest.fixture(params=["folder", pytest.param("s3", marks=pytest.mark.s3)])
+@pytest.fixture(
+    params=[
+        "folder",
+        pytest.param("s3", marks=pytest.mark.s3),
+        pytest.param("azure", marks=pytest.mark.azure),
+    ]
+)
 def store(request, tmp_path):
-    """Every test that asks for it runs on a folder and on an S3 server."""
+    """Every test that asks for it runs on a folder, on an S3 server and, if there is one, on Azurite."""
     if request.param == "folder":
         return open_blobs("blobs", tmp_path, {})
+    if request.param == "azure":
+        azure = request.getfixturevalue("azure")
+        return open_blobs(f"az://{azure.container}/deep/prefix", tmp_path, azure.options)
     s3 = request.getfixturevalue("s3")
     return open_blobs(f"s3://{s3.bucket}/deep/prefix", tmp_path, s3.options)
 

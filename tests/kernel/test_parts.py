@@ -32,12 +32,22 @@ def _small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("treadle.kernel.blobs.PIECE", SMALL)
 
 
-@pytest.fixture(params=["folder", "memory", pytest.param("s3", marks=pytest.mark.s3)])
+@pytest.fixture(
+    params=[
+        "folder",
+        "memory",
+        pytest.param("s3", marks=pytest.mark.s3),
+        pytest.param("azure", marks=pytest.mark.azure),
+    ]
+)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectBlobStore:
     if request.param == "folder":
         return open_blobs("blobs", tmp_path, {})
     if request.param == "memory":
         return ObjectBlobStore(MemoryStore(), "memory", plain=True)
+    if request.param == "azure":
+        azure = request.getfixturevalue("azure")
+        return open_blobs(f"az://{azure.container}/deep", tmp_path, azure.options)
     s3 = request.getfixturevalue("s3")
     return open_blobs(f"s3://{s3.bucket}/deep", tmp_path, s3.options)
 

@@ -184,6 +184,7 @@ class ObjectBlobStore(Upkeep):
 
     def _tail(self, digest: str, length: int) -> bytes:
         import obstore
+        from obstore.exceptions import NotSupportedError
 
         with self._errors(digest):
             if self._folder is not None:
@@ -193,6 +194,9 @@ class ObjectBlobStore(Upkeep):
             try:
                 found = obstore.get(self._store, self._key(digest), options={"range": {"suffix": length}})
                 return bytes(found.bytes())
+            except NotSupportedError:  # Azure has no ranges from the end
+                size = self.size(digest)
+                return b"".join(self._read(self._key(digest), digest, max(0, size - length), size))
             except FileNotFoundError:
                 size = self._listed(digest).size
                 return b"".join(self._pieces.read(self._key(digest), max(0, size - length)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import obstore
 import pytest
 from obstore.store import ObjectStore, from_url
 
-from servers import S3
+from servers import S3, Azure
 from treadle.data import (
     AddPath,
     Branches,
@@ -35,6 +36,7 @@ from treadle.data.moving.buckets import ordered
 from treadle.data.storage.writing import PackWriter
 from treadle.data.tree.trees import below
 from treadle.kernel.errors import Conflict, CorruptData, InvalidInput, NotFound, StorageError
+from treadle.kernel.object_stores import open_store
 from treadle.kernel.workspace import Workspace
 
 LARGE = bytes(range(256)) * 12_000
@@ -235,3 +237,21 @@ def _sent(workspace: Workspace, data: bytes, path: str = "mine") -> Any:
 
 def _listed(branches: Branches, version: DatasetVersion) -> list[Any]:
     return list(below(version.tree, "", branches.contents(version)))
+
+
+@pytest.mark.azure
+def test_a_container_of_azure(azure: Azure, reopen: Callable[..., Workspace]) -> None:
+    options = "".join(f'{name} = "{value}"\n' for name, value in azure.options.items())
+    url = f"az://{azure.container}"
+    remote = f'\n[remotes.origin]\nurl = "{url}/team"\n[remotes.origin.options]\n{options}'
+    workspace = reopen(add=remote)
+    store = open_store(url, azure.options)
+    for path, data in FILES.items():
+        obstore.put(store, f"lake/pets/{path}", data)
+    take(workspace, f"{url}/lake/pets")
+    for path, data in FILES.items():
+        assert read(workspace, "pets", path) == data
+    assert read(workspace, "pets", "day=1/large.bin", 1_000_000, 1_000_300) == LARGE[1_000_000:1_000_300]
+    obstore.put(store, "lake/pets/a.csv", b"n\n2\n")
+    with pytest.raises(CorruptData, match="was changed: its ETag is"):
+        read(workspace, "pets", "a.csv")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from servers import full_disk, postgres_server, s3, s3_server  # noqa: F401
+from servers import azure, azure_server, full_disk, postgres_server, s3, s3_server  # noqa: F401
 from treadle.data import AddPath, Branches, CheckedOut, Checkout, DatasetVersion, WorkingTree
 from treadle.data.remotes.remote import Remote
 from treadle.data.remotes.service import Remotes

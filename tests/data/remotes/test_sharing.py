@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from data.remotes.conftest import Clone
-from servers import S3, fill
+from servers import S3, Azure, fill
 from treadle.data import KeptByData
 from treadle.data.branches.merge_types import Merge
 from treadle.data.branches.types import RefSettings
@@ -24,7 +24,15 @@ LARGE = {"model.bin": chance.randbytes(3 << 20)}
 FILES = {**SMALL, **LARGE, "empty": b""}
 
 
-on_both = pytest.mark.parametrize("ada", ["folder", pytest.param("s3", marks=pytest.mark.s3)], indirect=True)
+everywhere = pytest.mark.parametrize(
+    "ada",
+    [
+        "folder",
+        pytest.param("s3", marks=pytest.mark.s3),
+        pytest.param("azure", marks=pytest.mark.azure),
+    ],
+    indirect=True,
+)
 
 
 @pytest.fixture
@@ -39,13 +47,17 @@ def ben(clone: Callable[..., Clone], ada: Clone) -> Clone:
 
 
 def _place(request: pytest.FixtureRequest) -> tuple[str, dict[str, str]]:
-    if getattr(request, "param", "folder") == "folder":
+    place = getattr(request, "param", "folder")
+    if place == "folder":
         return "../remote", {}
+    if place == "azure":
+        azure: Azure = request.getfixturevalue("azure")
+        return f"az://{azure.container}/team", azure.options
     s3: S3 = request.getfixturevalue("s3")
     return f"s3://{s3.bucket}/team", s3.options
 
 
-@on_both
+@everywhere
 def test_a_version_goes_there_and_comes_back(ada: Clone, ben: Clone) -> None:
     version = ada.add(FILES)
     pushed = ada.push()
@@ -64,7 +76,7 @@ def test_a_version_goes_there_and_comes_back(ada: Clone, ben: Clone) -> None:
     assert (nothing.known, nothing.moved, nothing.blobs) == (0, False, 0)
 
 
-@on_both
+@everywhere
 def test_what_follows_is_sent_without_what_is_there(ada: Clone, ben: Clone) -> None:
     ada.add(FILES)
     first = ada.push()
@@ -120,7 +132,7 @@ def test_what_is_not_at_the_remote(ada: Clone, ben: Clone) -> None:
         ben.fetch()
 
 
-@on_both
+@everywhere
 def test_only_some_paths(ada: Clone, ben: Clone) -> None:
     large = {f"big/{n}.bin": chance.randbytes(900_000) for n in range(12)}
     ada.add({**FILES, **large})
@@ -163,7 +175,7 @@ def _without_remote(of: Clone) -> None:
         remote.blobs.folder.rename(remote.blobs.folder.with_name("away"))
 
 
-@on_both
+@everywhere
 def test_contents_are_read_from_the_remote_where_they_are_not_here(ada: Clone, ben: Clone) -> None:
     ada.add(FILES)
     ada.push()
@@ -200,7 +212,7 @@ def test_a_number_that_is_taken_here_is_told(ada: Clone, ben: Clone) -> None:
     assert ben.read("data@v2") == {"a": b"ada's"}
 
 
-@on_both
+@everywhere
 def test_two_lines_meet(ada: Clone, ben: Clone) -> None:
     ada.add({"base": b"base"})
     ada.push()
