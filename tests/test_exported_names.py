@@ -75,9 +75,9 @@ EXPORTED = {
         open_source
     """,
     "treadle.kernel.config": """
-        Budget ChecksConfig Config DataCheck DatasetConfig GroupCheck MonitorConfig PerformanceCheck
-        Project RegistryConfig RemoteConfig RetrainConfig ServeConfig Store TrainConfig find_project
-        load_config parse_config
+        BehaviourCheck Budget ChecksConfig Config DataCheck DatasetConfig EarlyStop GroupCheck MonitorConfig
+        PassK PerformanceCheck Project RegistryConfig RemoteConfig RetrainConfig ScorerConfig ServeConfig
+        Store TargetConfig TrainConfig find_project load_config parse_config
     """,
     "treadle.monitor": """
         Alert CategoryProfile LabelBatch MonitorKind Monitors Notifier NumericProfile

@@ -38,25 +38,40 @@ def toml() -> str:
 
     fields = {field.name: field for field in msgspec.structs.fields(Config)}
     assert set(fields) == set(_TABLES), "a table of the schema has no place in the reference"  # noqa: S101
-    return "\n\n".join(part for name in _TABLES for part in _table(name, fields[name].type))
+    told: dict[type, str] = {}
+    return "\n\n".join(part for name in _TABLES for part in _table(name, fields[name].type, told))
 
 
-def _table(path: str, kind: Any) -> list[str]:
+def _table(path: str, kind: Any, told: dict[type, str]) -> list[str]:
+    """A table and those within it; one whose keys have been told refers to where."""
     found = _structure(msgspec.inspect.type_info(kind))
     assert found is not None  # noqa: S101 - every key of the file's top level is a table
     cls, named = found
     path = f"{path}.NAME" if named else path
     fields = msgspec.structs.fields(cls)
-    if any(_structure(msgspec.inspect.type_info(field.type)) for field in fields):
-        return [part for field in fields for part in _table(f"{path}.{field.name}", field.type)]
+    inner = [field for field in fields if _structure(msgspec.inspect.type_info(field.type))]
+    own = [field for field in fields if field not in inner or _plain(field.type)]
+    if own and told.setdefault(cls, path) != path:
+        return [f"## `[{path}]`", f"The keys are those of `[{told[cls]}]`."]
     about, meanings = _docstring(cls)
     rows = [
         f"| `{field.name}` | {_type(msgspec.inspect.type_info(field.type))} | {_default(field)} "
         f"| {_cell(meanings[field.name])} |"
-        for field in fields
+        for field in own
     ]
+    below = [part for field in inner for part in _table(f"{path}.{field.name}", field.type, told)]
+    if not own:
+        return below
     head = [f"## `[{path}]`", *([about] if about else [])]
-    return [*head, "\n".join(["| key | type | default | meaning |", "|---|---|---|---|", *rows])]
+    return [*head, "\n".join(["| key | type | default | meaning |", "|---|---|---|---|", *rows]), *below]
+
+
+def _plain(kind: Any) -> bool:
+    """Whether a key that may be a table may be a value as well."""
+    info = msgspec.inspect.type_info(kind)
+    return isinstance(info, msgspec.inspect.UnionType) and any(
+        not isinstance(option, msgspec.inspect.StructType | msgspec.inspect.NoneType) for option in info.types
+    )
 
 
 def _structure(info: msgspec.inspect.Type) -> tuple[type[msgspec.Struct], bool] | None:
@@ -94,7 +109,7 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-def _type(info: Any) -> str:  # noqa: PLR0911 - one line a kind
+def _type(info: Any) -> str:  # noqa: C901, PLR0911 - one line a kind
     inspect = msgspec.inspect
     if isinstance(info, inspect.Metadata):
         return _type(info.type)
@@ -104,7 +119,7 @@ def _type(info: Any) -> str:  # noqa: PLR0911 - one line a kind
             inspect.BoolType, inspect.IntType, inspect.FloatType, inspect.StrType
         }:  # fmt: skip
             return "value"
-        return " or ".join(_type(option) for option in kinds)
+        return " or ".join(dict.fromkeys(_type(option) for option in kinds))
     if isinstance(info, inspect.LiteralType):
         return " or ".join(f'`"{value}"`' for value in info.values)
     if isinstance(info, inspect.DictType):
@@ -112,6 +127,10 @@ def _type(info: Any) -> str:  # noqa: PLR0911 - one line a kind
     if isinstance(info, inspect.ListType):
         count = f"{info.min_length} " if info.min_length and info.min_length == info.max_length else ""
         return f"list of {count}{_plural(info.item_type)}"
+    if isinstance(info, inspect.StructType):
+        return "table"
+    if isinstance(info, inspect.AnyType):
+        return "value"
     if isinstance(info, inspect.StrType):
         return "duration" if info.pattern else "text"
     if isinstance(info, inspect.BoolType):
@@ -122,7 +141,7 @@ def _type(info: Any) -> str:  # noqa: PLR0911 - one line a kind
 def _plural(info: Any) -> str:
     """The same of several: ``lists of 2 numbers``, ``numbers, each at least 0``."""
     one = _type(info)
-    word, end = re.match(r"(`.*|[a-z]+)(.*)", one).groups()  # type: ignore[union-attr]  # a word or a literal
+    word, end = re.match(r"(`.*|whole number|[a-z]+)(.*)", one).groups()  # type: ignore[union-attr]  # a word or a literal
     if word.startswith("`") or word == "text":
         return one
     return f"{word}s{end.replace(', ', ', each ', 1)}"

@@ -1,5 +1,12 @@
 """``treadle.toml``: the one file that says what a project is and what its loop may do."""
 
+from treadle.kernel.config.behaviour import (
+    BehaviourCheck,
+    EarlyStop,
+    PassK,
+    ScorerConfig,
+    TargetConfig,
+)
 from treadle.kernel.config.checks import ChecksConfig, DataCheck, GroupCheck, PerformanceCheck
 from treadle.kernel.config.load import find_project, load_config, parse_config
 from treadle.kernel.config.schema import (
@@ -17,20 +24,25 @@ from treadle.kernel.config.schema import (
 )
 
 __all__ = [
+    "BehaviourCheck",
     "Budget",
     "ChecksConfig",
     "Config",
     "DataCheck",
     "DatasetConfig",
+    "EarlyStop",
     "GroupCheck",
     "MonitorConfig",
+    "PassK",
     "PerformanceCheck",
     "Project",
     "RegistryConfig",
     "RemoteConfig",
     "RetrainConfig",
+    "ScorerConfig",
     "ServeConfig",
     "Store",
+    "TargetConfig",
     "TrainConfig",
     "find_project",
     "load_config",

@@ -7,6 +7,7 @@ from typing import Annotated
 from msgspec import Meta, field
 
 from treadle.kernel.config.base import Fraction, Metric, Positive, Table
+from treadle.kernel.config.behaviour import BehaviourCheck
 
 
 class DataCheck(Table, frozen=True):
@@ -85,3 +86,4 @@ class ChecksConfig(Table, frozen=True):
     data: DataCheck = field(default_factory=DataCheck)
     performance: PerformanceCheck = field(default_factory=PerformanceCheck)
     groups: GroupCheck = field(default_factory=GroupCheck)
+    behaviour: dict[str, BehaviourCheck] = field(default_factory=dict)

@@ -11,6 +11,7 @@ from typing import Any, get_args
 import msgspec
 
 from treadle.kernel.config.base import METRICS
+from treadle.kernel.config.behaviour_rules import problems
 from treadle.kernel.config.schema import Config
 from treadle.kernel.errors import ConfigError, InvalidInput, NotFound
 from treadle.kernel.names import check_name, did_you_mean
@@ -180,6 +181,11 @@ def _check_values(config: Config, text: str, where: str) -> None:
             f"`checks.performance.metric` {metric!r} doesn't suit a {task} task",
             where=_place(text, ("checks", "performance", "metric"), where),
             fix=f"for {task}: {', '.join(METRICS[task])}",
+        )
+    for problem in problems(config.checks.behaviour):
+        keys = ("checks", "behaviour", *problem.keys)
+        raise ConfigError(
+            f"`{'.'.join(keys)}`: {problem.message}", where=_place(text, keys, where), fix=problem.fix
         )
     params = config.train.params if config.train else {}
     for name, value in params.items():
