@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
 from pathlib import Path
 
-DVC = [sys.executable, "-m", "dvc"]
 ENV = {
     **os.environ,
     "DVC_NO_ANALYTICS": "1",
@@ -19,9 +19,10 @@ ENV = {
 }
 
 
-def dvc(root: Path, *arguments: str) -> str:
+def dvc(root: Path, *arguments: str, python: str = sys.executable) -> str:
     """What DVC says; its failure is the test's."""
-    done = subprocess.run([*DVC, *arguments], cwd=root, env=ENV, capture_output=True, text=True, check=False)
+    command = [python, "-m", "dvc", *arguments]
+    done = subprocess.run(command, cwd=root, env=ENV, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -32,6 +33,13 @@ def git(root: Path, *arguments: str, date: str = "2024-05-01T10:00:00+02:00") ->
     done = subprocess.run(["git", *arguments], cwd=root, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+def with_s3() -> str | None:
+    """A Python whose DVC reaches S3, if there is one: this one, or that of ``TREADLE_DVC_S3``."""
+    if importlib.util.find_spec("dvc_s3"):
+        return sys.executable
+    return os.environ.get("TREADLE_DVC_S3")
 
 
 def make_repository(root: Path) -> Path:

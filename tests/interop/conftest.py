@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mlflow_stores import STORES, make_database, make_filestore, make_home
-from servers import postgres_server, postgres_url  # noqa: F401
+from servers import postgres_server, postgres_url, s3, s3_server  # noqa: F401
 from treadle.client import Client
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _PIECE = 1 << 20  # DVC 2 normalises text in pieces of this size
 _BLOCK = 512
+_RETRIES = 3  # by the library's own choice an endpoint that doesn't answer would take minutes
 _TEXT = bytes(range(32, 127)) + b"\n\r\t\f\b"
 _CLOUDS = {"s3", "gs", "gcs", "azure"}
 
@@ -112,7 +113,7 @@ def open_remote(remote: Remote) -> Place:
             where=f"remote {remote.name!r}",
             fix="fetch it with DVC first (dvc fetch); the cache can be read",
         )
-    from obstore.store import from_url
+    from treadle.kernel.object_stores import open_store
 
     given = remote.options
     named = {
@@ -120,11 +121,11 @@ def open_remote(remote: Remote) -> Place:
         "session_token": "session_token", "region": "region", "account_name": "account_name",
         "account_key": "account_key", "sas_token": "sas_key", "credentialpath": "service_account",
     }  # fmt: skip
-    options: Any = {ours: given[theirs] for theirs, ours in named.items() if theirs in given}
-    plain = options.get("endpoint", "").startswith("http://")
-    client: Any = {"allow_http": True} if plain else {}
+    options = {ours: given[theirs] for theirs, ours in named.items() if theirs in given}
+    if options.get("endpoint", "").startswith("http://"):
+        options["allow_http"] = "true"
     try:
-        return Bucket(from_url(f"{scheme}://{rest}", client_options=client, **options), remote.url)
+        return Bucket(open_store(f"{scheme}://{rest}", options, _RETRIES), remote.url)
     except Exception as error:  # obstore's errors share no public base
         first = str(error).partition("\n")[0]
         raise StorageError(f"the remote can't be opened: {first}", where=remote.url) from error
