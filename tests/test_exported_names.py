@@ -30,7 +30,8 @@ EXPORTED = {
         PathEntry PathPage Protection Push PushedVersions Ref RefSettings Remotes RestoreTable Revert Review
         ReviewChange ReviewDetails ReviewEvent Reviews Roles RowConflict Rows RunGates SentContents
         SliceSpec Source Staging Standing TableColumn TableDiff TableEvent TableState Tables VacuumTable
-        Vacuumed Verified Verify Who WorkStatus WorkingTree WriteRows Wrote frame_content ignore
+        Vacuumed Verified Verify Who WorkStatus WorkingTree WriteRows Wrote csv_to_parquet frame_content
+        ignore
     """,
     "treadle.deploy": """
         DeploymentStatus Deployments DesiredRevision Replica ReplicaOptions ReplicaReport Revision
@@ -38,8 +39,8 @@ EXPORTED = {
     """,
     "treadle.deploy.replica": "Platform ReplicaServer serve",
     "treadle.evaluate": """
-        Basis DataGates Estimate Evaluation Evaluations Holdout KeptByEvaluations Outcome Planned Verdict
-        aggregate estimate is_loss paired_difference
+        Basis CheckPlan CheckRequest CheckResult Checks DataGates Estimate Evaluation Evaluations Holdout
+        KeptByEvaluations Outcome Planned Verdict aggregate estimate forest is_loss paired_difference render
     """,
     "treadle.experiment": """
         Answered Artifact Check Checked CodeDiff Comparison Comparisons CopyKind Curve CurveCopy

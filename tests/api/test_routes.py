@@ -46,6 +46,7 @@ from treadle.data import (
 )
 from treadle.data.tree.types import Entry
 from treadle.deploy import ReplicaReport
+from treadle.evaluate import CheckRequest
 from treadle.experiment import (
     Check,
     ExperimentCopy,
@@ -96,6 +97,7 @@ def test_every_route_does_what_it_says(recorder: Recorder, tmp_path: Path) -> No
     _experiment(client, tmp_path)
     _moved_and_deleted(client)
     _data(client, tmp_path)
+    _checks(client)
     _came_and_went(client)
     _a_version(client)
     _traffic(client)
@@ -155,6 +157,18 @@ def _experiment(client: Client, tmp_path: Path) -> None:
     client.sql_parquet("SELECT * FROM runs", tmp_path / "runs.parquet")
     assert pq.read_table(tmp_path / "runs.parquet").num_rows == 1
     assert b"<title>1 run side by side" in client.comparison_page(["run_1"])
+
+
+def _checks(client: Client) -> None:
+    plan = client.plan_checks(CheckRequest(data="rows"))
+    assert {one.check for one in plan.planned} >= {"schema", "min_rows"}
+    found = client.check(CheckRequest(data="rows", only=("data",)))
+    assert client.check(CheckRequest(data="rows")).kept == (found.evaluations[0].id,)
+    assert client.evaluations("rows", 1) == list(found.evaluations)
+    names = [one.id for one in found.evaluations]
+    assert client.check_report(names, "junit").startswith(b"<?xml")
+    with pytest.raises(InvalidInput, match="`evaluation` is missing"):
+        client.check_report([], "html")
 
 
 def _came_and_went(client: Client) -> None:

@@ -59,6 +59,7 @@ READS: dict[str, Callable[[Client], Any]] = {
     "sql_tables": lambda c: c.sql_tables(),
     "spending": lambda c: c.spending("toy"),
     "timeline": lambda c: c.timeline("toy"),
+    "evaluations": lambda c: (c.evaluations(), c.evaluations("toy/1", 1)),
     "windows": lambda c: (c.windows("toy"), c.windows("toy", AT)),
 }
 ERRORS: dict[str, tuple[type[TreadleError], Callable[[Client], Any]]] = {
@@ -110,7 +111,7 @@ def test_the_reads_are_all_of_the_client() -> None:
         "in_process", "look", "put_blob", "report", "resume", "send_labels", "send_predictions",
         "start_cycle", "start_replay", "step_replay", "stop_replay", "training_data", "training_rows",
         "version_rows",
-        "report_page", "health",
+        "report_page", "health", "check", "check_report", "plan_checks",
         "sql_parquet", "put_pieces",
         "check_imported", "import_experiment", "import_logged_model", "import_registered_model",
         "import_runs",

@@ -19,7 +19,7 @@ from treadle.data import (
     WorkingTree,
 )
 from treadle.deploy import Deployments
-from treadle.evaluate import DataGates, Evaluations, KeptByEvaluations
+from treadle.evaluate import Checks, DataGates, Evaluations, KeptByEvaluations
 from treadle.experiment import (
     Comparisons,
     Experiments,
@@ -163,6 +163,11 @@ class Rooms:
     def evaluations(self) -> Evaluations:
         """Verdicts."""
         return Evaluations(self.workspace)
+
+    @cached_property
+    def checks(self) -> Checks:
+        """Checks that somebody asks for."""
+        return Checks(self.workspace)
 
     @cached_property
     def deployments(self) -> Deployments:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import treadle
+from treadle.api.check_routes import CHECK_ROUTES
 from treadle.api.data_branch_routes import DATA_BRANCH_ROUTES
 from treadle.api.data_moving_routes import DATA_MOVING_ROUTES
 from treadle.api.data_path_routes import DATA_PATH_ROUTES
@@ -399,6 +400,7 @@ ROUTES = [
     RouteSpec("POST", "/v1/replay", _start_replay, ReplayState, query=(_AT,)),
     RouteSpec("POST", "/v1/replay/step", _step_replay, ReplayStep, query=(_UNTIL,)),
     RouteSpec("DELETE", "/v1/replay", _stop_replay, None),
+    *CHECK_ROUTES,
     *IMPORT_ROUTES,
     *DATA_MOVING_ROUTES,
     *DATA_PATH_ROUTES,

@@ -28,6 +28,7 @@ _VERBS = {
     "runs": "runs",
     "sql": "sql",
     "data": "data",
+    "check": "check",
     "models": "models",
     "deploy": "deploy",
     "monitor": "monitor",
@@ -43,7 +44,7 @@ _VERBS = {
     "doctor": "doctor",
 }
 # Seldom needed: named in one line, so that the help fits a screen.
-_SELDOM = ("serve", "sync", "import", "export", "gc")
+_SELDOM = ("report", "serve", "sync", "import", "export", "gc")
 
 
 class Verbs(Group):

@@ -14,6 +14,7 @@ import msgspec
 
 from treadle.client.asking import AskCalls
 from treadle.client.branching import BranchCalls
+from treadle.client.checking import CheckCalls
 from treadle.client.deleting import DeletingCalls
 from treadle.client.importing import ImportCalls
 from treadle.client.listing import RunList
@@ -63,6 +64,7 @@ class TrainingRows(msgspec.Struct, frozen=True):
 class Client(
     AskCalls,
     BranchCalls,
+    CheckCalls,
     DeletingCalls,
     ImportCalls,
     MovingCalls,

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from treadle.data.paths.types import CopyPath as CopyPath
     from treadle.data.paths.types import PathEntry as PathEntry
     from treadle.data.paths.types import PathPage as PathPage
+    from treadle.data.reading import csv_to_parquet as csv_to_parquet
     from treadle.data.remotes.service import Remotes as Remotes
     from treadle.data.remotes.types import Damage as Damage
     from treadle.data.remotes.types import Fetch as Fetch
@@ -163,6 +164,7 @@ __getattr__, __all__ = attach(
         "Moving": "moving.service",
         "Pack": "storage.packs",
         "SentContents": "moving.types",
+        "csv_to_parquet": "reading",
         "frame_content": "moving.frames",
         "ignore": "work.gitignore",
         "Source": "types",

@@ -5,15 +5,21 @@ from typing import TYPE_CHECKING
 from treadle.kernel.lazy import attach
 
 if TYPE_CHECKING:
+    from treadle.evaluate.checking import Checks as Checks
     from treadle.evaluate.data_gates import DataGates as DataGates
     from treadle.evaluate.holdout import Holdout as Holdout
     from treadle.evaluate.keeping import KeptByEvaluations as KeptByEvaluations
     from treadle.evaluate.metrics import estimate as estimate
     from treadle.evaluate.metrics import is_loss as is_loss
     from treadle.evaluate.metrics import paired_difference as paired_difference
+    from treadle.evaluate.reports.pictures import forest as forest
+    from treadle.evaluate.reports.render import render as render
     from treadle.evaluate.rules import aggregate as aggregate
     from treadle.evaluate.service import Evaluations as Evaluations
     from treadle.evaluate.types import Basis as Basis
+    from treadle.evaluate.types import CheckPlan as CheckPlan
+    from treadle.evaluate.types import CheckRequest as CheckRequest
+    from treadle.evaluate.types import CheckResult as CheckResult
     from treadle.evaluate.types import Estimate as Estimate
     from treadle.evaluate.types import Evaluation as Evaluation
     from treadle.evaluate.types import Outcome as Outcome
@@ -24,6 +30,10 @@ __getattr__, __all__ = attach(
     __name__,
     {
         "Basis": "types",
+        "CheckPlan": "types",
+        "CheckRequest": "types",
+        "CheckResult": "types",
+        "Checks": "checking",
         "DataGates": "data_gates",
         "KeptByEvaluations": "keeping",
         "Estimate": "types",
@@ -35,7 +45,9 @@ __getattr__, __all__ = attach(
         "Verdict": "types",
         "aggregate": "rules",
         "estimate": "metrics",
+        "forest": "reports.pictures",
         "is_loss": "metrics",
         "paired_difference": "metrics",
+        "render": "reports.render",
     },
 )

@@ -81,7 +81,7 @@ def judge(
     whole = _difference(checks, holdout, ours, theirs)
     tested: list[tuple[str, Estimate]] = []
     untested: list[str] = []
-    for subject, rows in _groups(holdout):
+    for subject, rows in groups_of(holdout):
         if len(rows) < checks.groups.min_rows:
             untested.append(f"{subject} ({len(rows):,} rows)")
             continue
@@ -141,7 +141,7 @@ def _difference(
     return paired_difference(check.metric, holdout.labels[rows], ours[rows], theirs[rows], clusters, level)
 
 
-def _groups(holdout: Holdout) -> Iterator[tuple[str, npt.NDArray[np.intp]]]:
+def groups_of(holdout: Holdout) -> Iterator[tuple[str, npt.NDArray[np.intp]]]:
     """Each group's name, such as ``origin=JFK``, and the places of its rows."""
     for column, values in holdout.groups.items():
         if len(values) != len(holdout.labels):

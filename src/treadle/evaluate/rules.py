@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from importlib.metadata import version
 
 from treadle.evaluate.types import Outcome, Verdict
 
 POWER = 0.9
+VERSION = version("treadle")
+"""Of what judges: kept with every verdict."""
 
 
 _WORST_FIRST: tuple[Outcome, ...] = ("fail", "inconclusive", "warn")

@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from treadle.evaluate import data_checks, performance, store
+from treadle.evaluate.data_checks import Rows
 from treadle.evaluate.holdout import Holdout, load
-from treadle.evaluate.rules import together
-from treadle.evaluate.types import Evaluation
+from treadle.evaluate.rules import VERSION, together
+from treadle.evaluate.types import Basis, Evaluation
 from treadle.kernel.errors import Conflict, NotFound
 from treadle.kernel.names import unknown
 from treadle.kernel.workspace import Workspace
@@ -32,16 +33,24 @@ class Evaluations:
         self._config = workspace.config
 
     def check_data(
-        self, evaluation_id: str, data: Path, subject: str, reference: Path | None = None
+        self,
+        evaluation_id: str,
+        data: Rows,
+        subject: str,
+        reference: Rows | None = None,
+        digest: str | None = None,
+        basis: Basis | None = None,
     ) -> Evaluation:
         """Checks rows before a model is trained on them (``[checks.data]``), in one pass over them.
 
         Args:
             evaluation_id: The evaluation's identity.
-            data: The rows, a Parquet file.
+            data: The rows, as Parquet files.
             subject: What they are, such as ``flights@v3``.
             reference: The rows that production was trained on, if there are any: the share of
                 missing values is held against theirs.
+            digest: That of the rows.
+            basis: What else it rests on.
 
         Raises:
             InvalidInput: If a check names a column that the data doesn't have, or is of the
@@ -59,6 +68,8 @@ class Evaluations:
                 outcome=together(verdicts),
                 verdicts=tuple(verdicts),
                 subject=subject,
+                data=digest,
+                basis=basis or Basis(treadle=VERSION),
             )
 
         return self._once(evaluation_id, "data", subject, make)
@@ -87,6 +98,7 @@ class Evaluations:
         replicas: Sequence[npt.ArrayLike] = (),
         data: str | None = None,
         baseline: str | None = None,
+        basis: Basis | None = None,
     ) -> Evaluation:
         """Judges a candidate on held-out rows, against its bound and against production.
 
@@ -100,6 +112,7 @@ class Evaluations:
                 the noise that the seed alone makes.
             data: Digest of the rows.
             baseline: The version in production, such as ``flights/3``.
+            basis: What else it rests on.
 
         Raises:
             ConfigError: If ``[checks.performance] metric`` doesn't suit the task.
@@ -128,6 +141,7 @@ class Evaluations:
                 data=data,
                 metrics=measured[0],
                 noise=float(np.std(values, ddof=1)) if replicas else None,
+                basis=basis or Basis(treadle=VERSION),
             )
 
         return self._once(evaluation_id, "model", subject, make)

@@ -11,6 +11,7 @@ Outcome = Literal["pass", "warn", "inconclusive", "fail"]
 """``warn`` is a pass: something is surely there, and it is smaller than what matters."""
 
 Kind = Literal["data", "model", "behaviour"]
+ReportFormat = Literal["html", "markdown", "junit", "json"]
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -153,3 +154,52 @@ class Estimate(msgspec.Struct, frozen=True):
     n: int
     clusters: int
     df: float
+
+
+class CheckRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What shall be checked; everything that ``treadle.toml`` declares and that is here, when empty.
+
+    Attributes:
+        data: The rows whose data is checked: a version such as ``flights@v3``, a dataset, or the path
+            of a Parquet or CSV file or folder. Those that are trained on, when empty.
+        reference: The rows that they are held against; those that production was trained on, when empty.
+        model: A model version that is judged on its held-out rows, such as ``flights/4``.
+        against: The version that it is compared with; the one in production when empty.
+        only: Only these kinds of checks.
+        again: Whether to judge anew what was judged already, of the same data by the same checks.
+        seed: Of everything random.
+    """
+
+    data: str = ""
+    reference: str = ""
+    model: str = ""
+    against: str = ""
+    only: tuple[Kind, ...] = ()
+    again: bool = False
+    seed: int = 0
+
+
+class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What checks came to.
+
+    Attributes:
+        outcome: That of all of them.
+        evaluations: What was found, a kind of checks each.
+        kept: The evaluations among them that had been made before, of the same by the same.
+    """
+
+    outcome: Outcome
+    evaluations: tuple[Evaluation, ...]
+    kept: tuple[str, ...] = ()
+
+
+class CheckPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """What checks will test, and what the data at hand can tell.
+
+    Attributes:
+        planned: The checks.
+        notes: What isn't checked, and why.
+    """
+
+    planned: tuple[Planned, ...]
+    notes: tuple[str, ...] = ()

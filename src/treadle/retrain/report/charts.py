@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from html import escape
 
-from treadle.evaluate import Verdict
 from treadle.kernel import drawing
 from treadle.kernel.drawing import Scale, gridlines, nothing, polyline, vertical
 from treadle.monitor import WindowResult
@@ -102,42 +101,6 @@ def drift(facts: Facts) -> str:
                 f'fill="{_heat(window)}"{edge}><title>{escape(window.sentence)}</title></rect>'
             )
     return _svg(32 + len(rows) * tall, marks, _months(facts, 20 + len(rows) * tall, grid=False))
-
-
-def forest(verdicts: Sequence[Verdict]) -> str:
-    """Differences to production with their intervals: overall and by group."""
-    rows = [v for v in verdicts if v.low is not None and v.high is not None and v.estimate is not None]
-    if not rows:
-        return ""
-    ends = [v for r in rows for v in (r.low, r.high, r.bound, 0.0) if v is not None]
-    low, high = min(ends), max(ends)
-    pad = (high - low or 1) * 0.05
-    left, right, tall = 170, 620, 20
-
-    def x(value: float) -> float:
-        return left + (value - low + pad) / (high - low + 2 * pad) * (right - left)
-
-    base = 14 + len(rows) * tall
-    marks = [f'<line x1="{x(0):.1f}" x2="{x(0):.1f}" y1="4" y2="{base}" stroke="#888"/>']
-    for line, row in enumerate(rows):
-        at = 14 + line * tall
-        ink = {"pass": "#2e7d32", "fail": "#c62828"}.get(row.outcome, "#b26a00")
-        if row.bound is not None:
-            marks.append(
-                f'<line x1="{x(row.bound):.1f}" x2="{x(row.bound):.1f}" y1="{at - 8}" y2="{at + 8}" '
-                f'stroke="#c62828" stroke-dasharray="3 2"><title>{row.bound:+g}: the margin</title></line>'
-            )
-        marks.append(
-            f"<g><title>{escape(row.sentence)}</title>"
-            f'<text x="{left - 10}" y="{at + 4}" class="tick end">{escape(row.subject)}</text>'
-            f'<line x1="{x(row.low or 0):.1f}" x2="{x(row.high or 0):.1f}" y1="{at}" y2="{at}" '
-            f'stroke="{ink}" stroke-width="2"/>'
-            f'<circle cx="{x(row.estimate or 0):.1f}" cy="{at}" r="4" fill="{ink}"/>'
-            f'<text x="{right + 12}" y="{at + 4}" class="tick">{row.estimate:+.4f} '
-            f"[{row.low:+.4f}, {row.high:+.4f}]</text></g>"
-        )
-    marks.append(f'<text x="{x(0):.1f}" y="{base + 14}" class="tick mid">no difference</text>')
-    return f'<svg viewBox="0 0 840 {base + 20}" role="img">{"".join(marks)}</svg>'
 
 
 def cost(facts: Facts) -> str:

@@ -6,6 +6,7 @@ from collections import Counter
 from importlib import resources
 
 import treadle
+from treadle.evaluate import forest
 from treadle.kernel import drawing
 from treadle.kernel.units import format_duration
 from treadle.kernel.workspace import Workspace
@@ -43,7 +44,7 @@ def render(facts: Facts) -> str:
                 ("cost", charts.cost),
             )
         },
-        forest=lambda verdicts: Markup(charts.forest(verdicts)),  # noqa: S704 - as above
+        forest=lambda verdicts: Markup(forest(verdicts)),  # noqa: S704 - as above
         outcome=charts.OUTCOME,
         colour=charts.colour,
         duration=format_duration,

@@ -1,0 +1,59 @@
+"""The routes of checks: planned, made, listed, reported."""
+
+from __future__ import annotations
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+
+from treadle.api.rooms import Rooms
+from treadle.api.route import Call, Query, RawSpec, RouteSpec
+from treadle.evaluate import CheckPlan, CheckRequest, CheckResult, Evaluation, render
+from treadle.kernel.errors import InvalidInput
+
+
+def _run_checks(call: Call) -> CheckResult:
+    """Checks data and models; what was judged before, of the same by the same, is told again."""
+    return call.rooms.checks.run(call.body)
+
+
+def _plan_checks(call: Call) -> CheckPlan:
+    """What checks would test, and what the data at hand can tell; judges nothing."""
+    return call.rooms.checks.plan(call.body)
+
+
+def _evaluations(call: Call) -> list[Evaluation]:
+    """What gates found, the newest first, perhaps of a `subject`."""
+    limit = call.whole("limit", 100)
+    return call.rooms.evaluations.list(call.query.get("subject"))[:limit]
+
+
+async def _check_report(request: Request) -> Response:
+    """What some evaluations found, as `html`, `markdown`, `junit` or `json`."""
+    rooms: Rooms = request.app.state.rooms
+    named = request.query_params.getlist("evaluation")
+    if not named:
+        raise InvalidInput("the query parameter `evaluation` is missing", fix="add ?evaluation=...")
+
+    def make() -> tuple[bytes, str]:
+        found = [rooms.evaluations.get(one) for one in named]
+        return render(found, request.query_params.get("format", "html"))
+
+    body, media = await run_in_threadpool(make)
+    return Response(body, media_type=media)
+
+
+CHECK_ROUTES = [
+    RouteSpec("POST", "/v1/checks", _run_checks, CheckResult, CheckRequest),
+    RouteSpec("POST", "/v1/checks/plan", _plan_checks, CheckPlan, CheckRequest),
+    RouteSpec(
+        "GET",
+        "/v1/evaluations",
+        _evaluations,
+        list[Evaluation],
+        query=(Query("subject"), Query("limit", kind="integer")),
+    ),
+]
+CHECK_RAW_ROUTES = [
+    RawSpec("GET", "/v1/checks/report", _check_report, "text/html"),
+]

@@ -1,0 +1,185 @@
+"""``treadle check``: data and models against what ``treadle.toml`` declares."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from treadle.cli import show
+from treadle.cli.app import App, Group, json_option, pass_app
+from treadle.kernel.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from treadle.evaluate.types import CheckPlan, CheckRequest, CheckResult, Evaluation, ReportFormat
+
+CODES = {"pass": 0, "warn": 0, "fail": 1, "inconclusive": 3}
+_FORMATS: dict[str, ReportFormat] = {
+    ".html": "html",
+    ".md": "markdown",
+    ".xml": "junit",
+    ".json": "json",
+}
+
+
+@click.group("check", cls=Group, default="run", short_help="Check data and models, in any CI")
+def check() -> None:
+    """Check data and models against what [checks] in treadle.toml declares.
+
+    Exit codes: 0 pass, 1 fail, 3 inconclusive (the data can't tell), 2 error.
+    """
+
+
+@check.command("run", short_help="Check; meant when no verb is named")
+@click.option("--data", metavar="DATA", default="", help="Which rows: NAME@v3, NAME, or a file or folder.")
+@click.option("--reference", metavar="DATA", default="", help="The rows to hold them against.")
+@click.option("--model", metavar="REF", default="", help="Judge this version, such as flights/4.")
+@click.option("--against", metavar="REF", default="", help="Beside this one, not the one in production.")
+@click.option(
+    "--only",
+    type=click.Choice(["data", "model", "behaviour"]),
+    multiple=True,
+    help="Only these checks (repeatable).",
+)
+@click.option("--explain", is_flag=True, help="Say what would be tested and what can be told; judge nothing.")
+@click.option("--again", is_flag=True, help="Judge anew what was judged already.")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, help="Of everything random.")
+@click.option(
+    "--report",
+    "reports",
+    metavar="FILE",
+    multiple=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write .html, .md, .xml (JUnit) or .json; repeatable.",
+)
+@json_option
+@pass_app
+@click.pass_context
+def run(
+    context: click.Context,
+    app: App,
+    data: str,
+    reference: str,
+    model: str,
+    against: str,
+    only: tuple[Literal["data", "model", "behaviour"], ...],
+    explain: bool,
+    again: bool,
+    seed: int,
+    reports: tuple[Path, ...],
+) -> None:
+    """Check data and models, and say what was found.
+
+    The same data judged by the same checks is judged once, and told again.
+    """
+    from treadle.evaluate.types import CheckRequest
+
+    wanted = [(path, _format(path)) for path in reports]
+    asked = CheckRequest(
+        data=data,
+        reference=reference,
+        model=app.ref(model) if model else "",
+        against=app.ref(against) if against else "",
+        only=only,
+        again=again,
+        seed=seed,
+    )
+    if explain:
+        app.answer(app.client.plan_checks(asked), _show_plan)
+        return
+    found = app.client.check(asked)
+    for path, kind in wanted:
+        path.write_bytes(app.client.check_report([one.id for one in found.evaluations], kind))
+    app.answer(found, lambda result: _show(result, asked, reports))
+    context.exit(CODES[found.outcome])
+
+
+def _format(path: Path) -> ReportFormat:
+    found = _FORMATS.get(path.suffix.lower())
+    if found is None:
+        raise InvalidInput(
+            f"{path.name!r} doesn't say what to write", fix=f"end it in one of {', '.join(_FORMATS)}"
+        )
+    if not path.parent.is_dir():
+        raise InvalidInput("there is no such folder", where=str(path.parent), fix="make it first")
+    return found
+
+
+def _show(result: CheckResult, asked: CheckRequest, reports: tuple[Path, ...]) -> None:
+    for evaluation in result.evaluations:
+        _head(evaluation, kept=evaluation.id in result.kept)
+        show.verdicts([evaluation])
+    if reports:
+        show.say(f"wrote {', '.join(map(str, reports))}")
+    if not reports:
+        names = " ".join(one.id for one in result.evaluations)
+        show.following("treadle check --report checks.html", f"treadle check show {names}")
+    if asked.again is False and result.kept:
+        show.following("treadle check --again")
+
+
+def _head(evaluation: Evaluation, *, kept: bool = False) -> None:
+    beside = evaluation.baseline or evaluation.basis.reference
+    rest = f" beside {beside}" if beside else ""
+    again = f", as judged on {show.when(evaluation.at)}" if kept else ""
+    show.say(f"{evaluation.kind}: {evaluation.subject}{rest}: {evaluation.outcome}{again}")
+
+
+def _show_plan(plan: CheckPlan) -> None:
+    rows = [
+        (
+            one.check,
+            one.subject,
+            "-" if one.n is None else f"{one.n:,} {one.unit}",
+            "-" if one.detectable is None else f"{one.detectable:.3g}",
+            one.sentence,
+        )
+        for one in plan.planned
+    ]
+    show.table(
+        ["!check", "!of", ">on", ">can find", "what is tested"], rows, empty="nothing would be checked"
+    )
+    for note in plan.notes:
+        show.say(note)
+    show.following("treadle check")
+
+
+@check.command("list", short_help="List what was judged, the newest first")
+@click.argument("subject", required=False)
+@click.option("-n", "limit", type=click.IntRange(1, 10_000), default=20, help="At most so many.")
+@json_option
+@pass_app
+def list_all(app: App, subject: str | None, limit: int) -> None:
+    """List evaluations: of a dataset version, a run, a model version, or all."""
+    app.answer(app.client.evaluations(subject, limit), _show_all)
+
+
+def _show_all(found: list[Evaluation]) -> None:
+    rows = [
+        (one.id, one.at, one.kind, one.subject, show.state(one.outcome), len(one.verdicts)) for one in found
+    ]
+    show.table(
+        ["!evaluation", "!at", "of", "subject", "outcome", ">verdicts"], rows, empty="nothing was judged"
+    )
+    if found:
+        show.following(f"treadle check show {found[0].id}")
+
+
+@check.command("show", short_help="Show all verdicts of an evaluation")
+@click.argument("names", metavar="EVALUATION", nargs=-1, required=True)
+@json_option
+@pass_app
+def show_some(app: App, names: tuple[str, ...]) -> None:
+    """Show every verdict of evaluations, with its sentence."""
+    app.answer([app.client.evaluation(name) for name in names], _show_each)
+
+
+def _show_each(found: list[Evaluation]) -> None:
+    for evaluation in found:
+        _head(evaluation)
+        for outcome in ("fail", "inconclusive", "warn", "pass"):
+            for verdict in evaluation.verdicts:
+                if verdict.outcome == outcome:
+                    more = " (exploratory)" if verdict.exploratory else ""
+                    show.item(outcome, f"{verdict.check}{more}: {verdict.sentence}")

@@ -1,0 +1,188 @@
+"""What ``treadle check`` does: finds what shall be checked, judges it once, and keeps what was found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from treadle.data import DataInput, Datasets
+from treadle.evaluate.planning import plan_data, plan_model
+from treadle.evaluate.rules import VERSION, aggregate
+from treadle.evaluate.service import Evaluations
+from treadle.evaluate.sources import Rows, rows_of
+from treadle.evaluate.types import Basis, CheckPlan, CheckRequest, CheckResult, Evaluation, Kind, Planned
+from treadle.kernel.errors import ConfigError, InvalidInput, NotFound
+from treadle.kernel.ids import digest_bytes
+from treadle.kernel.workspace import Workspace
+from treadle.registry import ModelVersion, Registry
+
+_LENGTH = 16
+
+
+class _Part(NamedTuple):
+    """One kind of checks.
+
+    Attributes:
+        kind: Which.
+        same: What identifies what is judged, and by what.
+        judge: Judges it, under an identity.
+        plan: Says what will be tested.
+    """
+
+    kind: Kind
+    same: tuple[object, ...]
+    judge: Callable[[str], Evaluation]
+    plan: Callable[[], list[Planned]]
+
+
+class Checks:
+    """Checks that somebody asks for, beside those that a cycle makes.
+
+    The same data judged by the same checks is judged once: whoever asks again gets what was found then.
+
+    Args:
+        workspace: The workspace.
+    """
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._ws = workspace
+        self._config = workspace.config
+        self._evaluations = Evaluations(workspace)
+
+    def run(self, asked: CheckRequest) -> CheckResult:
+        """Judges, and keeps what was found.
+
+        Raises:
+            ConfigError: If there is nothing to check, or a check can't be meant.
+            NotFound: If there is no such data or model version.
+            InvalidInput: If what is judged can't be used.
+            CorruptData: If a file can't be read.
+        """
+        found, kept = [], []
+        for part in self._parts(asked)[0]:
+            identity = self._identity(part, again=asked.again)
+            try:
+                evaluation = self._evaluations.get(identity)
+                kept.append(identity)
+            except NotFound:
+                evaluation = part.judge(identity)
+            found.append(evaluation)
+        return CheckResult(
+            outcome=aggregate(one.outcome for one in found), evaluations=tuple(found), kept=tuple(kept)
+        )
+
+    def plan(self, asked: CheckRequest) -> CheckPlan:
+        """Says what would be tested and what the data at hand can tell; judges nothing.
+
+        Raises:
+            ConfigError: If there is nothing to check, or a check can't be meant.
+            NotFound: If there is no such data or model version.
+            InvalidInput: If what would be judged can't be used.
+            CorruptData: If a file can't be read.
+        """
+        parts, notes = self._parts(asked)
+        return CheckPlan(planned=tuple(one for part in parts for one in part.plan()), notes=tuple(notes))
+
+    # ── what there is to check ───────────────────────────────────────────
+
+    def _parts(self, asked: CheckRequest) -> tuple[list[_Part], list[str]]:
+        if asked.against and not asked.model:
+            raise InvalidInput("there is no model to compare", fix="name it: --model flights/4")
+        wanted = asked.only or ("data", "model", "behaviour")
+        parts, notes = [], []
+        if "data" in wanted:
+            if asked.data or self._config.train is not None:
+                parts.append(self._data(asked))
+            else:
+                notes.append("No data is checked: name it (--data), or say in [train] what is trained on.")
+        if "model" in wanted:
+            if asked.model:
+                parts.append(self._model(asked))
+            else:
+                notes.append("No model is judged: name one (--model flights/4).")
+        if not parts:
+            raise ConfigError("there is nothing to check", where="treadle.toml", fix=" ".join(notes))
+        return parts, notes
+
+    def _identity(self, part: _Part, *, again: bool) -> str:
+        if again:
+            return self._ws.ids.new("eval")
+        same = (part.kind, VERSION, self._config.checks, self._config.project.task, *part.same)
+        return f"eval_{digest_bytes(msgspec.json.encode(same, order='sorted'))[:_LENGTH]}"
+
+    def _data(self, asked: CheckRequest) -> _Part:
+        train, _ = self._config.training
+        rows = rows_of(self._ws, asked.data or train.data)
+        reference = rows_of(self._ws, asked.reference) if asked.reference else self._trained_on()
+        basis = Basis(reference=reference.name if reference else "", seed=asked.seed, treadle=VERSION)
+        same = (rows.digest, reference.digest if reference else "", train.features, train.data)
+
+        def judge(identity: str) -> Evaluation:
+            return self._evaluations.check_data(
+                identity, rows.files, rows.name, reference.files if reference else None, rows.digest, basis
+            )
+
+        def plan() -> list[Planned]:
+            files = reference.files if reference else None
+            return plan_data(self._ws.engine, self._config, rows.files, files)
+
+        return _Part("data", same, judge, plan)
+
+    def _trained_on(self) -> Rows | None:
+        """The rows that production was trained on, while they can still be had."""
+        production = Registry(self._ws).production(self._config.model)
+        found = _input(production, "train") if production else None
+        if production is None or found is None:
+            return None
+        try:
+            return Rows(
+                f"what {production.ref} was trained on", found.digest, [self._cut(production, "train")]
+            )
+        except NotFound:
+            return None
+
+    def _model(self, asked: CheckRequest) -> _Part:
+        registry = Registry(self._ws)
+        candidate = registry.get(asked.model)
+        against = registry.get(asked.against) if asked.against else registry.production(candidate.model)
+        if against is not None and against.ref == candidate.ref:
+            against = None
+        held_out = _input(candidate, "holdout")
+        if held_out is None:
+            raise InvalidInput(
+                f"{candidate.ref} says nothing of held-out rows", fix="judge one that a cycle has made"
+            )
+        basis = Basis(candidate=candidate.ref, code=candidate.code, seed=asked.seed, treadle=VERSION)
+
+        def judge(identity: str) -> Evaluation:
+            holdout = self._evaluations.load_holdout(self._cut(candidate, "holdout"))
+            theirs = registry.load(against).predict(holdout.inputs) if against else None
+            return self._evaluations.judge(
+                identity,
+                subject=candidate.ref,
+                holdout=holdout,
+                candidate=registry.load(candidate).predict(holdout.inputs),
+                production=theirs,
+                data=held_out.digest,
+                baseline=against.ref if against else None,
+                basis=basis,
+            )
+
+        def plan() -> list[Planned]:
+            holdout = self._evaluations.load_holdout(self._cut(candidate, "holdout"))
+            return plan_model(self._config, holdout, against.ref if against else None)
+
+        same = (held_out.digest, candidate.id, against.id if against else "", asked.seed)
+        return _Part("model", same, judge, plan)
+
+    def _cut(self, version: ModelVersion, role: str) -> Path:
+        found = _input(version, role)
+        assert found is not None  # noqa: S101 - whoever asks has looked
+        return Datasets(self._ws).slice(found.spec, found.role)[1]
+
+
+def _input(version: ModelVersion, role: str) -> DataInput | None:
+    return next((one for one in version.data if one.role == role), None)

@@ -1,0 +1,1 @@
+"""What was found, for people and for CI: HTML with pictures, Markdown, JUnit XML, JSON."""

@@ -1,0 +1,80 @@
+"""Rows that somebody names: a file, a folder of files, a dataset, or a version of one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from treadle.data import Datasets, csv_to_parquet
+from treadle.kernel.errors import InvalidInput, NotFound
+from treadle.kernel.ids import digest_bytes, digest_file
+from treadle.kernel.names import unknown
+from treadle.kernel.workspace import Workspace
+
+_SUFFIXES = frozenset({".parquet", ".csv"})
+
+
+class Rows(NamedTuple):
+    """Rows on this machine.
+
+    Attributes:
+        name: What people call them: a version, or a path in the project.
+        digest: Identifies them.
+        files: They, as Parquet.
+    """
+
+    name: str
+    digest: str
+    files: list[Path]
+
+
+def rows_of(workspace: Workspace, named: str) -> Rows:
+    """The rows that somebody names.
+
+    Args:
+        workspace: The workspace.
+        named: ``flights@v3`` for a version (also a branch, tag or commit), ``flights`` for what
+            ``[data.flights] path`` holds now, or the path of a Parquet or CSV file or a folder of them.
+
+    Raises:
+        NotFound: If there is nothing of that name.
+        InvalidInput: If a folder holds no such file.
+        CorruptData: If a file can't be read.
+    """
+    dataset, at, _ = named.partition("@")
+    path = Path(named) if Path(named).is_absolute() else workspace.root / named
+    if path.exists() and not (named in workspace.config.data and path.is_dir()):
+        return _files(workspace, named, path)
+    if at:
+        datasets = Datasets(workspace)
+        version = datasets.get(named)
+        return Rows(version.ref, version.digest, datasets.paths(version))
+    if dataset in workspace.config.data:
+        return _files(workspace, named, workspace.root / workspace.config.data[dataset].path)
+    if Path(named).suffix.lower() in _SUFFIXES or "/" in named:
+        raise NotFound(f"there is no file {named!r}", where=str(workspace.root), fix="check the path")
+    raise unknown("dataset", named, workspace.config.data)
+
+
+def _files(workspace: Workspace, name: str, path: Path) -> Rows:
+    if not path.exists():
+        raise NotFound(f"{name!r} isn't there", where=str(path), fix="check the path, or bring the data")
+    found = [path] if path.is_file() else sorted(one for one in path.rglob("*") if one.is_file())
+    found = [one for one in found if one.suffix.lower() in _SUFFIXES]
+    if not found:
+        raise InvalidInput(f"{name!r} holds no Parquet or CSV file", where=str(path))
+    digests = [digest_file(one) for one in found]
+    files = [_parquet(workspace, one, digest) for one, digest in zip(found, digests, strict=True)]
+    whole = digests[0] if len(digests) == 1 else digest_bytes("".join(digests).encode())
+    return Rows(name, whole, files)
+
+
+def _parquet(workspace: Workspace, source: Path, digest: str) -> Path:
+    """A file as Parquet; of a CSV file one is made, once."""
+    if source.suffix.lower() != ".csv":
+        return source
+    made = workspace.state / "cache" / "checked" / f"{digest}.parquet"
+    if not made.exists():
+        made.parent.mkdir(parents=True, exist_ok=True)
+        csv_to_parquet(workspace.engine, source, made)
+    return made

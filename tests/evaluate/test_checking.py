@@ -1,0 +1,121 @@
+"""What is asked for is checked once, kept, and told again."""
+
+from __future__ import annotations
+
+import csv
+from datetime import UTC, datetime
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from treadle.evaluate import CheckRequest, Checks, Evaluations
+from treadle.kernel.errors import ConfigError, CorruptData, InvalidInput, NotFound
+
+KNOWN = pa.array([datetime(2026, 2, 20, tzinfo=UTC)] * 400, pa.timestamp("us", "UTC"))
+
+
+@pytest.fixture
+def placed(workspace, write):
+    """The toy project's rows where ``treadle.toml`` has them."""
+    target = workspace.root / "data" / "rows.parquet"
+    target.parent.mkdir()
+    write(400, known_at=KNOWN).rename(target)
+    return workspace
+
+
+def outcomes(evaluation):
+    return {(one.check, one.subject): one.outcome for one in evaluation.verdicts}
+
+
+def test_without_a_word_the_rows_that_are_trained_on_are_checked(placed):
+    found = Checks(placed).run(CheckRequest())
+    [evaluation] = found.evaluations
+    assert (found.outcome, found.kept) == ("pass", ())
+    assert (evaluation.kind, evaluation.subject) == ("data", "rows")
+    assert outcomes(evaluation)["min_rows", "rows"] == "pass"
+    assert evaluation.basis.treadle
+    assert Evaluations(placed).get(evaluation.id) == evaluation
+
+
+def test_the_same_is_judged_once_and_anew_when_rows_or_checks_change(placed, configure, write):
+    first = Checks(placed).run(CheckRequest())
+    again = Checks(placed).run(CheckRequest())
+    assert again.kept == (first.evaluations[0].id,)
+    assert again.evaluations == first.evaluations
+    anew = Checks(placed).run(CheckRequest(again=True))
+    assert anew.kept == ()
+    assert anew.evaluations[0].id != first.evaluations[0].id
+    stricter = Checks(configure(data={"min_rows": 1000})).run(CheckRequest())
+    assert (stricter.outcome, stricter.kept) == ("fail", ())
+    write(1200).rename(placed.root / "data" / "rows.parquet")
+    assert Checks(placed).run(CheckRequest()).outcome == "pass"
+
+
+def test_a_file_is_held_against_another(placed, write):
+    hour = [None if i % 3 == 0 else i % 24 for i in range(400)]
+    write(name="today", hour=hour)
+    asked = CheckRequest(
+        data=str(placed.root.parent / "today.parquet"), reference="data/rows.parquet", only=("data",)
+    )
+    [evaluation] = Checks(placed).run(asked).evaluations
+    assert evaluation.basis.reference == "data/rows.parquet"
+    assert outcomes(evaluation)["null_increase", "hour"] == "fail"
+    assert outcomes(evaluation)["null_increase", "carrier"] == "pass"
+
+
+def test_csv_is_read_as_datasets_read_it(placed):
+    table = pq.read_table(placed.root / "data" / "rows.parquet").to_pylist()
+    with (placed.root / "rows.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, table[0])
+        writer.writeheader()
+        writer.writerows(table)
+    [evaluation] = Checks(placed).run(CheckRequest(data="rows.csv")).evaluations
+    assert outcomes(evaluation)["min_rows", "rows"] == "pass"
+    assert evaluation.subject == "rows.csv"
+
+
+def test_a_version_is_checked_under_its_name(placed):
+    from treadle.data import Datasets
+
+    version = Datasets(placed).snapshot("rows", "ada")
+    [evaluation] = Checks(placed).run(CheckRequest(data="rows@v1")).evaluations
+    assert (evaluation.subject, evaluation.data) == (version.ref, version.digest)
+
+
+def test_a_plan_says_what_would_be_tested_and_judges_nothing(placed):
+    plan = Checks(placed).plan(CheckRequest())
+    assert ("min_rows", "rows") in {(one.check, one.subject) for one in plan.planned}
+    assert all(one.n == 400 for one in plan.planned if one.unit == "rows")
+    assert any("no model" in note.lower() for note in plan.notes)
+    assert Evaluations(placed).list() == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "error", "says"),
+    [
+        (CheckRequest(data="nothing.parquet"), NotFound, "no file 'nothing.parquet'"),
+        (CheckRequest(data="rose"), NotFound, "no dataset 'rose'"),
+        (CheckRequest(data="rows@v7"), NotFound, "rows"),
+        (CheckRequest(data="empty"), InvalidInput, "holds no Parquet or CSV file"),
+        (CheckRequest(data="broken.parquet"), CorruptData, "can't be read"),
+        (CheckRequest(against="toy/1"), InvalidInput, "no model to compare"),
+        (CheckRequest(only=("model",)), ConfigError, "nothing to check"),
+        (CheckRequest(model="toy/3"), NotFound, "toy"),
+    ],
+    ids=lambda value: getattr(value, "__name__", None),
+)
+def test_what_cant_be_checked_is_refused(placed, asked, error, says):
+    (placed.root / "empty").mkdir()
+    (placed.root / "broken.parquet").write_bytes(b"PAR1 and no more")
+    with pytest.raises(error, match=says):
+        Checks(placed).run(asked)
+    assert Evaluations(placed).list() == []
+
+
+def test_random_rows_of_no_worth_fail_whole(placed, write):
+    rng = np.random.default_rng(3)
+    write(name="odd", late=rng.integers(0, 3, 400))
+    asked = CheckRequest(data=str(placed.root.parent / "odd.parquet"))
+    assert Checks(placed).run(asked).outcome == "fail"
