@@ -9,7 +9,7 @@ from treadle.kernel.errors import ErrorBody, TreadleError, from_body
 TREE = {
     "TreadleError": {
         "InvalidInput": {"ConfigError": {}, "CorruptData": {}, "ModelInvalid": {}},
-        "NotFound": {},
+        "NotFound": {"Deleted": {}},
         "Conflict": {"AlreadyExists": {}, "Busy": {}, "WorkspaceTooNew": {}},
         "Refused": {"BudgetExceeded": {}},
         "JobFailed": {"JobTimedOut": {}},

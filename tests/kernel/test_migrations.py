@@ -130,7 +130,8 @@ def test_versions_and_verdicts_of_the_fourth_schema_are_kept(tmp_path):
     workspace = old_workspace(tmp_path, "0004")
     branches = Branches(workspace)
     assert [ref.name for ref in branches.refs("flights", "branch")] == ["exp/labels", "main"]
-    assert branches.resolve("flights@main").ref == "flights@v1"
+    version = branches.resolve("flights@main")
+    assert (version.ref, version.deleted_at, version.freed_at) == ("flights@v1", None, None)
     found = Evaluations(workspace).get("eval_1")
     assert (found.outcome, found.basis) == ("inconclusive", Basis())
     assert [(v.check, v.outcome, v.n_needed) for v in found.verdicts] == [

@@ -55,8 +55,8 @@ def _protect(call: Call) -> Ref:
 
 
 def _version(call: Call) -> DatasetVersion:
-    """The version that a branch, a tag, a number or a commit names; the head of `main` without one."""
-    return call.rooms.branches.resolve(_ref(call, "at"))
+    """The version that a branch, a tag, a number or a commit names, deleted or not; of `main` without one."""
+    return call.rooms.branches.resolve(_ref(call, "at"), deleted=True)
 
 
 def _history(call: Call) -> list[DatasetVersion]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from treadle.data.rules import check_live
 from treadle.data.types import DatasetVersion
 from treadle.kernel.ids import digest_file
 from treadle.kernel.workspace import Workspace
@@ -29,7 +30,15 @@ def local_blob(workspace: Workspace, digest: str, check: bool = False) -> Path:
 
 
 def local_files(workspace: Workspace, version: DatasetVersion, check: bool = False) -> list[Path]:
-    """All files of a version as Parquet, in their order; raises what :func:`local_blob` raises."""
+    """All files of a version as Parquet, in their order.
+
+    Raises:
+        Deleted: If the version was deleted.
+        NotFound: If neither the blob store nor the remote has one.
+        CorruptData: If the blob store has something else.
+        StorageFull: If no space is left.
+    """
+    check_live(version)
     if any(source.kind == "table" for source in version.origin):
         from treadle.data.tables.files import table_files
 

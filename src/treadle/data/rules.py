@@ -11,7 +11,7 @@ import msgspec
 from treadle.data.types import Column, DatasetVersion, FileEntry, Roles, SliceSpec
 from treadle.kernel.config import DatasetConfig
 from treadle.kernel.engine import quote
-from treadle.kernel.errors import InvalidInput
+from treadle.kernel.errors import Deleted, InvalidInput
 from treadle.kernel.ids import digest_bytes
 from treadle.kernel.names import did_you_mean
 
@@ -23,6 +23,32 @@ _TIME = re.compile(r"DATE|TIMESTAMP(_S|_MS|_NS)?|TIMESTAMPTZ_NS|TIMESTAMP WITH T
 def version_digest(files: Iterable[FileEntry]) -> str:
     """BLAKE3 over path, size and digest of the sorted files: the same content has the same digest."""
     return digest_bytes(msgspec.json.encode([(file.path, file.size, file.digest) for file in sorted(files)]))
+
+
+def gone(version: DatasetVersion) -> Deleted:
+    """The error for a version that was deleted: by whom, when, why, and how to have it back."""
+    assert version.deleted_at  # noqa: S101 - the caller looked
+    why = f": {version.deleted_reason}" if version.deleted_reason else ""
+    said = f"{version.ref} was deleted by {version.deleted_by} on {version.deleted_at:%Y-%m-%d %H:%M}{why}"
+    if version.freed_at is None:
+        return Deleted(said, where=version.ref, fix=f"bring it back: treadle data restore {version.ref}")
+    return Deleted(
+        f"{said}; what it had was freed on {version.freed_at:%Y-%m-%d}",
+        where=version.ref,
+        fix="bring it from a remote that has it: treadle data fetch "
+        f"{version.dataset}@{version.commit_id[:12]}; or use another version",
+    )
+
+
+def check_live(*versions: DatasetVersion) -> None:
+    """Refuses to read what deleted versions have.
+
+    Raises:
+        Deleted: If one is.
+    """
+    for version in versions:
+        if version.deleted_at is not None:
+            raise gone(version)
 
 
 def check_alike(columns: Mapping[str, Sequence[Column]]) -> None:

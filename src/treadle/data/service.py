@@ -96,7 +96,8 @@ class Datasets:
         with self._ws.database.read() as connection:
             newest = store.latest_of_each(connection)
         branches = Branches(self._ws)
-        return [branches.head(one.dataset, DEFAULT_BRANCH) or one for one in newest]
+        heads = [(one, branches.head(one.dataset, DEFAULT_BRANCH)) for one in newest]
+        return [head if head and not head.deleted_at else one for one, head in heads]
 
     def made_of(self, kind: str, name: str) -> Made:
         """The versions that were made of or by something, the oldest first, and what was done.
@@ -143,14 +144,17 @@ class Datasets:
 
         Raises:
             NotFound: If there is no such version.
+            Deleted: If it was deleted.
             InvalidInput: If there are no such rows; says what the version covers.
             CorruptData: If the version's files can't be read any more.
             StorageFull: If no space is left.
         """
         with self._ws.database.read() as connection:
             version = store.by_digest(connection, spec.dataset, spec.version)
+            version = version or store.by_digest(connection, spec.dataset, spec.version, deleted=True)
         if version is None:
             raise NotFound(f"{spec.dataset!r} has no version with digest {spec.version[:12]!r}")
+        rules.check_live(version)
         roles = spec.roles or rules.roles_of(self._config(spec.dataset))
         rules.check_roles(spec.dataset, roles, version.columns)
         spec = rules.complete(spec, roles)

@@ -65,6 +65,10 @@ class DatasetVersion(msgspec.Struct, frozen=True, kw_only=True):
         parents: The commits that it follows: one, two after a merge, none at the beginning.
         message: Why it was made.
         origin: What it was made of, or by.
+        deleted_at: When it was deleted; None if it wasn't.
+        deleted_by: Who deleted it.
+        deleted_reason: Why.
+        freed_at: When what it had was given up to be collected; it can be restored until then.
     """
 
     dataset: str
@@ -83,6 +87,10 @@ class DatasetVersion(msgspec.Struct, frozen=True, kw_only=True):
     parents: tuple[str, ...] = ()
     message: str = ""
     origin: tuple[Source, ...] = ()
+    deleted_at: datetime | None = None
+    deleted_by: str = ""
+    deleted_reason: str = ""
+    freed_at: datetime | None = None
 
     @property
     def ref(self) -> str:

@@ -6,6 +6,7 @@
     │   ├── CorruptData                    a file or blob that isn't what it should be
     │   └── ModelInvalid                   a model that can't be loaded or contradicts its signature
     ├── NotFound (KeyError)
+    │   └── Deleted                        it was there, and somebody deleted it
     ├── Conflict (RuntimeError)            the state forbids it
     │   ├── AlreadyExists                  something has that name
     │   ├── Busy                           somebody else is doing it right now
@@ -103,6 +104,13 @@ class NotFound(TreadleError, KeyError):
 
     code = "not_found"
     status = 404
+
+
+class Deleted(NotFound):
+    """It was there, and somebody deleted it."""
+
+    code = "deleted"
+    status = 410
 
 
 class Conflict(TreadleError, RuntimeError):

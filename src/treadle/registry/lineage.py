@@ -44,7 +44,7 @@ class Lineages:
             InvalidInput: If it isn't written like a reference.
             NotFound: If there is no such version.
         """
-        version = self._branches.resolve(ref)
+        version = self._branches.resolve(ref, deleted=True)
         start = LineageStep(kind="version", id=version.ref, of="")
         before, cut = _follow(start, self._made_of, most)
         after, cut_too = _follow(start, self._used_by, most)
@@ -98,7 +98,7 @@ class Lineages:
     def _version(self, ref: str) -> DatasetVersion | None:
         """A version that something names; None for one that isn't kept here."""
         try:
-            return self._branches.resolve(ref)
+            return self._branches.resolve(ref, deleted=True)
         except (NotFound, InvalidInput):
             return None
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
+from datetime import UTC, datetime
 
 import pytest
 import sqlalchemy as sa
 
 from branching import commit, contents
 from datafiles import rows
-from treadle.data import Branches, Datasets, KeptByData
+from treadle.data import Branches, Datasets, KeptByData, store
 from treadle.data.branches import gathering
 from treadle.data.branches.commits import Commit, NewVersion, decode_commit, read_commit
 from treadle.data.branches.merge_types import Merge
@@ -18,9 +19,11 @@ from treadle.data.storage.contents import Contents
 from treadle.data.storage.writing import PackWriter
 from treadle.data.store import versions
 from treadle.data.tree.pages import as_columns
-from treadle.data.tree.trees import build
+from treadle.data.tree.trees import build, read_root
 from treadle.data.tree.types import Entry
 from treadle.kernel.errors import Conflict, CorruptData
+
+NOW = datetime.now(UTC)
 
 
 def needed(workspace) -> set[str]:
@@ -52,6 +55,78 @@ def test_packs_do_not_pile_up(branches, workspace, monkeypatch):
     collect(workspace)
     assert contents(branches, "pets@v3") == {f"f{n}": f"text {n}" for n in range(3)}
     assert contents(branches, "pets") == expected
+
+
+def packs(workspace, version) -> set[str]:
+    return {pack.digest for pack in read_commit(workspace, version.commit_id).packs}
+
+
+def test_packs_of_which_nothing_is_needed_are_named_no_more(branches, workspace):
+    names = [f"f{n}" for n in range(6)]
+    first = commit(branches, {name: f"one {name}" for name in names})
+    second = commit(branches, {name: f"two {name}" for name in names[1:]})
+    assert packs(workspace, first) < packs(workspace, second)  # f0 lies in it
+    third = commit(branches, {"f0": "three"})
+    assert not packs(workspace, first) & packs(workspace, third)
+    pages = [{p.digest for p in read_commit(workspace, v.commit_id).pages} for v in (first, second, third)]
+    assert not pages[0] & pages[2]
+    emptied = commit(branches, dict.fromkeys(names))
+    assert packs(workspace, emptied) == set()
+    collect(workspace)
+    assert contents(branches, "pets@v1") == {name: f"one {name}" for name in names}
+    assert contents(branches, "pets@v3") == {"f0": "three", **{n: f"two {n}" for n in names[1:]}}
+
+
+def test_the_whole_tree_is_looked_at_when_much_of_it_was_changed(branches, workspace, monkeypatch):
+    looks = []
+    sparse = gathering._Look.sparse
+    monkeypatch.setattr(gathering._Look, "sparse", lambda *a, **k: looks.append(1) or sparse(*a, **k))
+    paths = [f"{n:06d}" for n in range(20_000)]
+    version = commit(branches, dict.fromkeys(paths, "same"))
+    leaves = len(read_root(version.tree, branches.contents(version)).digests)
+    assert leaves > 3
+    stale = []
+    for some in (paths[:10], paths[10:1000], paths[:3990], paths[:10]):
+        version = commit(branches, dict.fromkeys(some, f"other {len(stale)}"))
+        stale.append(read_commit(workspace, version.commit_id).stale)
+    assert (stale, looks) == ([10, 1000, 4990, 0], [1])
+    with PackWriter(workspace.blobs) as writer:  # nobody says how many paths differ
+        tree = build([as_columns([Entry("a", 1, writer.put(b"a"))])], writer)
+        written = writer.finish()
+    new = NewVersion(dataset="pets", branch="main", tree=tree, written=written, expected=5, actor="anna")
+    branches.commit_tree(new)
+    assert looks == [1, 1]
+
+
+def test_packs_of_which_little_is_needed_are_written_anew_where_versions_were_deleted(branches, workspace):
+    first = commit(branches, {f"f{n}": f"{n}" * 1000 for n in range(10)})
+    second = commit(branches, dict.fromkeys([f"f{n}" for n in range(7)], "new"))
+    assert packs(workspace, first) < packs(workspace, second)  # 3 of 10 are needed
+    with workspace.database.write() as connection:
+        store.mark_deleted(connection, "pets", [1], NOW, "anna", "old")
+        assert store.mark_freed(connection, "pets", [1], NOW, NOW) == [1]
+    third = commit(branches, {"more": "x"})
+    assert not packs(workspace, first) & packs(workspace, third)
+    with workspace.database.write() as connection:
+        store.mark_deleted(connection, "pets", [2], NOW, "anna", "old")
+        store.mark_freed(connection, "pets", [2], NOW, NOW)
+    expected = {**dict.fromkeys([f"f{n}" for n in range(7)], "new"), "more": "x"}
+    assert contents(branches, "pets") == expected | {f"f{n}": f"{n}" * 1000 for n in range(7, 10)}
+
+
+def test_no_more_is_written_anew_at_once_than_a_bound(branches, workspace, monkeypatch):
+    monkeypatch.setattr(gathering, "AT_ONCE", 20)
+    for pack in range(3):
+        version = commit(branches, {f"{pack}{n}": f"pack {pack} file {n}" for n in range(5)})
+    before = packs(workspace, version)
+    commit(branches, {f"{pack}{n}": None for pack in range(3) for n in range(4)})
+    with workspace.database.write() as connection:
+        store.mark_deleted(connection, "pets", [1], NOW, "anna", "old")
+        store.mark_freed(connection, "pets", [1], NOW, NOW)
+    expected = {f"{pack}4": f"pack {pack} file 4" for pack in range(3)}
+    left = [len(before & packs(workspace, commit(branches, {"step": f"{step}"}))) for step in range(4)]
+    assert left == [2, 1, 0, 0]  # 13 bytes are needed of each, and no more than 20 written at once
+    assert contents(branches, "pets") == {**expected, "step": "3"}
 
 
 def test_recipes_are_gathered_with_their_chunks_and_bases(branches, workspace, monkeypatch, tmp_path):

@@ -8,6 +8,7 @@ from treadle.api.lakefs.wire import Failure
 from treadle.kernel.errors import (
     Conflict,
     CorruptData,
+    Deleted,
     InvalidInput,
     NotFound,
     Refused,
@@ -34,6 +35,7 @@ _STATUS: tuple[tuple[type[TreadleError], int], ...] = (
     (PreconditionFailed, 412),
     (Unoffered, 501),
     (CorruptData, 500),
+    (Deleted, 410),
     (NotFound, 404),
     (Conflict, 409),
     (InvalidInput, 400),

@@ -19,7 +19,7 @@ class Spot(NamedTuple):
     """What a reference names.
 
     Attributes:
-        version: The version; None for a branch without one.
+        version: The version, deleted or not; None for a branch without one.
         branch: The branch, if what is staged on it counts; empty otherwise.
     """
 
@@ -46,7 +46,7 @@ def spot(ask: Ask, ref: str) -> Spot:
         if not found["steps"] and not found["committed"]:
             return Spot(version, name)
     else:
-        version = ask.rooms.branches.resolve(f"{dataset}@{name}")
+        version = ask.rooms.branches.resolve(f"{dataset}@{name}", deleted=True)
     for kind, number in _STEP.findall(found["steps"]):
         version = _before(ask, version, kind, int(number or 1), ref)
     return Spot(version, "")
@@ -63,7 +63,8 @@ def _before(ask: Ask, version: DatasetVersion | None, kind: str, number: int, re
     for which in steps:
         if version is None or len(version.parents) < which:
             raise NotFound(f"{ref!r} names no commit: there are not so many before it")
-        version = ask.rooms.branches.resolve(f"{ask.repository}@{version.parents[which - 1]}")
+        parent = f"{ask.repository}@{version.parents[which - 1]}"
+        version = ask.rooms.branches.resolve(parent, deleted=True)
     if version is None:
         raise NotFound(f"{ref!r} names no commit")
     return version

@@ -12,7 +12,7 @@ from treadle.api.lakefs.route import DONE, Ask, LakefsRoute, Reply, page
 from treadle.api.lakefs.telling import tell_commit, tell_commits, tell_differences
 from treadle.api.lakefs.wire import BaseOut, Listing, MergeIn, MergeOut, Pagination, RefOut, TagIn
 from treadle.data import DatasetVersion, Merge, Ref
-from treadle.kernel.errors import AlreadyExists, InvalidInput, NotFound
+from treadle.kernel.errors import AlreadyExists, Deleted, InvalidInput, NotFound
 
 _PIECE = 200
 _SIDES = {"": "", "source-wins": "theirs", "dest-wins": "ours"}
@@ -61,15 +61,18 @@ def _since(ask: Ask) -> datetime | None:
 def _history(ask: Ask, begin: DatasetVersion) -> Iterator[DatasetVersion]:
     """A version and all that it follows, after the commit that is named."""
     branches, dataset = ask.rooms.branches, ask.repository
-    after = branches.resolve(f"{dataset}@{ask.get('after')}") if ask.get("after") else None
+
+    def find(name: str) -> DatasetVersion:
+        return branches.resolve(f"{dataset}@{name}", deleted=True)
+
+    after = find(ask.get("after")) if ask.get("after") else None
     if ask.flag("first_parent"):
         version: DatasetVersion | None = begin
         if after:
-            version = branches.resolve(f"{dataset}@{after.parents[0]}") if after.parents else None
+            version = find(after.parents[0]) if after.parents else None
         while version is not None:
             yield version
-            parents = version.parents
-            version = branches.resolve(f"{dataset}@{parents[0]}") if parents else None
+            version = find(version.parents[0]) if version.parents else None
         return
     before = after.number if after else None
     while True:
@@ -89,6 +92,12 @@ def _changed(ask: Ask) -> Callable[[DatasetVersion], bool] | None:
     branches, dataset = ask.rooms.branches, ask.repository
 
     def changed(version: DatasetVersion) -> bool:
+        try:
+            return changes(version)
+        except Deleted:  # nobody can tell any more
+            return False
+
+    def changes(version: DatasetVersion) -> bool:
         if version.parents:
             ref = f"{dataset}@{version.commit_id}"
             paths = (one.path for one in branches.diff(f"{dataset}@{version.parents[0]}", ref))

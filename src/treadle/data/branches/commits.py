@@ -11,8 +11,9 @@ from sqlalchemy.exc import IntegrityError
 
 from treadle.data import store as versions
 from treadle.data.branches import store
-from treadle.data.branches.gathering import gathered
+from treadle.data.branches.gathering import gathered, touched
 from treadle.data.branches.types import DEFAULT_BRANCH, FORMAT, Commit, Dataset, Ref
+from treadle.data.rules import check_live
 from treadle.data.storage.contents import Contents
 from treadle.data.storage.packs import Pack
 from treadle.data.storage.writing import Written
@@ -21,7 +22,6 @@ from treadle.data.tree.trees import read_root
 from treadle.data.types import Column, DatasetVersion, FileEntry, Source
 from treadle.kernel.errors import Conflict, CorruptData
 from treadle.kernel.events import record
-from treadle.kernel.ids import digest_bytes
 from treadle.kernel.types import Event
 from treadle.kernel.workspace import Workspace
 
@@ -47,6 +47,8 @@ class NewVersion(msgspec.Struct, frozen=True, kw_only=True):
         origin: What it was made of, or by.
         at: When it was made where it comes from; now when None.
         reviewed: Whether a review allows it, so that a protected branch may move.
+        needs: Numbers of versions that it doesn't follow and has contents of.
+        changed: How many paths differ from the first version that it follows; None where nobody counted.
     """
 
     dataset: str
@@ -66,6 +68,8 @@ class NewVersion(msgspec.Struct, frozen=True, kw_only=True):
     origin: tuple[Source, ...] = ()
     at: datetime | None = None
     reviewed: bool = False
+    needs: tuple[int, ...] = ()
+    changed: int | None = None
 
 
 def read_commit(workspace: Workspace, commit_id: str) -> Commit:
@@ -126,6 +130,7 @@ def write_version(
 
     Raises:
         Conflict: If the branch doesn't stand where it was expected, or is protected.
+        Deleted: If a version was deleted meanwhile that it follows or has contents of.
         StorageFull: If no space is left; the branch stands where it stood.
         StorageError: If a store can't be written.
     """
@@ -144,6 +149,7 @@ def write_version(
         try:
             with workspace.database.write() as connection:
                 store.insert_dataset(connection, Dataset(name=new.dataset, created_at=at, actor=new.actor))
+                check_live(*versions.hold(connection, new.dataset, {*follows, *new.needs}))
                 _move(connection, new, number, at)
                 versions.insert(connection, version)
                 record(connection, _made(version))
@@ -229,21 +235,31 @@ def candidate(workspace: Workspace, new: NewVersion, at: datetime) -> DatasetVer
 def _commit(
     workspace: Workspace, new: NewVersion, number: int, parents: Sequence[DatasetVersion], at: datetime
 ) -> tuple[Commit, str]:
-    before = packs_of(read_commit(workspace, one.commit_id) for one in parents if one.commit_id)
+    commits = [read_commit(workspace, one.commit_id) for one in parents if one.commit_id]
+    before = packs_of(commits)
     packs = _once(new.written.packs, new.also.packs, before.packs)
     pages = _once(new.written.pages, new.also.pages, before.pages)
     contents = Contents(
         workspace.readable, packs, pages, workspace.state / "cache" / "packs", workspace.buckets
     )
     root: Root = read_root(new.tree, contents)
-    written = gathered(contents, new.tree, Written(packs, pages))
+    stale = max((one.stale for one in commits), default=0)
+    if commits:
+        lay = touched(read_root(commits[0].tree, contents), root)
+        stale += lay if new.changed is None else min(lay, new.changed)
+    if not set(new.also.packs) <= set(before.packs):  # of other versions: perhaps little of them is needed
+        stale = max(stale, root.count)
+    with workspace.database.read() as connection:
+        rewrite = versions.any_freed(connection, new.dataset)
+    kept = gathered(contents, new.tree, root, Written(packs, pages), stale, rewrite=rewrite)
     commit = Commit(
         dataset=new.dataset,
         number=number,
         tree=new.tree,
         digest=new.digest or new.tree,
-        pages=written.pages,
-        packs=written.packs,
+        pages=kept.written.pages,
+        packs=kept.written.packs,
+        stale=kept.stale,
         parents=tuple(one.commit_id for one in parents),
         branch=new.branch,
         message=new.message,
@@ -299,8 +315,3 @@ def _made(version: DatasetVersion) -> Event:
         message=f"{version.ref} was made{where}: {what}",
         facts={"digest": version.digest, "commit": version.commit_id},
     )
-
-
-def commit_digest(commit: Commit) -> str:
-    """The identifier of a commit."""
-    return digest_bytes(msgspec.json.encode(commit))

@@ -25,11 +25,12 @@ from treadle.data.branches.merges import (
 )
 from treadle.data.branches.merging import Outcome, resolve
 from treadle.data.branches.types import Commit
+from treadle.data.rules import gone
 from treadle.data.storage.contents import Contents
 from treadle.data.storage.writing import PackWriter, Written
 from treadle.data.tree.trees import apply
 from treadle.data.types import DatasetVersion, Source
-from treadle.kernel.errors import Conflict, InvalidInput
+from treadle.kernel.errors import Conflict, Deleted, InvalidInput
 from treadle.kernel.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -170,6 +171,7 @@ def _join(workspace: Workspace, dataset: str, asked: Merge, sides: _Sides, upto:
         message=asked.message or f"Merge {asked.source} into {asked.target}",
         actor=asked.actor,
         origin=(Source("version", theirs.ref, "merge"),),
+        changed=len(left.taken),
     )
     return _Joined(plan, parents, new)
 
@@ -196,13 +198,29 @@ def _sides(
     graph = load_graph(workspace, dataset)
     if ours is not None:
         for commit in {*needed(graph, ours.commit_id, theirs.commit_id)} - looked.keys():
-            looked[commit] = branches.resolve(f"{dataset}@{commit}")
+            looked[commit] = _began_with(branches.resolve(f"{dataset}@{commit}", deleted=True), ours, theirs)
     contents = branches.contents(*looked.values())
     pages = Overlay(contents)
     trees = {commit: version.tree for commit, version in looked.items()}
     base = find_base(graph, ours.commit_id, theirs.commit_id, trees, pages) if ours else Base(None)
     parents = branches.contents(*(one for one in (ours, theirs) if one))
     return _Sides(ours, theirs, base, contents, pages, parents)
+
+
+def _began_with(base: DatasetVersion, ours: DatasetVersion, theirs: DatasetVersion) -> DatasetVersion:
+    """What two lines began with, if it can be read.
+
+    Raises:
+        Deleted: If it was deleted: without it nobody can tell which of them changed what.
+    """
+    if base.deleted_at is not None:
+        error = gone(base)
+        raise Deleted(
+            f"{ours.ref} and {theirs.ref} both began with {base.ref}, and {error.message}",
+            where=error.where,
+            fix=f"{error.fix}; then merge again",
+        )
+    return base
 
 
 def _known(contents: Contents) -> Callable[[bytes], bool]:
@@ -319,6 +337,7 @@ def _revert(workspace: Workspace, branches: Branches, dataset: str, asked: Rever
         tree=tree,
         written=written,
         also=packs_of(read_commit(workspace, one.commit_id) for one in looked),
+        needs=tuple(one.number for one in looked),
         expected=head.number,
         message=message,
         actor=asked.actor,

@@ -27,6 +27,7 @@ from treadle.data.branches.joining import Reviewed, merge, plan, revert, would_b
 from treadle.data.branches.merge_types import Merge, Merged, MergePlan, Revert
 from treadle.data.branches.merges import load_graph
 from treadle.data.branches.types import DEFAULT_BRANCH, Dataset, Ref, RefKind, RefSettings
+from treadle.data.rules import check_live
 from treadle.data.staging.store import drop_below
 from treadle.data.storage.contents import Contents
 from treadle.data.storage.writing import PackWriter, Written
@@ -90,15 +91,20 @@ class Branches:
 
     # ── versions ─────────────────────────────────────────────────────────
 
-    def resolve(self, ref: str) -> DatasetVersion:
+    def resolve(self, ref: str, *, deleted: bool = False) -> DatasetVersion:
         """The version that a reference names: a number, a branch's head, a tag, a commit.
 
         Of a table also ``flights@delta:12`` and ``flights@2026-01-03T10:00:00Z``, which becomes a
         dataset version if it wasn't one, so that its files stay.
 
+        Args:
+            ref: The reference.
+            deleted: Whether it may have been deleted: what is known of it is, what it had can't be read.
+
         Raises:
             InvalidInput: If it isn't written like a reference, or several commits begin like that.
             NotFound: If there is no such version.
+            Deleted: If it was deleted.
         """
         dataset, _, at = ref.partition("@")
         config = self._ws.config.data.get(dataset)
@@ -111,6 +117,8 @@ class Branches:
         if not found.commit_id:  # an older Treadle made it
             adopt(self._ws, named.dataset)
             found = self._resolve(named)
+        if not deleted:
+            check_live(found)
         return found
 
     def _resolve(self, named: rules.Named) -> DatasetVersion:
@@ -182,7 +190,7 @@ class Branches:
             InvalidInput: If it isn't written like a reference.
             NotFound: If there is no such version.
         """
-        version = self.resolve(ref)
+        version = self.resolve(ref, deleted=True)
         graph = load_graph(self._ws, version.dataset)
         numbers = sorted({graph[one].number for one in ancestors(graph, [version.commit_id])}, reverse=True)
         numbers = [number for number in numbers if before is None or number < before][:limit]
@@ -196,11 +204,11 @@ class Branches:
             InvalidInput: If a reference isn't written like one, or they are of two datasets.
             NotFound: If there is no such version.
         """
-        first, second = self.resolve(one), self.resolve(other)
+        first, second = (self.resolve(each, deleted=True) for each in (one, other))
         if first.dataset != second.dataset:
             raise InvalidInput(f"{one} and {other} are of two datasets", fix="name versions of one dataset")
         found = bases(load_graph(self._ws, first.dataset), first.commit_id, second.commit_id)
-        return self.resolve(f"{first.dataset}@{found[0]}") if found else None
+        return self.resolve(f"{first.dataset}@{found[0]}", deleted=True) if found else None
 
     def diff(self, before: str, after: str) -> Iterator[Difference]:
         """The paths at which two versions differ, sorted; reads only pages that aren't in both.
@@ -290,8 +298,10 @@ class Branches:
 
         Raises:
             NotFound: If their commits aren't kept here.
+            Deleted: If one was deleted.
             CorruptData: If a commit can't be read.
         """
+        check_live(*of)
         return self._contents(packs_of(read_commit(self._ws, one.commit_id) for one in of if one.commit_id))
 
     def _contents(self, *of: Written) -> Contents:
@@ -320,6 +330,7 @@ class Branches:
         """
         head = self.head(dataset, branch)
         contents = self.contents(*filter(None, [head]))
+        changes = list(changes)
         with PackWriter(self._ws.blobs) as writer:
             tree = apply(head.tree if head else None, changes, contents, writer)
             made = writer.finish()
@@ -333,6 +344,7 @@ class Branches:
                 message=message,
                 actor=actor,
                 origin=origin,
+                changed=len(changes),
             )
         )
 
@@ -447,6 +459,7 @@ class Branches:
         Raises:
             InvalidInput: If the name can't be one.
             NotFound: If there is no such version.
+            Deleted: If it was deleted.
             AlreadyExists: If there is one of that name.
         """
         rules.check_ref_name(kind, name)
@@ -461,6 +474,7 @@ class Branches:
         )
         other: RefKind = "tag" if kind == "branch" else "branch"
         with self._ws.database.write() as connection:
+            check_live(*versions.hold(connection, dataset, [version.number]))
             taken = store.find_ref(connection, dataset, other, name)
             if taken or not store.insert_ref(connection, ref):
                 raise AlreadyExists(

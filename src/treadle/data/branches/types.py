@@ -39,6 +39,8 @@ class Commit(msgspec.Struct, frozen=True, kw_only=True):
         rows: How many rows they have, where they are a table.
         columns: The table's columns.
         origin: What it was made of, or by.
+        stale: How many paths were changed or removed, at most, since somebody looked which of the packs
+            are still needed.
     """
 
     format: int = FORMAT
@@ -58,6 +60,7 @@ class Commit(msgspec.Struct, frozen=True, kw_only=True):
     rows: int = 0
     columns: tuple[Column, ...] = ()
     origin: tuple[Source, ...] = ()
+    stale: int = 0
 
 
 class RefSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

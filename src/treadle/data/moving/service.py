@@ -76,7 +76,7 @@ class Moving:
             _check_digest(digest)
         with self._ws.database.read() as connection:
             for version in versions.newest_first(connection, new.dataset):
-                if new.identity in version.origin:
+                if new.identity in version.origin and version.deleted_at is None:
                     return version
         listed = _columns(self._ws.blobs.get(new.listing))
         head = self._branches.head(new.dataset, new.branch)

@@ -11,6 +11,7 @@ from threading import Lock
 
 import msgspec
 
+from treadle.data import store as versions
 from treadle.data.branches.commits import NewVersion, packs_of, read_commit
 from treadle.data.branches.service import Branches
 from treadle.data.branches.types import DEFAULT_BRANCH
@@ -240,9 +241,11 @@ class DataPaths:
         _, _, at = ref.partition("@")
         if len(at) == _WHOLE_ID:  # a commit means the same for ever
             with self._lock:
-                if found := self._kept.get(ref):
+                found = self._kept.get(ref)
+                if found is not None:
                     self._kept.move_to_end(ref)
-                    return found
+            if found is not None and self._still(found.version):
+                return found
         version = self._branches.resolve(ref)
         if version.dataset != ref.partition("@")[0]:
             raise NotFound(f"{ref!r} is of another dataset")
@@ -257,6 +260,11 @@ class DataPaths:
                 while len(self._kept) > _OPEN:
                     self._kept.popitem(last=False)
         return found
+
+    def _still(self, version: DatasetVersion) -> bool:
+        """Whether a version that was read before wasn't deleted since."""
+        with self._ws.database.read() as connection:
+            return not versions.is_deleted(connection, version)
 
     # ── changing ─────────────────────────────────────────────────────────
 
@@ -282,7 +290,7 @@ class DataPaths:
                 self._check_untouched(dataset, asked, head)
             contents = self._branches.contents(*filter(None, [head]))
             self._check_kept(asked, contents)
-            changes, also = self._changes(dataset, asked, head)
+            changes, also, needs = self._changes(dataset, asked, head)
             with PackWriter(self._ws.blobs, _pages_of(contents)) as writer:
                 tree = apply(head.tree if head else None, changes, contents, writer)
                 made = writer.finish()
@@ -294,6 +302,8 @@ class DataPaths:
                 tree=tree,
                 written=Written((*asked.packs, *made.packs), made.pages),
                 also=also,
+                needs=needs,
+                changed=len(changes),
                 expected=head.number if head else None,
                 message=asked.message,
                 actor=asked.actor,
@@ -331,19 +341,20 @@ class DataPaths:
 
     def _changes(
         self, dataset: str, asked: ChangePaths, head: DatasetVersion | None
-    ) -> tuple[list[Change], Written]:
-        """The changes, path by path, and the packs that copies of other versions need."""
+    ) -> tuple[list[Change], Written, tuple[int, ...]]:
+        """The changes, path by path, the packs that copies of other versions need, and these versions."""
         here = self._open(f"{dataset}@{head.commit_id}") if head else None
         made: dict[str, Change] = {}
         for path in asked.remove:
             for gone in self._matching(here, path):
                 made[gone.path] = Change(gone.path, None)
-        also = Written()
+        also, needs = Written(), []
         for copy in asked.copies:
             source = self._open(f"{dataset}@{copy.at}") if copy.at else here
             if source is not None and copy.at:
                 more = packs_of([read_commit(self._ws, source.version.commit_id)])
                 also = Written((*also.packs, *more.packs), also.pages)
+                needs.append(source.version.number)
             for one in self._copied(source, copy):
                 made[one.path] = Change(one.path, one)
         for entry in asked.put:
@@ -351,7 +362,7 @@ class DataPaths:
             made[entry.path] = Change(entry.path, entry)
         if not made:
             raise InvalidInput("nothing is to be changed", where=dataset)
-        return list(made.values()), also
+        return list(made.values()), also, tuple(needs)
 
     def _matching(self, opened: _Open | None, path: str) -> list[Entry]:
         found: list[Entry] = []

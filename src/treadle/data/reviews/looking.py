@@ -174,11 +174,15 @@ def blockers(review: Review, plan: MergePlan, *, nothing: bool) -> tuple[str, ..
     return (f"there is nothing to merge: {review.target} has all of {review.source}",) if nothing else ()
 
 
-def _merged(workspace: Workspace, branches: Branches, review: Review, *, limit: int, rows: bool) -> DataDiff:
-    """What a merged review changed."""
-    after = branches.resolve(f"{review.dataset}@v{review.merged}")
+def _merged(
+    workspace: Workspace, branches: Branches, review: Review, *, limit: int, rows: bool
+) -> DataDiff | None:
+    """What a merged review changed; None if nobody can tell, because a version was deleted since."""
+    after = branches.resolve(f"{review.dataset}@v{review.merged}", deleted=True)
     follows = after.parents[0] if len(after.parents) > 1 else ""
-    before = branches.resolve(f"{review.dataset}@{follows}") if follows else None
+    before = branches.resolve(f"{review.dataset}@{follows}", deleted=True) if follows else None
+    if any(one.deleted_at for one in (before, after) if one):
+        return None
     return _compare(workspace, branches, before, after, limit=limit, rows=rows)
 
 

@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TypeAlias
 
+from treadle.data import store as versions
 from treadle.data.branches.commits import NewVersion, packs_of, read_commit
 from treadle.data.branches.service import Branches
+from treadle.data.rules import check_live
 from treadle.data.staging import store
 from treadle.data.staging.rules import effective, list_sorted, real_changes
 from treadle.data.staging.types import About, Found, Staged
@@ -51,7 +53,13 @@ class Staging:
     # ── reading ──────────────────────────────────────────────────────────
 
     def contents(self, version: DatasetVersion | None) -> Contents:
-        """What reads pages and contents of a version, and all that is staged."""
+        """What reads pages and contents of a version, and all that is staged.
+
+        Raises:
+            Deleted: If the version was deleted.
+        """
+        if version is not None:
+            check_live(version)
         key = version.commit_id if version else ""
         found = self._contents.get(key)
         if found is None:
@@ -62,15 +70,19 @@ class Staging:
         return found
 
     def version(self, dataset: str, commit_id: str) -> DatasetVersion:
-        """The version of a whole commit identifier; kept for the next time, because it never changes.
+        """The version of a whole commit identifier, deleted or not; kept for the next time.
 
         Raises:
             NotFound: If there is none.
         """
         key = (dataset, commit_id)
         found = self._versions.get(key)
-        if found is None:
-            found = self._versions[key] = self._branches.resolve(f"{dataset}@{commit_id}")
+        if found is not None:  # all that can change of it is that it is deleted, or restored
+            with self._ws.database.read() as connection:
+                changed = versions.is_deleted(connection, found) == (found.deleted_at is None)
+        if found is None or changed:
+            found = self._branches.resolve(f"{dataset}@{commit_id}", deleted=True)
+            self._versions[key] = found
             while len(self._versions) > _KNOWN:
                 self._versions.popitem(last=False)
         return found
@@ -334,7 +346,10 @@ class Staging:
         if not changes:
             raise Conflict("nothing would change: the branch has all of it", where=f"{dataset}@{branch}")
         also = packs_of([read_commit(self._ws, version.commit_id)])
-        return self._write(dataset, branch, head, changes, message or version.message, actor, also=also)
+        needs = (version.number,)
+        return self._write(
+            dataset, branch, head, changes, message or version.message, actor, also=also, needs=needs
+        )
 
     def check_clean(self, dataset: str, branch: str) -> None:
         """Refuses to go on while something is staged on a branch.
@@ -367,6 +382,7 @@ class Staging:
         actor: str,
         *,
         also: Written = Written(),  # noqa: B008 - it is frozen
+        needs: tuple[int, ...] = (),
         at: datetime | None = None,
     ) -> DatasetVersion:
         contents = self.contents(head)
@@ -384,6 +400,8 @@ class Staging:
                 tree=tree,
                 written=written,
                 also=also,
+                needs=needs,
+                changed=len(changes),
                 expected=head.number if head else None,
                 message=message,
                 actor=actor,

@@ -127,6 +127,7 @@ class WorkingTree:
                 parents=(before.number,) if before and not head else None,
                 # What was known to be kept is in the packs of this one, which the head's needn't have.
                 also=packs_of(read_commit(self._ws, one.commit_id) for one in [base] if one),
+                needs=(base.number,) if base else (),
                 message=asked.message,
                 actor=asked.actor,
                 origin=asked.origin,
