@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+
+import msgspec
 
 from treadle.data.branches.commits import NewVersion
 from treadle.data.branches.rules import check_ref_name
 from treadle.data.branches.service import Branches
 from treadle.data.moving.types import ImportBucket
-from treadle.data.storage.contents import EMPTY
+from treadle.data.storage.contents import EMPTY, Contents
+from treadle.data.storage.packs import Kind
 from treadle.data.storage.writing import PackWriter
 from treadle.data.tree.names import check_nesting, check_path
 from treadle.data.tree.trees import build
@@ -19,6 +24,8 @@ from treadle.kernel.buckets import BucketObject, split_url
 from treadle.kernel.errors import Conflict, InvalidInput, NotFound
 from treadle.kernel.names import check_name
 from treadle.kernel.workspace import Workspace
+
+_BATCH = 4096
 
 
 def take_bucket(workspace: Workspace, branches: Branches, asked: ImportBucket) -> DatasetVersion:
@@ -51,10 +58,11 @@ def take_bucket(workspace: Workspace, branches: Branches, asked: ImportBucket) -
     contents = branches.contents(*filter(None, [head]))
 
     def known(digest: bytes) -> bool:
-        return (contents.indexes.find(digest) or contents.page_indexes.find(digest)) is not None
+        return contents.page_indexes.find(digest) is not None
 
     with PackWriter(workspace.blobs, known) as writer:
-        entries = _entries(workspace.buckets.listed(asked.url), f"{bucket}/{prefix}", writer)
+        listed = workspace.buckets.listed(asked.url)
+        entries = _entries(listed, f"{bucket}/{prefix}", partial(_keep, contents, writer))
         tree = build([entries], writer)
         written = writer.finish()
     if head and head.tree == tree:
@@ -73,26 +81,42 @@ def take_bucket(workspace: Workspace, branches: Branches, asked: ImportBucket) -
     )
 
 
-def _entries(objects: Iterable[BucketObject], url: str, writer: PackWriter) -> Entries:
+def _keep(contents: Contents, writer: PackWriter, objects: Sequence[BucketObject]) -> bytes:
+    """Keeps where objects lie, unless it is kept already; the digests of that, one after another."""
+    import numpy as np
+    from blake3 import blake3
+
+    empty = bytes.fromhex(EMPTY)
+    stored = [msgspec.json.encode(one) if one.size else b"" for one in objects]
+    joined = b"".join([blake3(data).digest() if data else empty for data in stored])
+    digests = np.frombuffer(joined, np.uint8).reshape(-1, 32)
+    new = contents.indexes.missing(digests).nonzero()[0]
+    some, sizes = [stored[row] for row in new.tolist()], [objects[row].size for row in new.tolist()]
+    writer.put_many(digests[new], some, sizes, Kind.EXTERNAL)
+    return joined
+
+
+def _entries(
+    objects: Iterable[BucketObject], url: str, keep: Callable[[Sequence[BucketObject]], bytes]
+) -> Entries:
     """What a tree lists of some objects, sorted; keeps where each lies."""
     import numpy as np
 
-    paths, sizes, digests = [], array("Q"), bytearray()
-    for one in objects:
-        paths.append(_path(one.url, url))
-        sizes.append(one.size)
-        digests += bytes.fromhex(writer.put_external(one) if one.size else EMPTY)
+    paths: list[str] = []
+    sizes, digests = array("Q"), bytearray()
+    objects = iter(objects)
+    while some := list(itertools.islice(objects, _BATCH)):
+        paths += [_path(one.url, url) for one in some]
+        sizes.extend([one.size for one in some])
+        digests += keep(some)
     if not paths:
         raise NotFound("nothing lies there", where=url.rstrip("/"), fix="look at what the bucket has")
     rows = ordered(paths, sizes)
-    listed = [paths[row] for row in rows]
-    check_nesting(listed)
-    return Entries(
-        listed,
-        np.array(sizes, "<u8")[rows],
-        np.frombuffer(bytes(digests), np.uint8).reshape(-1, 32)[rows],
-        np.full(len(rows), int(Mode.FILE), np.uint8),
-    )
+    told = np.asarray(sizes, np.uint64), np.frombuffer(digests, np.uint8).reshape(-1, 32)
+    if rows is not None:
+        paths, told = [paths[row] for row in rows], (told[0][rows], told[1][rows])
+    check_nesting(paths)
+    return Entries(paths, *told, np.full(len(paths), int(Mode.FILE), np.uint8))
 
 
 def _path(url: str, base: str) -> str:
@@ -105,10 +129,15 @@ def _path(url: str, base: str) -> str:
         ) from None
 
 
-def ordered(paths: Sequence[str], sizes: Sequence[int]) -> list[int]:
-    """The rows in the order of their paths, without empty objects that consoles make to show folders."""
-    order = sorted(range(len(paths)), key=paths.__getitem__)
+def ordered(paths: Sequence[str], sizes: Sequence[int]) -> list[int] | None:
+    """The rows in the order of their paths, without empty objects that consoles make to show folders.
+
+    None where that is all of them as they are, which is how most buckets list them.
+    """
     empty = {path for path, size in zip(paths, sizes, strict=True) if not size}
+    if not empty and all(one < two for one, two in itertools.pairwise(paths)):
+        return None
+    order = sorted(range(len(paths)), key=paths.__getitem__)
     if not empty:
         return order
     folders = {folder for path in paths for folder in _folders(path) if folder in empty}

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
 from treadle.data.storage.packs import Kind, Pack, Rows, encode_index
+from treadle.data.storage.seen import Seen
 from treadle.kernel.blobs import BlobStore
 from treadle.kernel.buckets import BucketObject
 from treadle.kernel.ids import digest_bytes
 from treadle.kernel.uploads import BlobUpload
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 PACK_SIZE = 64 << 20
 """A pack is closed when it has so many bytes."""
@@ -104,6 +109,27 @@ class PackWriter:
         if data and not (self._known and self._known(digest)):
             self._contents.add(digest, data, len(data), None)
 
+    def put_many(
+        self,
+        digests: NDArray[np.uint8],
+        contents: Sequence[bytes],
+        lengths: Sequence[int] | None = None,
+        kind: Kind | None = None,
+    ) -> None:
+        """Keeps contents whose digests are known, without asking what needn't be kept again.
+
+        Args:
+            digests: uint8 of shape (n, 32).
+            contents: What is stored, n of them.
+            lengths: How many bytes they have, where that isn't what is stored.
+            kind: How they are stored; as they are or compressed when None.
+
+        Raises:
+            StorageFull: If no space is left.
+            StorageError: If the store can't be written.
+        """
+        self._contents.add_many(digests, contents, lengths, kind)
+
     def put_recipe(self, digest: bytes, recipe: bytes, length: int) -> None:
         """Keeps how a file of that digest and length is made of chunks; else as :meth:`put`."""
         self._contents.add(digest, recipe, length, Kind.RECIPE)
@@ -162,7 +188,7 @@ class _Open:
         self._squeezer = Squeezer()
         self._sent: list[Pack] = []
         self._waiting: deque[Future[None]] = deque()
-        self._seen: set[bytes] = set()
+        self._seen = Seen()
         self._begin()
 
     def _begin(self) -> None:
@@ -172,9 +198,23 @@ class _Open:
         self._upload: BlobUpload | None = None
 
     def add(self, digest: bytes, data: bytes, length: int, kind: Kind | None) -> None:
-        if digest in self._seen:
-            return
-        self._seen.add(digest)
+        if self._seen.add(digest):
+            self._append(digest, data, length, kind)
+
+    def add_many(
+        self,
+        digests: NDArray[np.uint8],
+        contents: Sequence[bytes],
+        lengths: Sequence[int] | None,
+        kind: Kind | None,
+    ) -> None:
+        for row in self._seen.add_many(digests).nonzero()[0].tolist():
+            data = contents[row]
+            if data:
+                length = lengths[row] if lengths else len(data)
+                self._append(digests[row].tobytes(), data, length, kind)
+
+    def _append(self, digest: bytes, data: bytes, length: int, kind: Kind | None) -> None:
         stored, how = self._squeezer.squeeze(data) if kind is None else (data, int(kind))
         self._rows.add(digest, self._offset, len(stored), length, how)
         self._batch.append(stored)

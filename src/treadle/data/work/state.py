@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from treadle.data.work.scanning import Scan
-from treadle.kernel.files import write_atomic
+from treadle.kernel.files import replacing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -94,23 +94,18 @@ def save_state(path: Path, scan: Scan, digests: NDArray[np.uint8], tree: str, se
     import numpy as np
 
     sure = scan.mtimes < seen_ns - _TICK
-    mtimes = np.where(sure, scan.mtimes, np.int64(0)).astype("<i8")
+    mtimes = np.where(sure, scan.mtimes, np.int64(0))
     head = msgspec.json.encode(_Head(count=len(scan), tree=tree))
-    columns = (scan.sizes.astype("<u8"), mtimes, scan.ctimes.astype("<i8"), scan.inodes.astype("<u8"))
-    write_atomic(
-        path,
-        b"".join(
-            [
-                _MAGIC,
-                _LENGTH.pack(len(head)),
-                head,
-                *(column.tobytes() for column in columns),
-                scan.modes.tobytes(),
-                digests.tobytes(),
-                join(scan.paths),
-            ]
-        ),
-    )
+    columns = [
+        column.astype(kind, copy=False)
+        for column, kind in ((scan.sizes, "<u8"), (mtimes, "<i8"), (scan.ctimes, "<i8"), (scan.inodes, "<u8"))
+    ]
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        file.write(_MAGIC + _LENGTH.pack(len(head)) + head)
+        for column in (*columns, scan.modes, digests):
+            file.write(np.ascontiguousarray(column).data)
+        for begin in range(0, len(scan), _PIECE):
+            file.write(b"\0" * (begin > 0) + join(scan.paths[begin : begin + _PIECE]))
 
 
 def load_state(path: Path) -> State:
@@ -164,9 +159,11 @@ def compare(scan: Scan, state: State) -> Comparison:
     mine = (scan.sizes, scan.mtimes, scan.ctimes, scan.inodes, scan.modes)
     if state.has_paths(scan.paths):
         return Comparison(state.digests, _same(mine, state.stats), [])
+    digests, known = np.zeros((len(scan), 32), np.uint8), np.zeros(len(scan), dtype=bool)
+    if not len(state):
+        return Comparison(digests, known, [])
     rows = {path: row for row, path in enumerate(state.paths())}
     pairs = [(new, old) for new, path in enumerate(scan.paths) if (old := rows.pop(path, -1)) >= 0]
-    digests, known = np.zeros((len(scan), 32), np.uint8), np.zeros(len(scan), dtype=bool)
     if pairs:
         new, old = np.array(pairs, np.int64).T
         same = _same([column[new] for column in mine], [column[old] for column in state.stats])

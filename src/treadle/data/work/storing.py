@@ -116,16 +116,15 @@ class Keeper:
 
         if not batch:
             return
-        put = self._writer.put_as
         rows = np.frombuffer(b"".join([digest for digest, _ in batch]), np.uint8).reshape(-1, 32)
         digests[taken] = rows
+        contents = [data for _, data in batch]
         if self._may_have:
-            for row in np.flatnonzero(self._contents.indexes.missing(rows)):
-                put(*batch[row])
+            new = np.flatnonzero(self._contents.indexes.missing(rows))
+            self._writer.put_many(rows[new], [contents[row] for row in new.tolist()])
         else:
-            for digest, data in batch:
-                put(digest, data)
-        progress.tell(len(batch), sum(len(data) for _, data in batch))
+            self._writer.put_many(rows, contents)
+        progress.tell(len(batch), sum(map(len, contents)))
 
     # ── large ones ───────────────────────────────────────────────────────
 
