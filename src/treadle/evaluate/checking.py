@@ -168,6 +168,7 @@ class Checks:
                 production=theirs,
                 data=held_out.digest,
                 baseline=against.ref if against else None,
+                seed=asked.seed,
                 basis=basis,
             )
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from treadle.evaluate import data_checks, performance, store
+from treadle.evaluate.bias import gathering as bias
 from treadle.evaluate.data_checks import Rows
 from treadle.evaluate.holdout import Holdout, load
 from treadle.evaluate.rules import VERSION, together
@@ -16,6 +17,8 @@ from treadle.evaluate.types import Basis, Evaluation
 from treadle.kernel.errors import Conflict, NotFound
 from treadle.kernel.names import unknown
 from treadle.kernel.workspace import Workspace
+
+_THRESHOLD = 0.5
 
 
 class Evaluations:
@@ -98,6 +101,7 @@ class Evaluations:
         replicas: Sequence[npt.ArrayLike] = (),
         data: str | None = None,
         baseline: str | None = None,
+        seed: int = 0,
         basis: Basis | None = None,
     ) -> Evaluation:
         """Judges a candidate on held-out rows, against its bound and against production.
@@ -112,6 +116,7 @@ class Evaluations:
                 the noise that the seed alone makes.
             data: Digest of the rows.
             baseline: The version in production, such as ``flights/3``.
+            seed: Of the bootstrap.
             basis: What else it rests on.
 
         Raises:
@@ -130,6 +135,15 @@ class Evaluations:
             verdicts = performance.judge(
                 self._config.checks, holdout, candidate, production, baseline or "production"
             )
+            verdicts += bias.verdicts(
+                self._config,
+                holdout,
+                candidate,
+                production,
+                _THRESHOLD,
+                np.random.default_rng(seed),
+                baseline or "production",
+            )
             return Evaluation(
                 id=evaluation_id,
                 kind="model",
@@ -141,7 +155,7 @@ class Evaluations:
                 data=data,
                 metrics=measured[0],
                 noise=float(np.std(values, ddof=1)) if replicas else None,
-                basis=basis or Basis(treadle=VERSION),
+                basis=basis or Basis(seed=seed, treadle=VERSION),
             )
 
         return self._once(evaluation_id, "model", subject, make)

@@ -7,7 +7,7 @@ from treadle.kernel.config.behaviour import (
     ScorerConfig,
     TargetConfig,
 )
-from treadle.kernel.config.checks import ChecksConfig, DataCheck, GroupCheck, PerformanceCheck
+from treadle.kernel.config.checks import BiasCheck, ChecksConfig, DataCheck, GroupCheck, PerformanceCheck
 from treadle.kernel.config.load import find_project, load_config, parse_config
 from treadle.kernel.config.schema import (
     Budget,
@@ -25,6 +25,7 @@ from treadle.kernel.config.schema import (
 
 __all__ = [
     "BehaviourCheck",
+    "BiasCheck",
     "Budget",
     "ChecksConfig",
     "Config",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
@@ -80,10 +80,53 @@ class GroupCheck(Table, frozen=True):
     min_rows: Positive = 500
 
 
+BiasMeasure = Literal[
+    "demographic_parity", "equal_opportunity", "equalised_odds", "predictive_parity", "calibration"
+]
+
+
+class BiasCheck(Table, frozen=True):
+    """``[checks.bias]``: a model treats groups alike; of binary models.
+
+    Attributes:
+        by: The columns whose values are the groups.
+        intersections: Columns whose values together are groups, such as ``[["sex", "race"]]``.
+        reference: The group that the others are compared with, by column; the largest where none is named.
+        measures: What has to be alike: the share that is selected (``demographic_parity``), that of the
+            true labels (``equal_opportunity``), that of true and of false labels (``equalised_odds``), the
+            share of the selected that is right (``predictive_parity``), labels and probabilities within
+            each group (``calibration``).
+        max_difference: How far a rate may be from the reference group's.
+        min_ratio: How small the ratio of the selection rates may be, and its inverse: 0.8 is the
+            four-fifths rule. Not looked at when left out.
+        given: Columns within whose values the selection rates are compared as well (conditional
+            demographic parity).
+        margin: How much further from the reference group than production's a rate may be.
+        min_rows: A group with fewer rows is reported and not tested.
+    """
+
+    by: list[str] = field(default_factory=list)
+    intersections: list[Annotated[list[str], Meta(min_length=2)]] = field(default_factory=list)
+    reference: dict[str, str] = field(default_factory=dict)
+    measures: list[BiasMeasure] = field(default_factory=lambda: ["demographic_parity", "equalised_odds"])
+    max_difference: Annotated[float, Meta(gt=0, lt=1)] = 0.1
+    min_ratio: Annotated[float, Meta(gt=0, lt=1)] | None = None
+    given: list[str] = field(default_factory=list)
+    margin: Annotated[float, Meta(ge=0)] = 0.02
+    min_rows: Positive = 100
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that are needed, each once."""
+        together = [name for names in self.intersections for name in names]
+        return list(dict.fromkeys([*self.by, *together, *self.given]))
+
+
 class ChecksConfig(Table, frozen=True):
     """``[checks]``: the gate that every candidate passes."""
 
     data: DataCheck = field(default_factory=DataCheck)
     performance: PerformanceCheck = field(default_factory=PerformanceCheck)
     groups: GroupCheck = field(default_factory=GroupCheck)
+    bias: BiasCheck = field(default_factory=BiasCheck)
     behaviour: dict[str, BehaviourCheck] = field(default_factory=dict)

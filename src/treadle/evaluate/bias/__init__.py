@@ -1,0 +1,1 @@
+"""Bias checks: rates of each group beside a reference group's, and beside production's. No I/O."""

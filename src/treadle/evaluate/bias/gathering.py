@@ -1,0 +1,127 @@
+"""From held-out rows to what bias is judged on. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from treadle.evaluate.bias.judging import Grouping, Sample, judge
+from treadle.evaluate.bias.measures import Codes, Floats
+from treadle.evaluate.holdout import MISSING, Column, Holdout
+from treadle.evaluate.types import Verdict
+from treadle.kernel.config import BiasCheck, Config
+from treadle.kernel.errors import ConfigError, InvalidInput
+from treadle.kernel.names import did_you_mean
+
+_WHERE = "treadle.toml [checks.bias]"
+
+
+def verdicts(
+    config: Config,
+    holdout: Holdout,
+    candidate: npt.ArrayLike,
+    production: npt.ArrayLike | None,
+    threshold: float,
+    rng: np.random.Generator,
+    baseline: str = "production",
+) -> list[Verdict]:
+    """All verdicts of ``[checks.bias]`` on a candidate; none where it declares no groups.
+
+    Args:
+        config: Says what has to be alike.
+        holdout: The rows.
+        candidate: The candidate's probabilities, which have been looked through.
+        production: Production's, which have been looked through; None where nothing is in production.
+        threshold: From which probability on a row is selected.
+        rng: For the comparison with production.
+        baseline: What production is called.
+
+    Raises:
+        ConfigError: If the task isn't binary.
+        InvalidInput: If the group that others are to be compared with isn't among the rows.
+    """
+    check = config.checks.bias
+    if not check.by and not check.intersections:
+        return []
+    if config.project.task != "binary":
+        raise ConfigError(f"bias can't be judged of a {config.project.task} model", where=_WHERE)
+    sample = Sample(
+        labels=np.asarray(holdout.labels, dtype=np.float64),
+        scores=_floats(candidate),
+        production=None if production is None else _floats(production),
+        threshold=threshold,
+        clusters=holdout.clusters,
+        strata=_strata(check, holdout),
+    )
+    found = list(groupings(check, holdout.columns))
+    return judge(check, found, sample, config.checks.performance.confidence, rng, baseline)
+
+
+def groupings(check: BiasCheck, columns: Mapping[str, Column]) -> Iterator[Grouping]:
+    """The rows by each column, and by each combination of columns.
+
+    Raises:
+        InvalidInput: If the group that others are to be compared with isn't among the rows.
+    """
+    for name in check.reference:
+        if name not in columns:
+            raise InvalidInput(
+                f"no groups are by {name!r}", where=f"{_WHERE} reference", fix=did_you_mean(name, columns)
+            )
+    for names in ([name] for name in check.by):
+        yield _grouping(check, names, columns)
+    for several in check.intersections:
+        yield _grouping(check, several, columns)
+
+
+def _grouping(check: BiasCheck, names: Sequence[str], columns: Mapping[str, Column]) -> Grouping:
+    known, codes = _combined([columns[name] for name in names])
+    wanted = [check.reference.get(name) for name in names]
+    sizes = np.bincount(codes, minlength=len(known))
+    fitting = [
+        place
+        for place, values in enumerate(known)
+        if all(want in (None, value) for want, value in zip(wanted, values, strict=True))
+    ]
+    if not fitting:
+        said = ", ".join(f"{n}={w}" for n, w in zip(names, wanted, strict=True) if w is not None)
+        there = {value for values in known for value in values}
+        raise InvalidInput(
+            f"no row is of {said}, with which others are to be compared",
+            where=f"{_WHERE} reference",
+            fix=did_you_mean(next(w for w in wanted if w is not None), there),
+        )
+    reference = max(fitting, key=lambda place: int(sizes[place]))
+    told = [", ".join(f"{n}={v}" for n, v in zip(names, values, strict=True)) for values in known]
+    return Grouping(", ".join(names), told, codes, reference)
+
+
+def _strata(check: BiasCheck, holdout: Holdout) -> Codes | None:
+    return _combined([holdout.columns[name] for name in check.given])[1] if check.given else None
+
+
+def _combined(columns: Sequence[Column]) -> tuple[list[tuple[str, ...]], Codes]:
+    """The combinations of values that there are, sorted, and the number of each row's."""
+    parts = [np.unique([_text(value) for value in column], return_inverse=True) for column in columns]
+    codes = np.zeros(len(parts[0][1]), dtype=np.intp)
+    for values, inverse in parts:
+        codes = codes * len(values) + inverse
+    present, dense = np.unique(codes, return_inverse=True)
+    known = []
+    for code in present.tolist():
+        rest, reverse = code, []
+        for names, _ in reversed(parts):
+            rest, at = divmod(rest, len(names))
+            reverse.append(str(names[at]))
+        known.append(tuple(reversed(reverse)))
+    return known, dense.astype(np.intp)
+
+
+def _text(value: object) -> str:
+    return MISSING if value is None else str(value)
+
+
+def _floats(values: npt.ArrayLike) -> Floats:
+    return np.asarray(values, dtype=np.float64)

@@ -1,0 +1,213 @@
+"""What is measured of each group, and its difference from the reference group's. No I/O."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from treadle.evaluate.bias.shares import (
+    Share,
+    difference_interval,
+    difference_z,
+    ratio_interval,
+    ratio_z,
+)
+from treadle.kernel.config.checks import BiasMeasure
+
+Rows = npt.NDArray[np.bool_]
+Codes = npt.NDArray[np.intp]
+Floats = npt.NDArray[np.float64]
+
+PARTS: dict[BiasMeasure, tuple[str, ...]] = {
+    "demographic_parity": ("selection rate",),
+    "equal_opportunity": ("true positive rate",),
+    "equalised_odds": ("true positive rate", "false positive rate"),
+    "predictive_parity": ("precision",),
+}
+"""The rates that a measure compares."""
+
+
+class Judged(NamedTuple):
+    """Rows as bias is judged on them.
+
+    Attributes:
+        labels: The truth.
+        decisions: What the model decides.
+        clusters: The number of each row's cluster; None when rows are independent.
+    """
+
+    labels: Rows
+    decisions: Rows
+    clusters: Codes | None
+
+
+class Gap(NamedTuple):
+    """How far a group's rate is from the reference group's, held against a limit on either side.
+
+    Attributes:
+        value: The difference, or the ratio.
+        low: Lower end of its interval.
+        high: Upper end of its interval.
+        inside: P-value of the hypothesis that it is at or beyond a limit; small where it surely isn't.
+        outside: P-value of the hypothesis that it is within the limits; small where it surely isn't.
+        none: Two-sided p-value of the hypothesis that there is no gap.
+        statistic: The statistic of that.
+        se: A standard error, to say how many rows would decide; 0 where there is none.
+    """
+
+    value: float
+    low: float
+    high: float
+    inside: float
+    outside: float
+    none: float
+    statistic: float
+    se: float
+
+
+def base(rate: str, rows: Judged) -> tuple[Rows, Rows]:
+    """Among which rows a rate is taken, and which of them it counts."""
+    if rate == "selection rate":
+        return np.ones(len(rows.labels), dtype=bool), rows.decisions
+    if rate == "true positive rate":
+        return rows.labels, rows.decisions
+    if rate == "false positive rate":
+        return ~rows.labels, rows.decisions
+    return rows.decisions, rows.labels
+
+
+def share(rate: str, rows: Judged, among: Rows) -> Share | None:
+    """A rate among some rows; None where there is no row that it is taken of."""
+    of, counted = base(rate, rows)
+    n = int((of & among).sum())
+    return Share(int((of & among & counted).sum()), n) if n else None
+
+
+def difference(one: Share, other: Share, limit: float, confidence: float) -> Gap:
+    """A difference of two independent shares, by score tests."""
+    low, high = difference_interval(one, other, confidence)
+    upper, lower, none = (difference_z(one, other, line) for line in (limit, -limit, 0.0))
+    se = math.sqrt(sum(s.value * (1 - s.value) / s.n for s in (one, other)))
+    return _gap(one.value - other.value, (low, high), (upper, lower, none), _normal, se)
+
+
+def ratio(one: Share, other: Share, limit: float, confidence: float) -> Gap:
+    """A ratio of two independent shares, by score tests; the limits are ``limit`` and its inverse."""
+    upper, lower, none = (ratio_z(one, other, line) for line in (1 / limit, limit, 1.0))
+    value = one.value / other.value if other.x else math.inf if one.x else 1.0
+    return _gap(value, ratio_interval(one, other, confidence), (upper, lower, none), _normal, 0.0)
+
+
+def within(
+    rows: Judged, one: Rows, other: Rows, strata: Codes, limit: float, confidence: float
+) -> Gap | None:
+    """A difference of selection rates within strata, weighted after Mantel and Haenszel.
+
+    Its variance is Sato's (Biometrics 45, 1989), which holds for few large strata and for many
+    small ones. None where no stratum has rows of both groups.
+    """
+    most = int(strata.max()) + 1
+    counts = [np.bincount(strata[group], minlength=most) for group in (one, other)]
+    selected = [np.bincount(strata[group & rows.decisions], minlength=most) for group in (one, other)]
+    shared = (counts[0] > 0) & (counts[1] > 0)
+    if not shared.any():
+        return None
+    n, m = (count[shared].astype(np.float64) for count in counts)
+    x, y = (count[shared].astype(np.float64) for count in selected)
+    weights = n * m / (n + m)
+    value = float((weights * (x / n - y / m)).sum() / weights.sum())
+    if rows.clusters is not None:
+        influence = np.zeros(len(strata))
+        share_of = np.zeros(len(counts[0]))
+        share_of[shared] = weights / weights.sum()
+        for sign, group, count, chosen in zip((1, -1), (one, other), counts, selected, strict=True):
+            means = np.divide(chosen, count, out=np.zeros(len(count)), where=count > 0)
+            places = strata[group]
+            apart = (rows.decisions[group] - means[places]) / np.maximum(count[places], 1)
+            influence[group] += sign * share_of[places] * apart
+        kept = (one | other) & shared[strata]
+        return _linear(value, influence, rows.clusters, kept, limit, confidence)
+    p = (n**2 * y - m**2 * x + n * m * (m - n) / 2) / (n + m) ** 2
+    q = (x * (m - y) + y * (n - x)) / (2 * (n + m))
+    se = math.sqrt(max(float((value * p + q).sum()), 0.0)) / float(weights.sum())
+    return _wald(value, se, limit, confidence, _normal)
+
+
+def clustered(rate: str, rows: Judged, one: Rows, other: Rows, limit: float, confidence: float) -> Gap | None:
+    """A difference of two rates where rows of a cluster stand or fall together.
+
+    Each rate is a ratio of sums over clusters; its influence on the difference is summed by
+    cluster (Taylor linearisation; Binder, International Statistical Review 51, 1983), with
+    Student's t of clusters - 1 degrees of freedom. None with fewer than two clusters.
+    """
+    of, counted = base(rate, rows)
+    influence, values = np.zeros(len(of)), []
+    for sign, group in ((1, one), (-1, other)):
+        chosen = of & group
+        values.append(float(counted[chosen].mean()))
+        influence[chosen] += sign * (counted[chosen] - values[-1]) / chosen.sum()
+    return _linear(values[0] - values[1], influence, rows.clusters, of & (one | other), limit, confidence)
+
+
+def off_calibration(
+    labels: Floats, scores: Floats, clusters: Codes | None, among: Rows, limit: float, confidence: float
+) -> Gap | None:
+    """How much more often a label is true than the probabilities say, on average; None with too few rows."""
+    apart = labels[among] - scores[among]
+    value = float(apart.mean())
+    influence = np.zeros(len(labels))
+    influence[among] = (apart - value) / len(apart)
+    return _linear(value, influence, clusters, among, limit, confidence)
+
+
+def _linear(
+    value: float, influence: Floats, clusters: Codes | None, kept: Rows, limit: float, confidence: float
+) -> Gap | None:
+    """An estimate whose error is a sum over rows, or over clusters of them."""
+    from scipy.special import stdtr
+
+    sums = influence[kept] if clusters is None else np.bincount(clusters[kept], influence[kept])
+    units = int(kept.sum()) if clusters is None else len(np.unique(clusters[kept]))
+    if units < 2:
+        return None
+    se = math.sqrt(units / (units - 1) * float(sums @ sums))
+    return _wald(value, se, limit, confidence, lambda t: float(stdtr(units - 1, t)))
+
+
+def _wald(value: float, se: float, limit: float, confidence: float, below: Callable[[float], float]) -> Gap:
+    from scipy.optimize import brentq
+
+    aim = (1 + confidence) / 2
+    reach = float(brentq(lambda t: below(t) - aim, 0.0, 1e6)) * se
+    upper, lower, none = (
+        (value - line) / se if se else math.copysign(math.inf, value - line) if value != line else 0.0
+        for line in (limit, -limit, 0.0)
+    )
+    return _gap(value, (value - reach, value + reach), (upper, lower, none), below, se)
+
+
+def _normal(z: float) -> float:
+    from scipy.special import ndtr
+
+    return float(ndtr(z))
+
+
+def _gap(
+    value: float,
+    interval: tuple[float, float],
+    statistics: tuple[float, float, float],
+    below: Callable[[float], float],
+    se: float,
+) -> Gap:
+    """P-values of statistics against the upper limit, the lower one, and no gap.
+
+    Beyond the limits: the chance of a gap as large on either side where the true one is at a limit.
+    """
+    upper, lower, none = statistics
+    inside = max(below(upper), below(-lower))
+    outside = below(-upper) + below(-lower) if none >= 0 else below(lower) + below(upper)
+    return Gap(value, *interval, inside, min(outside, 1.0), 2 * below(-abs(none)), none, se)
