@@ -41,7 +41,7 @@ class BlobUpload:
             _sweep(folder)
             self._file = self._path.open("xb", buffering=0)
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Adds some bytes.
 
         Raises:

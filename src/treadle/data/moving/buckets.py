@@ -6,6 +6,7 @@ import itertools
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -24,6 +25,10 @@ from treadle.kernel.buckets import BucketObject, split_url
 from treadle.kernel.errors import Conflict, InvalidInput, NotFound
 from treadle.kernel.names import check_name
 from treadle.kernel.workspace import Workspace
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 _BATCH = 4096
 
@@ -129,19 +134,21 @@ def _path(url: str, base: str) -> str:
         ) from None
 
 
-def ordered(paths: Sequence[str], sizes: Sequence[int]) -> list[int] | None:
+def ordered(paths: Sequence[str], sizes: Sequence[int]) -> NDArray[np.int64] | None:
     """The rows in the order of their paths, without empty objects that consoles make to show folders.
 
     None where that is all of them as they are, which is how most buckets list them.
     """
+    import numpy as np
+
     empty = {path for path, size in zip(paths, sizes, strict=True) if not size}
     if not empty and all(one < two for one, two in itertools.pairwise(paths)):
         return None
-    order = sorted(range(len(paths)), key=paths.__getitem__)
+    order = np.argsort(np.array(paths, object), kind="stable")
     if not empty:
         return order
     folders = {folder for path in paths for folder in _folders(path) if folder in empty}
-    return [row for row in order if paths[row] not in folders]
+    return order[[paths[row] not in folders for row in order]]
 
 
 def _folders(path: str) -> Iterator[str]:

@@ -149,16 +149,16 @@ class Rows:
         """The index, sorted."""
         import numpy as np
 
-        digests = np.frombuffer(bytes(self._digests), np.uint8).reshape(-1, 32)
+        digests = np.frombuffer(self._digests, np.uint8).reshape(-1, 32)
         keys = [np.ascontiguousarray(digests[:, at : at + 8]).view(">u8").ravel() for at in (24, 16, 8, 0)]
         order = np.lexsort(keys) if len(self) else np.empty(0, np.int64)
         return PackIndex(
             pack,
             digests[order],
-            np.array(self._offsets, "<u8")[order],
-            np.array(self._stored, "<u4")[order],
-            np.array(self._lengths, "<u8")[order],
-            np.array(self._kinds, np.uint8)[order],
+            np.frombuffer(self._offsets, np.uint64)[order].astype("<u8", copy=False),
+            np.frombuffer(self._stored, np.uint32)[order].astype("<u4", copy=False),
+            np.frombuffer(self._lengths, np.uint64)[order].astype("<u8", copy=False),
+            np.frombuffer(self._kinds, np.uint8)[order],
         )
 
 
@@ -169,8 +169,14 @@ def encode_index(rows: Rows) -> bytes:
 
 def encode_end(index: PackIndex) -> bytes:
     """The end of the pack that an index is of."""
+    return b"".join(end_pieces(index))
+
+
+def end_pieces(index: PackIndex) -> list[bytes | memoryview]:
+    """The same piece by piece."""
     columns = (index.digests, index.offsets, index.stored, index.lengths, index.kinds)
-    return b"".join([*(column.tobytes() for column in columns), _END.pack(len(index), FORMAT, MAGIC)])
+    end = _END.pack(len(index), FORMAT, MAGIC)
+    return [*(column.data.cast("B") for column in columns if len(index)), end]
 
 
 def decode_index(pack: str, end: bytes) -> PackIndex | int:

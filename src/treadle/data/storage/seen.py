@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 _FIRST = 1 << 11
 _NUMBER = 0xFFFFFFFF
+_BLOCK = 32 << 15
 
 
 class Seen:
@@ -21,7 +22,7 @@ class Seen:
     """
 
     def __init__(self) -> None:
-        self._digests = bytearray()
+        self._blocks: list[bytearray] = []
         self._count = 0
         self._make(_FIRST)
 
@@ -38,8 +39,7 @@ class Seen:
             if slot >> 32 == tag and self._is(slot & _NUMBER, digest):
                 return False
             at = (at + 1) & self._mask
-        self._digests += digest
-        self._count += 1
+        self._append(digest)
         slots[at] = tag << 32 | self._count
         return True
 
@@ -64,8 +64,7 @@ class Seen:
             winners = here[won]
             numbers = np.arange(self._count + 1, self._count + 1 + len(winners), dtype=np.uint64)
             self._table[at[winners]] = tags[winners] | numbers
-            self._digests += digests[winners].tobytes()
-            self._count += len(winners)
+            self._append(digests[winners].tobytes())
             new[winners] = True
             left = np.sort(np.concatenate([others, here[~won]]))
         return new
@@ -73,7 +72,18 @@ class Seen:
     # ── within ───────────────────────────────────────────────────────────
 
     def _is(self, number: int, digest: bytes) -> bool:
-        return self._digests[32 * number - 32 : 32 * number] == digest
+        block, at = divmod(32 * (number - 1), _BLOCK)
+        return self._blocks[block][at : at + 32] == digest
+
+    def _append(self, digests: bytes) -> None:
+        """Keeps digests in blocks: one piece that grew would leave holes in the heap."""
+        self._count += len(digests) // 32
+        while digests:
+            if not self._blocks or len(self._blocks[-1]) == _BLOCK:
+                self._blocks.append(bytearray())
+            room = _BLOCK - len(self._blocks[-1])
+            self._blocks[-1] += digests[:room]
+            digests = digests[room:]
 
     def _make(self, size: int) -> None:
         import numpy as np
@@ -92,17 +102,19 @@ class Seen:
         if size == len(self._table):
             return
         self._make(size)
-        digests = np.frombuffer(self._digests, np.uint8).reshape(-1, 32)
-        at, tags = self._places(digests)
-        left = np.arange(len(digests))
-        while len(left):
-            taken = self._table[at[left]] != 0
-            here = left[~taken]
-            won = self._claim(at[here])
-            winners = here[won]
-            self._table[at[winners]] = tags[winners] | (winners + 1).astype(np.uint64)
-            left = np.concatenate([left[taken], here[~won]])
-            at[left] = (at[left] + 1) & self._mask
+        first = 1
+        for block in self._blocks:
+            at, tags = self._places(np.frombuffer(block, np.uint8).reshape(-1, 32))
+            left = np.arange(len(at))
+            while len(left):
+                taken = self._table[at[left]] != 0
+                here = left[~taken]
+                won = self._claim(at[here])
+                winners = here[won]
+                self._table[at[winners]] = tags[winners] | (winners + first).astype(np.uint64)
+                left = np.concatenate([left[taken], here[~won]])
+                at[left] = (at[left] + 1) & self._mask
+            first += len(at)
 
     def _places(self, digests: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
         """Where digests are looked for first, and what their slots have but for the number."""

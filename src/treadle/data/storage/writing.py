@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
-from treadle.data.storage.packs import Kind, Pack, Rows, encode_index
+from treadle.data.storage.packs import Kind, Pack, Rows, end_pieces
 from treadle.data.storage.seen import Seen
 from treadle.kernel.blobs import BlobStore
 from treadle.kernel.buckets import BucketObject
@@ -238,9 +238,10 @@ class _Open:
             self._waiting.popleft().result()
 
     def _send(self) -> None:
-        self._batch.append(encode_index(self._rows))
         self._flush()
         assert self._upload is not None  # noqa: S101 - it was flushed
+        for piece in end_pieces(self._rows.index("")):
+            self._submit(self._upload.write, piece)
         self._submit(self._close, self._upload)
         self._begin()
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 WHOLE = 1 << 20
 """A file of so many bytes or more is a blob of its own, or chunks; a smaller one goes into a pack."""
 
-_BATCH_BYTES, _BATCH_FILES = 8 << 20, 4096
+_BATCH_BYTES, _BATCH_FILES, _ROWS = 8 << 20, 4096, 1 << 16
 
 _EXECUTABLE = int(Mode.EXECUTABLE)  # an enumeration's members are slow to look up
 _READING = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -68,6 +68,10 @@ class Keeper:
     def keep(self, scan: Scan, found: Comparison) -> Entries:
         """Reads and keeps what isn't known.
 
+        Args:
+            scan: What lies in the folder.
+            found: What of it is known; its digests are filled in where they may be written to.
+
         Raises:
             CorruptData: If a file changes meanwhile.
             InvalidInput: If a link leads out of the data.
@@ -76,12 +80,17 @@ class Keeper:
         """
         import numpy as np
 
-        digests, sizes = found.digests.copy(), scan.sizes.copy()
-        rows = np.flatnonzero(~found.known | (scan.modes >= Mode.LINK))
-        large = scan.sizes[rows] >= WHOLE
-        self._small(scan, rows[~large], digests, sizes)
-        for row in rows[large]:
-            digests[row] = np.frombuffer(bytes.fromhex(self._large(scan, int(row))), np.uint8)
+        digests = found.digests if found.digests.flags.writeable else found.digests.copy()
+        sizes = scan.sizes.copy() if (scan.modes == Mode.LINK).any() else scan.sizes
+        large: list[int] = []
+        for begin in range(0, len(scan), _ROWS):
+            some = slice(begin, begin + _ROWS)
+            rows = begin + np.flatnonzero(~found.known[some] | (scan.modes[some] >= Mode.LINK))
+            is_large = scan.sizes[rows] >= WHOLE
+            self._small(scan, rows[~is_large], digests, sizes)
+            large += rows[is_large].tolist()
+        for row in large:
+            digests[row] = np.frombuffer(bytes.fromhex(self._large(scan, row)), np.uint8)
             progress.tell(1, int(scan.sizes[row]))
         return Entries(scan.paths, sizes, digests, scan.modes)
 
