@@ -28,7 +28,7 @@ _IN_MICROS = {"TIMESTAMP_NS": "TIMESTAMP", "TIMESTAMPTZ_NS": "TIMESTAMP WITH TIM
 
 
 class Engine(Protocol):
-    """Runs SQL over columns. A table in ``tables`` is a list of Parquet files or named columns.
+    """Runs SQL over columns. A table in ``tables`` is files, of Parquet or of CSV, or named columns.
 
     Times in files are read to the microsecond, even where nanoseconds are stored.
     """
@@ -87,7 +87,7 @@ class DuckDBEngine:
             connection.execute("SET disabled_optimizers = 'statistics_propagation'")
             for name, source in (tables or {}).items():
                 if isinstance(source, Path | list):
-                    _view(connection, name, source if isinstance(source, list) else [source])
+                    _view(connection, name, _paths(source))
                 else:
                     connection.register(name, source)
             yield connection
@@ -99,10 +99,7 @@ class DuckDBEngine:
                 raise StorageFull("no space is left on the disk", fix="free some space and retry") from error
             if "pytz" in first or isinstance(error, duckdb.OutOfMemoryException):
                 raise
-            raise CorruptData(
-                f"the data can't be read: {first}",
-                fix="check that every file is complete Parquet with the same columns",
-            ) from error
+            raise CorruptData(f"the data can't be read: {_told(str(error))}", fix=_mend(tables)) from error
         finally:
             connection.close()
 
@@ -145,10 +142,31 @@ class DuckDBEngine:
         return int(written[0][0])
 
 
+def _told(error: str) -> str:
+    """What DuckDB says, in a line: for CSV also the line that it means and why it can't be read."""
+    lines = [line.strip() for line in error.splitlines()]
+    about = [line for line in lines[1:] if line.startswith(("Original Line:", "Error when converting"))]
+    return "; ".join([lines[0], *about]) if "CSV Error" in lines[0] else lines[0]
+
+
+def _mend(tables: Mapping[str, Any] | None) -> str:
+    given = [
+        one for source in (tables or {}).values() if isinstance(source, list | Path) for one in _paths(source)
+    ]
+    if any(path.suffix.lower() == ".csv" for path in given):
+        return "mend that line; the types are those of the file's first 20,000 rows"
+    return "check that every file is complete Parquet with the same columns"
+
+
+def _paths(source: Path | list[Path]) -> list[Path]:
+    return source if isinstance(source, list) else [source]
+
+
 def _view(connection: duckdb.DuckDBPyConnection, name: str, paths: Sequence[Path]) -> None:
-    """Makes Parquet files a table."""
+    """Makes files a table: CSV where the first is, else Parquet."""
     files = ", ".join(text(str(path)) for path in paths)
-    source = f"read_parquet([{files}], union_by_name = true, hive_partitioning = false)"
+    reader = "read_csv" if paths and paths[0].suffix.lower() == ".csv" else "read_parquet"
+    source = f"{reader}([{files}], union_by_name = true, hive_partitioning = false)"
     connection.execute(f"CREATE VIEW {quote(name)} AS SELECT * FROM {source}")  # noqa: S608 - quoted
     columns = connection.execute(f"DESCRIBE {quote(name)}").fetchall()
     finer = [
