@@ -58,6 +58,7 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         model: The model and version that answered, as it names itself.
         cut: Whether the answer ends at the limit of its length.
         retry_after: After how many seconds the target wants to be asked again.
+        status: The HTTP status of a refusal.
     """
 
     value: Any = None
@@ -69,6 +70,7 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     model: str = ""
     cut: bool = False
     retry_after: float | None = None
+    status: int = 0
 
 
 class Answered(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -1,0 +1,1 @@
+"""What is asked: Python functions in a process of their own, and HTTP endpoints."""
