@@ -33,7 +33,7 @@ class TargetConfig(Table, frozen=True):
         params: What else is given with every request, such as ``temperature``; kept with the answers.
         send_seed: Whether ``chat`` is given the repeat's ``seed``. A function is given it if it takes it.
         timeout: The longest that one call may take.
-        retries: How often a call is tried again after 429, 5xx, a timeout or a lost connection.
+        retries: How often an endpoint is asked again after 429, 5xx, a timeout or a lost connection.
         concurrency: How many calls may be under way at once.
         rate: How many calls may begin in a minute.
         input_price: What a million tokens of input cost.

@@ -34,13 +34,12 @@ _NEEDED: dict[str, tuple[str, ...]] = {
 }
 _OF_API: dict[str, tuple[str, ...]] = {
     "call": ("call", "answer"),
-    "chat": ("url", "api", "model", "system", "answer", "headers", "key_env", "key_header", "send_seed"),
-    "embeddings": ("url", "api", "model", "headers", "key_env", "key_header"),
-    "json": ("url", "api", "body", "answer", "headers", "key_env", "key_header"),
+    "chat": ("model", "system", "answer", "send_seed"),
+    "embeddings": ("model",),
+    "json": ("body", "answer"),
 }
-_OF_ALL = (
-    "params", "timeout", "retries", "concurrency", "rate", "input_price", "output_price", "call_price",
-)  # fmt: skip
+_OF_ALL = ("params", "timeout", "concurrency", "rate", "input_price", "output_price", "call_price")
+_OF_HTTP = ("url", "api", "headers", "key_env", "key_header", "retries")
 _API_NEEDS: dict[str, tuple[str, ...]] = {
     "call": (),
     "chat": ("url", "model"),
@@ -123,7 +122,7 @@ def _asked(target: TargetConfig, *keys: str) -> Iterator[Problem]:
     for key in _API_NEEDS[kind]:
         if not getattr(target, key):
             yield Problem(keys, f"a target with api {kind!r} needs `{key}`")
-    allowed = (*_OF_API[kind], *_OF_ALL)
+    allowed = (*_OF_API[kind], *(() if kind == "call" else _OF_HTTP), *_OF_ALL)
     said = "a Python function takes" if kind == "call" else f"api {kind!r} takes"
     for key in _given(target):
         if key not in allowed:

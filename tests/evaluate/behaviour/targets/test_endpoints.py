@@ -100,7 +100,7 @@ def test_any_endpoint_of_json_is_asked_by_its_template(monkeypatch):
         ({"json": {"choices": []}}, "malformed", r"there is no '0' on the way to choices.0.*is a list of 0"),
         ({"json": {"error": "none"}}, "malformed", "there are the keys error"),
         ({"json": completion({}, None)}, "nothing", "content is null"),
-        ({"json": completion({}, "x"), "truncate": True}, "malformed", "the answer broke off"),
+        ({"json": completion({}, "x"), "truncate": True}, "connection", "the answer broke off"),
         ({"hang": 1}, "timeout", "no answer within 0.3 s"),
         ({"text": "slowly", "drip": 0.05}, "timeout", "no answer within 0.3 s"),
     ],

@@ -107,8 +107,10 @@ class Http:
             raise _NoAnswer("connection", f"no connection: {self.hidden(str(error))}") from None
         except urllib3.exceptions.TimeoutError:
             raise _NoAnswer("timeout", f"no answer within {timeout:g} s") from None
-        except (urllib3.exceptions.ProtocolError, urllib3.exceptions.DecodeError) as error:
-            raise _NoAnswer("malformed", f"the answer broke off: {self.hidden(str(error))}") from None
+        except urllib3.exceptions.DecodeError as error:
+            raise _NoAnswer("malformed", f"the answer can't be read: {self.hidden(str(error))}") from None
+        except urllib3.exceptions.ProtocolError as error:
+            raise _NoAnswer("connection", f"the answer broke off: {self.hidden(str(error))}") from None
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise _NoAnswer("connection", f"no connection: {self.hidden(str(error))}") from None
         headers = {name.lower(): value for name, value in response.headers.items()}
