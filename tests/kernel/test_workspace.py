@@ -1,3 +1,4 @@
+import subprocess
 from datetime import UTC, datetime
 
 import pytest
@@ -15,6 +16,18 @@ def test_a_workspace_brings_everything_that_a_service_needs(workspace, clock):
     workspace.engine.write_parquet(path, "SELECT range AS i FROM range(10)")
     assert workspace.engine.rows("SELECT sum(i) FROM t", tables={"t": path}) == [(45,)]
     assert workspace.state == workspace.root / ".treadle"
+
+
+def test_local_state_stays_out_of_git_by_itself(project):
+    subprocess.run(["git", "init", "-q"], cwd=project, check=True)
+    Workspace.open(project).close()
+    told = subprocess.run(
+        ["git", "status", "--porcelain", "-uall"], cwd=project, check=True, capture_output=True, text=True
+    )
+    assert told.stdout == "?? treadle.toml\n"
+    (project / ".treadle" / ".gitignore").write_text("cache\n")  # a team that keeps some of it
+    Workspace.open(project).close()
+    assert (project / ".treadle" / ".gitignore").read_text() == "cache\n"
 
 
 def test_its_time_is_the_machines_unless_the_past_is_replayed(project):

@@ -346,7 +346,11 @@ def _show_merged(done: Merged) -> None:
     show.say(
         f"{done.version.ref} on {done.version.branch}: {done.plan.source} merged, {merge_counts(done.plan)}"
     )
-    show.following(f"treadle data diff {done.plan.target or done.version.ref} {done.version.ref}")
+    version = done.version
+    show.following(
+        f"treadle data diff {done.plan.target or version.ref} {version.ref}",
+        f"treadle data checkout --at {version.branch} {version.dataset}",
+    )
 
 
 @click.command("revert", short_help="Take a version's changes back, or restore one")

@@ -36,6 +36,20 @@ def storage_errors(where: str) -> Iterator[None]:
         raise StorageError(error.strerror or str(error), where=where, fix=fix) from error
 
 
+def keep_out_of_git(state: Path) -> None:
+    """Makes a folder of local state that Git ignores, whatever the project's ``.gitignore`` says.
+
+    Raises:
+        StorageError: If it can't be written.
+    """
+    ignore = state / ".gitignore"
+    if ignore.exists():
+        return
+    with storage_errors(str(state)):
+        state.mkdir(parents=True, exist_ok=True)
+        ignore.write_text("*\n")
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path beside ``path`` that takes its place, durably, when the block succeeds.

@@ -16,6 +16,7 @@ from treadle.kernel.config import Config, load_config
 from treadle.kernel.database import Database, Instant, open_database, schema
 from treadle.kernel.engine import DuckDBEngine, Engine
 from treadle.kernel.fallback import FallbackBlobs
+from treadle.kernel.files import keep_out_of_git
 from treadle.kernel.ids import Ids, RandomIds
 
 replays = sa.Table(
@@ -66,6 +67,7 @@ class Workspace:
         """
         root = root.resolve()
         config = load_config(root)
+        keep_out_of_git(root / ".treadle")
         database = open_database(config.store.metadata, root)
         blobs = open_blobs(config.store.blobs, root, config.store.options)
         return cls(root, config, database, blobs, clock, ids)

@@ -13,7 +13,7 @@ import msgspec
 from treadle.experiment import JournalReader, LogParams, NewRun, RunFolder, check_run
 from treadle.experiment.types import DEFAULT
 from treadle.kernel.errors import Busy, InvalidInput
-from treadle.kernel.files import storage_errors, write_atomic
+from treadle.kernel.files import keep_out_of_git, storage_errors, write_atomic
 from treadle.kernel.ids import RandomIds
 from treadle.kernel.names import check_name
 from treadle.sdk import datasets, gather, inputs, origin, ranks
@@ -213,6 +213,7 @@ def _in_job(path: Path, params: dict[str, Any], tags: dict[str, str]) -> RunHand
 def _alone(new: NewRun, root: Path, setting: inputs.Setting | None, labels: tuple[str, ...]) -> RunHandle:
     from treadle.client import connect, find_server
 
+    keep_out_of_git((root / RUNS).parent)
     folder = RunFolder(root / RUNS / new.id)
     journal = Journal(folder.journal)  # Before run.json: a run without a writer counts as abandoned.
     if (folder.path / "run.json").exists():
