@@ -1,0 +1,1 @@
+"""What makes an answer a good one."""
