@@ -30,20 +30,21 @@ _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 _NO_KERNEL_COPY = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF)
 
 
-def copy_hashed(source: Path, target: Path, *, sync: bool = True) -> str:
+def copy_hashed(source: Path, target: Path, *, sync: bool = True, where: Path | None = None) -> str:
     """Copies a file's bytes to a new file, as a reflink where the file system can; returns their digest.
 
     Args:
         source: What to copy.
         target: A new file, in a folder of the store for what is on its way.
         sync: Whether to wait until the copy is on the disk.
+        where: What errors name as the place that can't be written; the store when None.
 
     Raises:
         CorruptData: If the source changed while it was read.
         StorageFull: If no space is left in the store.
         StorageError: If a file can't be read or written.
     """
-    with _unchanging(source) as (descriptor, size), storage_errors(str(target.parent.parent)):
+    with _unchanging(source) as (descriptor, size), storage_errors(str(where or target.parent.parent)):
         out = os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         try:
             if not reflink(descriptor, out):

@@ -177,7 +177,7 @@ class Writer:
 
     def _copy(self, source: Path, place: Path, digest: str) -> None:
         try:
-            right = copy_hashed(source, place, sync=False) == digest
+            right = copy_hashed(source, place, sync=False, where=Path(self._base)) == digest
         except BaseException:
             place.unlink(missing_ok=True)
             raise
