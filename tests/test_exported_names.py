@@ -16,7 +16,7 @@ EXPORTED = {
     "treadle.api.mlflow": """
         MlflowApp
     """,
-    "treadle": "Audio Html Image Plot Table __version__ attach data record_provenance start_run sync",
+    "treadle": "Audio Html Image Plot Table __version__ attach check data record_provenance start_run sync",
     "treadle.api": "create_app serve",
     "treadle.client": """
         Client HttpTransport SqlAnswer Transport connect find_server
@@ -76,9 +76,9 @@ EXPORTED = {
         open_source
     """,
     "treadle.kernel.config": """
-        BehaviourCheck Budget ChecksConfig Config DataCheck DatasetConfig EarlyStop GroupCheck MonitorConfig
-        PassK PerformanceCheck Project RegistryConfig RemoteConfig RetrainConfig ScorerConfig ServeConfig
-        Store TargetConfig TrainConfig find_project load_config parse_config
+        BehaviourCheck BiasCheck Budget ChecksConfig Config DataCheck DatasetConfig EarlyStop GroupCheck
+        MonitorConfig PassK PerformanceCheck Project RegistryConfig RemoteConfig RetrainConfig ScorerConfig
+        ServeConfig Store TargetConfig TrainConfig find_project load_config parse_config
     """,
     "treadle.monitor": """
         Alert CategoryProfile LabelBatch MonitorKind Monitors Notifier NumericProfile
@@ -97,7 +97,8 @@ EXPORTED = {
     """,
     "treadle.retrain.report": "render_report",
     "treadle.sdk": """
-        Audio Frame Html Image Plot RunHandle RunSink Table attach data record_provenance start_run sync
+        Audio Checked Frame Html Image Plot RunHandle RunSink Table attach check data record_provenance
+        start_run sync
     """,
     "treadle.train": """
         CodeFile CodeVersion Environment Executor JOBS_ABREAST JobContext JobResult JobSpec KeptByTraining

@@ -103,7 +103,7 @@ def test_the_wheel_holds_all_that_is_needed_and_nothing_else(wheel: Path) -> Non
     assert all(name.startswith("treadle") for name in names)
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert about["License-Expression"] == "Apache-2.0"
-    assert set(about.get_all("Provides-Extra", [])) == {"chunks", "platform", "sklearn"}
+    assert set(about.get_all("Provides-Extra", [])) == {"chunks", "platform", "polars", "sklearn", "spark"}
 
 
 def test_it_is_small(thin: Path) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from treadle.sdk import Plot as Plot
     from treadle.sdk import Table as Table
     from treadle.sdk import attach as attach
+    from treadle.sdk import check as check
     from treadle.sdk import data as data
     from treadle.sdk import record_provenance as record_provenance
     from treadle.sdk import start_run as start_run
@@ -41,6 +42,7 @@ _NAMES = (
     "Plot",
     "Table",
     "attach",
+    "check",
     "record_provenance",
     "start_run",
     "sync",
@@ -54,6 +56,7 @@ __all__ = [
     "Table",
     "__version__",
     "attach",
+    "check",
     "data",
     "record_provenance",
     "start_run",

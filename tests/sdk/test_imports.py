@@ -57,7 +57,7 @@ def test_the_public_names():
 
     assert sorted(treadle.__all__) == [
         *("Audio", "Html", "Image", "Plot", "Table"),
-        *("__version__", "attach", "data", "record_provenance", "start_run", "sync"),
+        *("__version__", "attach", "check", "data", "record_provenance", "start_run", "sync"),
     ]
     for name in treadle.__all__:
         assert getattr(treadle, name) is not None

@@ -49,8 +49,6 @@ class Checks:
 
     def __init__(self, workspace: Workspace) -> None:
         self._ws = workspace
-        self._config = workspace.config
-        self._evaluations = Evaluations(workspace)
 
     def run(self, asked: CheckRequest) -> CheckResult:
         """Judges, and keeps what was found.
@@ -62,10 +60,11 @@ class Checks:
             CorruptData: If a file can't be read.
         """
         found, kept = [], []
-        for part in self._parts(asked)[0]:
-            identity = self._identity(part, again=asked.again)
+        asking, evaluations = _Asking(self._ws, asked), Evaluations(self._ws)
+        for part in asking.parts()[0]:
+            identity = asking.identity(part)
             try:
-                evaluation = self._evaluations.get(identity)
+                evaluation = evaluations.get(identity)
                 kept.append(identity)
             except NotFound:
                 evaluation = part.judge(identity)
@@ -83,37 +82,54 @@ class Checks:
             InvalidInput: If what would be judged can't be used.
             CorruptData: If a file can't be read.
         """
-        parts, notes = self._parts(asked)
+        parts, notes = _Asking(self._ws, asked).parts()
         return CheckPlan(planned=tuple(one for part in parts for one in part.plan()), notes=tuple(notes))
 
-    # ── what there is to check ───────────────────────────────────────────
 
-    def _parts(self, asked: CheckRequest) -> tuple[list[_Part], list[str]]:
+class _Asking:
+    """What somebody asks for, and what there is to check of it."""
+
+    def __init__(self, workspace: Workspace, asked: CheckRequest) -> None:
+        self._ws, self._asked = workspace, asked
+        config = workspace.config
+        self._config = msgspec.structs.replace(config, checks=asked.checks) if asked.checks else config
+        self._evaluations = Evaluations(workspace, self._config)
+
+    def parts(self) -> tuple[list[_Part], list[str]]:
+        """The kinds of checks that there is something for; and what isn't checked, and why.
+
+        Raises:
+            ConfigError: If there is none.
+            InvalidInput: If what is asked for doesn't fit together.
+        """
+        asked = self._asked
         if asked.against and not asked.model:
             raise InvalidInput("there is no model to compare", fix="name it: --model flights/4")
         wanted = asked.only or ("data", "model", "behaviour")
         parts, notes = [], []
         if "data" in wanted:
             if asked.data or self._config.train is not None:
-                parts.append(self._data(asked))
+                parts.append(self._data())
             else:
                 notes.append("No data is checked: name it (--data), or say in [train] what is trained on.")
         if "model" in wanted:
             if asked.model:
-                parts.append(self._model(asked))
+                parts.append(self._model())
             else:
                 notes.append("No model is judged: name one (--model flights/4).")
         if not parts:
             raise ConfigError("there is nothing to check", where="treadle.toml", fix=" ".join(notes))
         return parts, notes
 
-    def _identity(self, part: _Part, *, again: bool) -> str:
-        if again:
+    def identity(self, part: _Part) -> str:
+        """Of what a part would find: the same for the same data and checks, unless judged anew."""
+        if self._asked.again:
             return self._ws.ids.new("eval")
         same = (part.kind, VERSION, self._config.checks, self._config.project.task, *part.same)
         return f"eval_{digest_bytes(msgspec.json.encode(same, order='sorted'))[:_LENGTH]}"
 
-    def _data(self, asked: CheckRequest) -> _Part:
+    def _data(self) -> _Part:
+        asked = self._asked
         train, _ = self._config.training
         rows = rows_of(self._ws, asked.data or train.data)
         reference = rows_of(self._ws, asked.reference) if asked.reference else self._trained_on()
@@ -144,8 +160,8 @@ class Checks:
         except NotFound:
             return None
 
-    def _model(self, asked: CheckRequest) -> _Part:
-        registry = Registry(self._ws)
+    def _model(self) -> _Part:
+        asked, registry = self._asked, Registry(self._ws)
         candidate = registry.get(asked.model)
         against = registry.get(asked.against) if asked.against else registry.production(candidate.model)
         if against is not None and against.ref == candidate.ref:

@@ -14,6 +14,7 @@ from treadle.evaluate.data_checks import Rows
 from treadle.evaluate.holdout import Holdout, load
 from treadle.evaluate.rules import VERSION, together
 from treadle.evaluate.types import Basis, Evaluation
+from treadle.kernel.config import Config
 from treadle.kernel.errors import Conflict, NotFound
 from treadle.kernel.names import unknown
 from treadle.kernel.workspace import Workspace
@@ -29,11 +30,12 @@ class Evaluations:
 
     Args:
         workspace: The workspace.
+        config: What is checked; that of the workspace when None.
     """
 
-    def __init__(self, workspace: Workspace) -> None:
+    def __init__(self, workspace: Workspace, config: Config | None = None) -> None:
         self._workspace = workspace
-        self._config = workspace.config
+        self._config = config or workspace.config
 
     def check_data(
         self,

@@ -7,6 +7,8 @@ from typing import Literal
 
 import msgspec
 
+from treadle.kernel.config import ChecksConfig
+
 Outcome = Literal["pass", "warn", "inconclusive", "fail"]
 """``warn`` is a pass: something is surely there, and it is smaller than what matters."""
 
@@ -166,6 +168,7 @@ class CheckRequest(msgspec.Struct, frozen=True, kw_only=True):
         model: A model version that is judged on its held-out rows, such as ``flights/4``.
         against: The version that it is compared with; the one in production when empty.
         only: Only these kinds of checks.
+        checks: What is checked, instead of ``[checks]`` in ``treadle.toml``.
         again: Whether to judge anew what was judged already, of the same data by the same checks.
         seed: Of everything random.
     """
@@ -175,6 +178,7 @@ class CheckRequest(msgspec.Struct, frozen=True, kw_only=True):
     model: str = ""
     against: str = ""
     only: tuple[Kind, ...] = ()
+    checks: ChecksConfig | None = None
     again: bool = False
     seed: int = 0
 

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 from treadle.kernel import lazy
 
 if TYPE_CHECKING:
+    from treadle.sdk.checking import Checked as Checked
+    from treadle.sdk.checking import check as check
     from treadle.sdk.datasets import data as data
     from treadle.sdk.frames import Frame as Frame
     from treadle.sdk.handle import RunHandle as RunHandle
@@ -23,6 +25,7 @@ __getattr__, __all__ = lazy.attach(
     __name__,
     {
         "Audio": "sounds",
+        "Checked": "checking",
         "Frame": "frames",
         "Html": "pages",
         "Image": "pictures",
@@ -31,6 +34,7 @@ __getattr__, __all__ = lazy.attach(
         "RunHandle": "handle",
         "RunSink": "spool",
         "attach": "start",
+        "check": "checking",
         "data": "datasets",
         "record_provenance": "mlflow_context",
         "start_run": "start",
