@@ -24,14 +24,15 @@ EXPORTED = {
     "treadle.data": """
         About AddPath Approval ArchiveReader Branches ChangePaths ChangeRows CheckedOut Checkout Column
         ColumnDiff ColumnStats Constraint CopyPath Damage DataDiff DataInput DataPaths Dataset
-        DatasetVersion Datasets Decision Difference Entry EventBody Fetch FetchedVersion FileEntry Finding
-        Found Gate GateResult ImportBucket ImportVersion Judge Judged KeptByData Merge MergePlan MergeReview
-        MergeRows Merged Mode Moving NewComment NewConstraint NewRef NewReview Pack PathChange PathConflict
-        PathEntry PathPage Protection Push PushedVersions Ref RefSettings Remotes RestoreTable Revert Review
+        DatasetVersion Datasets Decision DeleteVersions Deletion Difference Entry EventBody Fetch
+        FetchedVersion FileEntry Finding Found Gate GateResult ImportBucket ImportVersion Judge Judged
+        KeptByData Merge MergePlan MergeReview MergeRows Merged Mode Moving NewComment NewConstraint NewRef
+        NewReview Pack PathChange PathConflict PathEntry PathPage Protection PruneVersions Push
+        PushedVersions Ref RefSettings Remotes RestoreTable RestoreVersions Retention Revert Review
         ReviewChange ReviewDetails ReviewEvent Reviews Roles RowConflict Rows RunGates SentContents
         SliceSpec Source Staging Standing TableColumn TableDiff TableEvent TableState Tables VacuumTable
-        Vacuumed Verified Verify Who WorkStatus WorkingTree WriteRows Wrote csv_to_parquet frame_content
-        ignore
+        Vacuumed Verified Verify VersionFate VersionUse Who WorkStatus WorkingTree WriteRows Wrote
+        csv_to_parquet frame_content ignore
     """,
     "treadle.deploy": """
         DeploymentStatus Deployments DesiredRevision Replica ReplicaOptions ReplicaReport Revision
@@ -55,7 +56,7 @@ EXPORTED = {
         count_beside deleted_experiments deleted_models deleted_runs encode_line
         erase_experiment erase_models erase_runs evenly find_logged_model inside joined
         model_tally pack_curve page_of run_tally runs_html tag_logged_model tags_of target
-        text_of to_datetime whole_milliseconds within_noise
+        text_of to_datetime whole_milliseconds within_noise active_runs data_uses
     """,
     "treadle.experiment.grammar": """
         Comparison EXPERIMENTS Entity LOGGED_MODELS LoggedModelOrder MODELS Op OrderKey Ordering

@@ -24,6 +24,7 @@ from treadle.data import (
     ChangeRows,
     Checkout,
     Decision,
+    DeleteVersions,
     Fetch,
     ImportBucket,
     ImportVersion,
@@ -32,9 +33,11 @@ from treadle.data import (
     MergeRows,
     NewConstraint,
     NewReview,
+    PruneVersions,
     Push,
     RefSettings,
     RestoreTable,
+    RestoreVersions,
     Revert,
     ReviewChange,
     Rows,
@@ -61,7 +64,7 @@ from treadle.experiment import (
     RunCopy,
 )
 from treadle.govern import Collect
-from treadle.kernel.errors import Conflict, InvalidInput, NotFound, Refused
+from treadle.kernel.errors import Conflict, Deleted, InvalidInput, NotFound, Refused
 from treadle.monitor import LabelBatch, PredictionBatch
 from treadle.registry import CatalogModel, ImportCatalogModel
 from treadle.retrain import NewCycle
@@ -225,8 +228,22 @@ def _data(client: Client, tmp_path: Path) -> None:
     assert pq.read_table(client.version_rows(version, tmp_path).path).num_rows == version.rows
     assert client.data_lineage("rows", "v1").made_of == ()
     _working_tree(client)
+    _deleted_data(client)
     _paths(client)
     _table(client)
+
+
+def _deleted_data(client: Client) -> None:
+    found = client.prune_data("images", PruneVersions(keep_last=1))
+    assert (found.applied, len(found.versions), found.others) == (False, 4, 2)
+    with pytest.raises(Conflict, match=r"it is in use; nothing was deleted\. images@v6: branch main stands"):
+        client.delete_data("images", DeleteVersions(versions=("v6",)))
+    done = client.delete_data("images", DeleteVersions(versions=("v1",), reason="old"))
+    assert [one.ref for one in done.versions] == ["images@v1"]
+    assert client.data_version("images", "v1").deleted_reason == "old"
+    with pytest.raises(Deleted, match="images@v1 was deleted by"):
+        client.data_entry("images", "v1", "one.png")
+    assert [one.ref for one in client.restore_data("images", RestoreVersions())] == ["images@v1"]
 
 
 def _working_tree(client: Client) -> None:
@@ -350,6 +367,8 @@ def _a_version(client: Client) -> None:
     assert client.approve("toy/1", "looks good").reason == "looks good"
     assert client.model("toy@production").number == 1
     assert [reign.version for reign in client.reigns("toy")] == [1]
+    with pytest.raises(Conflict, match="that is production can't become archived"):
+        client.archive("toy/1", "too old")
     assert {"deployed", "promoted"} <= {event.kind for event in client.timeline("toy")}
 
 

@@ -125,6 +125,7 @@ def test_the_reads_are_all_of_the_client() -> None:
         "restore_table", "table", "table_diff", "table_history", "vacuum_table",
         "data_archive", "import_bucket", "import_version", "put_contents",
         "change_data", "read_data",
+        "archive", "delete_data", "prune_data", "restore_data",
         "restore_experiment", "restore_logged_model", "restore_run",
     }  # fmt: skip
     methods = {name for name, _ in inspect.getmembers(Client, inspect.isroutine) if not name.startswith("_")}

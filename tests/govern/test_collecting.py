@@ -165,8 +165,8 @@ def test_in_a_bucket_too(tmp_path: Path, s3: S3) -> None:
     add_run(rooms, a=b"shared")
     gone = add_run(rooms, b=b"shared", c=b"its own")
     rooms.tracking.delete_run(gone)
-    assert Collector(rooms.workspace, keepers).collect(DO).young == 1
-    past = Collector(rooms.workspace, keepers, safety=timedelta(hours=-1)).collect(DO)
+    assert Collector(rooms.workspace, keepers, rooms.retention).collect(DO).young == 1
+    past = Collector(rooms.workspace, keepers, rooms.retention, safety=timedelta(hours=-1)).collect(DO)
     assert (past.blobs, past.bytes, stored(rooms)) == (1, 7, 1)
     rooms.close()
 

@@ -41,9 +41,8 @@ def test_no_room_forgets_what_it_needs(toy: Path, clock) -> None:
     assert len(named) > 10
 
     keepers = rooms.collector._keepers
-    found = Collector(workspace, keepers, safety=timedelta(hours=-1)).collect(
-        Collect(older_than=0.0, apply=True)
-    )
+    collector = Collector(workspace, keepers, rooms.retention, safety=timedelta(hours=-1))
+    found = collector.collect(Collect(older_than=0.0, apply=True))
     after = {blob.digest for blob in workspace.blobs.stored()}
     assert (found.blobs, found.runs) == (1, 0)
     assert before - after == {stray}

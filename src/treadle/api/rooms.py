@@ -13,6 +13,7 @@ from treadle.data import (
     KeptByData,
     Moving,
     Remotes,
+    Retention,
     Reviews,
     Staging,
     Tables,
@@ -30,8 +31,10 @@ from treadle.experiment import (
     MetricWriter,
     SqlDoor,
     Tracking,
+    active_runs,
 )
 from treadle.govern import Collector, Usages
+from treadle.kernel.keeping import Keeper
 from treadle.kernel.workspace import Workspace
 from treadle.monitor import Monitors, PredictionLog
 from treadle.registry import Catalog, KeptByRegistry, Lineages, Registry
@@ -205,9 +208,9 @@ class Rooms:
         return Usages(self.workspace)
 
     @cached_property
-    def collector(self) -> Collector:
-        """Frees what nothing needs any more; every room that refers to blobs or runs is asked."""
-        keepers = (
+    def keepers(self) -> tuple[Keeper, ...]:
+        """Every room that refers to blobs, runs or versions of data."""
+        return (
             KeptByRuns(),
             KeptByData(),
             KeptByTraining(),
@@ -215,7 +218,16 @@ class Rooms:
             KeptByEvaluations(),
             KeptByCycles(),
         )
-        return Collector(self.workspace, keepers)
+
+    @cached_property
+    def retention(self) -> Retention:
+        """Deletes versions of data that nothing needs, and restores them."""
+        return Retention(self.workspace, self.branches, self.keepers, active_runs)
+
+    @cached_property
+    def collector(self) -> Collector:
+        """Frees what nothing needs any more."""
+        return Collector(self.workspace, self.keepers, self.retention)
 
     def close(self) -> None:
         """Lets go of the wheel and the stores."""

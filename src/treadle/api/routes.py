@@ -8,6 +8,7 @@ from typing import Any
 import treadle
 from treadle.api.check_routes import CHECK_ROUTES
 from treadle.api.data_branch_routes import DATA_BRANCH_ROUTES
+from treadle.api.data_deleting_routes import DATA_DELETING_ROUTES
 from treadle.api.data_moving_routes import DATA_MOVING_ROUTES
 from treadle.api.data_path_routes import DATA_PATH_ROUTES
 from treadle.api.data_remote_routes import DATA_REMOTE_ROUTES
@@ -181,6 +182,14 @@ def _model(call: Call) -> ModelVersion:
 def _approve(call: Call) -> Revision:
     """Lets a held version into production and deploys it."""
     return approve(call.rooms.workspace, call.need("ref"), call.need("actor"), call.need("reason"))
+
+
+def _archive(call: Call) -> ModelVersion:
+    """Puts a version away for good, so that nothing keeps its data but its run."""
+    registry, version = call.rooms.registry, call.rooms.registry.get(call.need("ref"))
+    key = call.rooms.workspace.ids.new("archival")
+    registry.archive(version.model, version.number, call.need("actor"), call.need("reason"), key)
+    return registry.get(version.ref)
 
 
 def _reigns(call: Call) -> list[Reign]:
@@ -376,6 +385,7 @@ ROUTES = [
     RouteSpec("GET", "/v1/datasets/{dataset}/versions", _data_log, list[DatasetVersion]),
     RouteSpec("GET", "/v1/models", _models, list[ModelVersion], query=(Query("model"),)),
     RouteSpec("GET", "/v1/model", _model, ModelVersion, query=(_REF,)),
+    RouteSpec("POST", "/v1/model/archival", _archive, ModelVersion, query=(_REF, _ACTOR, _REASON)),
     RouteSpec("POST", "/v1/model/approval", _approve, Revision, query=(_REF, _ACTOR, _REASON)),
     RouteSpec("GET", f"{_MODEL}/reigns", _reigns, list[Reign]),
     RouteSpec("GET", f"{_MODEL}/timeline", _timeline, list[Event]),
@@ -407,6 +417,7 @@ ROUTES = [
     *DATA_WORK_ROUTES,
     *DATA_REMOTE_ROUTES,
     *DATA_BRANCH_ROUTES,
+    *DATA_DELETING_ROUTES,
     *DATA_REVIEW_ROUTES,
     *DATA_TABLE_ROUTES,
     *DELETING_ROUTES,

@@ -9,8 +9,9 @@ import click
 
 from treadle.cli import show
 from treadle.cli.app import App, Group, json_option, pass_app
-from treadle.cli.data_branches import COMMANDS, named, show_history
+from treadle.cli.data_branches import COMMANDS, deleted, named, show_history
 from treadle.cli.data_bucket import import_bucket
+from treadle.cli.data_deleting import DELETING_COMMANDS
 from treadle.cli.data_dvc import export_data, import_data
 from treadle.cli.data_hooks import install_hooks
 from treadle.cli.data_lakefs import import_lakefs
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 _TOPICS = {
     "Versions": ("add", "status", "checkout", "ls", "path", "log", "show", "diff", "lineage", "revert"),
     "Sharing": ("push", "pull", "fetch", "verify"),
+    "Deleting": ("delete", "prune", "restore"),
     "Branches": ("branch", "branches", "tag", "tags", "merge", "protect", "review"),
 }
 
@@ -46,7 +48,7 @@ def data() -> None:
 
 data.add_command(status)
 data.add_command(checkout)
-for _command in (*COMMANDS, *REMOTE_COMMANDS):
+for _command in (*COMMANDS, *REMOTE_COMMANDS, *DELETING_COMMANDS):
     data.add_command(_command)
 data.add_command(table)
 data.add_command(local_path)
@@ -194,9 +196,11 @@ def show_versions(found: list[DatasetVersion], following: str) -> None:
             version.created_at,
             version.actor,
             version.digest[:12],
+            *deleted(version, found),
         )
         for version in found
     ]
     headings = ["!version", ">rows", ">columns", ">size", "!made", "by", "!digest"]
+    headings += ["deleted"] * any(version.deleted_at for version in found)
     show.table(headings, rows, empty="no versions yet")
     show.following(following)

@@ -195,9 +195,23 @@ def _show_version(version: DatasetVersion) -> None:
             ("rows", f"{version.rows:,}" if version.rows else None),
             ("digest", version.digest),
             ("made of", ", ".join(f"{one.kind} {one.id}" for one in version.origin) or None),
+            ("deleted", _deleted(version) or None),
         ]
     )
     show.following(f"treadle data log {version.ref}")
+
+
+def deleted(version: DatasetVersion, among: list[DatasetVersion]) -> tuple[str, ...]:
+    """A cell that says when a version was deleted, by whom and why, where one of several was."""
+    return (_deleted(version),) if any(one.deleted_at for one in among) else ()
+
+
+def _deleted(version: DatasetVersion) -> str:
+    if version.deleted_at is None:
+        return ""
+    why = f": {version.deleted_reason}" if version.deleted_reason else ""
+    freed = "; freed" if version.freed_at else ""
+    return f"{show.when(version.deleted_at)} by {version.deleted_by}{why}{freed}"
 
 
 def show_history(found: list[DatasetVersion], following: str) -> None:
@@ -211,10 +225,12 @@ def show_history(found: list[DatasetVersion], following: str) -> None:
             one.created_at,
             one.actor,
             one.message,
+            *deleted(one, found),
         )
         for one in found
     ]
     headings = ["!version", "branch", ">files", ">size", "!made", "by", "message"]
+    headings += ["deleted"] * any(one.deleted_at for one in found)
     show.table(headings, rows, empty="no versions yet")
     show.following(following)
 

@@ -35,6 +35,7 @@ def _grace(context: click.Context, parameter: click.Parameter, value: str) -> ti
 )
 @click.option("--run", "runs", metavar="ID", multiple=True, help="Only this run.")
 @click.option("--experiment", "experiments", metavar="NAME", multiple=True, help="Only this experiment.")
+@click.option("--data", metavar="DATASET[@VERSION]", multiple=True, help="Only this data.")
 @click.option("--apply", is_flag=True, help="Do it; it is only told otherwise.")
 @click.option("--compact", is_flag=True, help="Rewrite SQLite's file, to free its disk space.")
 @json_option
@@ -44,10 +45,11 @@ def gc(
     older_than: timedelta,
     runs: tuple[str, ...],
     experiments: tuple[str, ...],
+    data: tuple[str, ...],
     apply: bool,
     compact: bool,
 ) -> None:
-    """Erase runs, experiments and logged models that were deleted, and free their files.
+    """Erase runs, experiments, logged models and versions of data that were deleted, and free their files.
 
     Without --apply it only says what would go. What a model version, an evaluation, a cycle or
     a registered version needs is kept.
@@ -58,6 +60,7 @@ def gc(
         older_than=older_than.total_seconds(),
         runs=runs,
         experiments=experiments,
+        data=data,
         apply=apply,
         compact=compact,
     )
@@ -74,6 +77,7 @@ def _show(found: Collected) -> None:
         show.counted(found.experiments, "experiment"),
         show.counted(found.runs, "run"),
         show.counted(found.logged_models, "logged model"),
+        show.counted(found.versions, "version of data", "versions of data"),
         show.counted(found.rows, "row"),
         show.counted(found.files, "file"),
     ]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from treadle.registry.types import ModelVersion
 
 
-@click.group(cls=Group, default="ls", for_ref="show", short_help="Model versions: ls, show, approve")
+@click.group(cls=Group, default="ls", for_ref="show", short_help="Model versions: ls, show, approve, archive")
 def models() -> None:
     """Model versions. `treadle models` alone lists.
 
@@ -108,6 +108,17 @@ def _data(data: DataInput) -> str:
 def approve(app: App, ref: str, reason: str) -> None:
     """Let a held version into production, and deploy it."""
     app.answer(app.client.approve(app.ref(ref), reason), show_approval)
+
+
+@models.command("archive")
+@click.argument("ref")
+@click.option("--reason", required=True, metavar="TEXT", help="Why; kept in the history.")
+@json_option
+@pass_app
+def archive(app: App, ref: str, reason: str) -> None:
+    """Put a version away for good: its data may be deleted then."""
+    done = app.client.archive(app.ref(ref), reason)
+    app.answer(done, lambda version: show.say(f"{version.ref} is archived"))
 
 
 def show_approval(revision: Revision) -> None:

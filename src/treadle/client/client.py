@@ -21,6 +21,7 @@ from treadle.client.listing import RunList
 from treadle.client.moving import MovingCalls
 from treadle.client.paths import PathCalls
 from treadle.client.remotes import RemoteCalls
+from treadle.client.retaining import RetentionCalls
 from treadle.client.reviewing import ReviewCalls
 from treadle.client.tables import TableCalls
 from treadle.client.transport import Answer, Body, Transport
@@ -70,6 +71,7 @@ class Client(
     MovingCalls,
     PathCalls,
     RemoteCalls,
+    RetentionCalls,
     ReviewCalls,
     TableCalls,
     WorkCalls,
@@ -302,6 +304,13 @@ class Client(
         """Lets a held version into production and deploys it."""
         found: Revision = self._ask(
             Revision, "POST", "/v1/model/approval", ref=ref, reason=reason, actor=actor()
+        )
+        return found
+
+    def archive(self, ref: str, reason: str) -> ModelVersion:
+        """Puts a version away for good."""
+        found: ModelVersion = self._ask(
+            ModelVersion, "POST", "/v1/model/archival", ref=ref, reason=reason, actor=actor()
         )
         return found
 

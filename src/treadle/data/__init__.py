@@ -41,6 +41,13 @@ if TYPE_CHECKING:
     from treadle.data.remotes.types import PushedVersions as PushedVersions
     from treadle.data.remotes.types import Verified as Verified
     from treadle.data.remotes.types import Verify as Verify
+    from treadle.data.retention.service import Retention as Retention
+    from treadle.data.retention.types import DeleteVersions as DeleteVersions
+    from treadle.data.retention.types import Deletion as Deletion
+    from treadle.data.retention.types import PruneVersions as PruneVersions
+    from treadle.data.retention.types import RestoreVersions as RestoreVersions
+    from treadle.data.retention.types import VersionFate as VersionFate
+    from treadle.data.retention.types import VersionUse as VersionUse
     from treadle.data.reviews.judging import Judge as Judge
     from treadle.data.reviews.judging import Judged as Judged
     from treadle.data.reviews.service import Reviews as Reviews
@@ -102,6 +109,13 @@ __getattr__, __all__ = attach(
     __name__,
     {
         "About": "staging.types",
+        "DeleteVersions": "retention.types",
+        "Deletion": "retention.types",
+        "PruneVersions": "retention.types",
+        "RestoreVersions": "retention.types",
+        "Retention": "retention.service",
+        "VersionFate": "retention.types",
+        "VersionUse": "retention.types",
         "Judge": "reviews.judging",
         "Judged": "reviews.judging",
         "Reviews": "reviews.service",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +11,8 @@ import sqlalchemy as sa
 
 from treadle.data.types import Column, DatasetVersion, FileEntry, Source
 from treadle.kernel.database import Instant, Json, schema
+
+_PIECE = 1000
 
 versions = sa.Table(
     "dataset_versions",
@@ -91,6 +93,12 @@ def lineage(connection: sa.Connection, dataset: str) -> list[tuple[int, str, tup
     return [(number, commit, tuple(parents)) for number, commit, parents in rows]
 
 
+def known(connection: sa.Connection, dataset: str) -> list[tuple[int, str, bool]]:
+    """Number, content and whether it isn't deleted, of every version of a dataset."""
+    query = sa.select(versions.c.number, versions.c.digest, LIVE).where(versions.c.dataset == dataset)
+    return [(number, digest, bool(live)) for number, digest, live in connection.execute(query)]
+
+
 def made_of(connection: sa.Connection, kind: str, name: str) -> list[DatasetVersion]:
     """The versions whose origin names something, the oldest first."""
     told = sa.type_coerce(versions.c.origin, sa.Text)
@@ -99,9 +107,12 @@ def made_of(connection: sa.Connection, kind: str, name: str) -> list[DatasetVers
     return [one for one in found if any((it.kind, it.id) == (kind, name) for it in one.origin)]
 
 
-def by_numbers(connection: sa.Connection, dataset: str, numbers: Sequence[int]) -> list[DatasetVersion]:
+def by_numbers(connection: sa.Connection, dataset: str, numbers: Collection[int]) -> list[DatasetVersion]:
     """Versions by their numbers, the newest first."""
-    return _select(connection, _of(dataset).where(versions.c.number.in_(numbers)))
+    found = [
+        one for these in _pieces(dataset, numbers) for one in _select(connection, _of(dataset).where(these))
+    ]
+    return sorted(found, key=lambda one: -one.number)
 
 
 def without_commit(connection: sa.Connection, dataset: str) -> list[DatasetVersion]:
@@ -134,13 +145,16 @@ def latest_of_each(connection: sa.Connection) -> list[DatasetVersion]:
 
 def hold(connection: sa.Connection, dataset: str, numbers: Collection[int]) -> list[DatasetVersion]:
     """Keeps versions from being deleted until the transaction ends; returns those that are already."""
-    these = sa.and_(versions.c.dataset == dataset, versions.c.number.in_(numbers))
-    connection.execute(versions.update().where(these, LIVE).values(deleted_by=versions.c.deleted_by))
-    return _select(connection, sa.select(versions).where(these, ~LIVE))
+    found: list[DatasetVersion] = []
+    for these in _pieces(dataset, numbers):
+        held = versions.update().where(these, LIVE).values(deleted_by=versions.c.deleted_by)
+        if connection.execute(held).rowcount < len(numbers):
+            found += _select(connection, sa.select(versions).where(these, ~LIVE))
+    return found
 
 
 def is_deleted(connection: sa.Connection, version: DatasetVersion) -> bool:
-    """Whether a version was deleted since it was read."""
+    """Whether a version is deleted by now."""
     this = sa.and_(versions.c.dataset == version.dataset, versions.c.number == version.number, ~LIVE)
     return connection.execute(sa.select(versions.c.number).where(this)).first() is not None
 
@@ -148,31 +162,48 @@ def is_deleted(connection: sa.Connection, version: DatasetVersion) -> bool:
 def mark_deleted(
     connection: sa.Connection, dataset: str, numbers: Collection[int], at: datetime, by: str, reason: str
 ) -> int:
-    """Deletes versions that aren't deleted; nobody comes to use them until the transaction ends."""
-    these = sa.and_(versions.c.dataset == dataset, versions.c.number.in_(numbers), LIVE)
+    """Deletes those of some versions that aren't deleted; returns how many.
+
+    Who comes to need one of them (:func:`hold`) waits until the transaction has ended.
+    """
     values = {"deleted_at": at, "deleted_by": by, "deleted_reason": reason}
-    return connection.execute(versions.update().where(these).values(values)).rowcount
+    return _change(connection, dataset, numbers, values, LIVE)
 
 
-def mark_live(
-    connection: sa.Connection, dataset: str, numbers: Collection[int], *, freed: bool = False
-) -> int:
-    """Restores versions whose contents aren't given up, or are here again (``freed``)."""
-    these = sa.and_(versions.c.dataset == dataset, versions.c.number.in_(numbers), ~LIVE)
-    kept = sa.true() if freed else versions.c.freed_at.is_(None)
-    values = {"deleted_at": None, "deleted_by": "", "deleted_reason": "", "freed_at": None}
-    return connection.execute(versions.update().where(these, kept).values(values)).rowcount
+def mark_live(connection: sa.Connection, dataset: str, numbers: Collection[int]) -> int:
+    """Restores those of some versions whose contents aren't given up; returns how many."""
+    return _change(connection, dataset, numbers, _AS_NEW, sa.and_(~LIVE, versions.c.freed_at.is_(None)))
+
+
+def mark_back(connection: sa.Connection, dataset: str, numbers: Collection[int]) -> int:
+    """Restores those of some versions that are deleted, for what they have is here again."""
+    return _change(connection, dataset, numbers, _AS_NEW, ~LIVE)
+
+
+_AS_NEW: Mapping[str, Any] = {"deleted_at": None, "deleted_by": "", "deleted_reason": "", "freed_at": None}
 
 
 def mark_freed(
     connection: sa.Connection, dataset: str, numbers: Collection[int], before: datetime, at: datetime
 ) -> list[int]:
     """Gives up what versions have that were deleted before a moment and still are; returns their numbers."""
-    these = sa.and_(versions.c.dataset == dataset, versions.c.number.in_(numbers), _waiting(before))
-    found = connection.execute(sa.select(versions.c.number).where(these).with_for_update()).scalars().all()
-    still = sa.and_(versions.c.dataset == dataset, versions.c.number.in_(found))
-    connection.execute(versions.update().where(still).values(freed_at=at))
-    return list(found)
+    found: list[int] = []
+    for these in _pieces(dataset, numbers):
+        query = sa.select(versions.c.number).where(these, _waiting(before)).with_for_update()
+        found += connection.execute(query).scalars()
+    _change(connection, dataset, found, {"freed_at": at})
+    return found
+
+
+def take_back(connection: sa.Connection, dataset: str, numbers: Collection[int]) -> None:
+    """Doesn't give versions up after all; they stay deleted."""
+    _change(connection, dataset, numbers, {"freed_at": None})
+
+
+def any_left(connection: sa.Connection, dataset: str) -> bool:
+    """Whether a dataset has a version that wasn't given up."""
+    these = sa.and_(versions.c.dataset == dataset, versions.c.freed_at.is_(None))
+    return connection.execute(sa.select(versions.c.number).where(these).limit(1)).first() is not None
 
 
 def waiting(connection: sa.Connection, before: datetime) -> list[DatasetVersion]:
@@ -185,6 +216,24 @@ def any_freed(connection: sa.Connection, dataset: str) -> bool:
     """Whether what versions of a dataset had was ever given up."""
     these = sa.and_(versions.c.dataset == dataset, versions.c.freed_at.is_not(None))
     return connection.execute(sa.select(versions.c.number).where(these).limit(1)).first() is not None
+
+
+def _change(
+    connection: sa.Connection,
+    dataset: str,
+    numbers: Collection[int],
+    values: Mapping[str, Any],
+    *where: sa.ColumnElement[bool],
+) -> int:
+    changes = [versions.update().where(these, *where).values(values) for these in _pieces(dataset, numbers)]
+    return sum(connection.execute(change).rowcount for change in changes)
+
+
+def _pieces(dataset: str, numbers: Collection[int]) -> Iterator[sa.ColumnElement[bool]]:
+    """The versions of some numbers, so many at once as a statement can name."""
+    every = sorted(set(numbers))
+    for start in range(0, len(every), _PIECE):
+        yield sa.and_(versions.c.dataset == dataset, versions.c.number.in_(every[start : start + _PIECE]))
 
 
 def _waiting(before: datetime) -> sa.ColumnElement[bool]:

@@ -8,7 +8,7 @@ from collections.abc import Set as AbstractSet
 import sqlalchemy as sa
 
 from treadle.evaluate.store import evaluations
-from treadle.kernel.keeping import Needed, digests
+from treadle.kernel.keeping import DataUse, Needed, digests
 from treadle.kernel.workspace import Workspace
 
 
@@ -26,3 +26,8 @@ class KeptByEvaluations:
         """The runs that were judged."""
         for identity, subject in connection.execute(sa.select(evaluations.c.id, evaluations.c.subject)):
             yield Needed(subject, f"evaluation {identity}")
+
+    def uses(self, connection: sa.Connection, dataset: str) -> Iterator[DataUse]:
+        """Nothing: verdicts stay as they are; the data that a model was judged on, the model needs."""
+        del connection, dataset
+        return iter(())

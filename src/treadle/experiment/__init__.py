@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from treadle.experiment.history import page_of as page_of
     from treadle.experiment.imports import Imports as Imports
     from treadle.experiment.keeping import KeptByRuns as KeptByRuns
+    from treadle.experiment.keeping import active_runs as active_runs
+    from treadle.experiment.keeping import data_uses as data_uses
     from treadle.experiment.layout import Place as Place
     from treadle.experiment.layout import target as target
     from treadle.experiment.limits import check_key as check_key
@@ -110,6 +112,8 @@ __getattr__, __all__ = attach(
         "Answered": "sql_door",
         "KeptByRuns": "keeping",
         "Deleted": "deleting",
+        "active_runs": "keeping",
+        "data_uses": "keeping",
         "count_beside": "deleting",
         "deleted_experiments": "deleting",
         "deleted_models": "deleting",

@@ -12,10 +12,12 @@ import shutil
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 import sqlalchemy as sa
 
+from treadle.data import DatasetVersion, Retention
 from treadle.experiment import (
     Deleted,
     count_beside,
@@ -38,6 +40,7 @@ from treadle.kernel.types import Event
 from treadle.kernel.units import format_bytes
 from treadle.kernel.workspace import Workspace
 
+T = TypeVar("T")
 SAFETY = timedelta(days=1)
 """A blob that was put more recently stays: its row may not be written yet."""
 
@@ -57,11 +60,12 @@ class _Choice(msgspec.Struct, frozen=True, kw_only=True):
     experiments: list[Deleted]
     runs: list[Deleted]
     models: list[Deleted]
+    versions: list[DatasetVersion]
     kept: list[Gone]
 
     @property
     def owners(self) -> set[str]:
-        return {one.id for one in (*self.runs, *self.models)}
+        return {*(one.id for one in (*self.runs, *self.models)), *(one.ref for one in self.versions)}
 
 
 class Collector:
@@ -70,11 +74,19 @@ class Collector:
     Args:
         workspace: Whose.
         keepers: The rooms that say what they need: all of them, or what one needs would go.
+        retention: Gives up what deleted dataset versions had.
         safety: A blob that was put more recently stays; an hour at least but in tests.
     """
 
-    def __init__(self, workspace: Workspace, keepers: Sequence[Keeper], safety: timedelta = SAFETY) -> None:
+    def __init__(
+        self,
+        workspace: Workspace,
+        keepers: Sequence[Keeper],
+        retention: Retention,
+        safety: timedelta = SAFETY,
+    ) -> None:
         self._safety = safety
+        self._retention = retention
         self._workspace = workspace
         self._database = workspace.database
         self._blobs = workspace.blobs
@@ -85,8 +97,8 @@ class Collector:
         """Says what goes, and takes it away if that is asked for.
 
         Raises:
-            NotFound: If there is no such run or experiment.
-            InvalidInput: If a run or an experiment that was named isn't deleted.
+            NotFound: If there is no such run, experiment or dataset version.
+            InvalidInput: If one that was named isn't deleted.
             StorageError: If a store fails; what went until then has gone, all else is as it was.
         """
         if not 0 <= asked.older_than <= _LONGEST:
@@ -125,7 +137,7 @@ class Collector:
         homes = deleted_experiments(connection, before)
         runs = deleted_runs(connection, before)
         models = deleted_models(connection, before, [home.id for home in homes])
-        if asked.runs or asked.experiments:
+        if asked.runs or asked.experiments or asked.data:
             homes = _named(homes, asked.experiments, "experiment", by_name=True)
             wanted = {home.id for home in homes}
             named = {one.id for one in _named(runs, asked.runs, "run")}
@@ -142,13 +154,35 @@ class Collector:
             return [one for one in found if one.id not in reasons]
 
         runs, models = going(runs, "run"), going(models, "logged model")
+        given: list[DatasetVersion] = []
+        for version, needed_by in self._meant(connection, asked, before):
+            if needed_by:
+                kept.append(_version(version, needed_by))
+            else:
+                given.append(version)
         return _Choice(
             homes=[home.id for home in homes],
             experiments=self._empty(connection, homes, runs, models, kept),
             runs=runs,
             models=models,
+            versions=given,
             kept=kept,
         )
+
+    def _meant(
+        self, connection: sa.Connection, asked: Collect, before: datetime
+    ) -> Iterator[tuple[DatasetVersion, str]]:
+        """The dataset versions that may go, and what needs each."""
+        if (asked.runs or asked.experiments) and not asked.data:
+            return
+        waiting = list(self._retention.waiting(connection, before))
+        known = {name for version, _ in waiting for name in (version.dataset, version.ref)}
+        for name in asked.data:
+            if name not in known:
+                raise unknown("version of data that was deleted that long ago", name, known)
+        for version, needed_by in waiting:
+            if not asked.data or {version.dataset, version.ref} & set(asked.data):
+                yield version, needed_by
 
     def _empty(
         self,
@@ -201,8 +235,19 @@ class Collector:
             experiments=[one for one in choice.experiments if one.id in gone],
             runs=[one for one in choice.runs if one.id in runs],
             models=[one for one in choice.models if one.id in models],
+            versions=list(self._give_up(choice.versions, before)),
             kept=choice.kept,
         )
+
+    def _give_up(self, versions: Sequence[DatasetVersion], before: datetime) -> Iterator[DatasetVersion]:
+        numbers: dict[str, list[int]] = {}
+        for version in versions:
+            numbers.setdefault(version.dataset, []).append(version.number)
+        for dataset, some in numbers.items():
+            for piece in _pieces(some):
+                with self._database.write() as connection:
+                    given = self._retention.give_up(connection, dataset, piece, before)
+                yield from given
 
     def _free(self, connection: sa.Connection, ids: list[str]) -> list[str]:
         """Those that nothing has come to need since they were chosen."""
@@ -254,11 +299,13 @@ class Collector:
             for kind, found in kinds
             for one in found[:_TOLD]
         ]
+        going += [_version(version) for version in choice.versions[:_TOLD]]
         return Collected(
             applied=asked.apply,
             experiments=len(choice.experiments),
             runs=len(choice.runs),
             logged_models=len(choice.models),
+            versions=len(choice.versions),
             rows=rows,
             files=files,
             blobs=len(old),
@@ -282,7 +329,7 @@ class Collector:
         now = self._clock.now()
         facts = {
             name: str(getattr(found, name))
-            for name in ("experiments", "runs", "logged_models", "blobs", "bytes")
+            for name in ("experiments", "runs", "logged_models", "versions", "blobs", "bytes")
         }
         event = Event(
             id=self._workspace.ids.new("gc"),
@@ -291,7 +338,8 @@ class Collector:
             subject="workspace",
             kind="collected",
             actor=asked.actor,
-            message=f"{found.runs:,} runs were erased and {format_bytes(found.bytes)} were freed",
+            message=f"{found.runs:,} runs and {found.versions:,} versions of data were erased, "
+            f"and {format_bytes(found.bytes)} were freed",
             facts=facts,
         )
         with self._database.write() as connection:
@@ -311,7 +359,17 @@ def _named(found: list[Deleted], names: Sequence[str], kind: str, *, by_name: bo
     return [known[name] for name in names]
 
 
-def _pieces(ids: list[str]) -> Iterator[list[str]]:
+def _version(version: DatasetVersion, needed_by: str = "") -> Gone:
+    return Gone(
+        kind="dataset version",
+        id=version.ref,
+        name=version.deleted_reason or version.message,
+        deleted_at=version.deleted_at,
+        kept=needed_by,
+    )
+
+
+def _pieces(ids: list[T]) -> Iterator[list[T]]:
     for start in range(0, len(ids), _BATCH):
         yield ids[start : start + _BATCH]
 

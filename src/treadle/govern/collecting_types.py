@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-GoneKind = Literal["experiment", "run", "logged model"]
+GoneKind = Literal["experiment", "run", "logged model", "dataset version"]
 
 
 class Collect(msgspec.Struct, frozen=True, kw_only=True):
@@ -17,6 +17,7 @@ class Collect(msgspec.Struct, frozen=True, kw_only=True):
         older_than: Only what was deleted longer ago, in seconds.
         runs: Only these runs; all that were deleted where none are named.
         experiments: Only these experiments, by name, with their runs and logged models.
+        data: Only these datasets, or versions of them, such as ``flights@v3``.
         apply: Whether it is done; what would go is only told otherwise.
         compact: Whether SQLite's file is rewritten afterwards, so that its disk space is free.
         actor: Who asks.
@@ -25,6 +26,7 @@ class Collect(msgspec.Struct, frozen=True, kw_only=True):
     older_than: float = 30 * 86_400.0
     runs: tuple[str, ...] = ()
     experiments: tuple[str, ...] = ()
+    data: tuple[str, ...] = ()
     apply: bool = False
     compact: bool = False
     actor: str = "api"
@@ -56,6 +58,7 @@ class Collected(msgspec.Struct, frozen=True, kw_only=True):
         experiments: Experiments that go.
         runs: Runs that go.
         logged_models: Logged models that go.
+        versions: Dataset versions whose contents are given up; they stay known as deleted.
         rows: Rows of curves, metrics, parameters, tags and files that go with them.
         files: Files of runs and logged models that go.
         blobs: Blobs that nothing needs any more.
@@ -70,6 +73,7 @@ class Collected(msgspec.Struct, frozen=True, kw_only=True):
     experiments: int = 0
     runs: int = 0
     logged_models: int = 0
+    versions: int = 0
     rows: int = 0
     files: int = 0
     blobs: int = 0

@@ -1,4 +1,4 @@
-"""What must not be collected: each room says which blobs and runs its rows need."""
+"""What must not be collected: each room says which blobs, runs and versions of data its rows need."""
 
 from __future__ import annotations
 
@@ -28,8 +28,24 @@ class Needed(msgspec.Struct, frozen=True):
     reason: str
 
 
+class DataUse(msgspec.Struct, frozen=True, kw_only=True):
+    """A dataset version that something needs.
+
+    Attributes:
+        digest: What identifies its content.
+        number: Its number; 0 where only the content was noted.
+        by: What needs it and for what, such as ``run 3f2a was trained on it``.
+        fix: What ends that, as a command or in words.
+    """
+
+    digest: str
+    number: int = 0
+    by: str
+    fix: str
+
+
 class Keeper(Protocol):
-    """A room that refers to blobs, runs or logged models."""
+    """A room that refers to blobs, runs, logged models or versions of data."""
 
     def blobs(
         self, workspace: Workspace, connection: sa.Connection, without: AbstractSet[str]
@@ -39,11 +55,15 @@ class Keeper(Protocol):
         Args:
             workspace: For what is written down in blobs.
             connection: Where the rows are.
-            without: Runs and logged models whose files don't count, for they are going to be deleted.
+            without: Runs, logged models and dataset versions whose files don't count, for they are going
+                to be deleted.
         """
 
     def needed(self, connection: sa.Connection) -> Iterator[Needed]:
         """The runs and logged models that the room's rows need."""
+
+    def uses(self, connection: sa.Connection, dataset: str) -> Iterator[DataUse]:
+        """The versions of a dataset that the room's rows need."""
 
 
 def digests(connection: sa.Connection, *columns: sa.Column[object]) -> Iterator[str]:

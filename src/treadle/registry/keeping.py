@@ -1,4 +1,4 @@
-"""Which blobs, runs and logged models the registry and the catalogue need."""
+"""Which blobs, runs, logged models and versions of data the registry and the catalogue need."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from collections.abc import Set as AbstractSet
 
 import sqlalchemy as sa
 
-from treadle.kernel.keeping import Needed, digests
+from treadle.experiment import data_uses
+from treadle.kernel.keeping import DataUse, Needed, digests
 from treadle.kernel.workspace import Workspace
 from treadle.registry import catalog_store
 from treadle.registry.store import versions
 
+_UNREGISTER = "move the registered version to the stage Archived, or delete it, by MLflow's client"
 _OWNER = re.compile(r"(?:^|[/:])(m-[0-9a-f]{32}|[0-9a-zA-Z][\w\-.]*)(?=/|$)")
 
 
@@ -41,3 +43,24 @@ class KeptByRegistry:
                 named.update(_OWNER.findall(uri))
             for identity in sorted(named - {""}):
                 yield Needed(identity, reason)
+
+    def uses(self, connection: sa.Connection, dataset: str) -> Iterator[DataUse]:
+        """The versions that models were trained or judged on, unless these are archived."""
+        columns = (versions.c.model, versions.c.number, versions.c.status, versions.c.spec)
+        for model, number, status, spec in connection.execute(sa.select(*columns)):
+            if status == "archived":
+                continue
+            for rows in spec.data:
+                if rows.spec.dataset == dataset:
+                    done = "judged" if rows.role == "holdout" else "trained"
+                    by = f"model {model}/{number} ({status}) was {done} on it"
+                    fix = f"treadle models archive {model}/{number} --reason TEXT"
+                    yield DataUse(digest=rows.spec.version, number=rows.number, by=by, fix=fix)
+        table = catalog_store.versions
+        query = sa.select(table.c.run, table.c.model, table.c.number).where(table.c.stage != "Archived")
+        of = {
+            run: (f"registered version {model}/{number} came of a run that read it", _UNREGISTER)
+            for run, model, number in connection.execute(query)
+            if run
+        }
+        yield from data_uses(connection, dataset, of)

@@ -1,4 +1,4 @@
-"""Which blobs and runs recipes and trainings need."""
+"""Which blobs, runs and versions of data recipes and trainings need."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from collections.abc import Set as AbstractSet
 import msgspec
 import sqlalchemy as sa
 
+from treadle.experiment import active_runs
 from treadle.kernel.errors import NotFound
-from treadle.kernel.keeping import Needed, digests
+from treadle.kernel.keeping import DataUse, Needed, digests
 from treadle.kernel.workspace import Workspace
 from treadle.train.store import recipes, trainings
 from treadle.train.types import CodeVersion
@@ -40,3 +41,15 @@ class KeptByTraining:
         """The runs of trainings: a recipe that was trained is not trained again."""
         for training in connection.execute(sa.select(trainings.c.training)).scalars():
             yield Needed(training.run, f"recipe {training.recipe[:12]}")
+
+    def uses(self, connection: sa.Connection, dataset: str) -> Iterator[DataUse]:
+        """The versions of recipes of which a training's run is still here, and not deleted."""
+        query = sa.select(trainings.c.training, recipes.c.recipe).join(recipes)
+        found = list(connection.execute(query))
+        active = active_runs(connection, [training.run for training, _ in found])
+        for training, recipe in found:
+            for rows in recipe.data:
+                if rows.spec.dataset == dataset and training.run in active:
+                    by = f"recipe {training.recipe[:12]} of run {training.run} was trained on it"
+                    fix = f"treadle runs delete {training.run}"
+                    yield DataUse(digest=rows.spec.version, number=rows.number, by=by, fix=fix)

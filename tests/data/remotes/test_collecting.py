@@ -15,7 +15,7 @@ import pytest
 
 from data.remotes.conftest import Clone, together
 from servers import S3
-from treadle.data import Checkout, KeptByData, WorkingTree
+from treadle.data import Branches, Checkout, KeptByData, Retention, WorkingTree
 from treadle.govern import Collect, Collector
 from treadle.govern.collecting import SAFETY
 from treadle.kernel import blobs, fence, pieces
@@ -44,7 +44,9 @@ def age(of: Clone, ada: Clone) -> None:
 
 def collect(of: Clone, over: threading.Event, freed: list[int]) -> None:
     """Collects again and again."""
-    collector = Collector(of.workspace, [KeptByData()])
+    keepers = [KeptByData()]
+    retention = Retention(of.workspace, Branches(of.workspace), keepers, lambda *_: set())
+    collector = Collector(of.workspace, keepers, retention)
     while not over.is_set():
         freed.append(collector.collect(Collect(apply=True)).blobs)
 

@@ -16,7 +16,6 @@ from treadle.data.branches.commits import (
     check_unprotected,
     packs_of,
     read_commit,
-    version_of,
     write_version,
 )
 from treadle.data.branches.comparing import compare
@@ -26,26 +25,24 @@ from treadle.data.branches.graph import ancestors, bases
 from treadle.data.branches.joining import Reviewed, merge, plan, revert, would_be
 from treadle.data.branches.merge_types import Merge, Merged, MergePlan, Revert
 from treadle.data.branches.merges import load_graph
+from treadle.data.branches.resolving import resolve
 from treadle.data.branches.types import DEFAULT_BRANCH, Dataset, Ref, RefKind, RefSettings
 from treadle.data.rules import check_live
 from treadle.data.staging.store import drop_below
 from treadle.data.storage.contents import Contents
 from treadle.data.storage.writing import PackWriter, Written
-from treadle.data.tables.rules import is_time_travel
 from treadle.data.tree.trees import apply, diff
 from treadle.data.tree.types import Change, Difference
 from treadle.data.types import DatasetVersion, Source
-from treadle.kernel.errors import AlreadyExists, Conflict, CorruptData, InvalidInput, NotFound
+from treadle.kernel.errors import AlreadyExists, Conflict, InvalidInput
 from treadle.kernel.events import record
-from treadle.kernel.names import check_name, did_you_mean, unknown
+from treadle.kernel.names import check_name, unknown
 from treadle.kernel.types import Event
 from treadle.kernel.workspace import Workspace
 
 Refs: TypeAlias = list[Ref]
 Datasets: TypeAlias = list[Dataset]
 Versions: TypeAlias = list[DatasetVersion]
-
-_WHOLE_ID = 64
 
 
 class Branches:
@@ -106,65 +103,7 @@ class Branches:
             NotFound: If there is no such version.
             Deleted: If it was deleted.
         """
-        dataset, _, at = ref.partition("@")
-        config = self._ws.config.data.get(dataset)
-        if config and config.format == "delta" and is_time_travel(at):
-            from treadle.data.tables.pinning import pin_table
-
-            return pin_table(self._ws, dataset, "treadle", at)
-        named = rules.parse_ref(ref)
-        found = self._resolve(named)
-        if not found.commit_id:  # an older Treadle made it
-            adopt(self._ws, named.dataset)
-            found = self._resolve(named)
-        if not deleted:
-            check_live(found)
-        return found
-
-    def _resolve(self, named: rules.Named) -> DatasetVersion:
-        with self._ws.database.read() as connection:
-            newest = versions.latest(connection, named.dataset)
-            if named.kind == "number":
-                found = versions.by_number(connection, named.dataset, int(named.value))
-            elif named.kind == "commit":
-                several = versions.by_commit(connection, named.dataset, named.value)
-                if len(several) > 1:
-                    raise InvalidInput(f"several commits begin with {named.value}", fix="give more of it")
-                found = several[0] if several else None
-            else:
-                name = named.value or DEFAULT_BRANCH
-                kinds: tuple[RefKind, ...] = ("branch", "tag") if named.value else ("branch",)
-                refs = [store.find_ref(connection, named.dataset, kind, name) for kind in kinds]
-                number = next((ref.number for ref in refs if ref), None)
-                found = (number and versions.by_number(connection, named.dataset, number)) or None
-                if not any(refs) and not named.value:
-                    found = newest  # versions of older Treadles are on no branch
-            known = [
-                one.name
-                for kind in ("branch", "tag")
-                for one in store.refs_of(connection, named.dataset, kind)
-            ]
-        if found is None and named.kind == "commit" and len(named.value) == _WHOLE_ID:
-            found = self._candidate(named.dataset, named.value)
-        if found is not None:
-            return found
-        if newest is None and not known:
-            raise NotFound(
-                f"{named.dataset!r} has no version yet", fix=f"make one: treadle data add {named.dataset}"
-            )
-        hint = did_you_mean(named.value, known) if named.kind == "name" else None
-        raise NotFound(
-            f"{named.dataset!r} has no version {_said(named)}",
-            fix=hint or (f"the latest is {newest.ref}" if newest else "nothing was committed yet"),
-        )
-
-    def _candidate(self, dataset: str, commit_id: str) -> DatasetVersion | None:
-        """A commit that is stored and isn't a version yet: what checks before a merge look at."""
-        try:
-            commit = read_commit(self._ws, commit_id)
-        except (NotFound, CorruptData):
-            return None
-        return version_of(commit, commit_id) if commit.dataset == dataset else None
+        return resolve(self._ws, ref, deleted=deleted)
 
     def head(self, dataset: str, branch: str) -> DatasetVersion | None:
         """The version at which a branch stands; None for a branch without one, or that isn't there yet."""
@@ -498,9 +437,3 @@ class Branches:
             store.delete_ref(connection, dataset, kind, name)
             if kind == "branch":
                 drop_below(connection, dataset, name)  # what was staged on it goes with it
-
-
-def _said(named: rules.Named) -> str:
-    if named.kind == "latest":
-        return "on branch main"
-    return f"v{named.value}" if named.kind == "number" else repr(named.value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
@@ -9,6 +10,7 @@ import msgspec
 import sqlalchemy as sa
 
 from treadle.data.branches.types import Dataset, Ref, RefKind, RefSettings
+from treadle.data.staging.store import drop_below
 from treadle.kernel.database import Instant, Json, insert_once, schema
 
 datasets = sa.Table(
@@ -90,6 +92,26 @@ def set_settings(connection: sa.Connection, ref: Ref, settings: RefSettings) -> 
 def delete_ref(connection: sa.Connection, dataset: str, kind: RefKind, name: str) -> bool:
     """Removes a branch or a tag; returns whether it was there."""
     return connection.execute(refs.delete().where(_is(dataset, kind, name))).rowcount == 1
+
+
+def drop_at(connection: sa.Connection, dataset: str, numbers: Collection[int]) -> None:
+    """Removes the branches and tags that stand at some versions, with what is staged on them."""
+    these = sa.and_(refs.c.dataset == dataset, refs.c.number.in_(numbers))
+    for kind, name in connection.execute(sa.select(refs.c.kind, refs.c.name).where(these)).all():
+        delete_ref(connection, dataset, kind, name)
+        if kind == "branch":
+            drop_below(connection, dataset, name)
+
+
+def any_of(connection: sa.Connection, dataset: str) -> bool:
+    """Whether a dataset has a branch or a tag."""
+    query = sa.select(refs.c.name).where(refs.c.dataset == dataset).limit(1)
+    return connection.execute(query).first() is not None
+
+
+def delete_dataset(connection: sa.Connection, dataset: str) -> None:
+    """Forgets a dataset, whose name is free then."""
+    connection.execute(datasets.delete().where(datasets.c.name == dataset))
 
 
 def _is(dataset: str, kind: RefKind, name: str) -> Any:

@@ -18,10 +18,11 @@ from treadle.data.remotes.naming import Wanted, wanted
 from treadle.data.remotes.pace import Pace, parse_rate
 from treadle.data.remotes.parts import bring_below
 from treadle.data.remotes.pushing import broken, generations
-from treadle.data.remotes.registering import follow, register
+from treadle.data.remotes.registering import follow, register, restore
 from treadle.data.remotes.remote import Remote
 from treadle.data.remotes.transfer import Item, Moved, Mover
 from treadle.data.remotes.types import Fetch, FetchedVersion
+from treadle.data.rules import gone
 from treadle.data.types import DatasetVersion
 from treadle.kernel.blobs import BlobStore
 from treadle.kernel.errors import InvalidInput, NotFound
@@ -36,10 +37,12 @@ if TYPE_CHECKING:
 def fetch(workspace: Workspace, asked: Fetch) -> list[FetchedVersion]:
     """Brings versions from a remote; each becomes known when its pages are here.
 
-    A branch that is behind moves forward; one that went another way stays, and that is said.
+    A branch that is behind moves forward; one that went another way stays, and that is said. A version
+    that is named and was deleted here is restored; those that it follows stay as they are.
 
     Raises:
         NotFound: If there is no such remote, or the remote has no such version.
+        Deleted: If it was deleted before it was pushed.
         InvalidInput: If the limit is no rate, a pointer can't be read, or a reference names several versions.
         CorruptData: If something is damaged or missing at the remote: names it.
         StorageFull: If no space is left here; what has come is here for the next try.
@@ -75,9 +78,11 @@ class Line:
         here = load_graph(workspace, dataset)
         self.listed = {one.commit for one in remote.listed(dataset)}
         self.new = {one.commit_id: one for one in remote.versions(dataset, sorted(self.listed - here.keys()))}
+        self.deleted = {one.commit_id: one for one in remote.deleted(dataset, here.keys() | self.listed)}
         self._remote = remote
+        known = {**self.deleted, **self.new}
         self.graph: Mapping[str, Node] = {
-            **{commit: Node(one.number, one.parents) for commit, one in self.new.items()},
+            **{commit: Node(one.number, one.parents) for commit, one in known.items()},
             **here,
         }
 
@@ -167,14 +172,21 @@ class _Fetcher:
         """Brings a version."""
         dataset = self._line.dataset
         commit, kind, name, note = self._line.find(one)
-        made = [each for each in self._chain(commit) if each.commit_id not in load_graph(self._ws, dataset)]
-        self._bring_pages(made)
+        if commit in self._line.deleted:
+            raise gone(self._line.deleted[commit])
+        known = load_graph(self._ws, dataset)
+        made = [each for each in self._chain(commit) if each.commit_id not in known]
+        back = self._deleted_here(dataset, commit) if commit in known else None
+        self._bring_pages([each for each in (*made, back) if each and (each is back or not each.deleted_at)])
         while True:
             try:
                 register(self._ws, made, self._asked.actor)
                 break
             except IntegrityError:  # somebody took a number meanwhile
                 continue
+        if back is not None:
+            restore(self._ws, back, self._remote.name, self._asked.actor)
+            note = note or f"{back.ref} was deleted here by {back.deleted_by}, and is there again"
         version = Branches(self._ws).resolve(f"{dataset}@{commit}")
         there = self._line.new.get(commit)
         if self._asked.contents:
@@ -195,14 +207,28 @@ class _Fetcher:
             bytes=self._bytes,
         )
 
+    def _deleted_here(self, dataset: str, commit: str) -> DatasetVersion | None:
+        """A version that was deleted here and that the remote has.
+
+        Raises:
+            Deleted: If the remote doesn't have it.
+        """
+        version = Branches(self._ws).resolve(f"{dataset}@{commit}", deleted=True)
+        if version.deleted_at is None:
+            return None
+        if commit not in self._line.listed:
+            raise gone(version)
+        return version
+
     def _chain(self, commit: str) -> list[DatasetVersion]:
-        """What has to be made known, the oldest first."""
+        """What has to be made known, the oldest first; also what was deleted before it was pushed."""
         commits = (
             generations(self._line.graph, [commit], self._asked.depth)
             if commit in self._line.graph
             else set()
         )
-        found = [self._line.new[one] for one in commits if one in self._line.new]
+        known = {**self._line.deleted, **self._line.new}
+        found = [known[one] for one in commits if one in known]
         return sorted(found, key=lambda one: one.number)
 
     def _bring_pages(self, made: Sequence[DatasetVersion]) -> None:

@@ -37,8 +37,11 @@ class _Line(NamedTuple):
 def push(workspace: Workspace, asked: Push) -> PushedVersions:
     """Pushes versions with all that they follow; each is listed when all of it is there.
 
+    Of those that were deleted it is told that they were.
+
     Raises:
         NotFound: If there is no such version or remote.
+        Deleted: If one that was named was deleted.
         InvalidInput: If the remote is the project's own blob store, or the limit is no rate.
         Conflict: If the remote's branch has versions that aren't here, or went another way.
         CorruptData: If something here is damaged; what depends on it isn't listed there.
@@ -56,10 +59,14 @@ def push(workspace: Workspace, asked: Push) -> PushedVersions:
     for line in lines:
         if line.kind == "branch":
             _check_forward(remote, graphs[line.version.dataset], line)
-    new, there = _lacking(workspace, remote, lines, graphs, asked.depth)
+    lacking, there = _lacking(workspace, remote, lines, graphs, asked.depth)
+    new = [version for version in lacking if version.deleted_at is None]
     moved = _send(workspace, remote, new, pace)
-    for version in new:
-        remote.add(version)
+    for version in lacking:
+        if version.deleted_at is None:
+            remote.add(version)
+        else:
+            remote.add_deleted(version)
     told = []
     for line in lines:
         remote.add_ref(line.version.dataset, line.kind, line.name, line.version.commit_id)
@@ -124,7 +131,7 @@ def _check_forward(remote: Remote, graph: Graph, line: _Line) -> None:
 def _lacking(
     workspace: Workspace, remote: Remote, lines: Sequence[_Line], graphs: Mapping[str, Graph], depth: int
 ) -> tuple[list[DatasetVersion], int]:
-    """The versions that aren't listed at a remote, the oldest first, and how many are."""
+    """The versions that aren't listed at a remote, deleted ones too, the oldest first, and how many are."""
     new: list[DatasetVersion] = []
     there = 0
     for dataset, graph in graphs.items():

@@ -25,7 +25,7 @@ def register(workspace: Workspace, made: Sequence[DatasetVersion], actor: str) -
 
     Args:
         workspace: Where.
-        made: Versions whose commits and pages are here, the oldest first.
+        made: Versions whose commits and pages are here, or that were deleted; the oldest first.
         actor: Who fetched them.
 
     Raises:
@@ -51,7 +51,26 @@ def register(workspace: Workspace, made: Sequence[DatasetVersion], actor: str) -
             versions.insert(connection, here)
             numbers[version.commit_id] = number
             taken.add(number)
-            record(connection, _event(here, version, actor, at))
+            if here.deleted_at is None:
+                record(connection, _event(here, version, actor, at))
+
+
+def restore(workspace: Workspace, version: DatasetVersion, remote: str, actor: str) -> None:
+    """Restores a version that was deleted here, whose pages have come from a remote."""
+    at = workspace.clock.now()
+    with workspace.database.write() as connection:
+        if versions.mark_back(connection, version.dataset, [version.number]):
+            event = Event(
+                id=workspace.ids.new("event"),
+                at=at,
+                recorded_at=datetime.now(UTC),
+                subject=f"data:{version.dataset}",
+                kind="restored",
+                actor=actor,
+                message=f"{version.ref} was restored from remote {remote!r}",
+                facts={"versions": f"v{version.number}", "commit": version.commit_id},
+            )
+            record(connection, event)
 
 
 def _event(here: DatasetVersion, there: DatasetVersion, actor: str, at: datetime) -> Event:

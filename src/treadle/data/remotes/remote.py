@@ -1,14 +1,16 @@
 """A remote: a blob store, and beside the blobs the list of versions that are whole there.
 
 ``versions/DATASET/COMMIT.json`` is a version as rows have it, written when everything it needs
-is there; ``refs/DATASET/branch/NAME/COMMIT`` and ``refs/DATASET/tag/NAME/COMMIT`` say where a branch
-stood, or a tag stands, when it was pushed. They are only added, never changed: two that push at
-once can't overwrite each other. A branch's head is the commit that no other of its commits follows.
+is there; ``history/DATASET/COMMIT.json`` is one that was deleted before it was pushed, so that what
+follows it and what it follows hold together; ``refs/DATASET/branch/NAME/COMMIT`` and
+``refs/DATASET/tag/NAME/COMMIT`` say where a branch stood, or a tag stands, when it was pushed. They are
+only added, never changed: two that push at once can't overwrite each other. A branch's head is the
+commit that no other of its commits follows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple, cast
@@ -111,8 +113,7 @@ class Remote:
     def listed(self, dataset: str = "") -> Iterator[Listed]:
         """The versions that are whole here; of one dataset, if one is named."""
         for path in self._paths(f"versions/{dataset}" if dataset else "versions"):
-            _, of, name = path.split("/")
-            yield Listed(of, name.removesuffix(".json"))
+            yield Listed(path.split("/")[1], _commit_of(path))
 
     def has(self, dataset: str, commit: str) -> bool:
         """Whether a version is whole here."""
@@ -125,14 +126,19 @@ class Remote:
             NotFound: If it isn't.
             CorruptData: If what is said of it can't be read.
         """
-        key = _version_key(dataset, commit)
-        data = self._read(key)
-        if data is None:
+        found = self._version(_version_key(dataset, commit))
+        if found is None:
             raise NotFound(
                 f"{dataset}@{commit[:12]} isn't at {self._said}",
                 where=self.url,
                 fix="push it from where it was made: treadle data push",
             )
+        return found
+
+    def _version(self, key: str) -> DatasetVersion | None:
+        data = self._read(key)
+        if data is None:
+            return None
         try:
             return msgspec.json.decode(data, type=DatasetVersion)
         except msgspec.MsgspecError as error:
@@ -150,6 +156,21 @@ class Remote:
     def add(self, version: DatasetVersion) -> None:
         """Lists a version, whose blobs are all here."""
         self._write(_version_key(version.dataset, version.commit_id), msgspec.json.encode(version))
+
+    def deleted(self, dataset: str, known: Collection[str] = ()) -> list[DatasetVersion]:
+        """The versions of a dataset that were deleted before they were pushed; of some nothing is asked.
+
+        Raises:
+            CorruptData: If what is said of one can't be read.
+        """
+        paths = [path for path in self._paths(f"history/{dataset}") if _commit_of(path) not in known]
+        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="treadle-versions") as pool:
+            return [one for one in pool.map(self._version, paths) if one is not None]
+
+    def add_deleted(self, version: DatasetVersion) -> None:
+        """Tells of a version that was deleted and isn't here."""
+        told = msgspec.structs.replace(version, files=(), freed_at=version.freed_at or version.deleted_at)
+        self._write(f"history/{version.dataset}/{version.commit_id}.json", msgspec.json.encode(told))
 
     # ── branches and tags ────────────────────────────────────────────────
 
@@ -212,6 +233,10 @@ def _options(declared: RemoteConfig) -> dict[str, str]:
 
 def _version_key(dataset: str, commit: str) -> str:
     return f"versions/{dataset}/{commit}.json"
+
+
+def _commit_of(path: str) -> str:
+    return path.rpartition("/")[2].removesuffix(".json")
 
 
 def _flat(name: str) -> str:

@@ -60,6 +60,7 @@ class Remotes:
 
         Raises:
             NotFound: If there is no such version or remote.
+            Deleted: If one that was named was deleted, and isn't looked for at a remote.
             StorageError: If a store can't be read.
         """
         remote = None
@@ -99,7 +100,7 @@ class Remotes:
         branches = Branches(self._ws)
         if asked.refs:
             for one in wanted(self._ws, asked.refs):
-                version = branches.resolve(one.ref)
+                version = branches.resolve(one.ref, deleted=remote is not None)
                 yield remote.version(version.dataset, version.commit_id) if remote else version
         elif remote is not None:
             yield from (remote.version(*one) for one in remote.listed())
@@ -108,4 +109,4 @@ class Remotes:
                 branches.head(dataset.name, "main")  # versions of older Treadles get their commits
                 with self._ws.database.read() as connection:
                     found = store.newest_first(connection, dataset.name)
-                yield from (version for version in reversed(found) if version.commit_id)
+                yield from (one for one in reversed(found) if one.commit_id and one.deleted_at is None)

@@ -80,7 +80,11 @@ def open_for(connection: sa.Connection, dataset: str, source: str, target: str) 
 
 
 def newest_first(
-    connection: sa.Connection, dataset: str, state: ReviewState | None, limit: int, before: int | None
+    connection: sa.Connection,
+    dataset: str,
+    state: ReviewState | None,
+    limit: int | None = None,
+    before: int | None = None,
 ) -> list[Review]:
     """The reviews of a dataset, the newest first."""
     query = sa.select(reviews).where(reviews.c.dataset == dataset)

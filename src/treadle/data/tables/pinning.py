@@ -95,8 +95,8 @@ def pin_table(workspace: Workspace, name: str, actor: str, at: str = "") -> Data
 
 
 def pinned_versions(workspace: Workspace, name: str, table: str) -> list[tuple[int, DatasetVersion]]:
-    """The dataset versions that are of a table, with their Delta versions."""
+    """The dataset versions that are of a table and weren't given up, with their Delta versions."""
     with workspace.database.read() as connection:
         found = store.newest_first(connection, name)
-    pins = [(pin_of(version), version) for version in found]
+    pins = [(pin_of(version), version) for version in found if version.freed_at is None]
     return [(pin[1], version) for pin, version in pins if pin and pin[0] == table]

@@ -98,7 +98,7 @@ class WorkingTree:
         unchanged = known.known.all() and not known.gone and before and state.tree == before.tree
         if unchanged and head and before and head.tree == before.tree:
             return head
-        base = before or head
+        base = before if before and before.deleted_at is None else head
         contents = self._branches.contents(*filter(None, [base]))
         if base is None or state.tree != base.tree:
             known = differing.only_stored(known, found, contents)
@@ -124,7 +124,7 @@ class WorkingTree:
                 tree=tree,
                 written=written,
                 expected=head.number if head else None,
-                parents=(before.number,) if before and not head else None,
+                parents=(before.number,) if base is before and before and not head else None,
                 # What was known to be kept is in the packs of this one, which the head's needn't have.
                 also=packs_of(read_commit(self._ws, one.commit_id) for one in [base] if one),
                 needs=(base.number,) if base else (),
@@ -200,6 +200,7 @@ class WorkingTree:
 
         Raises:
             NotFound: If there is no pointer, or a version or content isn't kept here.
+            Deleted: If the version was deleted.
             InvalidInput: If a pointer can't be read.
             Conflict: If changes would be lost; nothing was touched.
             StorageFull: If no space is left; run it again when there is.
@@ -268,9 +269,9 @@ class WorkingTree:
     # ── within ───────────────────────────────────────────────────────────
 
     def _version_of(self, pointer: Pointer) -> DatasetVersion | None:
-        """The version that a pointer names, if it is known here."""
+        """The version that a pointer names, deleted or not, if it is known here."""
         try:
-            version = self._branches.resolve(f"{pointer.dataset}@{pointer.commit}")
+            version = self._branches.resolve(f"{pointer.dataset}@{pointer.commit}", deleted=True)
         except NotFound:
             return None
         if (version.digest, version.count, version.bytes) != (pointer.digest, pointer.files, pointer.bytes):
@@ -282,9 +283,10 @@ class WorkingTree:
         return version
 
     def _named(self, pointer: Pointer) -> DatasetVersion | None:
-        """The version that a pointer names, if it can be told at all."""
+        """The version that a pointer names, if it can be told at all, and read."""
         with contextlib.suppress(InvalidInput):
-            return self._version_of(pointer)
+            version = self._version_of(pointer)
+            return version if version and version.deleted_at is None else None
         return None
 
     def _unknown(self, pointer: Pointer, place: Path) -> NotFound:
