@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from treadle.kernel import config as public
-from treadle.kernel.config import find_project, load_config, parse_config
+from treadle.kernel.config import AlsoCheck, find_project, load_config, parse_config
 from treadle.kernel.errors import ConfigError, NotFound
 
 GOOD = """\
@@ -47,6 +47,21 @@ def test_the_smallest_file():
     config = parse_config('[project]\nname = "p"')
     with pytest.raises(ConfigError, match=r"there is no \[train\] table"):
         _ = config.training
+
+
+def test_more_metrics_and_groups_of_several_columns():
+    groups = 'by = ["sex"]\nintersections = [["sex", "race"], ["race", "age"]]'
+    checks = parse_config(
+        change('by = ["carrier"]', groups)
+        + "[checks.performance.also]\nrecall = { margin = 0.02, group_margin = 0.05 }\n"
+    ).checks
+    assert checks.performance.also == {"recall": AlsoCheck(margin=0.02, group_margin=0.05)}
+    assert checks.groups.columns == ["sex", "race", "age"]
+
+
+def test_a_task_that_can_not_be_served_can_be_judged():
+    text = '[project]\nname = "p"\ntask = "multiclass"\n[checks.performance]\nmetric = "macro_f1"\n'
+    assert parse_config(text).project.task == "multiclass"
 
 
 def change(old, new):
@@ -98,9 +113,44 @@ MISTAKES = {
     "an empty duration": (change('"7d"', '"0d"'), "every", "expected a duration"),
     "a number for a duration": (change('"7d"', "7"), "every", "expected `str`, got `int`"),
     "not a choice": (
-        change('name = "toy"', 'name = "toy"\ntask = "ranking"'),
+        change('name = "toy"', 'name = "toy"\ntask = "clustering"'),
         "task",
-        "`project.task`: it can't be 'ranking'",
+        "`project.task`: it can't be 'clustering'",
+    ),
+    "a task that can't be served": (
+        change('name = "toy"', 'name = "toy"\ntask = "ranking"') + '[checks.performance]\nmetric = "ndcg"\n',
+        "task",
+        "models of a ranking task can't be trained, served or monitored yet",
+    ),
+    "a metric of another task": (
+        GOOD + '[checks.performance]\nmetric = "mae"\n',
+        "metric",
+        "`checks.performance.metric` 'mae' doesn't suit a binary task",
+    ),
+    "one more metric of another task": (
+        GOOD + "[checks.performance.also]\nmae = { margin = 0.1 }\n",
+        "mae",
+        "`checks.performance.also.mae` doesn't suit a binary task",
+    ),
+    "one more metric that isn't one": (
+        GOOD + "[checks.performance.also]\nrecal = { margin = 0.1 }\n",
+        "recal",
+        "did you mean 'recall'?",
+    ),
+    "one more metric without a margin": (
+        GOOD + "[checks.performance.also]\nrecall = { bound = 0.1 }\n",
+        "recall",
+        "[checks.performance.also.recall] needs `margin`",
+    ),
+    "a metric twice": (
+        GOOD + "[checks.performance.also]\nroc_auc = { margin = 0.1 }\n",
+        "roc_auc",
+        "`checks.performance.also.roc_auc` is the metric that is judged anyway",
+    ),
+    "an intersection of one": (
+        change('by = ["carrier"]', 'by = ["carrier"]\nintersections = [["carrier"]]'),
+        "intersections",
+        "length >= 2",
     ),
     "a table for a value": (
         change('every = "7d"', "every = { days = 7 }"),

@@ -24,6 +24,7 @@ from treadle.kernel.errors import Conflict, InvalidInput, NotFound, StorageError
 from treadle.kernel.workspace import Workspace
 from treadle.monitor import LabelBatch, PredictionBatch, PredictionLog
 from treadle.monitor import delta as delta_module
+from treadle.monitor.batches import label_columns
 from treadle.registry import Field, Signature
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -181,6 +182,11 @@ def test_bad_labels_are_refused_whole(log: PredictionLog, batch: LabelBatch, mes
         log.append_labels("toy", batch)
     with pytest.raises(TableNotFoundError):
         table(log, "labels")
+
+
+def test_labels_of_a_task_that_is_not_served_are_refused() -> None:
+    with pytest.raises(InvalidInput, match="labels of a multiclass task can't be kept"):
+        label_columns(labels(["a"], [2], [1]), "multiclass", np.int64(0))
 
 
 def test_an_unknown_model_or_version_is_refused(log: PredictionLog) -> None:

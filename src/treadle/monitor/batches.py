@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from treadle.kernel.config.base import Task
+from treadle.kernel.config.base import SERVED, Task
 from treadle.kernel.errors import InvalidInput
 from treadle.kernel.names import did_you_mean
 from treadle.monitor.types import LabelBatch, PredictionBatch, Value
@@ -90,6 +90,11 @@ def label_columns(batch: LabelBatch, task: Task, recorded: np.int64) -> Columns:
     Raises:
         InvalidInput: Naming the first thing that can't be used.
     """
+    if task not in SERVED:
+        raise InvalidInput(
+            f"labels of a {task} task can't be kept: its models can't be served or monitored yet",
+            where="treadle.toml [project] task",
+        )
     _check_keys(batch.batch, batch.ids)
     _check_lengths(len(batch.ids), {"values": batch.values, "known_at": batch.known_at})
     values = _floats("values", batch.values)

@@ -10,8 +10,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from treadle.evaluate import estimate, is_loss
+from treadle.evaluate import estimate, is_loss, measured
 from treadle.kernel.config.base import Metric
+from treadle.kernel.config.checks import PerformanceCheck
 from treadle.kernel.config.schema import MonitorConfig
 from treadle.kernel.errors import InvalidInput
 from treadle.kernel.units import format_duration, parse_duration
@@ -123,6 +124,7 @@ def performance_result(
     clusters: npt.NDArray[np.int64],
     every: timedelta,
     config: MonitorConfig,
+    check: PerformanceCheck,
     *,
     binary: bool,
 ) -> WindowResult:
@@ -136,6 +138,7 @@ def performance_result(
         clusters: What each row stands or falls with; see :func:`treadle.monitor.rules.cluster_length`.
         every: How often such a figure is made.
         config: The ``[monitor]`` table.
+        check: The settings of metrics.
         binary: Whether labels are 0 or 1.
     """
     metric: Metric = msgspec.convert(profile.metric, Metric)
@@ -172,7 +175,7 @@ def performance_result(
         why = f"they lie in {groups} stretches of {length}, and {rules.MIN_CLUSTERS} are needed to tell"
         return msgspec.structs.replace(result, sentence=f"{metric}: {size}; {why}")
     try:
-        found = estimate(metric, truth, scores, clusters[known], 1 - 2 * alpha)
+        found = estimate(measured(check, metric), truth, scores, clusters[known], 1 - 2 * alpha)
     except InvalidInput as error:
         return msgspec.structs.replace(result, sentence=f"{metric}: {error.message}; {size}")
     state = rules.decay(found, allowed, loss=loss)

@@ -202,6 +202,7 @@ class Monitors:
             np.asarray(found["cluster"]),
             window.length,
             self._config,
+            self._ws.config.checks.performance,
             binary=self._ws.config.project.task == "binary",
         )
 

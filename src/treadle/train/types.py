@@ -8,6 +8,7 @@ import msgspec
 
 from treadle.data.types import DataInput
 from treadle.experiment.types import NewRun
+from treadle.kernel.config.base import Task
 
 Scalar: TypeAlias = bool | int | float | str
 JobOutcome = Literal["finished", "crashed", "timed_out", "cancelled", "lost"]
@@ -158,4 +159,4 @@ class JobContext(msgspec.Struct, frozen=True, kw_only=True):
     data: dict[str, str]
     features: tuple[str, ...]
     label: str
-    task: Literal["binary", "regression"]
+    task: Task

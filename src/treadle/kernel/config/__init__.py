@@ -7,7 +7,14 @@ from treadle.kernel.config.behaviour import (
     ScorerConfig,
     TargetConfig,
 )
-from treadle.kernel.config.checks import BiasCheck, ChecksConfig, DataCheck, GroupCheck, PerformanceCheck
+from treadle.kernel.config.checks import (
+    AlsoCheck,
+    BiasCheck,
+    ChecksConfig,
+    DataCheck,
+    GroupCheck,
+    PerformanceCheck,
+)
 from treadle.kernel.config.load import find_project, load_config, parse_config
 from treadle.kernel.config.schema import (
     Budget,
@@ -24,6 +31,7 @@ from treadle.kernel.config.schema import (
 )
 
 __all__ = [
+    "AlsoCheck",
     "BehaviourCheck",
     "BiasCheck",
     "Budget",

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
-from treadle.kernel.config.base import Fraction, Metric, Positive, Table
+from treadle.kernel.config.base import Fraction, Metric, NotNegative, Positive, Table
 from treadle.kernel.config.behaviour import BehaviourCheck
 
 
@@ -40,28 +40,54 @@ class DataCheck(Table, frozen=True):
     max_drift: Annotated[float, Meta(gt=0)] = 0.2
 
 
+class AlsoCheck(Table, frozen=True):
+    """A metric of ``[checks.performance.also]``: judged beside the primary one, and as binding.
+
+    Attributes:
+        margin: How much worse than production, overall, still counts as no worse, in its unit.
+        group_margin: The same for a group; ``margin`` when left out.
+        bound: The value that it must reach, with confidence.
+    """
+
+    margin: NotNegative
+    group_margin: NotNegative | None = None
+    bound: float | None = None
+
+
 class PerformanceCheck(Table, frozen=True):
     """``[checks.performance]``: how good a candidate must be, by itself and beside production.
 
     Attributes:
         metric: What is measured.
-        bound: The value that the metric must reach, with confidence: a floor for
-            ``roc_auc`` and ``accuracy``, a ceiling for losses.
+        bound: The value that the metric must reach, with confidence: a floor, or for losses
+            a ceiling.
         margin: How much worse than production, overall, still counts as no worse, in the
-            metric's unit.
+            metric's unit. At 0 a candidate passes unless it is significantly worse.
         gain: The gain that a change is worth, in the metric's unit: a candidate that surely
-            gains less is refused. 0 refuses only what is surely worse.
+            gains less is refused. 0 asks for no gain.
+        also: More metrics, each with a margin of its own: ``recall = { margin = 0.02 }``.
         confidence: Of every interval and test.
+        threshold: The probability from which a row counts as true, for metrics of decisions
+            such as ``accuracy`` and ``recall``.
+        quantile: Which quantile is predicted, for ``pinball``.
+        k: How many are looked at, for ``top_k_accuracy`` and ``ndcg``.
         cluster: A column whose rows stand or fall together (a day, a customer, a
-            patient): the unit that is sampled. Rows count as independent without it.
+            patient): the unit that is sampled. Rows count as independent without it. For a
+            ranking: the query.
+        resamples: How many bootstrap samples are drawn where no formula gives an interval.
     """
 
     metric: Metric = "roc_auc"
     bound: float | None = None
-    margin: Annotated[float, Meta(ge=0)] = 0.01
-    gain: Annotated[float, Meta(ge=0)] = 0.0
+    margin: NotNegative = 0.01
+    gain: NotNegative = 0.0
+    also: dict[Metric, AlsoCheck] = field(default_factory=dict)
     confidence: Annotated[float, Meta(gt=0.5, lt=1)] = 0.95
+    threshold: Fraction = 0.5
+    quantile: Annotated[float, Meta(gt=0, lt=1)] = 0.5
+    k: Positive = 10
     cluster: str | None = None
+    resamples: Annotated[int, Meta(ge=1000, le=1_000_000)] = 10_000
 
 
 class GroupCheck(Table, frozen=True):
@@ -69,6 +95,7 @@ class GroupCheck(Table, frozen=True):
 
     Attributes:
         by: The columns whose values are the groups.
+        intersections: Columns whose combined values are groups too, such as ``[["sex", "race"]]``.
         margin: How much worse than production still counts as no worse for a group, in the
             metric's unit. Groups are smaller than the whole and their intervals wider: what
             is less than an interval's half can't be told.
@@ -76,8 +103,14 @@ class GroupCheck(Table, frozen=True):
     """
 
     by: list[str] = field(default_factory=list)
-    margin: Annotated[float, Meta(ge=0)] = 0.02
+    intersections: list[Annotated[list[str], Meta(min_length=2)]] = field(default_factory=list)
+    margin: NotNegative = 0.02
     min_rows: Positive = 500
+
+    @property
+    def columns(self) -> list[str]:
+        """Every column that a group is made of, once."""
+        return list(dict.fromkeys([*self.by, *(name for names in self.intersections for name in names)]))
 
 
 BiasMeasure = Literal[

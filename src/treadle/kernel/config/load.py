@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 import msgspec
 
-from treadle.kernel.config.base import METRICS
+from treadle.kernel.config.base import METRICS, SERVED, Metric
 from treadle.kernel.config.behaviour_rules import problems
 from treadle.kernel.config.schema import Config
 from treadle.kernel.errors import ConfigError, InvalidInput, NotFound
@@ -168,20 +168,32 @@ def _check_keys(
             elif isinstance(option, msgspec.inspect.DictType) and isinstance(
                 option.value_type, msgspec.inspect.StructType
             ):
+                _check_choices(value, option.key_type, (*path, key), text, where)
                 for name, table in value.items():
                     if isinstance(table, dict):
                         _check_keys(table, option.value_type.cls, (*path, key, name), text, where)
 
 
+def _check_choices(
+    table: dict[str, Any], kind: msgspec.inspect.Type, path: tuple[str, ...], text: str, where: str
+) -> None:
+    """Refuses names that can't stand in a table whose names aren't the user's to choose."""
+    if not isinstance(kind, msgspec.inspect.LiteralType):
+        return
+    for name in table:
+        if name not in kind.values:
+            known = [str(value) for value in kind.values]
+            raise ConfigError(
+                f"[{'.'.join(path)}] can't have {name!r}",
+                where=_place(text, (*path, name), where),
+                fix=did_you_mean(name, known) or f"one of {', '.join(known)}",
+            )
+
+
 def _check_values(config: Config, text: str, where: str) -> None:
     """Values that are right by themselves must fit each other."""
-    metric, task = config.checks.performance.metric, config.project.task
-    if metric not in METRICS[task]:
-        raise ConfigError(
-            f"`checks.performance.metric` {metric!r} doesn't suit a {task} task",
-            where=_place(text, ("checks", "performance", "metric"), where),
-            fix=f"for {task}: {', '.join(METRICS[task])}",
-        )
+    _check_metrics(config, text, where)
+    _check_task(config, text, where)
     for problem in problems(config.checks.behaviour):
         keys = ("checks", "behaviour", *problem.keys)
         raise ConfigError(
@@ -194,6 +206,38 @@ def _check_values(config: Config, text: str, where: str) -> None:
                 f"`train.params.{name}` must be a finite number",
                 where=_place(text, ("train", "params", name), where),
             )
+
+
+def _check_metrics(config: Config, text: str, where: str) -> None:
+    """A model is judged by metrics of its task, each once."""
+    check, task = config.checks.performance, config.project.task
+    places: list[tuple[Metric, tuple[str, ...]]] = [(check.metric, ("checks", "performance", "metric"))]
+    places += [(name, ("checks", "performance", "also", name)) for name in check.also]
+    for metric, keys in places:
+        if metric not in METRICS[task]:
+            named = f" {metric!r}" if keys[-1] == "metric" else ""
+            raise ConfigError(
+                f"`{'.'.join(keys)}`{named} doesn't suit a {task} task",
+                where=_place(text, keys, where),
+                fix=f"for {task}: {', '.join(METRICS[task])}",
+            )
+    if check.metric in check.also:
+        raise ConfigError(
+            f"`checks.performance.also.{check.metric}` is the metric that is judged anyway",
+            where=_place(text, ("checks", "performance", "also", check.metric), where),
+            fix="leave it out there: its margin and bound stand in [checks.performance]",
+        )
+
+
+def _check_task(config: Config, text: str, where: str) -> None:
+    """What can't be served yet isn't trained."""
+    task = config.project.task
+    if config.train is not None and task not in SERVED:
+        raise ConfigError(
+            f"models of a {task} task can't be trained, served or monitored yet",
+            where=_place(text, ("project", "task"), where),
+            fix="leave [train] out: files of their predictions can be judged",
+        )
 
 
 def _check_references(config: Config, text: str, where: str) -> None:

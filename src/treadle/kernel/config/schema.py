@@ -19,7 +19,9 @@ class Project(Table, frozen=True):
 
     Attributes:
         name: The project, and by default its model.
-        task: What the model predicts: the probability of a true label, or a number.
+        task: What the model predicts: the probability of a true label (``binary``), a number
+            (``regression``), one of several classes, or an order (``ranking``). Models of the last
+            two can't be trained, served or monitored yet; files of their predictions can be judged.
     """
 
     name: str
