@@ -41,7 +41,8 @@ EXPORTED = {
     "treadle.deploy.replica": "Platform ReplicaServer serve",
     "treadle.evaluate": """
         Basis CheckPlan CheckRequest CheckResult Checks DataGates Estimate Evaluation Evaluations Holdout
-        KeptByEvaluations Outcome Planned Verdict aggregate estimate forest is_loss paired_difference render
+        KeptByEvaluations Measure Outcome Planned Verdict aggregate estimate forest is_loss measured
+        paired_difference render
     """,
     "treadle.experiment": """
         Answered Artifact Check Checked CodeDiff Comparison Comparisons CopyKind Curve CurveCopy
@@ -77,9 +78,9 @@ EXPORTED = {
         open_source
     """,
     "treadle.kernel.config": """
-        BehaviourCheck BiasCheck Budget ChecksConfig Config DataCheck DatasetConfig EarlyStop GroupCheck
-        MonitorConfig PassK PerformanceCheck Project RegistryConfig RemoteConfig RetrainConfig ScorerConfig
-        ServeConfig Store TargetConfig TrainConfig find_project load_config parse_config
+        AlsoCheck BehaviourCheck BiasCheck Budget ChecksConfig Config DataCheck DatasetConfig EarlyStop
+        GroupCheck MonitorConfig PassK PerformanceCheck Project RegistryConfig RemoteConfig RetrainConfig
+        ScorerConfig ServeConfig Store TargetConfig TrainConfig find_project load_config parse_config
     """,
     "treadle.monitor": """
         Alert CategoryProfile LabelBatch MonitorKind Monitors Notifier NumericProfile

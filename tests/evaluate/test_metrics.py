@@ -82,6 +82,30 @@ def test_auc_interval_is_that_of_brunner_and_munzels_published_example():
     assert (found.low, found.high) == pytest.approx((0.5952169, 0.9827052), abs=1e-7)
 
 
+# 43 patients of DeLong, DeLong & Clarke-Pearson (1988): albumin, total protein, K-G score, and whether
+# surgery helped. SAS prints the figures below (SAS/STAT User's Guide, PROC LOGISTIC, comparing ROC curves).
+PATIENTS = """
+3.0 5.8 10 0  3.2 6.3 5 1  3.9 6.8 3 1  2.8 4.8 6 0  3.2 5.8 3 1  0.9 4.0 5 0  2.5 5.7 8 0  1.6 5.6 5 1
+3.8 5.7 5 1  3.7 6.7 6 1  3.2 5.4 4 1  3.8 6.6 6 1  4.1 6.6 5 1  3.6 5.7 5 1  4.3 7.0 4 1  3.6 6.7 4 0
+2.3 4.4 6 1  4.2 7.6 4 0  4.0 6.6 6 0  3.5 5.8 6 1  3.8 6.8 7 1  3.0 4.7 8 0  4.5 7.4 5 1  3.7 7.4 5 1
+3.1 6.6 6 1  4.1 8.2 6 1  4.3 7.0 5 1  4.3 6.5 4 1  3.2 5.1 5 1  2.6 4.7 6 1  3.3 6.8 6 0  1.7 4.0 7 0
+3.7 6.1 5 1  3.3 6.3 7 1  4.2 7.7 6 1  3.5 6.2 5 1  2.9 5.7 9 0  2.1 4.8 7 1  2.8 6.2 8 0  4.0 7.0 7 1
+3.3 5.7 6 1  3.7 6.9 5 1  3.6 6.6 5 1
+"""
+
+
+def test_delongs_own_example_is_as_sas_prints_it():
+    albumin, protein, score, labels = np.array(PATIENTS.split(), float).reshape(-1, 4).T
+    scores = {"albumin": albumin, "K-G": 10 - score, "protein": protein}
+    printed = {"albumin": (0.7366, 0.0927), "K-G": (0.7258, 0.1028), "protein": (0.6478, 0.1000)}
+    for name, figures in printed.items():
+        found = estimate("roc_auc", labels, scores[name])
+        assert (round(found.value, 4), round(found.se, 4)) == figures, name
+    for name, figures in {"albumin": (0.0108, 0.0953), "protein": (-0.0780, 0.1046)}.items():
+        found = paired_difference("roc_auc", labels, scores[name], scores["K-G"])
+        assert (round(found.value, 4), round(found.se, 4)) == figures, name
+
+
 def test_auc_against_scipys_brunner_munzel():
     labels, scores, _ = sample(np.random.default_rng(3), n=60, lift=0.05)
     found = estimate("roc_auc", labels, scores)

@@ -12,7 +12,7 @@ from scipy import stats
 from treadle.evaluate import Holdout
 from treadle.evaluate.performance import judge, measure
 from treadle.evaluate.rules import aggregate
-from treadle.kernel.config import ChecksConfig, GroupCheck, PerformanceCheck
+from treadle.kernel.config import AlsoCheck, ChecksConfig, GroupCheck, PerformanceCheck
 from treadle.kernel.errors import ConfigError, InvalidInput
 
 MARGIN = 0.1
@@ -78,11 +78,16 @@ def test_a_harmed_group_fails_whatever_the_whole_gains():
     assert verdicts[2].high < -MARGIN
 
 
-def test_significantly_worse_overall_fails_within_the_margin():
+def test_significantly_worse_within_the_margin_is_a_warning():
     holdout, ours, theirs = gains(np.random.default_rng(3), [-0.05], 10_000)
-    whole = judge(checks(margin=0.5), holdout, ours, theirs)[0]
-    assert whole.outcome == "fail"
+    verdicts = judge(checks(margin=0.5), holdout, ours, theirs)
+    assert [verdict.outcome for verdict in verdicts] == ["warn", "warn"]
+    whole = verdicts[0]
     assert -0.5 < whole.low < whole.high < 0
+    reference = stats.ttest_rel(np.abs(theirs), np.abs(ours), alternative="less")
+    assert whole.p_value == pytest.approx(reference.pvalue)
+    assert whole.adjusted == pytest.approx(2 * reference.pvalue)  # the whole and its one group are alike
+    assert "and within the 0.5 allowed" in whole.sentence
 
 
 def test_a_candidate_that_surely_gains_less_than_a_change_is_worth_fails():
@@ -106,14 +111,15 @@ def test_the_whole_and_its_groups_have_margins_of_their_own():
     holdout, ours, theirs = gains(np.random.default_rng(15), [-0.05, -0.05], 2_000)
     verdicts = judge(checks(margin=0.5, whole=0.01, gain=0.0), holdout, ours, theirs)
     assert [verdict.bound for verdict in verdicts] == [-0.01, -0.5, -0.5]
-    assert [verdict.outcome for verdict in verdicts][1:] == ["pass", "pass"]
+    assert {verdict.outcome for verdict in verdicts[1:]} <= {"pass", "warn"}
 
 
 def test_false_fails_of_a_candidate_worth_its_change_stay_within_alpha():
     trials = 1500
     runs = simulate(26, [0.3], 60, trials, gain=0.3)
     false = sum(decide(verdicts) == "fail" for verdicts in runs)
-    assert stats.binom.ppf(0.001, trials, 0.05) <= false <= stats.binom.ppf(0.999, trials, 0.05)
+    # Holm over the whole and its one group, which is far from failing.
+    assert stats.binom.ppf(0.001, trials, 0.025) <= false <= stats.binom.ppf(0.999, trials, 0.05)
 
 
 def test_too_little_data_is_inconclusive_and_says_how_much_would_do():
@@ -181,12 +187,14 @@ def test_groups_too_small_to_test_are_named_and_decide_nothing():
     worse[300:] = 1 - worse[300:]
     holdout = Holdout(labels=labels, inputs={}, groups={"g": groups})
     verdicts = judge(checks("roc_auc", margin=0.1), holdout, scores, worse)
-    assert [verdict.subject for verdict in verdicts] == ["overall", "g=big", "groups"]
-    small = verdicts[-1]
-    assert (small.check, small.outcome, small.n) == ("small_groups", "pass", 3)
+    assert [verdict.subject for verdict in verdicts] == ["overall", "g=big", "g=one class", "groups"]
+    one_class, small = verdicts[2:]
+    assert one_class.outcome == "inconclusive"
+    assert "can't be judged on 25 rows: all 25 labels are 1" in one_class.sentence
+    assert (small.check, small.outcome, small.n) == ("small_groups", "pass", 2)
+    assert small.groups == ("g=(missing)", "g=tiny")
     assert "g=tiny (4 rows)" in small.sentence
     assert "g=(missing) (1 rows)" in small.sentence
-    assert "g=one class (25 rows, too few of a class or of rows)" in small.sentence
 
 
 def test_many_small_groups_are_counted_not_all_named():
@@ -217,15 +225,19 @@ def test_groups_of_another_length_are_refused():
 
 
 def test_measure_gives_the_metrics_of_the_task():
-    assert set(measure("regression", "mae", [1.0, 2.0], [2.0, 2.0])) == {"mae", "mse"}
-    both = measure("binary", "roc_auc", [0, 1, 0, 1], [0.1, 0.2, 0.3, 0.4])
-    assert set(both) == {"roc_auc", "log_loss", "brier", "accuracy"}
-    one_class = measure("binary", "brier", [1, 1], [0.1, 0.2])
-    assert set(one_class) == {"log_loss", "brier", "accuracy"}
+    def names(task, metric, labels, scores, **also):
+        return set(measure(task, PerformanceCheck(metric=metric, also=also), labels, scores))
+
+    assert names("regression", "mae", [1.0, 2.0], [2.0, 2.0]) == {"mae", "mse"}
+    rmse = {"rmse": AlsoCheck(margin=0.1)}
+    assert names("regression", "mae", [1.0, 2.0], [2.0, 2.0], **rmse) == {"mae", "mse", "rmse"}
+    both = names("binary", "roc_auc", [0, 1, 0, 1], [0.1, 0.2, 0.3, 0.4])
+    assert both == {"roc_auc", "log_loss", "brier", "accuracy"}
+    assert names("binary", "brier", [1, 1], [0.1, 0.2]) == {"log_loss", "brier", "accuracy"}
     with pytest.raises(InvalidInput, match="both classes"):
-        measure("binary", "roc_auc", [1, 1], [0.1, 0.2])
+        names("binary", "roc_auc", [1, 1], [0.1, 0.2])
     with pytest.raises(ConfigError, match="can't be judged by roc_auc"):
-        measure("regression", "roc_auc", [1.0, 2.0], [2.0, 2.0])
+        names("regression", "roc_auc", [1.0, 2.0], [2.0, 2.0])
 
 
 def simulate(seed, means, n, trials, **options):
@@ -242,18 +254,28 @@ def test_false_fails_of_groups_on_the_line_stay_within_alpha():
     assert false >= stats.binom.ppf(0.001, trials, 1 - (1 - 0.05 / 6) ** 6)
 
 
-def test_false_fails_of_an_equal_candidate_stay_within_alpha():
+def test_false_warnings_of_an_equal_candidate_stay_within_alpha():
     trials = 1500
-    runs = simulate(21, [0.0] * 4, 60, trials, margin=0.5)
+    runs = simulate(21, [0.0] * 4, 60, trials, margin=1.0)
+    assert not any(decide(verdicts) == "fail" for verdicts in runs)
+    false = sum(decide(verdicts) == "warn" for verdicts in runs)
+    assert false <= stats.binom.ppf(0.999, trials, 0.05)
+    assert false >= stats.binom.ppf(0.001, trials, 1 - (1 - 0.05 / 5) ** 4)
+
+
+def test_false_fails_without_margin_stay_within_alpha():
+    trials = 1500
+    runs = simulate(29, [0.0] * 4, 60, trials, margin=0.0)
+    assert {decide(verdicts) for verdicts in runs} == {"pass", "fail"}  # the literal rule: nothing is open
     false = sum(decide(verdicts) == "fail" for verdicts in runs)
     assert false <= stats.binom.ppf(0.999, trials, 0.05)
-    assert false >= stats.binom.ppf(0.001, trials, 0.05)
+    assert false >= stats.binom.ppf(0.001, trials, 1 - (1 - 0.05 / 5) ** 4)
 
 
-def test_false_fails_with_both_lines_touched_stay_within_twice_alpha():
+def test_false_fails_with_both_lines_touched_stay_within_alpha():
     trials = 1000
     runs = simulate(22, [-MARGIN, MARGIN / 2, MARGIN / 2], 80, trials)
-    assert sum(decide(verdicts) == "fail" for verdicts in runs) <= stats.binom.ppf(0.999, trials, 0.1)
+    assert sum(decide(verdicts) == "fail" for verdicts in runs) <= stats.binom.ppf(0.999, trials, 0.05)
 
 
 def test_false_passes_with_one_group_on_the_line_stay_within_alpha():
@@ -269,7 +291,8 @@ def test_the_number_needed_refuses_in_nine_samples_of_ten():
     rng = np.random.default_rng(27)
     noise = rng.normal(0, 1, 50)
     noise = (noise - noise.mean()) / noise.std(ddof=1)
-    pilot = Holdout(labels=np.zeros(50), inputs={})
+    # A group beside the whole, as in the simulation: what fails is adjusted for two tests.
+    pilot = Holdout(labels=np.zeros(50), inputs={}, groups={"g": np.full(50, "0", dtype=object)})
     found = judge(checks(gain=0.2, whole=0.02), pilot, 50 - noise, np.full(50, 50.0))[0]
     assert found.outcome == "inconclusive"
     trials = 1000

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from treadle.evaluate.metrics import estimate as estimate
     from treadle.evaluate.metrics import is_loss as is_loss
     from treadle.evaluate.metrics import paired_difference as paired_difference
+    from treadle.evaluate.models.measures import Measure as Measure
+    from treadle.evaluate.models.measures import measured as measured
     from treadle.evaluate.reports.pictures import forest as forest
     from treadle.evaluate.reports.render import render as render
     from treadle.evaluate.rules import aggregate as aggregate
@@ -40,6 +42,7 @@ __getattr__, __all__ = attach(
         "Evaluation": "types",
         "Evaluations": "service",
         "Holdout": "holdout",
+        "Measure": "models.measures",
         "Outcome": "types",
         "Planned": "types",
         "Verdict": "types",
@@ -47,6 +50,7 @@ __getattr__, __all__ = attach(
         "estimate": "metrics",
         "forest": "reports.pictures",
         "is_loss": "metrics",
+        "measured": "models.measures",
         "paired_difference": "metrics",
         "render": "reports.render",
     },

@@ -28,7 +28,7 @@ class Holdout(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         labels: The truth.
         inputs: The features, as a model takes them; missing values are masked.
-        groups: The columns of ``[checks.groups] by`` as text, ``(missing)`` where empty.
+        groups: The columns of ``[checks.groups]`` as text, ``(missing)`` where empty.
         columns: The columns of ``[checks.bias]`` as text, ``(missing)`` where empty.
         clusters: The number of each row's cluster; None when rows are independent.
         unit: What is sampled: ``rows``, ``days``, or the cluster column's values.
@@ -71,6 +71,7 @@ def require_checked(config: Config, known: Iterable[str]) -> None:
         InvalidInput: Naming the table of ``treadle.toml`` and the nearest column that there is.
     """
     require(config.checks.groups.by, known, "treadle.toml [checks.groups] by")
+    require(config.checks.groups.columns, known, "treadle.toml [checks.groups] intersections")
     require(config.checks.bias.columns, known, "treadle.toml [checks.bias]")
     cluster = config.checks.performance.cluster
     require([cluster] if cluster else [], known, "treadle.toml [checks.performance] cluster")
@@ -97,7 +98,7 @@ def load(engine: Engine, config: Config, data: Path) -> Holdout:
     daily = cluster is not None and types[cluster].startswith(_TIMES)
     parts = [f"CAST({quote(label)} AS DOUBLE) AS y"]
     parts += [f"{quote(name)} AS x{i}" for i, name in enumerate(train.features)]
-    named = list(dict.fromkeys([*config.checks.groups.by, *config.checks.bias.columns]))
+    named = list(dict.fromkeys([*config.checks.groups.columns, *config.checks.bias.columns]))
     parts += [
         f"coalesce(CAST({quote(name)} AS VARCHAR), '{MISSING}') AS g{i}" for i, name in enumerate(named)
     ]
@@ -109,7 +110,7 @@ def load(engine: Engine, config: Config, data: Path) -> Holdout:
     return Holdout(
         labels=np.asarray(found["y"]),
         inputs={name: found[f"x{i}"] for i, name in enumerate(train.features)},
-        groups={name: found[f"g{named.index(name)}"] for name in config.checks.groups.by},
+        groups={name: found[f"g{named.index(name)}"] for name in config.checks.groups.columns},
         columns={name: found[f"g{named.index(name)}"] for name in config.checks.bias.columns},
         clusters=_codes(found["c"], f"column {cluster!r}") if cluster else None,
         unit="rows" if cluster is None else "days" if daily else f"values of {cluster}",

@@ -7,47 +7,65 @@ of a verdict are the two one-sided bounds, so 95 % confidence shows a 90 % inter
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from treadle.evaluate.holdout import MISSING, Holdout
-from treadle.evaluate.metrics import estimate, is_loss, paired_difference
-from treadle.evaluate.rules import against, holm, needed
-from treadle.evaluate.types import Estimate, Outcome, Verdict
-from treadle.evaluate.wording import percent, show, signed, size, would
+from treadle.evaluate.holdout import Holdout
+from treadle.evaluate.models.comparing import Bootstrap, assess, compare
+from treadle.evaluate.models.deciding import MIN_CLUSTERS, Aim, Part, decide, verdict
+from treadle.evaluate.models.grouping import Group, groups
+from treadle.evaluate.models.inferring import estimated
+from treadle.evaluate.models.inputs import Scored, scored
+from treadle.evaluate.models.linear import linearise
+from treadle.evaluate.models.measures import Measure, measured
+from treadle.evaluate.rules import against, needed
+from treadle.evaluate.types import Verdict
+from treadle.evaluate.wording import percent, show, size, would
 from treadle.kernel.config.base import METRICS, Metric, Task
-from treadle.kernel.config.checks import ChecksConfig
+from treadle.kernel.config.checks import ChecksConfig, GroupCheck, PerformanceCheck
 from treadle.kernel.errors import ConfigError, InvalidInput
 
-Floats = npt.NDArray[np.float64]
-
 _NAMED = 20
+_ALWAYS: dict[Task, tuple[Metric, ...]] = {
+    "binary": ("roc_auc", "log_loss", "brier", "accuracy"),
+    "regression": ("mae", "mse"),
+    "multiclass": (),
+    "ranking": (),
+}
 
 
-def measure(task: Task, metric: Metric, labels: npt.ArrayLike, scores: npt.ArrayLike) -> dict[str, float]:
-    """Point values of every metric that the task has.
+def measure(
+    task: Task,
+    check: PerformanceCheck,
+    labels: npt.ArrayLike,
+    scores: npt.ArrayLike,
+    clusters: npt.ArrayLike | None = None,
+) -> dict[str, float]:
+    """Point values of the metrics that the model is judged by, and of the task's usual ones.
 
-    Held-out rows of one class have no ``roc_auc``: it is left out, unless it is the metric
-    that the model is judged by.
+    Held-out rows of one class have no ``roc_auc``: it is left out, unless the model is judged by it.
 
     Raises:
-        ConfigError: If the metric that the model is judged by isn't one of the task's.
-        InvalidInput: If the labels or scores can't be used; see :func:`estimate`.
+        ConfigError: If a metric that the model is judged by isn't one of the task's.
+        InvalidInput: If the labels or scores can't be used; see :func:`treadle.evaluate.estimate`.
     """
-    if metric not in METRICS[task]:
-        raise ConfigError(
-            f"a {task} model can't be judged by {metric}",
-            where="treadle.toml [checks.performance] metric",
-            fix=f"take one of {', '.join(METRICS[task])}",
-        )
+    named = [check.metric, *check.also]
+    for metric in named:
+        if metric not in METRICS[task]:
+            raise ConfigError(
+                f"a {task} model can't be judged by {metric}",
+                where="treadle.toml [checks.performance] metric",
+                fix=f"take one of {', '.join(METRICS[task])}",
+            )
     one_class = len(np.unique(np.asarray(labels))) == 1
-    return {
-        name: estimate(name, labels, scores).value
-        for name in METRICS[task]
-        if name == metric or name != "roc_auc" or not one_class
-    }
+    wanted = [name for name in METRICS[task] if name in named or name in _ALWAYS[task]]
+    values = {}
+    for name in wanted:
+        if name in named or name != "roc_auc" or not one_class:
+            how = measured(check, name)
+            values[str(name)] = estimated(how, scored(how, labels, scores, None, clusters), 0.9).value
+    return values
 
 
 def judge(
@@ -56,203 +74,184 @@ def judge(
     candidate: npt.ArrayLike,
     production: npt.ArrayLike | None,
     baseline: str = "production",
+    *,
+    replicas: Sequence[npt.ArrayLike] = (),
+    seed: int = 0,
 ) -> list[Verdict]:
-    """All verdicts on a candidate: against its bound, and against production.
+    """All verdicts on a candidate: against its bounds, and against production.
 
-    No worse than production (``no_worse``) *passes* when, overall and in every group tested,
-    the lower bound of the paired difference is at least -margin: an intersection-union test,
-    so each part is tested at full level and no correction is due (Berger, Technometrics 24,
-    1982). It *fails* when a group is worse than -margin by Holm's procedure over the groups,
-    or when the candidate surely gains less overall than a change is worth (``gain``; at 0:
-    when it is significantly worse than production, margin or not). Otherwise it is
-    inconclusive.
+    See :func:`treadle.evaluate.models.deciding.decide` for what passes and fails, and
+    :mod:`treadle.evaluate.models.comparing` for the tests.
+
+    Args:
+        checks: What is asked.
+        holdout: The rows.
+        candidate: The candidate's scores.
+        production: Production's on the same rows; None when nothing is in production.
+        baseline: What to call production.
+        replicas: Scores of the candidate's other replicas; they show the noise of training.
+        seed: Of the bootstrap.
 
     Raises:
-        InvalidInput: If labels, scores, groups or clusters can't be used; see :func:`estimate`.
+        InvalidInput: If labels, scores, groups or clusters can't be used; see
+            :func:`treadle.evaluate.estimate`.
     """
-    verdicts = []
-    if checks.performance.bound is not None:
-        verdicts.append(_bound(checks, holdout, candidate))
+    judging = _Judging(checks, holdout, Bootstrap(checks.performance.resamples, seed))
+    aims = list(_aims(checks))
+    verdicts = [judging.bound(aim, candidate) for aim in aims if aim.bound is not None]
     if production is None:
         sentence = "Nothing is in production yet, so there is nothing to be worse than."
         none = Verdict(check="no_worse", subject="overall", outcome="pass", sentence=sentence)
         return [*verdicts, none]
-    ours, theirs = np.asanyarray(candidate), np.asanyarray(production)
-    whole = _difference(checks, holdout, ours, theirs)
-    tested: list[tuple[str, Estimate]] = []
-    untested: list[str] = []
-    for subject, rows in groups_of(holdout):
-        if len(rows) < checks.groups.min_rows:
-            untested.append(f"{subject} ({len(rows):,} rows)")
-            continue
-        try:
-            tested.append((subject, _difference(checks, holdout, ours, theirs, rows)))
-        except InvalidInput:  # the whole could be judged, so this part has too little of something
-            untested.append(f"{subject} ({len(rows):,} rows, too few of a class or of {holdout.unit})")
-    verdicts.append(_overall(checks, holdout.unit, whole, baseline))
-    verdicts += _each(checks, holdout.unit, tested, baseline)
-    return [*verdicts, _small(checks, untested)] if untested else verdicts
+    return [*verdicts, *judging.no_worse(aims, candidate, production, replicas, baseline)]
 
 
-def _bound(checks: ChecksConfig, holdout: Holdout, scores: npt.ArrayLike) -> Verdict:
-    check = checks.performance
-    metric, bound = check.metric, float(check.bound or 0)
-    found = estimate(metric, holdout.labels, scores, holdout.clusters, 2 * check.confidence - 1)
-    loss = is_loss(metric)
-    sign, aim = (-1, f"at most {bound:g}") if loss else (1, f"at least {bound:g}")
-    low, high = sorted((sign * found.low, sign * found.high))
-    outcome = against(low, high, sign * bound)
-    on, more = size(found, holdout.unit), None
-    if outcome == "inconclusive":
-        more = needed(found.clusters, found.value - bound, found.se, 1 - check.confidence)
-        sentence = (
-            f"{metric} {show(found.value)} (between {show(found.low)} and {show(found.high)}): "
-            f"{on} can't tell whether it is {aim}{would(more)}."
-        )
-    else:
-        from_below = (outcome == "pass") != loss
-        edge = f"at least {show(found.low)}" if from_below else f"at most {show(found.high)}"
-        sentence = (
-            f"{metric} {show(found.value)} is {'' if outcome == 'pass' else 'not '}{aim}: "
-            f"with {percent(check.confidence)} confidence it is {edge}, on {on}."
-        )
-    return Verdict(
-        check="bound",
-        subject="overall",
-        outcome=outcome,
-        sentence=sentence,
-        hypothesis=f"{metric} is {aim}, one-sided at confidence {check.confidence:g}",
-        estimate=found.value,
-        low=found.low,
-        high=found.high,
-        bound=bound,
-        n=found.clusters,
-        n_needed=more,
-        unit=holdout.unit,
-    )
+def groups_of(asked: GroupCheck, holdout: Holdout) -> Iterator[Group]:
+    """The groups that are asked for, and the places of their rows.
 
-
-def _difference(
-    checks: ChecksConfig, holdout: Holdout, ours: Any, theirs: Any, rows: Any = slice(None)
-) -> Estimate:
-    check = checks.performance
-    clusters = None if holdout.clusters is None else holdout.clusters[rows]
-    level = 2 * check.confidence - 1
-    return paired_difference(check.metric, holdout.labels[rows], ours[rows], theirs[rows], clusters, level)
-
-
-def groups_of(holdout: Holdout) -> Iterator[tuple[str, npt.NDArray[np.intp]]]:
-    """Each group's name, such as ``origin=JFK``, and the places of its rows."""
-    for column, values in holdout.groups.items():
-        if len(values) != len(holdout.labels):
-            raise InvalidInput(
-                f"there are {len(holdout.labels):,} labels and {len(values):,} values",
-                where=f"group column {column!r}",
-            )
-        texts = [MISSING if value is None else str(value) for value in values]
-        names = sorted(set(texts))
-        number = {name: i for i, name in enumerate(names)}
-        codes = np.fromiter((number[text] for text in texts), dtype=np.intp, count=len(texts))
-        ends = np.cumsum(np.bincount(codes))[:-1]
-        for name, rows in zip(names, np.split(np.argsort(codes, kind="stable"), ends), strict=True):
-            yield f"{column}={name}", rows
-
-
-def _overall(checks: ChecksConfig, unit: str, found: Estimate, baseline: str) -> Verdict:
-    check = checks.performance
-    alpha, margin, gain = 1 - check.confidence, check.margin, check.gain
-    outcome: Outcome = "fail" if found.high < gain else "pass" if found.low >= -margin else "inconclusive"
-    # What gains little is decided by whichever comes first: less than a gain, or not worse than -margin.
-    lines = [found.value + margin, *([found.value - gain] if found.value < gain else [])]
-    sizes = [needed(found.clusters, line, found.se, alpha) for line in lines]
-    more = min((number for number in sizes if number), default=None)
-    part = _Part("overall", found, margin, f"{gain:g}", outcome, _p_value(found, gain), more)
-    return _no_worse(checks, unit, part, baseline)
-
-
-def _each(
-    checks: ChecksConfig, unit: str, tested: Sequence[tuple[str, Estimate]], baseline: str
-) -> Iterator[Verdict]:
-    alpha, margin = 1 - checks.performance.confidence, checks.groups.margin
-    p_values = [_p_value(found, -margin) for _, found in tested]
-    fails = f"-{margin:g}, Holm-adjusted over groups"
-    for (subject, found), p_value, adjusted in zip(tested, p_values, holm(p_values), strict=True):
-        worse, fine = adjusted <= alpha, found.low >= -margin
-        outcome: Outcome = "fail" if worse else "pass" if fine else "inconclusive"
-        distance = found.value + margin
-        level = alpha if distance > 0 else alpha / len(tested)
-        more = needed(found.clusters, distance, found.se, level)
-        part = _Part(subject, found, margin, fails, outcome, p_value, more)
-        yield _no_worse(checks, unit, part, baseline)
-
-
-def _p_value(found: Estimate, line: float) -> float:
-    """One-sided, of the hypothesis that the difference is at least ``line``."""
-    distance = found.value - line
-    if found.se == 0:
-        return 0.0 if distance < 0 else 1.0
-    from scipy.special import stdtr
-
-    return float(stdtr(found.df, distance / found.se))
-
-
-class _Part(NamedTuple):
-    """What was found of the whole or of a group.
-
-    Attributes:
-        subject: ``overall``, or the group.
-        found: The gain over production.
-        margin: How much worse still counts as no worse.
-        fails: Below which gain it fails, in words.
-        outcome: What was decided.
-        p_value: Of the hypothesis that it doesn't fail.
-        more: How many units would have decided it.
+    Raises:
+        InvalidInput: If a column hasn't one value for each row.
     """
-
-    subject: str
-    found: Estimate
-    margin: float
-    fails: str
-    outcome: Outcome
-    p_value: float
-    more: int | None
+    inner = {name for names in asked.intersections for name in names}
+    by = [name for name in holdout.groups if name in asked.by or name not in inner]
+    return groups(holdout.groups, len(holdout.labels), by, asked.intersections)
 
 
-def _no_worse(checks: ChecksConfig, unit: str, part: _Part, baseline: str) -> Verdict:
-    check, found, outcome = checks.performance, part.found, part.outcome
-    on, confidence = size(found, unit), percent(check.confidence)
-    word = "worse" if found.value < 0 else "better"
-    effect = f"{part.subject}: {check.metric} is {show(abs(found.value))} {word} than {baseline}'s"
-    if outcome == "pass":
-        rest = f"; with {confidence} confidence the gain is at least {signed(found.low)}, on {on}"
-    elif outcome == "fail":
-        worth = f" (a change is worth {check.gain:g})" if found.high >= 0 else ""
-        rest = f"; with {confidence} confidence the gain is at most {signed(found.high)}{worth}, on {on}"
-    else:
-        rest = (
-            f" (a gain between {signed(found.low)} and {signed(found.high)}): {on} can't tell whether "
-            f"it lost more than the {part.margin:g} allowed{would(part.more)}"
+def _aims(checks: ChecksConfig) -> Iterator[Aim]:
+    """The primary metric and the others, with what is asked of each."""
+    check = checks.performance
+    yield Aim(measured(check), check.bound, check.margin, checks.groups.margin, check.gain)
+    for metric, also in check.also.items():
+        margin = also.margin if also.group_margin is None else also.group_margin
+        yield Aim(measured(check, metric), also.bound, also.margin, margin)
+
+
+class _Judging:
+    """One holdout, judged by the same checks."""
+
+    def __init__(self, checks: ChecksConfig, holdout: Holdout, bootstrap: Bootstrap) -> None:
+        self._checks = checks
+        self._holdout = holdout
+        self._bootstrap = bootstrap
+        self._sure = checks.performance.confidence
+
+    def bound(self, aim: Aim, candidate: npt.ArrayLike) -> Verdict:
+        """Whether the metric surely reaches what it must."""
+        how, line, sure = aim.measure, float(aim.bound or 0), self._sure
+        rows = self._scored(how, candidate, None)
+        compared = assess(how, rows, sure, self._bootstrap)
+        found, unit = compared.found, compared.unit or self._holdout.unit
+        sign, goal = (-1, f"at most {line:g}") if how.loss else (1, f"at least {line:g}")
+        low, high = sorted((sign * found.low, sign * found.high))
+        outcome, on, more = against(low, high, sign * line), size(found, unit), None
+        if rows.codes is not None and found.clusters < MIN_CLUSTERS:
+            outcome = "inconclusive"
+            sentence = (
+                f"{how.metric} {show(found.value)}: {on} are too few to tell how sure that is "
+                f"({MIN_CLUSTERS} are needed)."
+            )
+        elif outcome == "inconclusive":
+            more = needed(found.clusters, found.value - line, found.se, 1 - sure)
+            sentence = (
+                f"{how.metric} {show(found.value)} (between {show(found.low)} and {show(found.high)}): "
+                f"{on} can't tell whether it is {goal}{would(more)}."
+            )
+        else:
+            from_below = (outcome == "pass") != how.loss
+            edge = f"at least {show(found.low)}" if from_below else f"at most {show(found.high)}"
+            sentence = (
+                f"{how.metric} {show(found.value)} is {'' if outcome == 'pass' else 'not '}{goal}: "
+                f"with {percent(sure)} confidence it is {edge}, on {on}."
+            )
+        tested = compared.below(line)
+        return Verdict(
+            check="bound",
+            subject="overall",
+            metric=how.metric,
+            outcome=outcome,
+            sentence=sentence,
+            hypothesis=f"{how.metric} is {goal}, one-sided at confidence {sure:g}",
+            estimate=found.value,
+            low=found.low,
+            high=found.high,
+            bound=line,
+            p_value=1 - tested.p_value if how.loss else tested.p_value,
+            test=compared.test,
+            statistic=tested.statistic,
+            n=found.clusters,
+            n_needed=more,
+            unit=unit,
         )
-    return Verdict(
-        check="no_worse",
-        subject=part.subject,
-        outcome=outcome,
-        sentence=f"{effect}{rest}.",
-        hypothesis=f"the gain in {check.metric} is at least -{part.margin:g} (to pass) or below {part.fails} "
-        f"(to fail), one-sided at confidence {check.confidence:g}",
-        estimate=found.value,
-        low=found.low,
-        high=found.high,
-        bound=-part.margin,
-        p_value=part.p_value,
-        n=found.clusters,
-        n_needed=part.more if outcome == "inconclusive" else None,
-        unit=unit,
-    )
+
+    def no_worse(
+        self,
+        aims: Sequence[Aim],
+        candidate: npt.ArrayLike,
+        production: npt.ArrayLike,
+        replicas: Sequence[npt.ArrayLike],
+        baseline: str,
+    ) -> list[Verdict]:
+        """Whether the candidate is no worse than production, overall and for anybody, by every metric."""
+        cut = list(groups_of(self._checks.groups, self._holdout))
+        large = [group for group in cut if len(group.rows) >= self._checks.groups.min_rows]
+        parts: list[Part] = []
+        open_: list[Verdict] = []
+        for aim in aims:
+            rows = self._scored(aim.measure, candidate, production)
+            parts.append(self._part(aim, "overall", rows, self._noise(aim.measure, candidate, replicas)))
+            for group in large:
+                try:
+                    self._check_queries(aim.measure, rows, group)
+                    parts.append(self._part(aim, group.name, rows.at(group.rows)))
+                except InvalidInput as error:  # the whole could be judged, so this part has too little
+                    open_.append(self._unknown(aim.measure, group, error))
+        decisions = decide(parts, 1 - self._sure)
+        verdicts = [
+            verdict(part, decision, self._sure, baseline, len(parts))
+            for part, decision in zip(parts, decisions, strict=True)
+        ]
+        small = [group for group in cut if len(group.rows) < self._checks.groups.min_rows]
+        return [*verdicts, *open_, *([_small(self._checks, small)] if small else [])]
+
+    def _scored(self, how: Measure, ours: npt.ArrayLike, theirs: npt.ArrayLike | None) -> Scored:
+        return scored(how, self._holdout.labels, ours, theirs, self._holdout.clusters)
+
+    def _part(self, aim: Aim, subject: str, rows: Scored, noise: str = "") -> Part:
+        found = compare(aim.measure, rows, self._sure, self._bootstrap)
+        clustered = rows.codes is not None
+        return Part(aim, subject, self._holdout.unit, clustered, found, noise)
+
+    def _noise(self, how: Measure, candidate: npt.ArrayLike, replicas: Sequence[npt.ArrayLike]) -> str:
+        """How much the metric moves from seed to seed, in words."""
+        if not replicas:
+            return ""
+        rows = [self._scored(how, scores, None) for scores in (candidate, *replicas)]
+        values = [linearise(how, one.labels, one.ours, one.codes).value for one in rows]
+        spread = float(np.std(values, ddof=1))
+        return f"from seed to seed it moves by {show(spread)} (standard deviation of {len(values)} replicas)"
+
+    def _check_queries(self, how: Measure, rows: Scored, group: Group) -> None:
+        """A query is ranked as a whole."""
+        if how.metric == "ndcg" and rows.codes is not None:
+            inside = np.bincount(rows.codes[group.rows], minlength=int(rows.codes.max()) + 1)
+            if ((inside > 0) & (inside < np.bincount(rows.codes))).any():
+                raise InvalidInput("some queries lie only partly in the group")
+
+    def _unknown(self, how: Measure, group: Group, error: InvalidInput) -> Verdict:
+        return Verdict(
+            check="no_worse",
+            subject=group.name,
+            metric=how.metric,
+            outcome="inconclusive",
+            sentence=f"{group.name}: {how.metric} can't be judged on {len(group.rows):,} rows: "
+            f"{error.message}.",
+            n=len(group.rows),
+            groups=(group.name,),
+        )
 
 
-def _small(checks: ChecksConfig, untested: Sequence[str]) -> Verdict:
-    named = ", ".join(untested[:_NAMED])
+def _small(checks: ChecksConfig, untested: Sequence[Group]) -> Verdict:
+    named = ", ".join(f"{group.name} ({len(group.rows):,} rows)" for group in untested[:_NAMED])
     rest = f" and {len(untested) - _NAMED:,} more" if len(untested) > _NAMED else ""
     return Verdict(
         check="small_groups",
@@ -262,4 +261,5 @@ def _small(checks: ChecksConfig, untested: Sequence[str]) -> Verdict:
         bound=float(checks.groups.min_rows),
         n=len(untested),
         unit="groups",
+        groups=tuple(group.name for group in untested),
     )

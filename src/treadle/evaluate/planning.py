@@ -57,7 +57,7 @@ def _of_model(config: Config, holdout: Holdout, baseline: str | None) -> Iterato
         return
     loses = f"{check.metric} is no more than {{:g}} worse than {baseline}'s"
     yield _sure("no_worse", "overall", loses.format(check.margin), rows)
-    for subject, places in groups_of(holdout):
+    for subject, places in groups_of(groups, holdout):
         if len(places) >= groups.min_rows:
             yield _sure("no_worse", subject, loses.format(groups.margin), len(places))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -18,8 +19,6 @@ from treadle.kernel.config import Config
 from treadle.kernel.errors import Conflict, NotFound
 from treadle.kernel.names import unknown
 from treadle.kernel.workspace import Workspace
-
-_THRESHOLD = 0.5
 
 
 class Evaluations:
@@ -89,8 +88,8 @@ class Evaluations:
         Raises:
             InvalidInput: If the labels or scores can't be used.
         """
-        metric = self._config.checks.performance.metric
-        return performance.measure(self._config.project.task, metric, rows.labels, scores)
+        check = self._config.checks.performance
+        return performance.measure(self._config.project.task, check, rows.labels, scores, rows.clusters)
 
     def judge(
         self,
@@ -135,14 +134,20 @@ class Evaluations:
                 self.measure(holdout, production)  # refuses scores that can't be used
             values = [metrics[metric] for metrics in measured]
             verdicts = performance.judge(
-                self._config.checks, holdout, candidate, production, baseline or "production"
+                self._config.checks,
+                holdout,
+                candidate,
+                production,
+                baseline or "production",
+                replicas=replicas,
+                seed=seed,
             )
             verdicts += bias.verdicts(
                 self._config,
                 holdout,
                 candidate,
                 production,
-                _THRESHOLD,
+                self._config.checks.performance.threshold,
                 np.random.default_rng(seed),
                 baseline or "production",
             )
@@ -157,7 +162,11 @@ class Evaluations:
                 data=data,
                 metrics=measured[0],
                 noise=float(np.std(values, ddof=1)) if replicas else None,
-                basis=basis or Basis(seed=seed, treadle=VERSION),
+                basis=msgspec.structs.replace(
+                    basis or Basis(treadle=VERSION),
+                    seed=seed,
+                    resamples=self._config.checks.performance.resamples,
+                ),
             )
 
         return self._once(evaluation_id, "model", subject, make)

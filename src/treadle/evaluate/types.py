@@ -38,6 +38,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
         n_needed: How many would probably have decided it; only when inconclusive.
         unit: What ``n`` counts.
         groups: The groups that it is about or that decided it, such as ``origin=JFK``.
+        metric: What was measured, such as ``recall``; empty where nothing is.
         exploratory: Whether nobody had declared it beforehand: it proposes, and decides nothing.
     """
 
@@ -58,6 +59,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     n_needed: int | None = None
     unit: str = "rows"
     groups: tuple[str, ...] = ()
+    metric: str = ""
     exploratory: bool = False
 
 

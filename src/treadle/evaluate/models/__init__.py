@@ -1,0 +1,1 @@
+"""Judging models: metrics with their uncertainty, and candidates beside production."""

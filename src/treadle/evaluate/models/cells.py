@@ -1,0 +1,79 @@
+"""Counts of decisions: all that metrics of binary decisions need of the rows.
+
+A cell holds the rows of one label, one decision of the candidate and one of production; cell
+``4 * label + 2 * candidate + production``. Counts of parts of the rows add up to those of the whole.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from treadle.evaluate.models.inputs import Scored
+from treadle.evaluate.models.measures import Floats, Integers, Measure
+from treadle.kernel.config.base import Metric
+
+CELLS = 8
+
+_LABEL, _OURS, _THEIRS = (np.array([cell >> bit & 1 for cell in range(CELLS)]) for bit in (2, 1, 0))
+DIFFERING = _OURS != _THEIRS
+"""The cells of rows that the two models decide differently."""
+
+
+def count(measure: Measure, rows: Scored) -> Integers:
+    """The rows of each cell; with clusters, of each cluster and cell."""
+    cells = (
+        4 * (rows.labels == 1)
+        + 2 * (rows.ours >= measure.threshold)
+        + (rows.theirs >= measure.threshold).astype(np.intp)
+    )
+    if rows.codes is None:
+        return np.bincount(cells, minlength=CELLS)
+    clusters = int(rows.codes.max()) + 1
+    return np.bincount(rows.codes * CELLS + cells, minlength=clusters * CELLS).reshape(clusters, CELLS)
+
+
+def value(metric: Metric, cells: Floats | Integers, *, ours: bool = True) -> Floats:
+    """A metric of counts, by the last axis; NaN where it isn't defined.
+
+    Args:
+        metric: Which.
+        cells: Counts, with the cells along the last axis.
+        ours: Whether of the candidate, or of production.
+    """
+    decided = _OURS if ours else _THEIRS
+    positive = cells @ _LABEL
+    chosen = cells @ decided
+    hits = cells @ (_LABEL * decided)
+    total = cells.sum(axis=-1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        passed = total - positive - chosen + hits  # decided false and rightly so
+        if metric == "accuracy":
+            found = (hits + passed) / total
+        elif metric == "recall":
+            found = hits / positive
+        elif metric == "specificity":
+            found = passed / (total - positive)
+        elif metric == "precision":
+            found = hits / chosen
+        elif metric == "f1":
+            found = 2 * hits / (positive + chosen)
+        else:
+            found = (hits / positive + passed / (total - positive)) / 2
+    return np.asarray(found, dtype=np.float64)
+
+
+def gain(metric: Metric, cells: Floats | Integers) -> Floats:
+    """How much better the candidate is than production, by the last axis."""
+    return value(metric, cells) - value(metric, cells, ours=False)
+
+
+def changed(metric: Metric, cells: Integers) -> tuple[int, int, int]:
+    """Of a share of rows: those that only the candidate has right, only production, and all.
+
+    Args:
+        metric: ``accuracy``, ``recall`` or ``specificity``.
+        cells: The counts.
+    """
+    among = np.ones(CELLS, dtype=bool) if metric == "accuracy" else (metric == "recall") == _LABEL
+    ours, theirs = (_OURS == _LABEL) & among, (_THEIRS == _LABEL) & among
+    return int(cells[ours & ~theirs].sum()), int(cells[theirs & ~ours].sum()), int(cells[among].sum())

@@ -1,0 +1,102 @@
+"""The groups of held-out rows: the values of a column, or of several together."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from treadle.evaluate.holdout import MISSING
+from treadle.evaluate.models.measures import Array, Integers
+from treadle.kernel.errors import InvalidInput
+
+
+class Group(NamedTuple):
+    """A part of the rows.
+
+    Attributes:
+        name: Such as ``origin=JFK``, or ``sex=F, race=Black``.
+        rows: The places of its rows.
+    """
+
+    name: str
+    rows: Integers
+
+
+class Coded(NamedTuple):
+    """A column of texts as numbers.
+
+    Attributes:
+        names: Each value, sorted.
+        codes: The number of each row's value.
+    """
+
+    names: list[str]
+    codes: Integers
+
+
+def coded(column: str, values: Array, rows: int) -> Coded:
+    """A column's values as numbers; what is missing is ``(missing)``.
+
+    Raises:
+        InvalidInput: If there isn't one for each row.
+    """
+    if len(values) != rows:
+        raise InvalidInput(
+            f"there are {rows:,} labels and {len(values):,} values", where=f"group column {column!r}"
+        )
+    texts = [_text(value) for value in _plain(values)]
+    names = sorted(set(texts))
+    number = {name: i for i, name in enumerate(names)}
+    return Coded(names, np.fromiter(map(number.__getitem__, texts), dtype=np.intp, count=len(texts)))
+
+
+def _plain(values: Array) -> list[Any]:
+    """As Python's values; None where the mask is set."""
+    found: list[Any] = np.asanyarray(values).tolist()  # a masked array's gives None
+    return found
+
+
+def _text(value: Any) -> str:
+    return MISSING if value is None or (isinstance(value, float) and math.isnan(value)) else str(value)
+
+
+def groups(
+    columns: Mapping[str, Array], rows: int, by: Iterable[str], intersections: Iterable[Sequence[str]]
+) -> Iterator[Group]:
+    """Every group that has rows: those of single columns first, each sorted by its values.
+
+    Args:
+        columns: The columns.
+        rows: How many rows there are.
+        by: The columns whose values are groups.
+        intersections: The columns whose values together are groups.
+
+    Raises:
+        InvalidInput: If a column hasn't one value for each row.
+    """
+    known = {name: coded(name, values, rows) for name, values in columns.items()}
+    for names in [*([name] for name in by), *intersections]:
+        yield from _cut(names, [known[name] for name in names])
+
+
+def _cut(names: Sequence[str], parts: Sequence[Coded]) -> Iterator[Group]:
+    together = parts[0].codes
+    for part in parts[1:]:
+        together = together * len(part.names) + part.codes
+    found, codes = (
+        (np.arange(len(parts[0].names)), together)
+        if len(parts) == 1
+        else np.unique(together, return_inverse=True)
+    )
+    small = codes.astype(np.uint16) if len(found) < 1 << 16 else codes  # sorted by radix
+    ends = np.cumsum(np.bincount(codes, minlength=len(found)))[:-1]
+    for code, rows in zip(found.tolist(), np.split(np.argsort(small, kind="stable"), ends), strict=True):
+        values: list[str] = []
+        rest = code
+        for part in reversed(parts):
+            rest, place = divmod(rest, len(part.names))
+            values.insert(0, part.names[place])
+        yield Group(", ".join(f"{n}={v}" for n, v in zip(names, values, strict=True)), rows)
