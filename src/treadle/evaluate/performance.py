@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from treadle.evaluate.holdout import Holdout
 from treadle.evaluate.models.comparing import Bootstrap, assess, compare
-from treadle.evaluate.models.deciding import MIN_CLUSTERS, Aim, Part, decide, verdict
+from treadle.evaluate.models.deciding import MIN_CLUSTERS, Aim, Part, decide, family, verdict
 from treadle.evaluate.models.grouping import Group, groups
 from treadle.evaluate.models.inferring import estimated
 from treadle.evaluate.models.inputs import Scored, scored
@@ -207,7 +207,7 @@ class _Judging:
                     open_.append(self._unknown(aim.measure, group, error))
         decisions = decide(parts, 1 - self._sure)
         verdicts = [
-            verdict(part, decision, self._sure, baseline, len(parts))
+            verdict(part, decision, self._sure, baseline, family(parts, part))
             for part, decision in zip(parts, decisions, strict=True)
         ]
         small = [group for group in cut if len(group.rows) < self._checks.groups.min_rows]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from treadle.evaluate.models.comparing import Comparison
+from treadle.evaluate.models.comparing import Comparison, Tested
 from treadle.evaluate.models.measures import Measure
 from treadle.evaluate.rules import holm, needed
 from treadle.evaluate.types import Outcome, Verdict
@@ -93,15 +93,17 @@ def decide(parts: Sequence[Part], alpha: float) -> list[Decision]:
 
     A part *passes* when the lower bound of its gain is at least -margin: all parts must, which is an
     intersection-union test, so each is tested at full level and no correction is due (Berger,
-    Technometrics 24, 1982). It *fails* when it is worse than -margin (overall, and where a gain is asked
-    for: when it gains less) by Holm's procedure over all parts, so that the chance of any false fail is at
-    most ``alpha``. A pass becomes a *warning* when the part is worse than 0, by the same procedure.
+    Technometrics 24, 1982). It *fails* when it is surely worse than -margin (overall, and where a gain is
+    asked for: when it surely gains less). A pass becomes a *warning* when the part is surely worse than 0.
     Otherwise it is inconclusive. At a margin of 0 a part passes unless it fails.
+
+    What is sure is decided by Holm's procedure in two families: the whole by every metric, and the groups
+    by every metric. In each the chance of any false fail is at most ``alpha``, whatever the number of
+    groups; that the groups are looked at makes the whole no harder to tell.
     """
     fails = [part.comparison.below(part.line) for part in parts]
     zeros = [part.comparison.below(0.0) for part in parts]
-    adjusted = holm([tested.p_value for tested in fails])
-    at_zero = holm([tested.p_value for tested in zeros])
+    adjusted, at_zero = _adjusted(parts, fails), _adjusted(parts, zeros)
     decisions = []
     for i, part in enumerate(parts):
         found = part.comparison.found
@@ -111,11 +113,26 @@ def decide(parts: Sequence[Part], alpha: float) -> list[Decision]:
         elif adjusted[i] <= alpha:
             decision = decision._replace(outcome="fail")
         elif part.margin > 0 and found.low < -part.margin:
-            decision = decision._replace(outcome="inconclusive", more=_more(part, alpha, len(parts)))
+            decision = decision._replace(outcome="inconclusive", more=_more(part, alpha, family(parts, part)))
         elif part.margin > 0 and at_zero[i] <= alpha:
             decision = Decision("warn", 0.0, zeros[i].p_value, at_zero[i], zeros[i].statistic)
         decisions.append(decision)
     return decisions
+
+
+def family(parts: Sequence[Part], part: Part) -> int:
+    """How many are tested together with a part, itself counted."""
+    return sum(other.whole == part.whole for other in parts)
+
+
+def _adjusted(parts: Sequence[Part], tests: Sequence[Tested]) -> list[float]:
+    """Holm's p-values, the whole and the groups apart."""
+    found = [0.0] * len(parts)
+    for whole in (True, False):
+        places = [i for i, part in enumerate(parts) if part.whole == whole]
+        for i, p_value in zip(places, holm([tests[i].p_value for i in places]), strict=True):
+            found[i] = p_value
+    return found
 
 
 def _more(part: Part, alpha: float, tested: int) -> int | None:
@@ -136,7 +153,7 @@ def verdict(part: Part, decision: Decision, confidence: float, baseline: str, te
         decision: What was decided of it.
         confidence: Of each one-sided bound.
         baseline: What it was compared with.
-        tested: How many parts were tested together.
+        tested: How many were tested together with it.
     """
     found, metric = part.comparison.found, part.aim.measure.metric
     lower = "below" if part.line > -part.margin else "worse than"
