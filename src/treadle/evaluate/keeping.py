@@ -20,7 +20,7 @@ class KeptByEvaluations:
     ) -> Iterator[str]:
         """The digests that evaluations name."""
         del workspace, without  # other rooms need them
-        return digests(connection, evaluations.c.data, evaluations.c.subject)
+        return digests(connection, evaluations.c.data, evaluations.c.subject, evaluations.c.basis)
 
     def needed(self, connection: sa.Connection) -> Iterator[Needed]:
         """The runs that were judged."""

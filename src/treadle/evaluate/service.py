@@ -191,21 +191,34 @@ class Evaluations:
     def _unknown(self, evaluation_id: str) -> NotFound:
         return unknown("evaluation", evaluation_id, [known.id for known in self.list()])
 
-    def _once(
-        self, evaluation_id: str, kind: str, subject: str, make: Callable[[], Evaluation]
-    ) -> Evaluation:
-        """What is kept under the identity; made and kept if nothing is."""
-        database = self._workspace.database
-        with database.read() as connection:
+    def known(self, evaluation_id: str, kind: str, subject: str) -> Evaluation | None:
+        """What is kept under an identity, if anything is.
+
+        Raises:
+            Conflict: If it is of something else.
+        """
+        with self._workspace.database.read() as connection:
             found = store.find(connection, evaluation_id)
-        if found is None:
-            made = make()
-            with database.write() as connection:
-                found = store.keep(connection, made)
-        if (found.kind, found.subject) != (kind, subject):
+        if found is not None and (found.kind, found.subject) != (kind, subject):
             raise Conflict(
                 f"evaluation {evaluation_id!r} is of the {found.kind} {found.subject!r}, "
                 f"not of the {kind} {subject!r}",
                 fix="evaluate under an identity of its own",
             )
         return found
+
+    def keep(self, made: Evaluation) -> Evaluation:
+        """Keeps an evaluation, unless one is kept under its identity; returns the one that is kept.
+
+        Raises:
+            Conflict: If that is of something else.
+        """
+        with self._workspace.database.write() as connection:
+            store.keep(connection, made)
+        return self.known(made.id, made.kind, made.subject) or made
+
+    def _once(
+        self, evaluation_id: str, kind: str, subject: str, make: Callable[[], Evaluation]
+    ) -> Evaluation:
+        """What is kept under the identity; made and kept if nothing is."""
+        return self.known(evaluation_id, kind, subject) or self.keep(make())

@@ -98,6 +98,8 @@ class Basis(msgspec.Struct, frozen=True, kw_only=True):
         seed: Of everything random in it.
         resamples: How many bootstrap samples were drawn.
         treadle: The version of Treadle that judged.
+        answers: Digest of the answers that were judged, of behaviour: they can be scored again.
+        replays: The evaluation whose answers were scored again, if nothing was asked anew.
     """
 
     reference: str = ""
@@ -106,6 +108,8 @@ class Basis(msgspec.Struct, frozen=True, kw_only=True):
     seed: int | None = None
     resamples: int = 0
     treadle: str = ""
+    answers: str = ""
+    replays: str = ""
 
 
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ import queue
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -16,14 +16,18 @@ from treadle.evaluate.behaviour.targets.port import Call, Target
 from treadle.evaluate.behaviour.types import Answered, ErrorKind, Reply, Usage
 from treadle.kernel.config import TargetConfig
 from treadle.kernel.errors import TreadleError
+from treadle.kernel.ids import digest_bytes
 from treadle.kernel.units import parse_duration
 
 AGAIN: frozenset[ErrorKind] = frozenset({"timeout", "rate_limited", "server", "connection"})
 LONGEST_WAIT = 600.0
 """Who wants to be asked again only after more seconds than this isn't."""
 
+_ROUNDING = 1e-9
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 30.0
+_AHEAD = 8
+_PATIENCE = 0.5
 
 
 class Budget:
@@ -43,7 +47,9 @@ class Budget:
         """Whether another call may begin."""
         with self._lock:
             reserved = self.spent + (self._under_way + 1) * self._dearest
-            if self.limit is not None and (self.spent >= self.limit or reserved > self.limit):
+            if self.limit is not None and (
+                self.spent >= self.limit or reserved > self.limit * (1 + _ROUNDING)
+            ):
                 return False
             self._under_way += 1
             return True
@@ -94,6 +100,18 @@ def price(config: TargetConfig, usage: Usage) -> float:
     return config.call_price + tokens / 1e6
 
 
+def identity(config: TargetConfig, code: str) -> str:
+    """Identifies what is asked, and with what; not how fast, nor at what price.
+
+    Args:
+        config: What is declared of it.
+        code: Identifies the code of a function.
+    """
+    limits = ("timeout", "retries", "concurrency", "rate", "input_price", "output_price", "call_price")
+    plain = {key: value for key, value in msgspec.to_builtins(config).items() if key not in limits}
+    return digest_bytes(msgspec.json.encode((plain, code), order="deterministic"))
+
+
 class Asker:
     """Asks one target, patiently.
 
@@ -118,6 +136,7 @@ class Asker:
         self._pacer = Pacer(config.rate, stop)
         self._timeout = parse_duration(config.timeout).total_seconds()
         self._retries = 0 if config.call is not None else config.retries
+        self.identity = identity(config, getattr(target, "code", ""))
         self._random = random.Random(0)  # noqa: S311 - only spreads retries
 
     def ask(self, call: Call) -> Answered | None:
@@ -150,6 +169,9 @@ class Asker:
         raise AssertionError  # the last try returns
 
 
+_Arrived = queue.Queue[Answered | BaseException | None]
+
+
 class Job(NamedTuple):
     """Questions for one target, in the order in which they are asked.
 
@@ -176,13 +198,20 @@ def ask_all(
     Returns:
         Whether all were asked; False if the budget ended it, or somebody stopped it.
     """
-    arrived: queue.SimpleQueue[Answered | BaseException | None] = queue.SimpleQueue()
+    arrived, left_alone = _Arrived(_AHEAD), threading.Event()
+
+    def put(what: Answered | BaseException | None) -> None:
+        while not left_alone.is_set():  # whoever takes them may be slow, or gone
+            with contextlib.suppress(queue.Full):
+                arrived.put(what, timeout=_PATIENCE)
+                break
+
     complete = True
     threads = 0
     for job in jobs:
         hand_out = _HandOut(iter(job.calls))
         for _ in range(min(job.asker.config.concurrency, len(job.calls))):
-            args = (job.asker, hand_out, budget, stop, arrived)
+            args = (job.asker, hand_out, budget, stop, put)
             threading.Thread(target=_work, args=args, daemon=True).start()
             threads += 1
     try:
@@ -195,6 +224,7 @@ def ask_all(
             complete = complete and not _ended_early(found)
     except BaseException:
         stop.set()
+        left_alone.set()
         with contextlib.suppress(TreadleError):
             while not arrived.empty():  # what was paid for is kept, also if somebody interrupts
                 if isinstance(left := arrived.get(), Answered):
@@ -242,7 +272,7 @@ def _work(
     hand_out: _HandOut,
     budget: Budget,
     stop: threading.Event,
-    arrived: queue.SimpleQueue[Answered | BaseException | None],
+    put: Callable[[Answered | BaseException | None], None],
 ) -> None:
     end: BaseException | None = None
     try:
@@ -251,7 +281,44 @@ def _work(
             budget.settle(found.cost if found else 0.0)
             if found is None:
                 raise _Unfinished  # noqa: TRY301 - it ends as any other that mustn't go on
-            arrived.put(found)
+            put(found)
     except BaseException as error:  # noqa: BLE001 - raised again on the caller's own thread
         end = error
-    arrived.put(end)
+    put(end)
+
+
+def at_once(work: Iterable[Callable[[], None]], width: int, stop: threading.Event) -> None:
+    """Does several things at once, on threads that don't outlive the process.
+
+    Args:
+        work: What to do.
+        width: How many at once.
+        stop: Set to begin nothing new.
+    """
+    left = iter(work)
+    lock = threading.Lock()
+    ended: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
+
+    def go() -> None:
+        end: BaseException | None = None
+        try:
+            while not stop.is_set():
+                with lock:
+                    one = next(left, None)
+                if one is None:
+                    break
+                one()
+        except BaseException as error:  # noqa: BLE001 - raised again on the caller's own thread
+            end = error
+            stop.set()
+        ended.put(end)
+
+    for _ in range(width):
+        threading.Thread(target=go, daemon=True).start()
+    try:
+        errors = [error for _ in range(width) if (error := ended.get()) is not None]
+    except BaseException:
+        stop.set()
+        raise
+    if errors:
+        raise errors[0]

@@ -89,8 +89,8 @@ def digest(cases: Iterable[Case]) -> str:
 
 
 def question(case: Case) -> str:
-    """Identifies what is asked of a case, whatever is expected."""
-    return digest_bytes(msgspec.json.encode((case.id, case.input), order="deterministic"))
+    """Identifies what is asked of a case, whatever is expected: 32 hexadecimal characters."""
+    return digest_bytes(msgspec.json.encode((case.id, case.input), order="deterministic"))[:32]
 
 
 def json_lines(text: bytes, name: str) -> Iterator[Line]:

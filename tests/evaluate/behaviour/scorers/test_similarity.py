@@ -60,27 +60,33 @@ def test_the_nearest_of_several_texts_counts():
 VECTORS = {"a": [1.0, 0.0], "b": [1.0, 1.0], "c": [-1.0, 0.0], "zero": [0.0, 0.0]}
 
 
-def test_vectors_are_asked_for_once():
-    asked = []
-
-    def embed(texts):
-        asked.extend(texts)
-        return [VECTORS[text] for text in texts]
-
-    scorer = Embedded(embed)
+def test_vectors_are_learnt_once():
+    scorer = Embedded()
+    assert scorer.unknown(case(["b", "a"]), "a") == ["a", "b"]
+    assert scorer.score(case("b"), "a").value is None
+    scorer.learn(list(VECTORS), list(VECTORS.values()))
+    assert scorer.unknown(case(["b", "a"]), "a") == []
     assert scorer.score(case("b"), "a").value == pytest.approx(math.sqrt(0.5))
     assert scorer.score(case(["b", "a"]), "a").value == pytest.approx(1)
     assert scorer.score(case("c"), "a").value == 0
     assert scorer.score(case("zero"), "a").value == 0
-    assert asked == ["a", "b", "c", "zero"]
 
 
 @pytest.mark.parametrize(
     ("found", "says"),
-    [("HTTP 500", "HTTP 500"), ([[1.0]], "1 vectors came for 2"), ([[1.0], [1.0, 2.0]], "different lengths"),
-     ([[math.nan], [1.0]], "NaN"), ([[], []], "or none")],
+    [([[1.0]], "1 vectors came for 2"), ([[1.0], [1.0, 2.0]], "different lengths"),
+     ([["x"], [1.0]], "no number"), ([[math.nan], [1.0]], "no number"),
+     ([[], []], "no vectors"), ("x", "no vectors"), (None, "no vectors")],
 )  # fmt: skip
 def test_vectors_that_are_none_can_not_be_told(found, says):
-    score = Embedded(lambda _: found).score(case("b"), "a")
+    scorer = Embedded()
+    scorer.learn(["a", "b"], found)
+    score = scorer.score(case("b"), "a")
     assert score.value is None
     assert says in score.reason
+
+
+def test_why_there_is_no_vector_is_told():
+    scorer = Embedded()
+    scorer.learn(["a", "b"], None, "HTTP 500")
+    assert scorer.score(case("b"), "a").reason == "HTTP 500"

@@ -16,8 +16,6 @@ _WORD = re.compile(r"(?u)\b\w\w+\b")
 _GRAM = 3
 
 Vector = Mapping[str, float]
-Embed = Callable[[Sequence[str]], list[list[float]] | str]
-"""Makes vectors of texts, or says why it can't."""
 
 
 def cosine(one: Vector, other: Vector) -> float:
@@ -85,40 +83,48 @@ class Similar:
 
 
 class Embedded:
-    """How alike an answer is to what is expected, by vectors.
+    """How alike an answer is to what is expected, by vectors that are learnt beforehand."""
 
-    Args:
-        embed: Makes vectors of texts; asked once for each text.
-    """
-
-    def __init__(self, embed: Embed) -> None:
-        self._embed = embed
+    def __init__(self) -> None:
         self._known: dict[str, list[float]] = {}
+        self._failed: dict[str, str] = {}
+
+    def unknown(self, case: Case, answer: Any) -> list[str]:
+        """The texts whose vectors are needed and not known."""
+        return [text for text in dict.fromkeys([as_text(answer), *wanted(case)]) if text not in self._known]
+
+    def learn(self, texts: Sequence[str], vectors: Any, why: str = "") -> None:
+        """Takes the vectors of some texts; where they are none, it is known why.
+
+        Args:
+            texts: The texts.
+            vectors: As many lists of numbers, all of one length; None if there are none.
+            why: Why there are none.
+        """
+        why = why or self._wrong(vectors, len(texts))
+        if why:
+            self._failed.update(dict.fromkeys(texts, why))
+        else:
+            self._known.update(zip(texts, vectors, strict=True))
+
+    def _wrong(self, vectors: Any, count: int) -> str:
+        """What is wrong with vectors; empty if nothing is."""
+        if not isinstance(vectors, list) or not all(isinstance(one, list) and one for one in vectors):
+            return "what came are no vectors"
+        if len(vectors) != count:
+            return f"{len(vectors)} vectors came for {count} texts"
+        if not all(isinstance(x, int | float) and math.isfinite(x) for one in vectors for x in one):
+            return "a vector has something in it that is no number"
+        known = next(iter(self._known.values()), vectors[0])
+        return "" if all(len(one) == len(known) for one in vectors) else "the vectors have different lengths"
 
     def score(self, case: Case, answer: Any) -> Score:
         """The cosine of both vectors, a negative one as 0."""
-        texts = [as_text(answer), *wanted(case)]
-        new = [text for text in dict.fromkeys(texts) if text not in self._known]
-        if new:
-            found = self._embed(new)
-            if isinstance(found, str):
-                return Score(reason=found)
-            wrong = _unlike([*self._known.values(), *found], len(new), len(found))
-            if wrong:
-                return Score(reason=wrong)
-            self._known.update(zip(new, found, strict=True))
-        first, *others = (self._known[text] for text in texts)
-        best = max(_angle(first, other) for other in others)
+        for text in self.unknown(case, answer):
+            return Score(reason=self._failed.get(text, "it has no vector"))
+        first = self._known[as_text(answer)]
+        best = max(_angle(first, self._known[text]) for text in wanted(case))
         return Score(value=max(best, 0.0), reason=f"{best:.2f} like {shown(case.expected)}")
-
-
-def _unlike(vectors: Sequence[Sequence[float]], asked: int, found: int) -> str:
-    """What is wrong with vectors; empty if nothing is."""
-    if asked != found:
-        return f"{found} vectors came for {asked} texts"
-    if any(len(one) != len(vectors[0]) or not one for one in vectors):
-        return "the vectors have different lengths, or none"
-    return "" if all(map(math.isfinite, (x for one in vectors for x in one))) else "a vector has NaN in it"
 
 
 def _angle(one: Sequence[float], other: Sequence[float]) -> float:

@@ -189,7 +189,7 @@ class Endpoint:
             self._body(call)
         except InvalidInput as error:
             raise InvalidInput(
-                f"`body` can't be filled in for case {call.key!r}: {error.message}", where=self.name
+                f"`body` can't be filled in for case {_name(call)!r}: {error.message}", where=self.name
             ) from None
 
     def ask(self, call: Call, timeout: float) -> Reply:
@@ -216,7 +216,7 @@ class Endpoint:
 
     def _body(self, call: Call) -> Any:
         if self._config.api == "json":
-            values = {"input": call.input, "id": call.key, "seed": call.seed}
+            values = {"input": call.input, "id": _name(call), "seed": call.seed}
             return {**fill(self._config.body, values), **self._config.params}
         system = [{"role": "system", "content": self._config.system}] if self._config.system else []
         seed = {"seed": call.seed} if self._config.send_seed else {}
@@ -268,6 +268,10 @@ def _refusal(page: _Page, http: Http) -> Reply:
         retry_after=_retry_after(page.headers),
         status=page.status,
     )
+
+
+def _name(call: Call) -> str:
+    return call.case.id if call.case else call.key
 
 
 def messages(given: Any) -> list[Any]:

@@ -110,6 +110,7 @@ class FunctionHost:
         self._root, self._log = root, log
         self._lock = threading.Lock()
         self._child: _Child | None = None
+        self._closed = False
         self._ids = itertools.count(1)
         self._gate = Gate()
         self._loaded: dict[str, Loaded] = {}
@@ -147,8 +148,9 @@ class FunctionHost:
         return msgspec.structs.replace(response, error="crashed") if response.error == _LOST else response
 
     def close(self) -> None:
-        """Ends the process."""
+        """Ends the process; it isn't started again."""
         with self._lock:
+            self._closed = True
             child, self._child = self._child, None
         if child:
             child.end()
@@ -160,6 +162,8 @@ class FunctionHost:
     ) -> Response:
         number, waiting = next(self._ids), _Waiting()
         with self._lock:
+            if self._closed:
+                return Response(number, error="crashed", detail="the check has ended")
             child = self._running()
             child.waiting[number] = waiting
             child.write(Request(number, op, spec, list(args), kwargs))

@@ -1,0 +1,1 @@
+"""Verdicts on a system's behaviour. No I/O."""
