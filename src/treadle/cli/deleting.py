@@ -88,7 +88,9 @@ def _show(found: Collected) -> None:
     if found.young:
         click.echo(f"{show.counted(found.young, 'blob')} that nothing needs stay until they are a day old.")
     if found.debris:
-        click.echo(f"{show.counted(found.debris, 'leftover')} of broken uploads and sent runs {verb}.")
+        click.echo(
+            f"{show.counted(found.debris, 'leftover')} of broken uploads, sent runs and caches {verb}."
+        )
     if found.note:
         click.echo(found.note)
     if not found.applied:

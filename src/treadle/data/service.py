@@ -158,7 +158,8 @@ class Datasets:
         roles = spec.roles or rules.roles_of(self._config(spec.dataset))
         rules.check_roles(spec.dataset, roles, version.columns)
         spec = rules.complete(spec, roles)
-        path = self._ws.state / "cache" / "slices" / f"{rules.slice_digest(spec)}.parquet"
+        cache = self._ws.state / "cache" / "slices" / version.digest
+        path = cache / f"{rules.slice_digest(spec)}.parquet"
         rows, digest = self._cached(spec, path)
         if not rows:
             if not self._cut(spec, version, path):

@@ -121,7 +121,7 @@ class Collector:
         old = [blob for blob in unneeded if blob.at < limit]
         if asked.apply:
             old = [blob for blob in old if self._blobs.remove(blob.digest, limit)]
-        debris = self._debris(apply=asked.apply)
+        debris = self._debris(needed, apply=asked.apply)
         found = self._told(choice, old, len(unneeded), asked, rows, files, debris)
         if asked.apply:
             self._note(found, asked)
@@ -254,19 +254,24 @@ class Collector:
         needed = {one.id for keeper in self._keepers for one in keeper.needed(connection)}
         return [one for one in ids if one not in needed]
 
-    def _debris(self, *, apply: bool) -> int:
-        """Pieces of uploads that broke off, and copies of runs that were sent."""
+    def _debris(self, needed: set[str], *, apply: bool) -> int:
+        """Pieces of uploads that broke off, copies of runs that were sent, caches of what is gone."""
         long_ago = self._clock.now() - _ABANDONED
         if apply:
             self._blobs.drop_stale(long_ago)
             self._blobs.sweep(long_ago)
+        with self._database.read() as connection:
+            caches = [path for path in self._retention.caches(connection, needed) if self._is_old(path)]
         count = 0
-        for path in self._leftovers(long_ago):
+        for path in (*self._leftovers(long_ago), *caches):
             count += 1
             if apply:
                 with contextlib.suppress(OSError):
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
         return count
+
+    def _is_old(self, path: Path) -> bool:
+        return _older(path, self._clock.now() - self._safety)
 
     def _leftovers(self, before: datetime) -> Iterator[Path]:
         state = self._workspace.state

@@ -64,7 +64,7 @@ class Collected(msgspec.Struct, frozen=True, kw_only=True):
         blobs: Blobs that nothing needs any more.
         bytes: Their size.
         young: Blobs that nothing needs, and that are too young to go: an upload may be under way.
-        debris: Pieces of broken uploads and copies of sent runs.
+        debris: Pieces of broken uploads, copies of sent runs, and caches of data that is gone.
         items: What goes and what is kept, up to 1,000 of each.
         note: What became of the database's disk space.
     """

@@ -10,11 +10,11 @@ import msgspec
 import pytest
 
 from branching import commit, contents
+from data.retention.using import start, use
 from treadle.api.rooms import Rooms
 from treadle.data import (
     AddPath,
     Checkout,
-    DataInput,
     DeleteVersions,
     Merge,
     NewReview,
@@ -24,13 +24,10 @@ from treadle.data import (
     Revert,
     ReviewChange,
     Rows,
-    SliceSpec,
     Source,
     VacuumTable,
     WriteRows,
 )
-from treadle.data.types import DatasetVersion
-from treadle.experiment import NewRun, RunInput
 from treadle.kernel.errors import Conflict, Deleted, InvalidInput, NotFound
 from treadle.kernel.events import timeline
 from treadle.registry import NewCatalogVersion
@@ -85,7 +82,8 @@ def test_a_deleted_version_is_known_and_can_not_be_read(rooms: Rooms) -> None:
     }
 
 
-def test_a_deleted_version_is_restored_as_it_was(rooms: Rooms) -> None:
+def test_a_deleted_version_is_restored_as_it_was(anywhere: Rooms) -> None:
+    rooms = anywhere
     before = rooms.branches.resolve("pets@v2")
     delete(rooms, "v1..v3")
     assert deleted(rooms) == [1, 2, 3]
@@ -182,7 +180,8 @@ def test_heads_and_tags(rooms: Rooms) -> None:
     assert delete(rooms, "v1..v4") == ["pets@v4", "pets@v3", "pets@v2", "pets@v1"]
 
 
-def test_what_merges_begin_with(rooms: Rooms) -> None:
+def test_what_merges_begin_with(anywhere: Rooms) -> None:
+    rooms = anywhere
     rooms.branches.create_ref("pets", "branch", "exp", "v2", "anna")
     commit(rooms.branches, {"new": "1"}, "exp")
     fix = "merge what is left of exp, then: treadle data branch -d pets@exp"
@@ -247,27 +246,8 @@ def test_pointers_in_the_projects_folder(rooms: Rooms) -> None:
         delete(rooms, "v1")
 
 
-def use(version: DatasetVersion, number: int | None = None) -> RunInput:
-    spec = SliceSpec(dataset=version.dataset, version=version.digest)
-    rows = DataInput(
-        role="train", spec=spec, number=version.number if number is None else number, digest="d", rows=1
-    )
-    return RunInput(
-        name=version.dataset,
-        digest=version.digest,
-        source_type="treadle",
-        source=msgspec.json.encode(rows).decode(),
-        context="training",
-    )
-
-
-def start(rooms: Rooms, name: str, *used: RunInput) -> str:
-    return rooms.experiments.create(
-        NewRun(id=name, name=name, started_at=datetime.now(UTC), inputs=tuple(used))
-    ).id
-
-
-def test_runs_that_read_it(rooms: Rooms) -> None:
+def test_runs_that_read_it(anywhere: Rooms) -> None:
+    rooms = anywhere
     second = rooms.branches.resolve("pets@v2")
     start(rooms, "reads", use(second))
     assert needed(rooms, 2) == {"run reads read it (training)": "treadle runs delete reads"}
@@ -312,7 +292,8 @@ def test_registered_versions_of_mlflow(rooms: Rooms) -> None:
 # ── a whole dataset ──────────────────────────────────────────────────────
 
 
-def test_a_whole_dataset_goes_with_its_branches_and_comes_back(rooms: Rooms) -> None:
+def test_a_whole_dataset_goes_with_its_branches_and_comes_back(anywhere: Rooms) -> None:
+    rooms = anywhere
     rooms.branches.create_ref("pets", "branch", "exp", "v2", "anna")
     commit(rooms.branches, {"new": "1"}, "exp")
     rooms.branches.create_ref("pets", "tag", "best", "v3", "anna")
@@ -356,7 +337,8 @@ def prune(rooms: Rooms, **asked: object) -> tuple[list[int], list[int], int]:
     return going, kept, found.others
 
 
-def test_a_policy_keeps_the_newest_of_each_branch(rooms: Rooms) -> None:
+def test_a_policy_keeps_the_newest_of_each_branch(anywhere: Rooms) -> None:
+    rooms = anywhere
     rooms.branches.create_ref("pets", "branch", "exp", "v2", "anna")
     for text in "abc":
         commit(rooms.branches, {"new": text}, "exp")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
+from pathlib import Path
 
 import sqlalchemy as sa
 
@@ -13,6 +15,7 @@ from treadle.data.branches.adopting import adopt
 from treadle.data.branches.merges import load_graph
 from treadle.data.branches.service import Branches
 from treadle.data.retention import rules
+from treadle.data.retention.caches import unneeded
 from treadle.data.retention.types import (
     DeleteVersions,
     Deletion,
@@ -191,6 +194,10 @@ class Retention:
         if not refs.any_of(connection, dataset) and not versions.any_left(connection, dataset):
             refs.delete_dataset(connection, dataset)
         return found
+
+    def caches(self, connection: sa.Connection, needed: AbstractSet[str]) -> Iterator[Path]:
+        """What this machine has cached of versions that were given up, and of blobs that nothing needs."""
+        return unneeded(self._ws.state, connection, needed)
 
     # ── within ───────────────────────────────────────────────────────────
 
