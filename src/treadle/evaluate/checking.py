@@ -190,7 +190,8 @@ class _Asking:
 
         def plan() -> list[Planned]:
             holdout = self._evaluations.load_holdout(self._cut(candidate, "holdout"))
-            return plan_model(self._config, holdout, against.ref if against else None)
+            theirs = registry.load(against).predict(holdout.inputs) if against else None
+            return plan_model(self._config, holdout, against.ref if against else None, theirs)
 
         same = (held_out.digest, candidate.id, against.id if against else "", asked.seed)
         return _Part("model", same, judge, plan)

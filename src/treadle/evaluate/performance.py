@@ -19,8 +19,10 @@ from treadle.evaluate.models.inferring import estimated
 from treadle.evaluate.models.inputs import Scored, scored
 from treadle.evaluate.models.linear import linearise
 from treadle.evaluate.models.measures import Measure, measured
+from treadle.evaluate.models.planning import Assumed, Planning
+from treadle.evaluate.models.planning import plan as planned
 from treadle.evaluate.rules import against, needed
-from treadle.evaluate.types import Verdict
+from treadle.evaluate.types import Planned, Verdict
 from treadle.evaluate.wording import percent, show, size, would
 from treadle.kernel.config.base import METRICS, Metric, Task
 from treadle.kernel.config.checks import ChecksConfig, GroupCheck, PerformanceCheck
@@ -104,6 +106,33 @@ def judge(
         none = Verdict(check="no_worse", subject="overall", outcome="pass", sentence=sentence)
         return [*verdicts, none]
     return [*verdicts, *judging.no_worse(aims, candidate, production, replicas, baseline)]
+
+
+def plan(
+    checks: ChecksConfig,
+    holdout: Holdout,
+    production: npt.ArrayLike | None,
+    baseline: str | None,
+    assumed: Assumed | None = None,
+) -> list[Planned]:
+    """What :func:`judge` will test, and the smallest effects that it can show, before a candidate is scored.
+
+    Args:
+        checks: What is asked.
+        holdout: The rows.
+        production: Production's scores on them, where they are at hand.
+        baseline: What to call production; None when nothing is in production.
+        assumed: What is taken for granted of the candidate.
+
+    Raises:
+        InvalidInput: If labels, groups or scores can't be used.
+    """
+    least = checks.groups.min_rows
+    large = [
+        (group.name, group.rows) for group in groups_of(checks.groups, holdout) if len(group.rows) >= least
+    ]
+    planning = Planning(holdout, production, checks.performance.confidence, assumed)
+    return list(planned(list(_aims(checks)), large, planning, baseline))
 
 
 def groups_of(asked: GroupCheck, holdout: Holdout) -> Iterator[Group]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy.typing as npt
+
+from treadle.evaluate import performance
 from treadle.evaluate.holdout import Holdout
-from treadle.evaluate.performance import groups_of
 from treadle.evaluate.types import Planned
 from treadle.kernel.config import Config
 from treadle.kernel.engine import Engine
@@ -43,23 +45,21 @@ def _of_data(config: Config, rows: int, *, compared: bool) -> Iterator[Planned]:
         )
 
 
-def plan_model(config: Config, holdout: Holdout, baseline: str | None) -> list[Planned]:
-    """The checks of ``[checks.performance]`` and ``[checks.groups]`` on some held-out rows."""
-    return list(_of_model(config, holdout, baseline))
+def plan_model(
+    config: Config, holdout: Holdout, baseline: str | None, production: npt.ArrayLike | None = None
+) -> list[Planned]:
+    """The checks of ``[checks.performance]`` and ``[checks.groups]`` on some held-out rows.
 
+    Args:
+        config: Says what is asked.
+        holdout: The rows.
+        baseline: What the candidate will be compared with, if anything.
+        production: Its scores on the rows, where they are at hand.
 
-def _of_model(config: Config, holdout: Holdout, baseline: str | None) -> Iterator[Planned]:
-    check, groups = config.checks.performance, config.checks.groups
-    rows = len(holdout.labels)
-    if check.bound is not None:
-        yield _sure("bound", "overall", f"{check.metric} reaches {check.bound:g}", rows)
-    if baseline is None:
-        return
-    loses = f"{check.metric} is no more than {{:g}} worse than {baseline}'s"
-    yield _sure("no_worse", "overall", loses.format(check.margin), rows)
-    for subject, places in groups_of(groups, holdout):
-        if len(places) >= groups.min_rows:
-            yield _sure("no_worse", subject, loses.format(groups.margin), len(places))
+    Raises:
+        InvalidInput: If labels, groups or scores can't be used.
+    """
+    return performance.plan(config.checks, holdout, production, baseline)
 
 
 def _sure(check: str, subject: str, hypothesis: str, n: int) -> Planned:
