@@ -20,7 +20,7 @@ from treadle.data.storage.writing import Written
 from treadle.data.tree.pages import Root
 from treadle.data.tree.trees import read_root
 from treadle.data.types import Column, DatasetVersion, FileEntry, Source
-from treadle.kernel.errors import Conflict, CorruptData
+from treadle.kernel.errors import Conflict, CorruptData, NotFound
 from treadle.kernel.events import record
 from treadle.kernel.types import Event
 from treadle.kernel.workspace import Workspace
@@ -141,7 +141,12 @@ def write_version(
             number = versions.next_number(connection, new.dataset)
             follows = new.parents if new.parents is not None else tuple(filter(None, [new.expected]))
             parents = [versions.by_number(connection, new.dataset, one) for one in follows]
-        commit, commit_id = _commit(workspace, new, number, [one for one in parents if one], new.at or at)
+        try:
+            commit, commit_id = _commit(workspace, new, number, [one for one in parents if one], new.at or at)
+        except NotFound:  # perhaps what it is made of was deleted and collected just now
+            with workspace.database.read() as connection:
+                check_live(*versions.by_numbers(connection, new.dataset, {*follows, *new.needs}))
+            raise
         if before is not None:
             before(commit, commit_id)
             before = None
