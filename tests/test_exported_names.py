@@ -40,9 +40,9 @@ EXPORTED = {
     """,
     "treadle.deploy.replica": "Platform ReplicaServer serve",
     "treadle.evaluate": """
-        Basis CheckPlan CheckRequest CheckResult Checks DataGates Estimate Evaluation Evaluations Holdout
-        KeptByEvaluations Measure Outcome Planned Verdict aggregate estimate forest is_loss measured
-        paired_difference render
+        Basis Behaviour CheckPlan CheckRequest CheckResult Checks DataGates Estimate Evaluation
+        Evaluations Holdout KeptByEvaluations Measure Outcome Planned Verdict aggregate estimate
+        forest is_loss measured paired_difference render
     """,
     "treadle.experiment": """
         Answered Artifact Check Checked CodeDiff Comparison Comparisons CopyKind Curve CurveCopy

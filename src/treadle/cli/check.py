@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -9,7 +10,7 @@ import click
 
 from treadle.cli import show
 from treadle.cli.app import App, Group, json_option, pass_app
-from treadle.kernel.errors import InvalidInput
+from treadle.kernel.errors import InvalidInput, Unavailable
 
 if TYPE_CHECKING:
     from treadle.evaluate.types import CheckPlan, CheckRequest, CheckResult, Evaluation, ReportFormat
@@ -42,6 +43,10 @@ def check() -> None:
     multiple=True,
     help="Only these checks (repeatable).",
 )
+@click.option("--behaviour", metavar="NAME", multiple=True, help="Only this behaviour check (repeatable).")
+@click.option(
+    "--rescore", metavar="EVALUATION", default="", help="Score its answers again; the target isn't asked."
+)
 @click.option("--explain", is_flag=True, help="Say what would be tested and what can be told; judge nothing.")
 @click.option("--again", is_flag=True, help="Judge anew what was judged already.")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, help="Of everything random.")
@@ -64,6 +69,8 @@ def run(
     model: str,
     against: str,
     only: tuple[Literal["data", "model", "behaviour"], ...],
+    behaviour: tuple[str, ...],
+    rescore: str,
     explain: bool,
     again: bool,
     seed: int,
@@ -83,16 +90,52 @@ def run(
         against=app.ref(against) if against else "",
         only=only,
         again=again,
+        behaviour=behaviour,
+        rescore=rescore,
         seed=seed,
     )
     if explain:
         app.answer(app.client.plan_checks(asked), _show_plan)
         return
-    found = app.client.check(asked)
+    found = _watched(app, asked)
     for path, kind in wanted:
         path.write_bytes(app.client.check_report([one.id for one in found.evaluations], kind))
     app.answer(found, lambda result: _show(result, asked, reports))
     context.exit(CODES[found.outcome])
+
+
+def _watched(app: App, asked: CheckRequest) -> CheckResult:
+    """Checks, telling how far the asking is; whoever interrupts it can go on later."""
+    from treadle.kernel import progress
+
+    status = show.console(stderr=True).status("asking")
+    stopped = threading.Event()
+    done, expected = 0, 0
+
+    def tell(count: int, _: int) -> None:
+        nonlocal done
+        done += count
+        if stopped.is_set():  # in the thread that asks: it ends, and keeps what was answered
+            raise Unavailable("it was interrupted")
+        if count and expected:
+            status.update(f"{done:,} of {expected:,} calls")
+
+    def expect(count: int, _: int) -> None:
+        nonlocal expected
+        expected += count
+        if not app.json and not show.is_dumb():
+            status.start()
+
+    try:
+        with progress.listening(tell, expect):
+            try:
+                return app.client.check(asked)
+            except KeyboardInterrupt:
+                stopped.set()
+                app.close()
+                raise
+    finally:
+        status.stop()
 
 
 def _format(path: Path) -> ReportFormat:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from treadle.kernel.lazy import attach
 
 if TYPE_CHECKING:
+    from treadle.evaluate.behaviour.service import Behaviour as Behaviour
     from treadle.evaluate.checking import Checks as Checks
     from treadle.evaluate.data_gates import DataGates as DataGates
     from treadle.evaluate.holdout import Holdout as Holdout
@@ -32,6 +33,7 @@ __getattr__, __all__ = attach(
     __name__,
     {
         "Basis": "types",
+        "Behaviour": "behaviour.service",
         "CheckPlan": "types",
         "CheckRequest": "types",
         "CheckResult": "types",

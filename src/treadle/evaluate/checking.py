@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
 from treadle.data import DataInput, Datasets
+from treadle.evaluate.behaviour.service import Behaviour
 from treadle.evaluate.planning import plan_data, plan_model
 from treadle.evaluate.rules import VERSION, aggregate
 from treadle.evaluate.service import Evaluations
@@ -27,13 +29,13 @@ class _Part(NamedTuple):
 
     Attributes:
         kind: Which.
-        same: What identifies what is judged, and by what.
+        same: What identifies what is judged, and by what; None for what never answers alike.
         judge: Judges it, under an identity.
         plan: Says what will be tested.
     """
 
     kind: Kind
-    same: tuple[object, ...]
+    same: tuple[object, ...] | None
     judge: Callable[[str], Evaluation]
     plan: Callable[[], list[Planned]]
 
@@ -105,7 +107,9 @@ class _Asking:
         asked = self._asked
         if asked.against and not asked.model:
             raise InvalidInput("there is no model to compare", fix="name it: --model flights/4")
-        wanted = asked.only or ("data", "model", "behaviour")
+        if asked.rescore:
+            return [self._rescored(asked.rescore)], []
+        wanted = asked.only or (("behaviour",) if asked.behaviour else ("data", "model", "behaviour"))
         parts, notes = [], []
         if "data" in wanted:
             if asked.data or self._config.train is not None:
@@ -117,13 +121,15 @@ class _Asking:
                 parts.append(self._model())
             else:
                 notes.append("No model is judged: name one (--model flights/4).")
+        if "behaviour" in wanted:
+            parts += self._behaviour()
         if not parts:
             raise ConfigError("there is nothing to check", where="treadle.toml", fix=" ".join(notes))
         return parts, notes
 
     def identity(self, part: _Part) -> str:
         """Of what a part would find: the same for the same data and checks, unless judged anew."""
-        if self._asked.again:
+        if self._asked.again or part.same is None:
             return self._ws.ids.new("eval")
         same = (part.kind, VERSION, self._config.checks, self._config.project.task, *part.same)
         return f"eval_{digest_bytes(msgspec.json.encode(same, order='sorted'))[:_LENGTH]}"
@@ -146,6 +152,43 @@ class _Asking:
             return plan_data(self._ws.engine, self._config, rows.files, files)
 
         return _Part("data", same, judge, plan)
+
+    def _behaviour(self) -> list[_Part]:
+        """The checks of behaviour; what they run is for the project to say, not for a request.
+
+        Raises:
+            InvalidInput: If the request declares some.
+            ConfigError: If there is none of a name.
+        """
+        given = self._asked.checks
+        if given is not None and given.behaviour:
+            raise InvalidInput(
+                "checks of behaviour can't come with a request",
+                fix="declare them in treadle.toml: [checks.behaviour.NAME]",
+            )
+        behaviour = Behaviour(self._ws)
+        names = self._asked.behaviour or (behaviour.names if given is None else ())
+        for name in names:
+            behaviour.declared(name)
+        return [
+            _Part(
+                "behaviour",
+                None,
+                partial(behaviour.judge, name=name, fresh=self._asked.again),
+                partial(behaviour.plan, name),
+            )
+            for name in names
+        ]
+
+    def _rescored(self, earlier: str) -> _Part:
+        behaviour = Behaviour(self._ws)
+        name = self._evaluations.get(earlier).subject
+        return _Part(
+            "behaviour",
+            None,
+            partial(behaviour.rescore, earlier_id=earlier),
+            partial(behaviour.plan, name),
+        )
 
     def _trained_on(self) -> Rows | None:
         """The rows that production was trained on, while they can still be had."""

@@ -176,6 +176,8 @@ class CheckRequest(msgspec.Struct, frozen=True, kw_only=True):
         only: Only these kinds of checks.
         checks: What is checked, instead of ``[checks]`` in ``treadle.toml``.
         again: Whether to judge anew what was judged already, of the same data by the same checks.
+        behaviour: Only these checks of behaviour, and nothing else.
+        rescore: An evaluation of behaviour whose answers are scored again; nothing else is done.
         seed: Of everything random.
     """
 
@@ -186,6 +188,8 @@ class CheckRequest(msgspec.Struct, frozen=True, kw_only=True):
     only: tuple[Kind, ...] = ()
     checks: ChecksConfig | None = None
     again: bool = False
+    behaviour: tuple[str, ...] = ()
+    rescore: str = ""
     seed: int = 0
 
 

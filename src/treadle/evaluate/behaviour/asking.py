@@ -17,6 +17,7 @@ from treadle.evaluate.behaviour.types import Answered, ErrorKind, Reply, Usage
 from treadle.kernel.config import TargetConfig
 from treadle.kernel.errors import TreadleError
 from treadle.kernel.ids import digest_bytes
+from treadle.kernel.progress import tell
 from treadle.kernel.units import parse_duration
 
 AGAIN: frozenset[ErrorKind] = frozenset({"timeout", "rate_limited", "server", "connection"})
@@ -206,7 +207,6 @@ def ask_all(
                 arrived.put(what, timeout=_PATIENCE)
                 break
 
-    complete = True
     threads = 0
     for job in jobs:
         hand_out = _HandOut(iter(job.calls))
@@ -215,13 +215,7 @@ def ask_all(
             threading.Thread(target=_work, args=args, daemon=True).start()
             threads += 1
     try:
-        while threads:
-            found = arrived.get()
-            if isinstance(found, Answered):
-                take(found)
-                continue
-            threads -= 1
-            complete = complete and not _ended_early(found)
+        return _taken(arrived, threads, take)
     except BaseException:
         stop.set()
         left_alone.set()
@@ -230,6 +224,22 @@ def ask_all(
                 if isinstance(left := arrived.get(), Answered):
                     take(left)
         raise
+
+
+def _taken(arrived: _Arrived, threads: int, take: Callable[[Answered], None]) -> bool:
+    """Takes what arrives until all threads have ended; whether all of them had nothing more to ask."""
+    complete = True
+    while threads:
+        try:
+            found = arrived.get(timeout=_PATIENCE)
+        except queue.Empty:
+            tell(0, 0)  # who listens may want to stop
+            continue
+        if isinstance(found, Answered):
+            take(found)
+        else:
+            threads -= 1
+            complete = not _ended_early(found) and complete
     return complete
 
 

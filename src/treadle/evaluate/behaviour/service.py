@@ -100,7 +100,7 @@ class Behaviour:
         """
         if kept := self._evaluations.known(evaluation_id, "behaviour", name):
             return kept
-        check = self._check(name)
+        check = self.declared(name)
         if baseline is not None:
             check = msgspec.structs.replace(check, baseline=baseline)
         return self._run(evaluation_id, self._work(name, check), fresh=fresh)
@@ -125,7 +125,7 @@ class Behaviour:
         name = earlier.subject
         if kept := self._evaluations.known(evaluation_id, "behaviour", name):
             return kept
-        check = self._check(name)
+        check = self.declared(name)
         cases = read_cases(self._ws, name, check)
         _check_asked(cases, told, earlier_id)
         repeats = {TARGET: _repeats(told.answers, TARGET)}
@@ -157,12 +157,17 @@ class Behaviour:
             ConfigError: If there is no such check.
             InvalidInput: If a case can't be used.
         """
-        check = self._check(name)
+        check = self.declared(name)
         return plan(check, read_cases(self._ws, name, check), self._newest(name))
 
     # ── what is to be judged ─────────────────────────────────────────────
 
-    def _check(self, name: str) -> BehaviourCheck:
+    def declared(self, name: str) -> BehaviourCheck:
+        """A check, as it is declared.
+
+        Raises:
+            ConfigError: If there is none of that name.
+        """
         declared = self._ws.config.checks.behaviour
         if name not in declared:
             raise ConfigError(
