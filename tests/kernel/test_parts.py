@@ -130,6 +130,26 @@ def test_what_is_something_else_is_refused(store: ObjectBlobStore) -> None:
     assert store.get(digest) == data
 
 
+def test_a_file_is_taken_at_once_but_for_what_is_there(store: ObjectBlobStore, tmp_path: Path) -> None:
+    data = os.urandom(5 * SMALL - 3)
+    file = tmp_path / "file"
+    file.write_bytes(data)
+    bring(store, data, only=2)
+    part = store.part(digest_bytes(data), len(data))
+    came: list[int] = []
+    digest = part.copy(file, came.append)
+    if store.folder is None:
+        assert (digest, came) == (None, [])
+    else:
+        assert came == [SMALL, SMALL, SMALL - 3]
+        assert digest == digest_bytes(data)
+        assert part.copy(file, came.append, anew=True) == digest
+        assert sum(came[3:]) == len(data)
+        assert part.finish(digest)
+        assert store.get(digest) == data
+    part.close()
+
+
 def test_a_small_blob_that_is_something_else_is_never_put(store: ObjectBlobStore) -> None:
     digest = digest_bytes(b"right")
     part = store.part(digest, 5)

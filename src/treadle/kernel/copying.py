@@ -14,7 +14,8 @@ import os
 import queue
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def copy_hashed(source: Path, target: Path, *, sync: bool = True, where: Path | 
         try:
             if not reflink(descriptor, out):
                 os.truncate(out, size)
-            digest = _copy_and_hash(descriptor, out, size)
+            digest = copy_pieces(descriptor, out, size)
             if sync:
                 os.fsync(out)
         finally:
@@ -139,7 +140,24 @@ def _unchanging(path: Path) -> Iterator[tuple[int, int]]:
         raise CorruptData("the file changed while it was read", where=str(path), fix="add it again")
 
 
-def _copy_and_hash(source: int, target: int, size: int) -> str:
+def copy_pieces(
+    source: int,
+    target: int,
+    size: int,
+    piece: int = _SEGMENT,
+    have: AbstractSet[int] = frozenset(),
+    copied: Callable[[int, int], object] = lambda *_: None,
+) -> str:
+    """Copies an open file's bytes into another open one; returns the digest of what that has then.
+
+    Args:
+        source: What to copy.
+        target: Where to.
+        size: How many bytes.
+        piece: How many of them at a time.
+        have: Numbers of the pieces that the target has already.
+        copied: Called after each other piece with its number and how many bytes it has.
+    """
     from blake3 import blake3
 
     if not size:
@@ -158,9 +176,13 @@ def _copy_and_hash(source: int, target: int, size: int) -> str:
     thread = threading.Thread(target=follow, name="treadle-hash")
     thread.start()
     try:
-        for offset in range(0, size, _SEGMENT):
-            ready.put(offset + copy_bytes(source, target, offset, min(_SEGMENT, size - offset)))
-            begin_writing(target, offset, _SEGMENT)
+        for number, offset in enumerate(range(0, size, piece)):
+            count = min(piece, size - offset)
+            if number not in have:
+                count = copy_bytes(source, target, offset, count)
+                begin_writing(target, offset, count)
+                copied(number, count)
+            ready.put(offset + count)
     finally:
         ready.put(None)
         thread.join()

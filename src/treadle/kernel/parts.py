@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from treadle.kernel.copying import begin_writing
+from treadle.kernel.copying import begin_writing, copy_pieces
 from treadle.kernel.errors import CorruptData
 from treadle.kernel.files import storage_errors
 from treadle.kernel.ids import digest_bytes
@@ -44,6 +44,22 @@ class Part(Protocol):
         Raises:
             StorageFull: If no space is left.
             StorageError: If the store can't be written.
+        """
+
+    def copy(self, source: Path, copied: Callable[[int], None], *, anew: bool = False) -> str | None:
+        """Takes all pieces from a file, where that is faster than one by one.
+
+        Args:
+            source: The file.
+            copied: Called after each piece with how many bytes it has.
+            anew: Whether to take again what an earlier process brought.
+
+        Returns:
+            The digest of all of them, for :meth:`finish`; None where nothing was done.
+
+        Raises:
+            StorageFull: If no space is left.
+            StorageError: If the file can't be read, or the store can't be written.
         """
 
     def finish(self, digest: str) -> bool:
@@ -135,8 +151,32 @@ class FilePart:
                 done = os.pwrite(self._file, view, at)
                 view, at = view[done:], at + done
             begin_writing(self._file, number * self.piece, len(data))
-            if self.count > 1:
-                os.write(self._log, number.to_bytes(_NUMBER, "little"))
+            self._write_down(number)
+
+    def copy(self, source: Path, copied: Callable[[int], None], *, anew: bool = False) -> str | None:
+        """Takes all pieces from a file, within the kernel where it can; returns their digest.
+
+        Raises:
+            StorageFull: If no space is left.
+            StorageError: If the file can't be read, or it can't be written.
+        """
+
+        def note(number: int, count: int) -> None:
+            self._write_down(number)
+            copied(count)
+
+        with storage_errors(str(source)):
+            file = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            with storage_errors(str(self._path.parent.parent)):
+                have = set() if anew else self._have
+                return copy_pieces(file, self._file, self._size, self.piece, have, note)
+        finally:
+            os.close(file)
+
+    def _write_down(self, number: int) -> None:
+        if self.count > 1:
+            os.write(self._log, number.to_bytes(_NUMBER, "little"))
 
     def finish(self, digest: str) -> bool:
         """Publishes the blob, durably.
@@ -209,6 +249,11 @@ class ObjectPart:
             raise CorruptData(f"what came as blob {self._digest[:12]} is something else")
         self._pieces.put_checked(self._key, data, self._digest)
 
+    def copy(self, source: Path, copied: Callable[[int], None], *, anew: bool = False) -> str | None:
+        """Nothing: a bucket takes pieces one by one."""
+        del source, copied, anew
+        return None
+
     def finish(self, digest: str) -> bool:
         """Whether it stays."""
         del digest
@@ -253,6 +298,11 @@ class PiecePart:
         if digest not in self._there:
             self._pieces.put(self._key, data, digest)
         self._digests[number] = digest
+
+    def copy(self, source: Path, copied: Callable[[int], None], *, anew: bool = False) -> str | None:
+        """Nothing: a bucket takes pieces one by one."""
+        del source, copied, anew
+        return None
 
     def finish(self, digest: str) -> bool:
         """Writes the list of the pieces, which makes the blob be there.

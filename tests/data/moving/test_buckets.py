@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import obstore
 import pytest
 from obstore.store import ObjectStore, from_url
@@ -226,7 +227,10 @@ def test_options_come_from_remotes_and_the_store(
 
 def test_empty_objects_that_stand_for_folders_are_none() -> None:
     paths = ["b/x", "a", "a-b", "a/b", "a/b/c", "empty"]
-    assert [paths[row] for row in ordered(paths, [1, 0, 1, 0, 1, 0])] == ["a-b", "a/b/c", "b/x", "empty"]
+    rows = ordered(paths, np.array([1, 0, 1, 0, 1, 0], np.uint64))
+    assert rows is not None
+    assert [paths[row] for row in rows] == ["a-b", "a/b/c", "b/x", "empty"]
+    assert ordered(["a", "b"], np.ones(2, np.uint64)) is None
 
 
 def _sent(workspace: Workspace, data: bytes, path: str = "mine") -> Any:

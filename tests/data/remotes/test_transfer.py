@@ -243,7 +243,7 @@ def test_killed_at_any_step_it_goes_on_and_nothing_half_is_visible(
     local: ObjectBlobStore, tmp_path: Path
 ) -> None:
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    data = [os.urandom(1000), os.urandom(3 << 16)]
+    data = [os.urandom(1000), os.urandom(3 << 16), os.urandom(20 << 16)]
     digests = [local.put(one) for one in data]
     remote = open_blobs("remote", tmp_path, {})
     killed = 0

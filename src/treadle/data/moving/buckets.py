@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import itertools
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -15,8 +14,8 @@ from treadle.data.branches.rules import check_ref_name
 from treadle.data.branches.service import Branches
 from treadle.data.moving.types import ImportBucket
 from treadle.data.storage.contents import EMPTY, Contents
-from treadle.data.storage.packs import Kind
-from treadle.data.storage.writing import PackWriter
+from treadle.data.storage.packs import Kind, Pack
+from treadle.data.storage.writing import PackWriter, Written
 from treadle.data.tree.names import check_nesting, check_path
 from treadle.data.tree.trees import build
 from treadle.data.tree.types import Entries, Mode
@@ -65,11 +64,10 @@ def take_bucket(workspace: Workspace, branches: Branches, asked: ImportBucket) -
     def known(digest: bytes) -> bool:
         return contents.page_indexes.find(digest) is not None
 
+    entries, packs = _taken(workspace, f"{bucket}/{prefix}", asked.url, contents)
     with PackWriter(workspace.blobs, known) as writer:
-        listed = workspace.buckets.listed(asked.url)
-        entries = _entries(listed, f"{bucket}/{prefix}", partial(_keep, contents, writer))
-        tree = build([entries], writer)
-        written = writer.finish()
+        tree = build([_sorted(entries)], writer)
+        written = Written(packs, writer.finish().pages)
     if head and head.tree == tree:
         return head
     return branches.commit_tree(
@@ -84,6 +82,26 @@ def take_bucket(workspace: Workspace, branches: Branches, asked: ImportBucket) -
             origin=(Source("import", f"{bucket}/{prefix}".rstrip("/"), "no bytes copied"),),
         )
     )
+
+
+def _taken(workspace: Workspace, base: str, url: str, contents: Contents) -> tuple[Entries, tuple[Pack, ...]]:
+    """What lies below a URL, in the order in which the bucket tells it, and the packs that say where."""
+    import numpy as np
+
+    paths: list[str] = []
+    sizes, digests = array("Q"), bytearray()
+    objects = workspace.buckets.listed(url)
+    with PackWriter(workspace.blobs) as writer:
+        while some := list(itertools.islice(objects, _BATCH)):
+            paths += [_path(one.url, base) for one in some]
+            sizes.extend([one.size for one in some])
+            digests += _keep(contents, writer, some)
+        packs = writer.finish().packs
+    if not paths:
+        raise NotFound("nothing lies there", where=base.rstrip("/"), fix="look at what the bucket has")
+    rows = np.frombuffer(digests, np.uint8).reshape(-1, 32)
+    modes = np.full(len(paths), int(Mode.FILE), np.uint8)
+    return Entries(paths, np.asarray(sizes, np.uint64), rows, modes), packs
 
 
 def _keep(contents: Contents, writer: PackWriter, objects: Sequence[BucketObject]) -> bytes:
@@ -101,27 +119,18 @@ def _keep(contents: Contents, writer: PackWriter, objects: Sequence[BucketObject
     return joined
 
 
-def _entries(
-    objects: Iterable[BucketObject], url: str, keep: Callable[[Sequence[BucketObject]], bytes]
-) -> Entries:
-    """What a tree lists of some objects, sorted; keeps where each lies."""
-    import numpy as np
+def _sorted(found: Entries) -> Entries:
+    """Entries as a tree lists them.
 
-    paths: list[str] = []
-    sizes, digests = array("Q"), bytearray()
-    objects = iter(objects)
-    while some := list(itertools.islice(objects, _BATCH)):
-        paths += [_path(one.url, url) for one in some]
-        sizes.extend([one.size for one in some])
-        digests += keep(some)
-    if not paths:
-        raise NotFound("nothing lies there", where=url.rstrip("/"), fix="look at what the bucket has")
-    rows = ordered(paths, sizes)
-    told = np.asarray(sizes, np.uint64), np.frombuffer(digests, np.uint8).reshape(-1, 32)
+    Raises:
+        InvalidInput: If one would be both a file and a folder.
+    """
+    rows = ordered(found.paths, found.sizes)
     if rows is not None:
-        paths, told = [paths[row] for row in rows], (told[0][rows], told[1][rows])
-    check_nesting(paths)
-    return Entries(paths, *told, np.full(len(paths), int(Mode.FILE), np.uint8))
+        paths = [found.paths[row] for row in rows]
+        found = Entries(paths, found.sizes[rows], found.digests[rows], found.modes[rows])
+    check_nesting(found.paths)
+    return found
 
 
 def _path(url: str, base: str) -> str:
@@ -134,14 +143,14 @@ def _path(url: str, base: str) -> str:
         ) from None
 
 
-def ordered(paths: Sequence[str], sizes: Sequence[int]) -> NDArray[np.int64] | None:
+def ordered(paths: Sequence[str], sizes: NDArray[np.uint64]) -> NDArray[np.int64] | None:
     """The rows in the order of their paths, without empty objects that consoles make to show folders.
 
     None where that is all of them as they are, which is how most buckets list them.
     """
     import numpy as np
 
-    empty = {path for path, size in zip(paths, sizes, strict=True) if not size}
+    empty = {paths[row] for row in np.flatnonzero(sizes == 0).tolist()}
     if not empty and all(one < two for one, two in itertools.pairwise(paths)):
         return None
     order = np.argsort(np.array(paths, object), kind="stable")

@@ -31,6 +31,7 @@ _ASKED_AT_ONCE = 16
 _TRIES = 5
 _FIRST_WAIT = 0.2
 _WHOLE_TRIES = 3
+_LARGE = 1 << 20
 
 T = TypeVar("T")
 
@@ -180,9 +181,47 @@ class Mover:
             return
 
     def _bring(self, item: Item, pool: ThreadPoolExecutor, tried: int) -> bool:
+        """Brings a blob, from a file at once where that goes; returns whether it is there."""
+        part = self._patiently(lambda: self._target.part(item.digest, item.size or 0))
+        counted = 0
+
+        def count(size: int) -> None:
+            nonlocal counted
+            counted += size
+            progress.tell(0, size)
+
+        try:
+            digest = self._copy(item, part, count, anew=tried > 1)
+            if digest is None:
+                digest = self._pieces(item, pool, part, count, doubt=tried > 1)
+            count((item.size or 0) - counted)  # what was there already
+            try:
+                return self._patiently(lambda: part.finish(digest))
+            except CorruptData:
+                if tried == _WHOLE_TRIES:
+                    part.drop()
+                raise
+        except BaseException:
+            progress.tell(0, -counted)
+            raise
+        finally:
+            part.close()
+
+    def _copy(self, item: Item, part: Part, count: Callable[[int], None], *, anew: bool) -> str | None:
+        """Copies a large blob from folder to folder, within the kernel; None if it isn't one."""
+        source = self._source.path(item.digest) if (item.size or 0) >= _LARGE else None
+
+        def copied(size: int) -> None:
+            self._pace.take(size)
+            count(size)
+
+        return part.copy(source, copied, anew=anew) if source else None
+
+    def _pieces(
+        self, item: Item, pool: ThreadPoolExecutor, part: Part, count: Callable[[int], None], *, doubt: bool
+    ) -> str:
         """Brings a blob piece by piece, and hashes the pieces in their order; also each once that failed."""
-        size, counted = item.size or 0, 0
-        part = self._patiently(lambda: self._target.part(item.digest, size))
+        size = item.size or 0
         hasher = new_digest()
         pending: deque[tuple[Future[memoryview], bytearray]] = deque()
         number = 0
@@ -193,9 +232,7 @@ class Mover:
                     length = min(part.piece, size - number * part.piece)
                     buffer = self._buffer(length)
                     view = memoryview(buffer)[:length]
-                    pending.append(
-                        (pool.submit(self._piece, part, item.digest, number, view, tried > 1), buffer)
-                    )
+                    pending.append((pool.submit(self._piece, part, item.digest, number, view, doubt), buffer))
                     number += 1
                     continue
                 future, buffer = pending.popleft()
@@ -205,22 +242,12 @@ class Mover:
                     self._buffers.append(buffer)
                 finally:
                     self._slots.release()
-                counted += len(data)
-                progress.tell(0, len(data))
-            try:
-                return self._patiently(lambda: part.finish(hasher.hexdigest()))
-            except CorruptData:
-                if tried == _WHOLE_TRIES:
-                    part.drop()
-                raise
-        except BaseException:
-            progress.tell(0, -counted)
-            raise
+                count(len(data))
+            return str(hasher.hexdigest())
         finally:
             for future, _ in pending:
                 future.cancel()
                 self._slots.release()
-            part.close()
 
     def _buffer(self, length: int) -> bytearray:
         """A buffer of a piece that is over: a new one's pages would cost as much as its bytes."""

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 from treadle.data.storage.packs import (
     Kind,
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _AT_ONCE = 16
+_held: WeakValueDictionary[str, PackIndex] = WeakValueDictionary()
+"""The indexes that somebody holds: of a million files they have 55 MB, which nobody needs twice."""
 
 
 class Indexes:
@@ -121,6 +124,12 @@ class Indexes:
         return [prefixes(index.digests) for index in self.all()]
 
     def _load(self, pack: str) -> PackIndex:
+        found = _held.get(pack)
+        if found is None:
+            found = _held[pack] = self._read(pack)
+        return found
+
+    def _read(self, pack: str) -> PackIndex:
         if self._cache is None or self._blobs.path(pack) is not None:
             return read_index(self._blobs, pack)
         path = self._cache / f"{pack}.index"

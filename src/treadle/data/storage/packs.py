@@ -79,7 +79,7 @@ class Place:
     kind: Kind
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False, slots=True, weakref_slot=True)
 class PackIndex:
     """What lies in a pack; n contents, sorted by digest.
 
