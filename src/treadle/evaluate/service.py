@@ -13,8 +13,9 @@ from treadle.evaluate import data_checks, performance, store
 from treadle.evaluate.bias import gathering as bias
 from treadle.evaluate.data_checks import Rows
 from treadle.evaluate.holdout import Holdout, load
+from treadle.evaluate.models.predictions import overlap
 from treadle.evaluate.rules import VERSION, together
-from treadle.evaluate.types import Basis, Evaluation
+from treadle.evaluate.types import Basis, Evaluation, Verdict
 from treadle.kernel.config import Config
 from treadle.kernel.errors import Conflict, NotFound
 from treadle.kernel.names import unknown
@@ -82,6 +83,18 @@ class Evaluations:
         """Reads the rows that models are judged on; see :func:`treadle.evaluate.holdout.load`."""
         return load(self._workspace.engine, self._config, data)
 
+    def overlap(self, holdout: Path, training: Path) -> list[Verdict]:
+        """Whether held-out rows were trained on, by the ``key`` of the dataset; nothing where it has none.
+
+        Raises:
+            InvalidInput: If the rows have no such column.
+            CorruptData: If a file can't be read.
+        """
+        _, dataset = self._config.training
+        if dataset.key is None:
+            return []
+        return [overlap(self._workspace.engine, holdout, [training], dataset.key)]
+
     def measure(self, rows: Holdout, scores: npt.ArrayLike) -> dict[str, float]:
         """Point values of all the task's metrics.
 
@@ -104,6 +117,7 @@ class Evaluations:
         baseline: str | None = None,
         seed: int = 0,
         basis: Basis | None = None,
+        beside: Sequence[Verdict] = (),
     ) -> Evaluation:
         """Judges a candidate on held-out rows, against its bound and against production.
 
@@ -119,6 +133,7 @@ class Evaluations:
             baseline: The version in production, such as ``flights/3``.
             seed: Of the bootstrap.
             basis: What else it rests on.
+            beside: Verdicts on the rows themselves, such as those of :meth:`overlap`.
 
         Raises:
             ConfigError: If ``[checks.performance] metric`` doesn't suit the task.
@@ -133,7 +148,8 @@ class Evaluations:
             if production is not None:
                 self.measure(holdout, production)  # refuses scores that can't be used
             values = [metrics[metric] for metrics in measured]
-            verdicts = performance.judge(
+            verdicts = list(beside)
+            verdicts += performance.judge(
                 self._config.checks,
                 holdout,
                 candidate,

@@ -129,9 +129,11 @@ def _judge(
 ) -> tuple[Evaluation, str]:
     """The verdicts on the first replica, and what it was compared with, in words."""
     assert work.holdout is not None  # noqa: S101 - the data stage has set it
+    assert work.train is not None  # noqa: S101 - the data stage has set it
     production = Registry(workspace).production(cycle.model)
     theirs = Registry(workspace).load(production).predict(holdout.inputs) if production else None
-    evaluation = Evaluations(workspace).judge(
+    evaluations = Evaluations(workspace)
+    evaluation = evaluations.judge(
         f"eval_{cycle.id}_model",
         subject=work.trainings[0].run,
         holdout=holdout,
@@ -140,11 +142,12 @@ def _judge(
         replicas=scores[1:],
         data=work.holdout.digest,
         baseline=production.ref if production else None,
+        beside=evaluations.overlap(_rows(workspace, work.holdout), _rows(workspace, work.train)),
     )
     if production is None or theirs is None:
         return evaluation, ""
     metric = workspace.config.checks.performance.metric
-    before = Evaluations(workspace).measure(holdout, theirs)[metric]
+    before = evaluations.measure(holdout, theirs)[metric]
     return evaluation, f" ({production.ref}: {before:.4f})"
 
 
