@@ -80,7 +80,7 @@ EXPORTED = {
     "treadle.kernel.config": """
         AlsoCheck BehaviourCheck BiasCheck Budget ChecksConfig Config DataCheck DatasetConfig EarlyStop
         GroupCheck MonitorConfig PassK PerformanceCheck Project RegistryConfig RemoteConfig RetrainConfig
-        ScorerConfig ServeConfig Store TargetConfig TrainConfig find_project load_config parse_config
+        ScorerConfig ServeConfig SliceCheck Store TargetConfig TrainConfig find_project load_config parse_config
     """,
     "treadle.monitor": """
         Alert CategoryProfile LabelBatch MonitorKind Monitors Notifier NumericProfile

@@ -21,6 +21,7 @@ from treadle.evaluate.models.linear import linearise
 from treadle.evaluate.models.measures import Measure, measured
 from treadle.evaluate.models.planning import Assumed, Planning
 from treadle.evaluate.models.planning import plan as planned
+from treadle.evaluate.models.slices import weak_slices
 from treadle.evaluate.rules import against, needed
 from treadle.evaluate.types import Planned, Verdict
 from treadle.evaluate.wording import percent, show, size, would
@@ -103,9 +104,13 @@ def judge(
     verdicts = [judging.bound(aim, candidate) for aim in aims if aim.bound is not None]
     if production is None:
         sentence = "Nothing is in production yet, so there is nothing to be worse than."
-        none = Verdict(check="no_worse", subject="overall", outcome="pass", sentence=sentence)
-        return [*verdicts, none]
-    return [*verdicts, *judging.no_worse(aims, candidate, production, replicas, baseline)]
+        verdicts.append(Verdict(check="no_worse", subject="overall", outcome="pass", sentence=sentence))
+    else:
+        verdicts += judging.no_worse(aims, candidate, production, replicas, baseline)
+    if checks.slices.search:
+        sure = checks.performance.confidence
+        verdicts += weak_slices(checks.slices, aims[0].measure, holdout, candidate, production, sure, seed)
+    return verdicts
 
 
 def plan(

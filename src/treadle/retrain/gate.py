@@ -193,7 +193,7 @@ def _profile(workspace: Workspace, work: Work, scores: Scores, metric: str, valu
 
 
 def _count(evaluation: Evaluation) -> str:
-    outcomes = [verdict.outcome for verdict in evaluation.verdicts]
+    outcomes = [verdict.outcome for verdict in evaluation.verdicts if not verdict.exploratory]
     parts = [
         f"{outcomes.count(outcome)} {word}"
         for outcome, word in (

@@ -14,6 +14,7 @@ from treadle.kernel.config.checks import (
     DataCheck,
     GroupCheck,
     PerformanceCheck,
+    SliceCheck,
 )
 from treadle.kernel.config.load import find_project, load_config, parse_config
 from treadle.kernel.config.schema import (
@@ -50,6 +51,7 @@ __all__ = [
     "RetrainConfig",
     "ScorerConfig",
     "ServeConfig",
+    "SliceCheck",
     "Store",
     "TargetConfig",
     "TrainConfig",

@@ -155,11 +155,30 @@ class BiasCheck(Table, frozen=True):
         return list(dict.fromkeys([*self.by, *together, *self.given]))
 
 
+class SliceCheck(Table, frozen=True):
+    """``[checks.slices]``: the search for groups that nobody declared and for whom the candidate is weak.
+
+    What it finds is proposed, and decides nothing.
+
+    Attributes:
+        search: Whether to search.
+        columns: Where; the features when empty.
+        depth: How many conditions a slice may have at most.
+        min_rows: A smaller slice isn't looked at.
+    """
+
+    search: bool = True
+    columns: list[str] = field(default_factory=list)
+    depth: Annotated[int, Meta(ge=1, le=3)] = 2
+    min_rows: Positive = 200
+
+
 class ChecksConfig(Table, frozen=True):
     """``[checks]``: the gate that every candidate passes."""
 
     data: DataCheck = field(default_factory=DataCheck)
     performance: PerformanceCheck = field(default_factory=PerformanceCheck)
     groups: GroupCheck = field(default_factory=GroupCheck)
+    slices: SliceCheck = field(default_factory=SliceCheck)
     bias: BiasCheck = field(default_factory=BiasCheck)
     behaviour: dict[str, BehaviourCheck] = field(default_factory=dict)
