@@ -236,7 +236,7 @@ def _data(client: Client, tmp_path: Path) -> None:
 def _deleted_data(client: Client) -> None:
     found = client.prune_data("images", PruneVersions(keep_last=1))
     assert (found.applied, len(found.versions), found.others) == (False, 4, 2)
-    with pytest.raises(Conflict, match=r"it is in use; nothing was deleted\. images@v6: branch main stands"):
+    with pytest.raises(Conflict, match=r"it is in use; nothing was deleted: branch main stands"):
         client.delete_data("images", DeleteVersions(versions=("v6",)))
     done = client.delete_data("images", DeleteVersions(versions=("v1",), reason="old"))
     assert [one.ref for one in done.versions] == ["images@v1"]

@@ -64,7 +64,7 @@ def test_deleting_restoring_and_collecting(call: Call, tmp_path: Path) -> None:
     told = ask("gc", "--older-than", "0")
     assert "1 experiment, 2 runs" in told
     assert "would go" in told
-    assert "treadle gc --apply" in told
+    assert "treadle gc --older-than 0s --apply" in told
     assert "1 experiment, 2 runs" in ask("gc", "--older-than", "0", "--apply")
     assert call("--project", str(home), "runs", "restore", "run_a").code == 2
     assert call("--project", str(home), "runs", "delete").code == 2

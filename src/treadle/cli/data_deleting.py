@@ -33,13 +33,12 @@ def delete(app: App, refs: tuple[str, ...], reason: str, dry_run: bool) -> None:
     from treadle.data import DeleteVersions
 
     dataset, versions = _one_dataset([named(app, ref) for ref in refs])
-    asked = DeleteVersions(versions=versions, reason=reason, dry_run=dry_run)
-    app.answer(app.client.delete_data(dataset, asked), lambda found: _show(found, _again(refs, reason)))
-
-
-def _again(refs: tuple[str, ...], reason: str) -> str:
     said = f" --reason {reason!r}" if reason else ""
-    return f"treadle data delete {' '.join(refs)}{said}"
+    again = f"treadle data delete {' '.join(refs)}{said}"
+    asked = DeleteVersions(versions=versions, reason=reason, dry_run=dry_run)
+    found = app.client.delete_data(dataset, asked)
+    # What is in use would be refused: then that comes first.
+    app.answer(found, lambda told: _show(told, told.kept[0].uses[0].fix if told.kept else again))
 
 
 @click.command("prune", short_help="Keep the newest versions, delete others")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from treadle.govern import Collected
 
 _SHOWN = 20
+_USUAL = timedelta(days=30)
 
 
 def _grace(context: click.Context, parameter: click.Parameter, value: str) -> timedelta:
@@ -64,10 +65,15 @@ def gc(
         apply=apply,
         compact=compact,
     )
-    app.answer(app.client.collect(asked), _show)
+    again = [f"--older-than {older_than.total_seconds():.0f}s"] * (older_than != _USUAL)
+    for option, values in (("run", runs), ("experiment", experiments), ("data", data)):
+        again += [f"--{option} {value}" for value in values]
+    app.answer(
+        app.client.collect(asked), lambda found: _show(found, " ".join(["treadle gc", *again, "--apply"]))
+    )
 
 
-def _show(found: Collected) -> None:
+def _show(found: Collected, again: str) -> None:
     rows = [(one.kind, one.id, one.name, show.when(one.deleted_at), one.kept) for one in found.items]
     if rows:
         show.table(("", "id", "name", "deleted", "kept, because"), rows[:_SHOWN])
@@ -94,7 +100,7 @@ def _show(found: Collected) -> None:
     if found.note:
         click.echo(found.note)
     if not found.applied:
-        show.following("treadle gc --apply")
+        show.following(again)
 
 
 @click.command("delete", short_help="Delete runs, models or an experiment")

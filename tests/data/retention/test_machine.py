@@ -164,4 +164,4 @@ def test_in_any_order(monkeypatch):
 
 @pytest.mark.soak
 def test_in_any_order_for_long(monkeypatch):
-    run(monkeypatch, 300, 50)
+    run(monkeypatch, 80, 40)

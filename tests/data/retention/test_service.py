@@ -82,6 +82,13 @@ def test_a_deleted_version_is_known_and_can_not_be_read(rooms: Rooms) -> None:
     }
 
 
+def test_what_follows_a_deleted_version_can_be_brought_back(rooms: Rooms) -> None:
+    """Only taking its changes back needs what it began with."""
+    delete(rooms, "v2")
+    asked = Revert(version="v3", branch="main", restore=True)
+    assert contents(rooms.branches, rooms.branches.revert("pets", asked).ref)["same"] == "version 3"
+
+
 def test_a_deleted_version_is_restored_as_it_was(anywhere: Rooms) -> None:
     rooms = anywhere
     before = rooms.branches.resolve("pets@v2")

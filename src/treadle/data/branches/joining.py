@@ -307,7 +307,8 @@ def _revert(workspace: Workspace, branches: Branches, dataset: str, asked: Rever
     head = branches.head(dataset, asked.branch)
     if head is None:
         raise InvalidInput(f"branch {asked.branch!r} has no version yet", where=f"{dataset}@{asked.branch}")
-    parent = branches.resolve(f"{dataset}@{version.parents[0]}") if version.parents else None
+    follows = version.parents[:1] if not asked.restore else ()
+    parent = branches.resolve(f"{dataset}@{follows[0]}") if follows else None
     looked = [one for one in (head, version, parent) if one]
     contents = branches.contents(*looked)
     if asked.restore:

@@ -313,15 +313,16 @@ def _told(
 
 def _in_use(found: Deletion) -> Conflict:
     """The error for versions that something needs."""
+    first, fix = found.kept[0], found.kept[0].uses[0].fix
+    meant = len(found.kept) + len(found.versions)
+    if meant == 1:
+        return Conflict(f"it is in use; nothing was deleted: {_by(first)}", where=first.ref, fix=fix)
     told = "; ".join(f"{one.ref}: {_by(one)}" for one in found.kept[:_TOLD])
     more = f"; and {len(found.kept) - _TOLD:,} more" if len(found.kept) > _TOLD else ""
-    many = len(found.kept) > 1 or found.versions
-    meant = len(found.kept) + len(found.versions)
-    start = f"{len(found.kept):,} of {meant:,} versions are" if many else "it is"
     return Conflict(
-        f"{start} in use; nothing was deleted. {told}{more}",
-        where=found.kept[0].ref if not many else found.dataset,
-        fix=found.kept[0].uses[0].fix + ("; --dry-run tells all of it" if many else ""),
+        f"{len(found.kept):,} of {meant:,} versions are in use; nothing was deleted. {told}{more}",
+        where=found.dataset,
+        fix=f"{fix}; --dry-run tells all of it",
     )
 
 
