@@ -106,6 +106,27 @@ def test_what_is_known_of_a_promoted_version(workspace: Workspace) -> None:
     assert cycle.ended_at >= cycle.started_at
 
 
+@pytest.mark.soak
+def test_recipes_are_compared_over_their_seeds(tmp_path: Path, clock: ManualClock) -> None:
+    """Five trainings of each recipe: production's other replicas are found by its recipe."""
+    folder = make(tmp_path / "p")
+    toml = folder / "treadle.toml"
+    text = toml.read_text().replace("replicas = 2", "replicas = 5")
+    toml.write_text(text.replace("bound = 0.6", "bound = 0.6\nmargin = 0.05\nrecipe = true"))
+    with opened(folder, clock) as workspace:
+        clock.at = FIRST
+        turn(workspace)
+        clock.at = SECOND
+        second = turn(workspace, params={"depth": 4})
+        verdicts = Evaluations(workspace).get(second.evaluations[1]).verdicts
+        (recipe,) = [verdict for verdict in verdicts if verdict.check == "recipe"]
+        assert (recipe.n, recipe.unit) == (5, "seeds")
+        assert recipe.outcome in {"pass", "warn"}
+        assert "mean roc_auc of 5 seeds is" in recipe.sentence
+        (overlap,) = [verdict for verdict in verdicts if verdict.check == "overlap"]
+        assert overlap.outcome == "pass"
+
+
 def test_a_candidate_that_is_worse_is_refused(project: Project, clock: ManualClock) -> None:
     """It learned from a stretch in which everything was the other way round."""
     workspace = project(turned(52, 76, per_day=60))

@@ -21,6 +21,7 @@ from treadle.evaluate.models.linear import linearise
 from treadle.evaluate.models.measures import Measure, measured
 from treadle.evaluate.models.planning import Assumed, Planning
 from treadle.evaluate.models.planning import plan as planned
+from treadle.evaluate.models.seeds import judge_recipes
 from treadle.evaluate.models.slices import weak_slices
 from treadle.evaluate.rules import against, needed
 from treadle.evaluate.types import Planned, Verdict
@@ -79,6 +80,7 @@ def judge(
     baseline: str = "production",
     *,
     replicas: Sequence[npt.ArrayLike] = (),
+    other_replicas: Sequence[npt.ArrayLike] = (),
     seed: int = 0,
 ) -> list[Verdict]:
     """All verdicts on a candidate: against its bounds, and against production.
@@ -93,6 +95,7 @@ def judge(
         production: Production's on the same rows; None when nothing is in production.
         baseline: What to call production.
         replicas: Scores of the candidate's other replicas; they show the noise of training.
+        other_replicas: Those of production's; with five of each, recipes can be compared.
         seed: Of the bootstrap.
 
     Raises:
@@ -107,6 +110,9 @@ def judge(
         verdicts.append(Verdict(check="no_worse", subject="overall", outcome="pass", sentence=sentence))
     else:
         verdicts += judging.no_worse(aims, candidate, production, replicas, baseline)
+        if checks.performance.recipe:
+            ours, theirs = [candidate, *replicas], [production, *other_replicas]
+            verdicts += [judging.recipe(aim, ours, theirs, baseline) for aim in aims]
     if checks.slices.search:
         sure = checks.performance.confidence
         verdicts += weak_slices(checks.slices, aims[0].measure, holdout, candidate, production, sure, seed)
@@ -246,6 +252,12 @@ class _Judging:
         ]
         small = [group for group in cut if len(group.rows) < self._checks.groups.min_rows]
         return [*verdicts, *open_, *([_small(self._checks, small)] if small else [])]
+
+    def recipe(
+        self, aim: Aim, ours: Sequence[npt.ArrayLike], theirs: Sequence[npt.ArrayLike], baseline: str
+    ) -> Verdict:
+        """Whether the recipe is no worse than production's, on average over seeds."""
+        return judge_recipes(aim, self._holdout, ours, theirs, baseline, self._sure, self._bootstrap)
 
     def _scored(self, how: Measure, ours: npt.ArrayLike, theirs: npt.ArrayLike | None) -> Scored:
         return scored(how, self._holdout.labels, ours, theirs, self._holdout.clusters)

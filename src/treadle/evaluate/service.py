@@ -113,6 +113,7 @@ class Evaluations:
         candidate: npt.ArrayLike,
         production: npt.ArrayLike | None = None,
         replicas: Sequence[npt.ArrayLike] = (),
+        other_replicas: Sequence[npt.ArrayLike] = (),
         data: str | None = None,
         baseline: str | None = None,
         seed: int = 0,
@@ -129,6 +130,8 @@ class Evaluations:
             production: The scores of the version in production on the same rows, if there is one.
             replicas: Scores of the recipe's other replicas; with the candidate's they show
                 the noise that the seed alone makes.
+            other_replicas: Scores of the other replicas of production's recipe; with five of each side,
+                recipes can be compared (``[checks.performance] recipe``).
             data: Digest of the rows.
             baseline: The version in production, such as ``flights/3``.
             seed: Of the bootstrap.
@@ -156,6 +159,7 @@ class Evaluations:
                 production,
                 baseline or "production",
                 replicas=replicas,
+                other_replicas=other_replicas,
                 seed=seed,
             )
             verdicts += bias.verdicts(

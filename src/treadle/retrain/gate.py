@@ -12,7 +12,7 @@ import numpy.typing as npt
 from treadle.data import DataInput, Datasets
 from treadle.evaluate import Evaluation, Evaluations, Holdout
 from treadle.experiment import Experiments, JournalBatch, LogMetrics
-from treadle.kernel.errors import NotFound
+from treadle.kernel.errors import NotFound, TreadleError
 from treadle.kernel.workspace import Workspace
 from treadle.monitor import build_profile
 from treadle.registry import LoadedModel, ModelFile, ModelVersion, NewVersion, Registry
@@ -21,7 +21,7 @@ from treadle.retrain.make import model_folder
 from treadle.retrain.step import CycleContext, Step
 from treadle.retrain.types import Cycle
 from treadle.retrain.work import Work
-from treadle.train import Training
+from treadle.train import Trainer, Training
 
 Scores = npt.NDArray[np.float64]
 
@@ -140,6 +140,7 @@ def _judge(
         candidate=scores[0],
         production=theirs,
         replicas=scores[1:],
+        other_replicas=_other_replicas(workspace, production, holdout),
         data=work.holdout.digest,
         baseline=production.ref if production else None,
         beside=evaluations.overlap(_rows(workspace, work.holdout), _rows(workspace, work.train)),
@@ -149,6 +150,24 @@ def _judge(
     metric = workspace.config.checks.performance.metric
     before = evaluations.measure(holdout, theirs)[metric]
     return evaluation, f" ({production.ref}: {before:.4f})"
+
+
+def _other_replicas(workspace: Workspace, production: ModelVersion | None, holdout: Holdout) -> list[Scores]:
+    """The scores of production's other replicas, where recipes are compared and they can still be had."""
+    if production is None or not workspace.config.checks.performance.recipe:
+        return []
+    config, _ = workspace.config.training
+    trainer, found = Trainer(workspace), []
+    for number in range(1, config.replicas):
+        training = trainer.trained(production.recipe, number)
+        if training is None:
+            continue
+        try:
+            model = LoadedModel.load(model_folder(workspace, training))
+        except TreadleError:  # its files have been erased: fewer seeds are compared, and the verdict says so
+            continue
+        found.append(model.predict(holdout.inputs))
+    return found
 
 
 def _rows(workspace: Workspace, data: DataInput) -> Path:

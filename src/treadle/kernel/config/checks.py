@@ -74,6 +74,8 @@ class PerformanceCheck(Table, frozen=True):
         cluster: A column whose rows stand or fall together (a day, a customer, a
             patient): the unit that is sampled. Rows count as independent without it. For a
             ranking: the query.
+        recipe: Whether the recipe is judged too, over at least five seeds on each side, and not
+            only the model that would be shipped.
         resamples: How many bootstrap samples are drawn where no formula gives an interval.
     """
 
@@ -87,6 +89,7 @@ class PerformanceCheck(Table, frozen=True):
     quantile: Annotated[float, Meta(gt=0, lt=1)] = 0.5
     k: Positive = 10
     cluster: str | None = None
+    recipe: bool = False
     resamples: Annotated[int, Meta(ge=1000, le=1_000_000)] = 10_000
 
 
