@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -101,6 +103,19 @@ def test_what_was_answered_is_never_asked_again(project, stop):
     # The rest once each, those under way at the kill again, and the ones that were too busy at first.
     assert len(server.requests) - asked <= 160 - kept + busy
     assert not list((folder / ".treadle" / "behaviour").glob("*.jsonl"))
+
+
+def test_the_example_of_the_documents_goes_as_it_is_told(here, call):
+    page = (Path(__file__).parents[2] / "docs/how-to/behaviour.md").read_text()
+    for file, text in re.findall(r"^```\w+ file=(\S+)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL):
+        (here / file).write_text(text)
+    found = call("check", "--explain")
+    assert "14 cases are the fewest that can" in " ".join(found.out.split())
+    assert call("check").code == 3
+    lines = (here / "cases.jsonl").read_text().splitlines()
+    copies = [{**json.loads(line), "id": f"{n}-{turn}"} for turn in range(10) for n, line in enumerate(lines)]
+    (here / "cases.jsonl").write_text("\n".join(map(json.dumps, copies)))
+    assert call("check").code == 0
 
 
 def test_a_plan_asks_nothing_and_scoring_again_neither(here, call):
