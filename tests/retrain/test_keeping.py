@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from retrain.wheel import FIRST, SECOND, opened, turn
 from treadle.api.rooms import Rooms
+from treadle.data import DeleteVersions
 from treadle.govern import Collect, Collector
 from treadle.registry import Registry
 from treadle.retrain import Cycles
@@ -25,6 +26,20 @@ def named_anywhere(workspace) -> set[str]:
             for row in connection.execute(sa.text(f'SELECT * FROM "{table}"')):
                 found.update(re.findall(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])", str(row)))
     return found
+
+
+def _data_is_in_use(rooms: Rooms) -> None:
+    """What was trained and judged on is named with each run and model that needs it."""
+    dataset = rooms.workspace.config.train.data
+    asked = DeleteVersions(dry_run=True)
+    told = {use.by: use.fix for one in rooms.retention.delete(dataset, asked).kept for use in one.uses}
+    models = {one.ref for one in Registry(rooms.workspace).list(None)}
+    assert {by.split()[1] for by in told if by.startswith("model ")} == models
+    runs = {run for cycle in Cycles(rooms.workspace).list() for run in cycle.runs}
+    assert {by.split()[1] for by in told if by.startswith("run ")} == runs
+    assert {fix for by, fix in told.items() if by.startswith("model ")} == {
+        f"treadle models archive {ref} --reason TEXT" for ref in models
+    }
 
 
 def test_no_room_forgets_what_it_needs(toy: Path, clock) -> None:
@@ -48,6 +63,7 @@ def test_no_room_forgets_what_it_needs(toy: Path, clock) -> None:
     assert before - after == {stray}
     assert named <= after
 
+    _data_is_in_use(rooms)
     for version in Registry(workspace).list(None):
         for digest in (*(file.digest for file in version.files), version.profile, version.environment):
             workspace.blobs.get(digest)

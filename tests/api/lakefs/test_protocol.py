@@ -14,9 +14,11 @@ import urllib3
 from lakefs.client import Client
 
 from mlflow_parts import TrackingServer
+from treadle import client as treadle_client
 from treadle.api.lakefs.app import ROUTES
 from treadle.api.lakefs.form import FormFile, boundary_of
 from treadle.api.lakefs.offered import NOT_OFFERED
+from treadle.data import DeleteVersions, RestoreVersions
 from treadle.kernel.errors import InvalidInput
 
 Ask = Callable[..., urllib3.BaseHTTPResponse]
@@ -170,3 +172,32 @@ def test_what_is_no_whole_form_is_refused(form: bytes) -> None:
 
     with pytest.raises(InvalidInput):
         read()
+
+
+def test_what_was_deleted_stays_in_the_log_and_is_gone(
+    server: TrackingServer, ask: Ask, client: Client, repo: lakefs.Repository
+) -> None:
+    """lakeFS itself answers 410 for objects that its garbage collection took."""
+    main = repo.branch("main")
+    commits = []
+    for text in (b"one", b"two", b"three"):
+        main.object("a").upload(text)
+        commits.append(main.commit("more").get_commit().id)
+    first = repo.ref(commits[0])
+    assert first.object("a").reader().read() == b"one"
+    over = treadle_client.Client.http(server.url)
+    over.delete_data(repo.id, DeleteVersions(versions=(commits[0],), reason="old"))
+    assert [one.id for one in main.log()][:3] == commits[::-1]
+    assert first.get_commit().id == repo.ref(f"{commits[2]}~2").get_commit().id == commits[0]
+    path = f"/repositories/{repo.id}/refs/{commits[0]}"
+    for what in ("objects?path=a", "objects/stat?path=a", "objects/ls"):
+        answer = ask("GET", f"{path}/{what}")
+        assert (answer.status, "was deleted by" in answer.json()["message"]) == (410, True)
+    assert ask("GET", f"/repositories/{repo.id}/refs/{commits[0]}/diff/{commits[2]}").status == 410
+    body = f'{{"id": "late", "ref": "{commits[0]}"}}'.encode()
+    assert ask("POST", f"/repositories/{repo.id}/tags", body=body).status == 410
+    assert [one.path for one in repo.ref(commits[1]).diff(main)] == ["a"]
+    main.object("a").upload(b"four")
+    main.commit("and on")
+    over.restore_data(repo.id, RestoreVersions())
+    assert first.object("a").reader().read() == b"one"
