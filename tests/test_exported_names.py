@@ -78,10 +78,10 @@ EXPORTED = {
         open_source
     """,
     "treadle.kernel.config": """
-        AlsoCheck BehaviourCheck BiasCheck Budget ChecksConfig Config DataCheck DatasetConfig
-        EarlyStop GroupCheck MonitorConfig PassK PerformanceCheck Project RegistryConfig RemoteConfig
-        RetrainConfig ScorerConfig ServeConfig SliceCheck Store TargetConfig TrainConfig find_project
-        load_config parse_config
+        AlsoCheck BehaviourCheck BiasCheck Budget ChecksConfig Config DataCheck DatasetConfig EarlyStop
+        GroupCheck MonitorConfig PassK PerformanceCheck PredictionsConfig Project RegistryConfig
+        RemoteConfig RetrainConfig ScorerConfig ServeConfig SliceCheck Store TargetConfig TrainConfig
+        find_project load_config parse_config
     """,
     "treadle.monitor": """
         Alert CategoryProfile LabelBatch MonitorKind Monitors Notifier NumericProfile

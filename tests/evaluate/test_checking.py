@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from datetime import UTC, datetime
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -112,6 +113,77 @@ def test_what_cant_be_checked_is_refused(placed, asked, error, says):
     with pytest.raises(error, match=says):
         Checks(placed).run(asked)
     assert Evaluations(placed).list() == []
+
+
+PREDICTIONS = {
+    "path": "predictions.csv",
+    "label": "y",
+    "candidate": ["ours"],
+    "production": ["theirs"],
+    "key": "id",
+}
+
+
+@pytest.fixture
+def predicted(placed):
+    """Predictions of two models, of which one is a little better, in the project's folder."""
+    rng = np.random.default_rng(5)
+    y = rng.integers(0, 2, 3000)
+    table = {
+        "id": np.arange(3000),
+        "y": y,
+        "ours": np.clip(0.5 + 0.3 * (y - 0.5) + rng.normal(0, 0.2, 3000), 0, 1),
+        "theirs": np.clip(0.5 + 0.2 * (y - 0.5) + rng.normal(0, 0.2, 3000), 0, 1),
+        "carrier": rng.choice(["AA", "UA"], 3000),
+        "sex": rng.choice(["f", "m"], 3000),
+    }
+
+    def write(name, *leave):
+        with (placed.root / name).open("w", newline="") as file:
+            writer = csv.writer(file)
+            columns = [one for one in table if one not in leave]
+            writer.writerow(columns)
+            writer.writerows(zip(*(table[one] for one in columns), strict=True))
+
+    write("predictions.csv")
+    write("theirs.csv", "ours", "y")
+    raw = msgspec.to_builtins(placed.config)
+    raw["checks"]["predictions"] = PREDICTIONS
+    raw["checks"]["bias"]["by"] = ["sex"]
+    placed.config = msgspec.convert(raw, type(placed.config))
+    return placed
+
+
+def test_predictions_are_judged_wherever_they_come_from(predicted):
+    found = Checks(predicted).run(CheckRequest(only=("model",)))
+    [evaluation] = found.evaluations
+    assert (evaluation.kind, evaluation.subject, evaluation.baseline) == (
+        "model",
+        "predictions.csv",
+        "theirs",
+    )
+    told = outcomes(evaluation)
+    assert told["no_worse", "overall"] == "pass"
+    assert told["no_worse", "carrier=AA"] == "pass"
+    [parity] = [outcome for (check, _), outcome in told.items() if check == "bias.demographic_parity"]
+    assert parity in {"pass", "warn"}
+    assert Checks(predicted).run(CheckRequest(only=("model",))).kept == (evaluation.id,)
+    plan = Checks(predicted).plan(CheckRequest(only=("model",)))
+    assert ("no_worse", "overall") in {(one.check, one.subject) for one in plan.planned}
+
+
+def test_productions_predictions_may_lie_in_another_file(predicted):
+    asked = CheckRequest(only=("model",), baseline="theirs.csv")
+    [evaluation] = Checks(predicted).run(asked).evaluations
+    assert (evaluation.baseline, outcomes(evaluation)["no_worse", "overall"]) == ("theirs.csv", "pass")
+
+
+def test_predictions_that_arent_there_or_arent_declared_are_refused(predicted):
+    with pytest.raises(NotFound, match=r"no predictions 'gone\.csv'"):
+        Checks(predicted).run(CheckRequest(predictions="gone.csv"))
+    checks = msgspec.structs.replace(predicted.config.checks, predictions=None)
+    with pytest.raises(ConfigError, match="what the columns of predictions are"):
+        Checks(predicted).run(CheckRequest(predictions="predictions.csv", checks=checks))
 
 
 def test_random_rows_of_no_worth_fail_whole(placed, write):

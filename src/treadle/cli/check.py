@@ -33,30 +33,32 @@ def check() -> None:
 
 
 @check.command("run", short_help="Check; meant when no verb is named")
-@click.option("--data", metavar="DATA", default="", help="Which rows: NAME@v3, NAME, or a file or folder.")
+@click.option("--data", metavar="DATA", default="", help="Rows: NAME@v3, NAME, or a file or folder.")
 @click.option("--reference", metavar="DATA", default="", help="The rows to hold them against.")
 @click.option("--model", metavar="REF", default="", help="Judge this version, such as flights/4.")
-@click.option("--against", metavar="REF", default="", help="Beside this one, not the one in production.")
+@click.option("--against", metavar="REF", default="", help="Beside this one, not production.")
+@click.option("--predictions", metavar="FILE", default="", help="Judge these predictions of a model.")
+@click.option("--baseline", metavar="FILE", default="", help="Production's predictions, paired by key.")
 @click.option(
     "--only",
     type=click.Choice(["data", "model", "behaviour"]),
     multiple=True,
-    help="Only these checks (repeatable).",
+    help="Only these kinds of checks.",
 )
-@click.option("--behaviour", metavar="NAME", multiple=True, help="Only this behaviour check (repeatable).")
-@click.option(
-    "--rescore", metavar="EVALUATION", default="", help="Score its answers again; the target isn't asked."
-)
-@click.option("--explain", is_flag=True, help="Say what would be tested and what can be told; judge nothing.")
+@click.option("--behaviour", metavar="NAME", multiple=True, help="Only this behaviour check.")
+@click.option("--rescore", metavar="EVALUATION", default="", help="Score its answers again, without asking.")
+@click.option("--explain", is_flag=True, help="Say what would be tested; judge nothing.")
 @click.option("--again", is_flag=True, help="Judge anew what was judged already.")
-@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, help="Of everything random.")
+@click.option(
+    "--seed", type=click.IntRange(0, 2**32 - 1), metavar="N", default=0, help="Of everything random."
+)
 @click.option(
     "--report",
     "reports",
     metavar="FILE",
     multiple=True,
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Write .html, .md, .xml (JUnit) or .json; repeatable.",
+    help="Write .html, .md, .xml (JUnit) or .json.",
 )
 @json_option
 @pass_app
@@ -68,6 +70,8 @@ def run(
     reference: str,
     model: str,
     against: str,
+    predictions: str,
+    baseline: str,
     only: tuple[Literal["data", "model", "behaviour"], ...],
     behaviour: tuple[str, ...],
     rescore: str,
@@ -88,6 +92,8 @@ def run(
         reference=reference,
         model=app.ref(model) if model else "",
         against=app.ref(against) if against else "",
+        predictions=_whole(predictions),
+        baseline=_whole(baseline),
         only=only,
         again=again,
         behaviour=behaviour,
@@ -136,6 +142,11 @@ def _watched(app: App, asked: CheckRequest) -> CheckResult:
                 raise
     finally:
         status.stop()
+
+
+def _whole(name: str) -> str:
+    """A file as it is named from the project's folder, too."""
+    return str(Path(name).resolve()) if name and Path(name).exists() else name
 
 
 def _format(path: Path) -> ReportFormat:

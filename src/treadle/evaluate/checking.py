@@ -2,42 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 
 from treadle.data import DataInput, Datasets
 from treadle.evaluate.behaviour.service import Behaviour
+from treadle.evaluate.parts import Part
 from treadle.evaluate.planning import plan_data, plan_model
+from treadle.evaluate.predicted import predicted
 from treadle.evaluate.rules import VERSION, aggregate
 from treadle.evaluate.service import Evaluations
 from treadle.evaluate.sources import Rows, rows_of
-from treadle.evaluate.types import Basis, CheckPlan, CheckRequest, CheckResult, Evaluation, Kind, Planned
+from treadle.evaluate.types import Basis, CheckPlan, CheckRequest, CheckResult, Evaluation, Planned
 from treadle.kernel.errors import ConfigError, InvalidInput, NotFound
 from treadle.kernel.ids import digest_bytes
 from treadle.kernel.workspace import Workspace
 from treadle.registry import ModelVersion, Registry
 
 _LENGTH = 16
-
-
-class _Part(NamedTuple):
-    """One kind of checks.
-
-    Attributes:
-        kind: Which.
-        same: What identifies what is judged, and by what; None for what never answers alike.
-        judge: Judges it, under an identity.
-        plan: Says what will be tested.
-    """
-
-    kind: Kind
-    same: tuple[object, ...] | None
-    judge: Callable[[str], Evaluation]
-    plan: Callable[[], list[Planned]]
 
 
 class Checks:
@@ -97,7 +81,7 @@ class _Asking:
         self._config = msgspec.structs.replace(config, checks=asked.checks) if asked.checks else config
         self._evaluations = Evaluations(workspace, self._config)
 
-    def parts(self) -> tuple[list[_Part], list[str]]:
+    def parts(self) -> tuple[list[Part], list[str]]:
         """The kinds of checks that there is something for; and what isn't checked, and why.
 
         Raises:
@@ -117,24 +101,45 @@ class _Asking:
             else:
                 notes.append("No data is checked: name it (--data), or say in [train] what is trained on.")
         if "model" in wanted:
-            if asked.model:
-                parts.append(self._model())
-            else:
-                notes.append("No model is judged: name one (--model flights/4).")
+            models = self._models()
+            parts += models
+            if not models:
+                notes.append(
+                    "No model is judged: name one (--model flights/4), or say in [checks.predictions] "
+                    "where its predictions are."
+                )
         if "behaviour" in wanted:
             parts += self._behaviour()
         if not parts:
             raise ConfigError("there is nothing to check", where="treadle.toml", fix=" ".join(notes))
         return parts, notes
 
-    def identity(self, part: _Part) -> str:
+    def _models(self) -> list[Part]:
+        """A version that is named, and predictions that are named or declared.
+
+        Raises:
+            ConfigError: If predictions are named and nothing says what their columns are.
+        """
+        asked, declared = self._asked, self._config.checks.predictions
+        if (asked.predictions or asked.baseline) and declared is None:
+            raise ConfigError(
+                "nothing says what the columns of predictions are",
+                where="treadle.toml",
+                fix="add [checks.predictions] with path, label and candidate",
+            )
+        parts = [self._model()] if asked.model else []
+        if declared is not None and (asked.predictions or asked.baseline or not asked.model):
+            parts.append(predicted(self._ws, self._config, asked))
+        return parts
+
+    def identity(self, part: Part) -> str:
         """Of what a part would find: the same for the same data and checks, unless judged anew."""
         if self._asked.again or part.same is None:
             return self._ws.ids.new("eval")
         same = (part.kind, VERSION, self._config.checks, self._config.project.task, *part.same)
         return f"eval_{digest_bytes(msgspec.json.encode(same, order='sorted'))[:_LENGTH]}"
 
-    def _data(self) -> _Part:
+    def _data(self) -> Part:
         asked = self._asked
         train, _ = self._config.training
         rows = rows_of(self._ws, asked.data or train.data)
@@ -151,9 +156,9 @@ class _Asking:
             files = reference.files if reference else None
             return plan_data(self._ws.engine, self._config, rows.files, files)
 
-        return _Part("data", same, judge, plan)
+        return Part("data", same, judge, plan)
 
-    def _behaviour(self) -> list[_Part]:
+    def _behaviour(self) -> list[Part]:
         """The checks of behaviour; what they run is for the project to say, not for a request.
 
         Raises:
@@ -171,7 +176,7 @@ class _Asking:
         for name in names:
             behaviour.declared(name)
         return [
-            _Part(
+            Part(
                 "behaviour",
                 None,
                 partial(behaviour.judge, name=name, fresh=self._asked.again),
@@ -180,10 +185,10 @@ class _Asking:
             for name in names
         ]
 
-    def _rescored(self, earlier: str) -> _Part:
+    def _rescored(self, earlier: str) -> Part:
         behaviour = Behaviour(self._ws)
         name = self._evaluations.get(earlier).subject
-        return _Part(
+        return Part(
             "behaviour",
             None,
             partial(behaviour.rescore, earlier_id=earlier),
@@ -203,7 +208,7 @@ class _Asking:
         except NotFound:
             return None
 
-    def _model(self) -> _Part:
+    def _model(self) -> Part:
         asked, registry = self._asked, Registry(self._ws)
         candidate = registry.get(asked.model)
         against = registry.get(asked.against) if asked.against else registry.production(candidate.model)
@@ -237,7 +242,7 @@ class _Asking:
             return plan_model(self._config, holdout, against.ref if against else None, theirs)
 
         same = (held_out.digest, candidate.id, against.id if against else "", asked.seed)
-        return _Part("model", same, judge, plan)
+        return Part("model", same, judge, plan)
 
     def _cut(self, version: ModelVersion, role: str) -> Path:
         found = _input(version, role)

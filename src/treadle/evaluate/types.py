@@ -173,6 +173,9 @@ class CheckRequest(msgspec.Struct, frozen=True, kw_only=True):
         reference: The rows that they are held against; those that production was trained on, when empty.
         model: A model version that is judged on its held-out rows, such as ``flights/4``.
         against: The version that it is compared with; the one in production when empty.
+        predictions: A file of predictions that is judged instead of that of ``[checks.predictions]``, whose
+            columns it has.
+        baseline: Production's predictions, paired by key, instead of those that are declared.
         only: Only these kinds of checks.
         checks: What is checked, instead of ``[checks]`` in ``treadle.toml``.
         again: Whether to judge anew what was judged already, of the same data by the same checks.
@@ -185,6 +188,8 @@ class CheckRequest(msgspec.Struct, frozen=True, kw_only=True):
     reference: str = ""
     model: str = ""
     against: str = ""
+    predictions: str = ""
+    baseline: str = ""
     only: tuple[Kind, ...] = ()
     checks: ChecksConfig | None = None
     again: bool = False

@@ -14,6 +14,7 @@ from treadle.kernel.config.checks import (
     DataCheck,
     GroupCheck,
     PerformanceCheck,
+    PredictionsConfig,
     SliceCheck,
 )
 from treadle.kernel.config.load import find_project, load_config, parse_config
@@ -45,6 +46,7 @@ __all__ = [
     "MonitorConfig",
     "PassK",
     "PerformanceCheck",
+    "PredictionsConfig",
     "Project",
     "RegistryConfig",
     "RemoteConfig",

@@ -176,6 +176,34 @@ class SliceCheck(Table, frozen=True):
     min_rows: Positive = 200
 
 
+class PredictionsConfig(Table, frozen=True):
+    """``[checks.predictions]``: a file of predictions that ``treadle check`` judges, of any model anywhere.
+
+    Groups, cluster and the columns of ``[checks.bias]`` are columns of it, too.
+
+    Attributes:
+        path: A Parquet or CSV file with labels and the candidate's scores; relative to the project.
+        label: The truth.
+        candidate: The candidate's scores; of several columns each is a seed of the same recipe, and the
+            first is the model that would be shipped. With ``classes``, the first part of the columns'
+            names: ``ours`` for ``ours_cat`` and ``ours_dog``.
+        production: Production's, likewise; none where nothing is in production.
+        baseline: A file with production's scores, paired by ``key``; ``path`` has them when left out.
+        key: What names a row.
+        classes: The classes of a multiclass task; the label holds their names.
+        features: Columns in which weak slices are searched.
+    """
+
+    path: str
+    label: str
+    candidate: Annotated[list[str], Meta(min_length=1)]
+    production: list[str] = field(default_factory=list)
+    baseline: str | None = None
+    key: str = ""
+    classes: list[str] = field(default_factory=list)
+    features: list[str] = field(default_factory=list)
+
+
 class ChecksConfig(Table, frozen=True):
     """``[checks]``: the gate that every candidate passes."""
 
@@ -185,3 +213,4 @@ class ChecksConfig(Table, frozen=True):
     slices: SliceCheck = field(default_factory=SliceCheck)
     bias: BiasCheck = field(default_factory=BiasCheck)
     behaviour: dict[str, BehaviourCheck] = field(default_factory=dict)
+    predictions: PredictionsConfig | None = None

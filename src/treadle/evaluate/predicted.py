@@ -1,0 +1,79 @@
+"""Models that are judged by their predictions alone: a file, from wherever it comes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from treadle.evaluate.models.predictions import Predictions, PredictionSpec, load_predictions, pairing
+from treadle.evaluate.parts import Part
+from treadle.evaluate.planning import plan_model
+from treadle.evaluate.rules import VERSION
+from treadle.evaluate.service import Evaluations
+from treadle.evaluate.types import Basis, CheckRequest, Evaluation, Planned
+from treadle.kernel.config import Config
+from treadle.kernel.errors import NotFound
+from treadle.kernel.ids import digest_file
+from treadle.kernel.workspace import Workspace
+
+
+def predicted(workspace: Workspace, config: Config, asked: CheckRequest) -> Part:
+    """The checks of ``[checks.performance]``, ``[checks.groups]`` and ``[checks.bias]`` on predictions.
+
+    Args:
+        workspace: The workspace.
+        config: Says what is checked, and what the file's columns are.
+        asked: Names other files, perhaps.
+
+    Raises:
+        NotFound: If a file isn't there.
+    """
+    declared = config.checks.predictions
+    assert declared is not None  # noqa: S101 - whoever asks has looked
+    name, beside = asked.predictions or declared.path, asked.baseline or declared.baseline
+    path = _there(workspace, name)
+    other = _there(workspace, beside) if beside else None
+    digest = digest_file(path)
+    spec = PredictionSpec(
+        label=declared.label,
+        candidate=tuple(declared.candidate),
+        production=tuple(declared.production),
+        classes=tuple(declared.classes),
+        key=declared.key,
+        features=tuple(declared.features),
+    )
+    baseline = beside or (", ".join(declared.production) if declared.production else None)
+
+    def load() -> Predictions:
+        return load_predictions(workspace.engine, config.checks, path, spec, other)
+
+    def judge(identity: str) -> Evaluation:
+        found = load()
+        paired = pairing(found)
+        return Evaluations(workspace, config).judge(
+            identity,
+            subject=name,
+            holdout=found.holdout,
+            candidate=found.candidate[0],
+            production=found.production[0] if found.production else None,
+            replicas=found.candidate[1:],
+            data=digest,
+            baseline=baseline,
+            seed=asked.seed,
+            basis=Basis(candidate=declared.candidate[0], seed=asked.seed, treadle=VERSION),
+            beside=[paired] if paired else [],
+        )
+
+    def plan() -> list[Planned]:
+        found = load()
+        production = found.production[0] if found.production else None
+        return plan_model(config, found.holdout, baseline, production)
+
+    same = (digest, digest_file(other) if other else "", spec, asked.seed)
+    return Part("model", same, judge, plan)
+
+
+def _there(workspace: Workspace, name: str) -> Path:
+    path = workspace.root / name
+    if not path.is_file():
+        raise NotFound(f"there are no predictions {name!r}", where=str(path), fix="check the path")
+    return path
