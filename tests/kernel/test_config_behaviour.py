@@ -59,6 +59,7 @@ MISTAKES = [
     (UNNAMED + TABLE, ".target]", r"needs a function \(call\) or an"),
     (UNNAMED + TABLE + 'url = "ftp://x"\nmodel="m"', 'url = "ftp', "no address"),
     (UNNAMED + TABLE + 'url = "http://x"', ".target]", "needs `model`"),
+    (UNNAMED + TABLE + 'url = "http://me:pw@x"\nmodel = "m"', "http://me", "no password"),
     (UNNAMED + TABLE + 'url = "http://x"\ncall="a:b"', "call=", "not both"),
     (
         UNNAMED + TABLE + 'call = "a:b"\nmodel = "m"\n',

@@ -119,6 +119,8 @@ def _asked(target: TargetConfig, *keys: str) -> Iterator[Problem]:
         yield from _function(target.call, *keys, "call")
     if target.url is not None and not re.match(r"https?://[^/\s]+", target.url):
         yield Problem((*keys, "url"), f"{target.url!r} is no address", "begin it with https:// or http://")
+    elif target.url is not None and "@" in target.url.split("/")[2]:
+        yield Problem((*keys, "url"), "an address holds no password", "name the key's variable in `key_env`")
     for key in _API_NEEDS[kind]:
         if not getattr(target, key):
             yield Problem(keys, f"a target with api {kind!r} needs `{key}`")

@@ -132,8 +132,9 @@ def test_a_key_that_a_server_repeats_is_hidden(monkeypatch):
     said = {"status": 401, "json": {"error": {"message": f"Incorrect API key provided: {KEY}."}}}
     reply = ask(said, key_env="MY_KEY")
     assert (reply.status, reply.detail) == (401, "HTTP 401: Incorrect API key provided: ***.")
-    broken = ask({"raw": KEY.encode()}, key_env="MY_KEY")
-    assert KEY not in broken.detail
+    for before in range(260, 300, 3):  # also where what is shown of it is cut off
+        broken = ask({"raw": b"x" * before + KEY.encode()}, key_env="MY_KEY")
+        assert KEY[:4] not in broken.detail
 
 
 @pytest.mark.parametrize(

@@ -118,8 +118,8 @@ class Http:
 
     def hidden(self, text: str) -> str:
         """A text without the key, in one line."""
-        text = " ".join(text.split())[:_SAID]
-        return text.replace(self._key, "***") if self._key else text
+        shown = text.replace(self._key, "***") if self._key else text
+        return " ".join(shown.split())[:_SAID]
 
     def close(self) -> None:
         """Closes the connections."""
