@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy.typing as npt
 
 from treadle.evaluate import performance
+from treadle.evaluate.bias.planning import plan as plan_bias
 from treadle.evaluate.holdout import Holdout
 from treadle.evaluate.types import Planned
 from treadle.kernel.config import Config
@@ -48,7 +49,7 @@ def _of_data(config: Config, rows: int, *, compared: bool) -> Iterator[Planned]:
 def plan_model(
     config: Config, holdout: Holdout, baseline: str | None, production: npt.ArrayLike | None = None
 ) -> list[Planned]:
-    """The checks of ``[checks.performance]`` and ``[checks.groups]`` on some held-out rows.
+    """The checks of ``[checks.performance]``, ``[checks.groups]`` and ``[checks.bias]`` on held-out rows.
 
     Args:
         config: Says what is asked.
@@ -59,7 +60,7 @@ def plan_model(
     Raises:
         InvalidInput: If labels, groups or scores can't be used.
     """
-    return performance.plan(config.checks, holdout, production, baseline)
+    return [*performance.plan(config.checks, holdout, production, baseline), *plan_bias(config, holdout)]
 
 
 def _sure(check: str, subject: str, hypothesis: str, n: int) -> Planned:

@@ -41,7 +41,7 @@ def predicted(workspace: Workspace, config: Config, asked: CheckRequest) -> Part
         key=declared.key,
         features=tuple(declared.features),
     )
-    baseline = beside or (", ".join(declared.production) if declared.production else None)
+    baseline = beside or ("production" if declared.production else None)
 
     def load() -> Predictions:
         return load_predictions(workspace.engine, config.checks, path, spec, other)

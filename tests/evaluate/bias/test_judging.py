@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from scipy.stats import binomtest
 from treadle.evaluate.bias.gathering import groupings, verdicts
 from treadle.evaluate.bias.judging import Sample, judge
 from treadle.evaluate.bias.measures import Judged, share, within
+from treadle.evaluate.bias.planning import plan
 from treadle.evaluate.holdout import Holdout
 from treadle.kernel.config import BiasCheck, ChecksConfig, Config, Project
 from treadle.kernel.errors import ConfigError, InvalidInput
@@ -286,6 +288,18 @@ def test_combinations_of_columns_are_groups():
 def test_a_reference_that_isnt_there_is_refused(check, says):
     with pytest.raises(InvalidInput, match=says):
         settle({"g": np.array(["a", "b"] * 200)}, np.zeros(400), np.zeros(400), by=["g"], **check)
+
+
+def test_a_plan_says_which_gaps_the_rows_can_show():
+    """A gap of what it says from the limit is told nine times in ten."""
+    groups = np.repeat(["a", "b"], 800)
+    labels = np.tile([0.0, 1.0], 800)
+    config = Config(project=Project(name="x"), checks=ChecksConfig(bias=BiasCheck(by=["g"])))
+    [parity, *odds] = plan(config, Holdout(labels=labels, inputs={}, columns={"g": groups}))
+    assert (parity.check, parity.n, len(odds)) == ("bias.demographic_parity", 1600, 2)
+    assert parity.detectable == pytest.approx((1.6449 + 1.2816) * math.sqrt(0.5 / 800), rel=1e-3)
+    told = outcomes(np.random.default_rng(11), [0.45, 0.55 + parity.detectable], 200, size=800)
+    assert told.count(["fail"]) >= 170
 
 
 def test_other_tasks_are_refused():

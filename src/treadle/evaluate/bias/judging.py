@@ -66,6 +66,7 @@ class _Found(NamedTuple):
     Attributes:
         check: Such as ``bias.demographic_parity``.
         group: Which group.
+        rate: Which rate.
         what: What was compared, in words.
         gap: What was found; None where nothing could be.
         limits: Between which values it has to be.
@@ -76,6 +77,7 @@ class _Found(NamedTuple):
 
     check: str
     group: str
+    rate: str
     what: str
     gap: Gap | None
     limits: tuple[float, float]
@@ -189,7 +191,7 @@ def _rate(
     told = f"{_shown(one)} against {_shown(other)} of {names[1]}"
     test = "score test of two shares" if rows.clusters is None else "linearised t by cluster"
     n = sum(each.n for each in shares if each)
-    return _Found(named, names[0], f"{rate} {told}", gap, (-limit, limit), n, why, test)
+    return _Found(named, names[0], rate, f"{rate} {told}", gap, (-limit, limit), n, why, test)
 
 
 def _ratio(
@@ -201,7 +203,15 @@ def _ratio(
     gap = measures.ratio(one, other, limit, level)
     limits = (limit, 1 / limit)
     return _Found(
-        "bias.selection_ratio", names[0], what, gap, limits, one.n + other.n, "", "score test of a ratio"
+        "bias.selection_ratio",
+        names[0],
+        "ratio of selection rates",
+        what,
+        gap,
+        limits,
+        one.n + other.n,
+        "",
+        "score test of a ratio",
     )
 
 
@@ -220,7 +230,9 @@ def _conditional(
     why = "" if gap else f"no value of {within} has rows of both"
     n = int((groups[0] | groups[1]).sum())
     test = "Mantel-Haenszel, Sato's variance" if rows.clusters is None else "Mantel-Haenszel by cluster"
-    return _Found("bias.conditional_parity", names[0], what, gap, (-limit, limit), n, why, test)
+    return _Found(
+        "bias.conditional_parity", names[0], "selection rate", what, gap, (-limit, limit), n, why, test
+    )
 
 
 def _calibration(check: BiasCheck, name: str, group: Rows, sample: Sample, level: float) -> _Found:
@@ -230,7 +242,15 @@ def _calibration(check: BiasCheck, name: str, group: Rows, sample: Sample, level
     what = f"{percent(truth)} of the labels are true, and the probabilities say {percent(said)}"
     why = "" if gap else "there are fewer than two clusters"
     return _Found(
-        "bias.calibration", name, what, gap, (-limit, limit), int(group.sum()), why, "t of the residuals"
+        "bias.calibration",
+        name,
+        "calibration",
+        what,
+        gap,
+        (-limit, limit),
+        int(group.sum()),
+        why,
+        "t of the residuals",
     )
 
 
@@ -259,6 +279,7 @@ def _verdict(found: _Found, adjusted: float, differs: bool, alpha: float) -> Ver
     return Verdict(
         check=found.check,
         subject=found.group,
+        metric=found.rate,
         outcome=outcome,
         sentence=f"{found.group}: {found.what}: the {kind} is {gap.value:.3g} ({interval}), {ending}.",
         hypothesis=f"the {kind} is {limits} (two one-sided tests to pass, Holm over all comparisons to fail)",
@@ -295,6 +316,7 @@ def _no_further(
     return Verdict(
         check="bias.no_worse",
         subject=name,
+        metric=found.rate,
         outcome=outcome,
         sentence=f"{sentence}{doubt}.",
         hypothesis=f"the distance grew by no more than {check.margin:g} (to pass), by more (to fail, "

@@ -40,10 +40,11 @@ def page(evaluations: Sequence[Evaluation]) -> str:
 
 
 def _pictures(verdicts: Sequence[Verdict]) -> list[tuple[str, str]]:
-    """A picture a check, where its verdicts have intervals."""
+    """A picture for each check and metric, where the verdicts have intervals."""
     drawn = []
-    for check, some in groupby(sorted(verdicts, key=lambda one: one.check), key=lambda one: one.check):
+    by_metric = sorted(verdicts, key=lambda one: (one.check, one.metric))
+    for (check, metric), some in groupby(by_metric, key=lambda one: (one.check, one.metric)):
         differs = check in _DIFFERENCES or check.startswith("bias")
         if picture := forest(list(some), "no difference" if differs else ""):
-            drawn.append((check, picture))
+            drawn.append((f"{check}, {metric}" if metric else check, picture))
     return drawn

@@ -148,7 +148,7 @@ class BiasCheck(Table, frozen=True):
     max_difference: Annotated[float, Meta(gt=0, lt=1)] = 0.1
     min_ratio: Annotated[float, Meta(gt=0, lt=1)] | None = None
     given: list[str] = field(default_factory=list)
-    margin: Annotated[float, Meta(ge=0)] = 0.02
+    margin: NotNegative = 0.05
     min_rows: Positive = 100
 
     @property
