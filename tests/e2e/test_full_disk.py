@@ -148,7 +148,7 @@ def cloned(folder: Path, s3: S3) -> User:
 @pytest.mark.s3
 @pytest.mark.parametrize("full_disk", ["8m"], indirect=True)
 @pytest.mark.parametrize(
-    "left", [(1_000_000, 3_600_000), pytest.param(range(0, 5_500_000, 100_000), marks=pytest.mark.soak)]
+    "left", [(3_600_000,), pytest.param(range(0, 5_500_000, 100_000), marks=pytest.mark.soak)]
 )
 def test_a_pull_that_fills_the_disk_leaves_nothing_half_written_and_goes_on(
     tmp_path: Path, full_disk: Path, s3: S3, left: Sequence[int]
@@ -178,7 +178,7 @@ def test_a_pull_that_fills_the_disk_leaves_nothing_half_written_and_goes_on(
         assert _held(ben) == files
         assert list((ben.folder / ".treadle" / "blobs" / "tmp").iterdir()) == []
         shutil.rmtree(ben.folder)
-    assert refusals >= len(left) * 0.8
+    assert refusals >= len(left) * 0.8  # in the last rooms all of it fits
 
 
 def _held(user: User) -> dict[str, bytes]:

@@ -120,7 +120,10 @@ def test_over_a_line_that_fails_both_ways_all_of_it_arrives(
 
 
 @pytest.mark.s3
-@pytest.mark.parametrize("fault", ["drop", "cut", "damage"])
+@pytest.mark.parametrize(
+    "fault",
+    [pytest.param("drop", marks=pytest.mark.soak), pytest.param("cut", marks=pytest.mark.soak), "damage"],
+)
 @pytest.mark.parametrize(
     "after", [1 << 20, *(pytest.param(n * 700_000, marks=pytest.mark.soak) for n in range(8))]
 )

@@ -21,7 +21,7 @@ def test_killed_while_it_moves(tmp_path, action):
 
 
 @pytest.mark.s3
-@pytest.mark.parametrize("every", [50, pytest.param(1, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("every", [80, pytest.param(1, marks=pytest.mark.soak)])
 def test_killed_while_it_pulls_from_a_bucket(tmp_path, monkeypatch, s3: S3, every):
     place = {"url": f"s3://{s3.bucket}/team", "options": s3.options}
     monkeypatch.setenv("TREADLE_TEST_BUCKET", json.dumps(place))

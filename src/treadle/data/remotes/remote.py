@@ -20,7 +20,7 @@ import msgspec
 from treadle.data.branches.types import RefKind
 from treadle.data.types import DatasetVersion
 from treadle.kernel.blobs import BlobStore, ObjectBlobStore, open_blobs
-from treadle.kernel.config import Config, RemoteConfig
+from treadle.kernel.config import Config
 from treadle.kernel.errors import CorruptData, NotFound
 from treadle.kernel.names import did_you_mean
 from treadle.kernel.object_errors import object_errors
@@ -105,7 +105,7 @@ class Remote:
                 where=str(root / found.url),
                 fix="mount it, correct its url in treadle.toml, or push something: treadle data push",
             )
-        options = {**_options(found), **found.options}
+        options = {**(_TIMES if "://" in found.url else {}), **found.options}
         return cls(chosen, found.url, open_blobs(found.url, root, options, retries=_RETRIES))
 
     # ── versions ─────────────────────────────────────────────────────────
@@ -217,18 +217,6 @@ class Remote:
     def _write(self, key: str, data: bytes) -> None:
         with object_errors(key, self.url):
             self.blobs.put_beside(key, data)
-
-
-def _options(declared: RemoteConfig) -> dict[str, str]:
-    """What holds unless the project says something else."""
-    if "://" not in declared.url:
-        return {}
-    plain = declared.options.get("allow_http", "").lower() == "true" and "endpoint" in declared.options
-    if plain and declared.url.startswith("s3://"):
-        # Not every server looks at the SHA-256 of a request's signature, so what arrived is compared
-        # anyway (see kernel.pieces): it would only cost time.
-        return {**_TIMES, "unsigned_payload": "true"}
-    return _TIMES
 
 
 def _version_key(dataset: str, commit: str) -> str:
