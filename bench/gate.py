@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 import tempfile
 from pathlib import Path
 
@@ -27,7 +28,10 @@ def run(quick: bool) -> None:
             return once
 
         progress(f"gate: {count:,} rows, load {measure.load_average()}")
-        ours = {"Treadle: paired verdicts with intervals": case(peers.PLATFORM, "treadle")}
+        ours = {
+            "Treadle: paired verdicts with intervals": case(peers.PLATFORM, "treadle"),
+            "Treadle: decisions, 10,000 bootstraps": case(peers.PLATFORM, "counts"),
+        }
         theirs = {
             "Fairlearn: figures alone": case(fairlearn.python, "points"),
             "Fairlearn: n_boot=4, unpaired intervals": case(fairlearn.python, "boot"),
@@ -38,12 +42,13 @@ def run(quick: bool) -> None:
     rows: list[list[object]] = []
     for title, costs in found.items():
         if isinstance(costs, str):
-            rows.append([title, reason(costs), *[None] * 3])
+            rows.append([title, reason(costs), *[None] * 4])
             continue
         wall, cpu, peak = (measure.median(costs, key) for key in ("wall", "cpu", "peak"))
         rows.append(
             [
                 title,
+                _judging(costs),
                 cpu,
                 None if isinstance(best, str) else times(cpu, measure.median(best, "cpu")),
                 wall,
@@ -51,16 +56,30 @@ def run(quick: bool) -> None:
             ]
         )
     notes = (
-        f"{count:,} rows, 10 groups, 4 metrics, two models; the whole process, imports and reading "
-        f"included; Treadle: median of {rounds}, the others once. {_agreement(found)}"
+        f"{count:,} rows, 10 groups, 4 metrics, two models; first judging alone, then the whole process, "
+        f"imports and reading included; Treadle: median of {rounds}, the others once. {_agreement(found)}"
     )
-    show("The gate, for every subgroup", ["judge", "CPU-s", "ratio", "wall, s", "peak MB"], rows, notes)
+    show(
+        "The gate, for every subgroup",
+        ["judge", "judging, CPU-s", "CPU-s", "ratio", "wall, s", "peak MB"],
+        rows,
+        notes,
+    )
+
+
+def _judging(costs: list[measure.Cost]) -> float | None:
+    """The CPU seconds of judging alone, where a script tells them."""
+    told = [
+        line.split()[1] for cost in costs for line in cost.out.splitlines() if line.startswith("judging ")
+    ]
+    return statistics.median(map(float, told)) if told else None
 
 
 def _agreement(found: dict[str, list[measure.Cost] | str]) -> str:
     """How far the two disagree about the differences between the models."""
     figures = []
-    for costs in list(found.values())[:2]:
+    first, _, figures_alone, *_ = found.values()
+    for costs in (first, figures_alone):
         if isinstance(costs, str):
             return ""
         figures.append(json.loads(costs[0].out.strip().splitlines()[-1]))

@@ -47,16 +47,19 @@ def coded(column: str, values: Array, rows: int) -> Coded:
         raise InvalidInput(
             f"there are {rows:,} labels and {len(values):,} values", where=f"group column {column!r}"
         )
-    texts = [_text(value) for value in _plain(values)]
-    names = sorted(set(texts))
+    array = np.asanyarray(values)
+    if array.dtype.kind not in "OUS" and not np.ma.is_masked(array):
+        distinct, places = np.unique(np.asarray(array), return_inverse=True)
+        texts = [_text(value) for value in distinct.tolist()]
+        names = sorted(set(texts))
+        number = {name: i for i, name in enumerate(names)}
+        return Coded(names, np.array([number[text] for text in texts], dtype=np.intp)[places])
+    plain = array.tolist()  # a masked array's gives None where the mask is set
+    known = {value: _text(value) for value in set(plain)}
+    names = sorted(set(known.values()))
     number = {name: i for i, name in enumerate(names)}
-    return Coded(names, np.fromiter(map(number.__getitem__, texts), dtype=np.intp, count=len(texts)))
-
-
-def _plain(values: Array) -> list[Any]:
-    """As Python's values; None where the mask is set."""
-    found: list[Any] = np.asanyarray(values).tolist()  # a masked array's gives None
-    return found
+    code = {value: number[text] for value, text in known.items()}
+    return Coded(names, np.fromiter(map(code.__getitem__, plain), dtype=np.intp, count=len(plain)))
 
 
 def _text(value: Any) -> str:

@@ -66,7 +66,7 @@ def infer(
             raise _too_few(measure, codes is not None, clusters)
         sums.append(total)
         sizes.append(size)
-    parts = [size / (size - 1) * float(one @ one) for one, size in zip(sums, sizes, strict=True)]
+    parts = [size / (size - 1) * _squared(one) for one, size in zip(sums, sizes, strict=True)]
     variance, df = sum(parts), float(min(clusters, *sizes) - 1 if len(sizes) == 1 else clusters - 1)
     if len(parts) == 2:
         if variance > 0:
@@ -86,6 +86,11 @@ def infer(
     width = quantile * se
     units = sizes[0] if len(sizes) == 1 else clusters
     return Estimate(found.value, se, found.value - width, found.value + width, n, units, df)
+
+
+def _squared(values: Floats) -> float:
+    """The sum of squares. Not by BLAS: its threads would cost more than they save."""
+    return float(np.einsum("i,i->", values, values))
 
 
 def _by_cluster(
