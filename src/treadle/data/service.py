@@ -52,6 +52,7 @@ class Datasets:
             NotFound: If no dataset has the name, or its files are missing.
             CorruptData: If a file can't be read, or changes meanwhile.
             InvalidInput: If the files don't fit each other, or a declared column is missing.
+            Deleted: If the whole dataset was deleted, and can be restored.
             StorageFull: If no space is left; no version was made.
         """
         dataset, _, at = name.partition("@")

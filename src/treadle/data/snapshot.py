@@ -36,6 +36,7 @@ def snapshot(workspace: Workspace, name: str, config: DatasetConfig, actor: str)
     cached = files.load_fingerprints(cache)
     known = {f.path: cached[f.path] for f in found if f.path in cached and cached[f.path].stat == f.stat}
     latest = Branches(workspace).head(name, DEFAULT_BRANCH)
+    rules.check_live(*filter(None, [latest]))  # the whole dataset was deleted, and can be restored
     if latest and len(known) == len(found) and _digest(known) == latest.digest:
         rules.check_roles(name, rules.roles_of(config), latest.columns)
         return latest
@@ -124,6 +125,7 @@ def write_down(workspace: Workspace, new: NewVersion, listed: Iterable[FileEntry
         new = replace(new, tree=tree, written=writer.finish())
     while True:
         head = branches.head(new.dataset, new.branch)
+        rules.check_live(*filter(None, [head]))
         if head and head.digest == new.digest:
             return head
         try:

@@ -184,7 +184,15 @@ def test_rows_of_tables_and_what_was_cached_of_them(tmp_path: Path) -> None:
         slices.append(rooms.datasets.slice(spec, "input")[1])
         [path] = rooms.datasets.paths(versions[-1])
         assert path.parent == rooms.workspace.state / "cache" / "blobs"
-    delete(rooms, "v1", dataset="rows")
+    with pytest.raises(Conflict, match="main stands at it"):
+        delete(rooms, "v2", dataset="rows")
+    delete(rooms, dataset="rows")
+    for again in (0, 501):  # also where nothing changed, nobody gets what was deleted
+        rows(folder / "data" / "rows.parquet", again, 501)
+        with pytest.raises(Deleted, match="rows@v2 was deleted"):
+            rooms.datasets.snapshot("rows", "anna")
+    rows(folder / "data" / "rows.parquet", 0, 501)
+    rooms.retention.restore("rows", RestoreVersions(versions=("v2",)))
     assert collect(rooms, young=False).debris == 0  # somebody may be reading it
     assert rooms.branches.resolve("rows@v1", deleted=True).freed_at
     assert slices[0].exists()

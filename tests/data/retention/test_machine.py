@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from datetime import timedelta
 from pathlib import Path
@@ -47,9 +48,7 @@ class Machine(RuleBasedStateMachine):
     def adds(self, files):
         """A folder is added: what is large is a blob of its own, what is small lies in a pack."""
         place = self.rooms.workspace.root / "in" / "data"
-        for path in place.rglob("*"):
-            if path.is_file():
-                path.unlink()
+        shutil.rmtree(place, ignore_errors=True)
         for path, text in files.items():
             (place / path).parent.mkdir(parents=True, exist_ok=True)
             (place / path).write_text(text)

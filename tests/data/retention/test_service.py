@@ -310,7 +310,10 @@ def test_a_whole_dataset_goes_with_its_branches_and_comes_back(anywhere: Rooms) 
     with pytest.raises(Deleted, match="pets@v5 was deleted") as caught:
         rooms.branches.resolve("pets")
     assert caught.value.fix == "bring it back: treadle data restore pets@v5"
+    (rooms.workspace.root / "pets").mkdir()
+    (rooms.workspace.root / "pets" / "a").write_text("1")
     for write in (
+        lambda: rooms.working.add(AddPath(path="pets")),
         lambda: commit(rooms.branches, {"a": "1"}),
         lambda: rooms.branches.create_ref("pets", "branch", "late", "main", "anna"),
         lambda: delete(rooms),

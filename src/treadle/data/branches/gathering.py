@@ -122,6 +122,8 @@ class _Look:
             keys = np.sort(np.concatenate([np.empty(0, np.uint64), *listed]))
             chunks = []
             for index in self._contents.indexes.all():
+                if not (index.kinds == Kind.RECIPE).any():
+                    continue
                 for row in np.flatnonzero(_among(index, keys) & (index.kinds == Kind.RECIPE)).tolist():
                     recipe = self._contents.recipe(index.hex(row))
                     if recipe is not None:

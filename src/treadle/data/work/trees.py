@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from treadle.data.branches.commits import NewVersion, packs_of, read_commit
 from treadle.data.branches.service import Branches
 from treadle.data.branches.types import DEFAULT_BRANCH
+from treadle.data.rules import check_live
 from treadle.data.storage.contents import Contents
 from treadle.data.storage.naming import naming
 from treadle.data.storage.writing import PackWriter
@@ -69,6 +70,7 @@ class WorkingTree:
         Raises:
             NotFound: If nothing lies there.
             InvalidInput: If something there can't be kept, or the pointer can't be read.
+            Deleted: If the whole dataset was deleted, and can be restored.
             CorruptData: If a file changes meanwhile.
             Conflict: If the branch has versions that the pointer doesn't know of.
             StorageFull: If no space is left; no version was made.
@@ -95,6 +97,7 @@ class WorkingTree:
         state = self._state(target)
         known = compare(found, state)
         head = self._branches.head(dataset, branch)
+        check_live(*filter(None, [head]))  # the whole dataset was deleted, and can be restored
         unchanged = known.known.all() and not known.gone and before and state.tree == before.tree
         if unchanged and head and before and head.tree == before.tree:
             return head

@@ -150,7 +150,7 @@ class DvcImporter:
     def _output(self, path: str, dataset: str, events: list[_Event], *, known: bool) -> TakenOutput:
         versions = self._target.data_log(dataset) if known else []
         taken = {source for version in versions for source in version.origin if source.kind == KIND}
-        head = versions[0] if versions else None
+        head = next((one for one in versions if one.deleted_at is None), None)
         done = [event.identity in taken or _is_head(event, head) for event in events]
         if False in done and True in done[done.index(False) :]:
             late = events[done.index(False)]

@@ -70,7 +70,7 @@ def import_lakefs(
     identity = Source(KIND, f"{KIND}://{place.repository}/{commit.id}/{place.prefix}", server.name)
     if any(one.dataset == dataset for one in target.datasets()):
         for version in target.data_log(dataset):
-            if identity in version.origin:
+            if identity in version.origin and version.deleted_at is None:
                 return LakefsReport(
                     source=identity.id, commit=commit.id, version=version, added=False, troubles=[]
                 )
