@@ -6,11 +6,12 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from treadle.evaluate.behaviour.agreement import bootstrap, krippendorff
 
+FEW = settings(max_examples=40, deadline=None)
 NONE = math.nan
 # Krippendorff, "Computing Krippendorff's Alpha-Reliability" (2011), section C: four observers, twelve units.
 FOUR = np.array([
@@ -57,6 +58,7 @@ def test_without_anything_that_could_disagree_there_is_no_alpha(nothing):
 RATED = st.lists(st.lists(st.integers(1, 5), min_size=2, max_size=4), min_size=2, max_size=15)
 
 
+@FEW
 @given(RATED, st.sampled_from(["nominal", "ordinal", "interval"]), st.randoms(use_true_random=False))
 def test_neither_the_order_of_units_nor_of_judges_matters(rated, level, random):
     shuffled = [random.sample(unit, len(unit)) for unit in random.sample(rated, len(rated))]
@@ -65,6 +67,7 @@ def test_neither_the_order_of_units_nor_of_judges_matters(rated, level, random):
     assert a is None or a == pytest.approx(b)
 
 
+@FEW
 @given(RATED)
 def test_ranks_do_not_ask_how_far_apart_numbers_are(rated):
     stretched = [[value**3 for value in unit] for unit in rated]

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import statsmodels.api as sm
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -23,6 +23,7 @@ from treadle.evaluate.behaviour.means import (
 )
 from treadle.evaluate.behaviour.reliability import clopper_pearson
 
+FEW = settings(max_examples=40, deadline=None)
 SHARES = st.lists(st.sampled_from([0.0, 0.2, 0.4, 0.6, 0.8, 1.0]), min_size=1, max_size=40)
 
 
@@ -156,6 +157,7 @@ def test_one_case_says_little():
     assert (found.low, found.high, found.se) == (pytest.approx(0.05), 1.0, math.inf)
 
 
+@FEW
 @given(SHARES, st.randoms(use_true_random=False))
 def test_the_order_of_cases_changes_nothing(values, random):
     shuffled = values.copy()
@@ -164,6 +166,7 @@ def test_the_order_of_cases_changes_nothing(values, random):
     assert (a.lower(0.05), a.upper(0.05), a.p_below(0.5)) == (b.lower(0.05), b.upper(0.05), b.p_below(0.5))
 
 
+@FEW
 @given(SHARES)
 def test_bounds_lie_around_the_mean_and_within_the_ends(values):
     found, bounds = estimate(np.array(values), 0.05)
@@ -172,6 +175,7 @@ def test_bounds_lie_around_the_mean_and_within_the_ends(values):
     assert bounds.lower(0.01) <= found.low <= found.high <= bounds.upper(0.01)
 
 
+@FEW
 @given(SHARES)
 def test_what_is_turned_round_has_the_bounds_turned_round(values):
     bounds = Bounds(np.array(values), draws=4000)
@@ -179,6 +183,7 @@ def test_what_is_turned_round_has_the_bounds_turned_round(values):
     assert bounds.lower(0.05) == pytest.approx(1 - other.upper(0.05), abs=0.02)
 
 
+@FEW
 @given(SHARES, st.integers(0, 39))
 def test_a_better_case_is_no_worse_for_the_bound(values, place):
     better = values.copy()
@@ -186,6 +191,7 @@ def test_a_better_case_is_no_worse_for_the_bound(values, place):
     assert Bounds(np.array(better)).lower(0.05) >= Bounds(np.array(values)).lower(0.05) - 0.01
 
 
+@FEW
 @given(st.lists(st.lists(st.sampled_from([0.0, 1.0]), min_size=1, max_size=6), min_size=1, max_size=12))
 def test_the_order_of_repeats_changes_nothing(answers):
     rows = [np.array(one) for one in answers]

@@ -6,12 +6,13 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
 from treadle.evaluate.behaviour.sequential import Sprt, decide, expected_cases, sequence
 
+FEW = settings(max_examples=40, deadline=None)
 TEST = Sprt(good=0.9, bad=0.8, false_fail=0.05, false_pass=0.1)
 LONG = 4000
 
@@ -85,6 +86,7 @@ def test_what_should_always_pass_fails_at_the_first_miss():
     )
 
 
+@FEW
 @given(st.lists(st.sampled_from([0.0, 0.25, 0.5, 1.0]), max_size=60))
 def test_what_comes_after_the_decision_changes_nothing(shares):
     found = decide(TEST, shares)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.metrics.pairwise import cosine_similarity
@@ -13,6 +13,7 @@ from sklearn.metrics.pairwise import cosine_similarity
 from treadle.evaluate.behaviour.scorers.similarity import Embedded, Similar, Words, characters, cosine
 from treadle.evaluate.behaviour.types import Case
 
+FEW = settings(max_examples=40, deadline=None)
 TEXTS = [
     "The cat sat on the mat", "A dog sat on the log", "Completely different words here",
     "the CAT, the cat!", "x", "",
@@ -40,6 +41,7 @@ def test_characters_count_as_scikit_learn_says():
             assert cosine(characters(one), characters(other)) == pytest.approx(theirs[i][j])
 
 
+@FEW
 @given(st.text(max_size=30), st.text(max_size=30))
 def test_a_similarity_lies_between_0_and_1_and_is_the_same_both_ways(one, other):
     for weigh in (characters, Words([one, other])):

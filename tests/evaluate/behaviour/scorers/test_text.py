@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from treadle.evaluate.behaviour.scorers.numbers import Number, numbers
@@ -14,6 +14,8 @@ from treadle.evaluate.behaviour.scorers.text import Contains, Exact, Regex, norm
 from treadle.evaluate.behaviour.types import Case
 from treadle.kernel.config import ScorerConfig
 from treadle.kernel.errors import ConfigError
+
+FEW = settings(max_examples=40, deadline=None)
 
 
 def case(expected):
@@ -44,6 +46,7 @@ def test_exact(expected, answer, ignore, right):
     assert value(Exact, expected, answer, ignore=ignore) == right
 
 
+@FEW
 @given(st.text(), st.sets(st.sampled_from(ALL)))
 def test_what_is_made_normal_stays(text, ignore):
     once = normal(text, ignore)
@@ -57,6 +60,7 @@ JSON = st.recursive(
 )
 
 
+@FEW
 @given(JSON)
 def test_json_is_the_same_as_itself_read_back(given):
     assert same(given, given)
@@ -104,6 +108,7 @@ def test_numbers_in_text(text, found):
     assert numbers(text) == found
 
 
+@FEW
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_a_number_is_read_as_python_writes_it(number):
     assert numbers(repr(number)) == [number]
