@@ -193,3 +193,38 @@ def test_random_rows_of_no_worth_fail_whole(placed, write):
     write(name="odd", late=rng.integers(0, 3, 400))
     asked = CheckRequest(data=str(placed.root.parent / "odd.parquet"))
     assert Checks(placed).run(asked).outcome == "fail"
+
+
+def test_several_columns_a_side_are_seeds_and_let_recipes_be_compared(predicted):
+    rng = np.random.default_rng(6)
+    with (predicted.root / "predictions.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    sides = {"ours": [f"ours_{i}" for i in range(5)], "theirs": [f"theirs_{i}" for i in range(5)]}
+    for row in rows:
+        for side, names in sides.items():
+            row |= {name: min(max(float(row[side]) + rng.normal(0, 0.02), 0), 1) for name in names}
+    with (predicted.root / "seeds.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    raw = msgspec.to_builtins(predicted.config)
+    raw["checks"]["predictions"] = {
+        **PREDICTIONS, "path": "seeds.csv", "candidate": sides["ours"], "production": sides["theirs"]
+    }  # fmt: skip
+    raw["checks"]["performance"]["recipe"] = True
+    predicted.config = msgspec.convert(raw, type(predicted.config))
+    [evaluation] = Checks(predicted).run(CheckRequest(only=("model",))).evaluations
+    assert outcomes(evaluation)["recipe", "recipe"] == "pass"
+    [whole] = [v for v in evaluation.verdicts if (v.check, v.subject) == ("no_worse", "overall")]
+    assert "standard deviation of 5 replicas" in whole.sentence
+    assert evaluation.noise is not None
+
+
+def test_keys_that_one_side_lacks_leave_doubt(predicted):
+    with (predicted.root / "theirs.csv").open() as file:
+        lines = file.readlines()
+    (predicted.root / "theirs.csv").write_text("".join(lines[:-100]))
+    asked = CheckRequest(only=("model",), baseline="theirs.csv")
+    found = Checks(predicted).run(asked)
+    assert found.outcome == "inconclusive"
+    assert outcomes(found.evaluations[0])["pairing", "rows"] == "inconclusive"

@@ -15,7 +15,15 @@ from treadle.evaluate.predicted import predicted
 from treadle.evaluate.rules import VERSION, aggregate
 from treadle.evaluate.service import Evaluations
 from treadle.evaluate.sources import Rows, rows_of
-from treadle.evaluate.types import Basis, CheckPlan, CheckRequest, CheckResult, Evaluation, Planned
+from treadle.evaluate.types import (
+    Basis,
+    CheckPlan,
+    CheckRequest,
+    CheckResult,
+    Evaluation,
+    Planned,
+    Verdict,
+)
 from treadle.kernel.errors import ConfigError, InvalidInput, NotFound
 from treadle.kernel.ids import digest_bytes
 from treadle.kernel.workspace import Workspace
@@ -222,13 +230,15 @@ class _Asking:
         basis = Basis(candidate=candidate.ref, code=candidate.code, seed=asked.seed, treadle=VERSION)
 
         def judge(identity: str) -> Evaluation:
-            holdout = self._evaluations.load_holdout(self._cut(candidate, "holdout"))
+            path = self._cut(candidate, "holdout")
+            holdout = self._evaluations.load_holdout(path)
             theirs = registry.load(against).predict(holdout.inputs) if against else None
             return self._evaluations.judge(
                 identity,
                 subject=candidate.ref,
                 holdout=holdout,
                 candidate=registry.load(candidate).predict(holdout.inputs),
+                beside=self._overlap(candidate, path),
                 production=theirs,
                 data=held_out.digest,
                 baseline=against.ref if against else None,
@@ -243,6 +253,15 @@ class _Asking:
 
         same = (held_out.digest, candidate.id, against.id if against else "", asked.seed)
         return Part("model", same, judge, plan)
+
+    def _overlap(self, version: ModelVersion, holdout: Path) -> list[Verdict]:
+        """Whether held-out rows were trained on, while those can still be had."""
+        if _input(version, "train") is None:
+            return []
+        try:
+            return self._evaluations.overlap(holdout, self._cut(version, "train"))
+        except NotFound:
+            return []
 
     def _cut(self, version: ModelVersion, role: str) -> Path:
         found = _input(version, role)

@@ -56,6 +56,7 @@ def predicted(workspace: Workspace, config: Config, asked: CheckRequest) -> Part
             candidate=found.candidate[0],
             production=found.production[0] if found.production else None,
             replicas=found.candidate[1:],
+            other_replicas=found.production[1:],
             data=digest,
             baseline=baseline,
             seed=asked.seed,

@@ -97,6 +97,24 @@ def test_the_same_over_many_worlds(rest):
     assert null_proposals(trials, 6, **rest) <= stats.binom.ppf(0.999, trials, 0.055)
 
 
+def test_parts_of_a_slice_and_what_contains_it_are_not_proposed_again():
+    """All rows of carrier B are harmed alike: its evenings and wet days are no slices of their own."""
+    rng = np.random.default_rng(11)
+    for trial in range(5):
+        holdout, ours, theirs, _ = world(rng, 6000)
+        ours = ours + (holdout.inputs["carrier"] == "B") * 1.2
+        assert [one.subject for one in search(holdout, ours, theirs, depth=3, seed=trial)] == ["carrier=B"]
+
+
+def test_a_much_weaker_part_of_a_slice_is_proposed_as_well():
+    rng = np.random.default_rng(12)
+    holdout, ours, theirs, planted = world(rng, 12_000)
+    ours = ours + (holdout.inputs["carrier"] == "B") * 1.0 + planted * 1.5
+    found = [one.subject for one in search(holdout, ours, theirs)]
+    assert any("hour" in one and "carrier=B" in one for one in found)
+    assert "carrier=B" in found
+
+
 def test_what_it_finds_decides_nothing():
     holdout, ours, theirs, _ = world(np.random.default_rng(7), harm=1.5)
     checks = ChecksConfig(performance=PerformanceCheck(metric="mse", margin=2.0))

@@ -30,7 +30,9 @@ _VALUES = 20
 _BEAM = 12
 _TESTED = 5
 _MOST = 200_000
-_ALIKE = 0.5
+_WITHIN = 0.8
+_FURTHER = 1.5
+_CLEAR = 3.0
 
 
 class Column(NamedTuple):
@@ -203,7 +205,7 @@ def _search(columns: Sequence[Column], weakness: Floats, search: Integers, check
         found = [one for start in beam for one in _deeper(start, columns, codes, values, least)]
         beam = sorted({one.conditions: one for one in found}.values(), key=lambda one: -one.strength)[:_BEAM]
         everything += beam
-    return _different(sorted(everything, key=lambda one: -one.strength), codes)
+    return _different(sorted(everything, key=lambda one: -one.strength), codes, values, least)
 
 
 def _deeper(
@@ -257,16 +259,39 @@ def _inside(conditions: Sequence[Condition], codes: Sequence[Integers]) -> Boole
     return found
 
 
-def _different(found: Sequence[Found], codes: Sequence[Integers]) -> list[Found]:
-    """The first few of which no two are mostly the same rows."""
-    kept: list[tuple[Found, Booleans]] = []
+def _different(found: Sequence[Found], codes: Sequence[Integers], values: Floats, least: int) -> list[Found]:
+    """The strongest slices of which none is explained by those before it.
+
+    What overlaps a stronger slice must be weak in its other rows too. What lies within one must be clearly
+    weaker than the rest of it: half again as far from the mean, and by more than chance among many.
+    """
+    kept: list[Found] = []
+    taken: list[Booleans] = []
     for one in found:
         rows = _inside(one.conditions, codes)
-        if all((rows & other).sum() <= _ALIKE * (rows | other).sum() for _, other in kept):
-            kept.append((one, rows))
+        free = ~np.any(taken, axis=0) if taken else np.ones(len(values), dtype=bool)
+        outer = next((other for other in taken if (rows & other).sum() >= _WITHIN * rows.sum()), None)
+        if outer is None:
+            new = (rows & free).sum() >= least and _apart(values, rows & free, ~rows & free) >= _CLEAR
+        else:
+            excess, outer_excess = (float(values[part].mean() - values.mean()) for part in (rows, outer))
+            new = excess >= _FURTHER * outer_excess and _apart(values, rows & outer, outer & ~rows) >= _CLEAR
+        if new:
+            kept.append(one)
+            taken.append(rows)
         if len(kept) == _TESTED:
             break
-    return [one for one, _ in kept]
+    return kept
+
+
+def _apart(values: Floats, here: Booleans, rest: Booleans) -> float:
+    """Welch's statistic of some rows against others; 0 where there are too few."""
+    if min(here.sum(), rest.sum()) < 2:
+        return 0.0
+    one, other = values[here], values[rest]
+    return _statistic(
+        np.array([len(one), one.sum(), one @ one]), np.array([len(other), other.sum(), other @ other])
+    )
 
 
 class _Checked(NamedTuple):
