@@ -87,6 +87,7 @@ def test_what_was_answered_is_never_asked_again(project, stop):
     os.kill(running.pid, stop)
     said, _ = running.communicate(timeout=30)
     assert running.returncode == (-signal.SIGKILL if stop == signal.SIGKILL else 130), said
+    assert ("the same command goes on" in said) == (stop == signal.SIGINT)
     kept = lines(folder)
     assert 30 <= kept < 90
     asked = len(server.requests)

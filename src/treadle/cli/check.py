@@ -139,6 +139,8 @@ def _watched(app: App, asked: CheckRequest) -> CheckResult:
             except KeyboardInterrupt:
                 stopped.set()
                 app.close()
+                if expected:
+                    click.echo("what was answered is kept: the same command goes on from there", err=True)
                 raise
     finally:
         status.stop()

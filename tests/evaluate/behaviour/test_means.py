@@ -16,7 +16,9 @@ from treadle.evaluate.behaviour.means import (
     Bounds,
     clustered,
     estimate,
+    fewest_cases,
     means,
+    needed_cases,
     needed_repeats,
     spread,
     standard_error,
@@ -230,3 +232,38 @@ def test_more_repeats_help_only_as_far_as_cases_allow():
     assert far[0] < reach <= far[1]
     assert needed_repeats(found, 20, 0.001, 0.05) is None
     assert needed_repeats(found, 20, 0, 0.05) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "line", "ends"),
+    [
+        (1.0, 0.95, (0, 1)),
+        (0.9, 0.8, (0, 1)),
+        (0.1, 0.3, (0, 1)),
+        (0.0, -0.02, DIFFERENCE),
+        (-0.2, -0.1, DIFFERENCE),
+    ],
+)
+def test_the_fewest_cases_that_can_tell_are_the_fewest(value, line, ends):
+    least = fewest_cases(value, line, 0.05, ends)
+    told = []
+    for count in (least - 1, least):
+        bounds = Bounds(np.full(count, value), ends)
+        told.append(bounds.lower(0.05) >= line if value > line else bounds.upper(0.05) <= line)
+    assert told == [False, True]
+    assert fewest_cases(line, line, 0.05, ends) is None
+
+
+@pytest.mark.parametrize("line", [0.6, 0.72])
+def test_the_cases_that_are_needed_are_enough_nine_times_in_ten(line):
+    rng = np.random.default_rng(10)
+    found, _ = estimate(rng.binomial(4, rng.beta(2, 1, 40_000)) / 4, 0.05)
+    few = found.__class__(found.value, found.se * math.sqrt(40_000 / 50), 0, 1, 50, 50, 49)
+    count = needed_cases(few, line, 0.05)
+    decided = 0
+    for _ in range(200):
+        bounds = Bounds(rng.binomial(4, rng.beta(2, 1, count)) / 4, draws=1000)
+        decided += bounds.lower(0.05) >= line if line < 2 / 3 else bounds.upper(0.05) <= line
+    assert stats.binom.cdf(decided, 200, 0.9) > 1e-3
+    assert stats.binom.sf(decided, 200, 0.9) > 1e-3
+    assert needed_cases(few, few.value, 0.05) is None

@@ -30,6 +30,7 @@ _DRAWS = 20_000
 _FEWEST_DRAWS = 4000
 _NUMBERS = 4_000_000
 _CHUNK = 2_000_000
+_MOST_CASES = 10**9
 
 
 def means(answers: Sequence[Floats]) -> Floats:
@@ -164,6 +165,56 @@ def estimate(values: Floats, alpha: float, ends: Ends = SHARE, seed: int = 0) ->
     bounds = Bounds(values, ends, seed)
     low, high = bounds.lower(alpha), bounds.upper(alpha)
     return Estimate(found.value, found.se, low, high, found.n, found.clusters, found.df), bounds
+
+
+def fewest_cases(value: float, line: float, alpha: float, ends: Ends = SHARE) -> int | None:
+    """How many cases a bound needs to clear a line if every case has the same value.
+
+    With ``n`` values that are all ``v`` the lower bound is ``a + (v - a) alpha^(1/n)``, where ``a`` is the
+    lower end; the upper one likewise.
+
+    Args:
+        value: The value.
+        line: What is to be cleared.
+        alpha: Error level of the bound.
+        ends: Between which values lie.
+
+    Returns:
+        How many; None where no number would.
+    """
+    above = value > line
+    near, far = (line - ends[0], value - ends[0]) if above else (ends[1] - line, ends[1] - value)
+    if value == line or near <= 0 or far <= near:
+        return None if value == line or far <= near else 1
+    return math.ceil(math.log(alpha) / math.log(near / far))
+
+
+def needed_cases(found: Estimate, line: float, alpha: float, ends: Ends = SHARE) -> int | None:
+    """How many cases would probably have decided on which side of a line the mean lies.
+
+    So many that the bound clears the line in nine samples of ten, if mean and spread stay what they are.
+
+    Args:
+        found: The mean over the cases at hand.
+        line: What is to be cleared.
+        alpha: Error level of the bound.
+        ends: Between which values lie.
+    """
+    from scipy.special import ndtri
+
+    least = fewest_cases(found.value, line, alpha, ends)
+    if least is None:
+        return None
+    end = ends[0] if found.value > line else ends[1]
+    spread = found.se * math.sqrt(found.n) if 0 < found.se < math.inf else 0.0
+    reach = float(ndtri(1 - alpha) + ndtri(POWER)) * spread
+    count = max(least, found.n + 1)
+    # The bound's centre is that of the values and of one more at the worse end.
+    while abs(found.value - line) * count - abs(end - line) < reach * (count + 1) / math.sqrt(count):
+        count = math.ceil(count * 1.02) + 1
+        if count > _MOST_CASES:
+            return None
+    return count
 
 
 class Spread(NamedTuple):

@@ -132,7 +132,8 @@ def _bound(check: BehaviourCheck, count: int, alike: float, told: str) -> Planne
     low, high = bound, 1.0
     for _ in range(60):
         rate = (low + high) / 2
-        clears = rate - bound >= _reach(check) * standard_error(rate, count, check.repeats, alike)
+        error = standard_error(rate, count, check.repeats, alike)
+        clears = rate * count / (count + 1) - bound >= _reach(check) * error
         low, high = (low, rate) if clears else (rate, high)
     # Where every answer passes there is no spread; then the number of cases decides.
     possible = (1 - check.confidence) ** (1 / count) >= bound if bound < 1 else False
@@ -220,7 +221,7 @@ def _paired(
     subject, count, margin = part
     spread = rate * (1 - rate)
     variance = (2 * spread * (1 - alike) / check.repeats + spread * alike) / count
-    least = _reach(check) * math.sqrt(variance)
+    least = _reach(check) * math.sqrt(variance) + 1 / (count + 1)
     hypothesis = f"{check.measure} is no more than {margin:g} worse than the baseline's"
     said = "is enough" if least <= margin else "isn't enough"
     return Planned(

@@ -11,10 +11,10 @@ import numpy as np
 
 from treadle.evaluate.behaviour.cases import groups_of
 from treadle.evaluate.behaviour.judging.words import TEST, enough, on
-from treadle.evaluate.behaviour.means import DIFFERENCE, Bounds, Floats, estimate
+from treadle.evaluate.behaviour.means import DIFFERENCE, Bounds, Floats, estimate, needed_cases
 from treadle.evaluate.behaviour.outcomes import Side, values
 from treadle.evaluate.behaviour.types import Case
-from treadle.evaluate.rules import holm, needed
+from treadle.evaluate.rules import holm
 from treadle.evaluate.types import Estimate, Outcome, Verdict
 from treadle.evaluate.wording import percent, show, signed
 from treadle.kernel.config import BehaviourCheck
@@ -125,9 +125,8 @@ def _verdict(
         outcome = "warn" if found.high < 0 else "pass"
     more = None
     if outcome == "inconclusive":
-        distance = found.value + part.margin
-        se = found.se if 0 < found.se < math.inf else 0.25 / math.sqrt(found.clusters)
-        more = needed(found.clusters, distance, se, alpha if distance > 0 else level)
+        better = found.value > -part.margin
+        more = needed_cases(found, -part.margin, alpha if better else level, DIFFERENCE)
     return Verdict(
         check="no_worse",
         subject=part.subject,

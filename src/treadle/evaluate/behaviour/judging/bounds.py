@@ -7,8 +7,16 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from treadle.evaluate.behaviour.judging.words import TEST, enough, needed_for_share, on, repeats_too
-from treadle.evaluate.behaviour.means import Floats, estimate, means, needed_repeats, spread
+from treadle.evaluate.behaviour.judging.words import TEST, enough, on, repeats_too
+from treadle.evaluate.behaviour.means import (
+    Floats,
+    estimate,
+    fewest_cases,
+    means,
+    needed_cases,
+    needed_repeats,
+    spread,
+)
 from treadle.evaluate.behaviour.outcomes import Side, values
 from treadle.evaluate.behaviour.reliability import (
     CaseRate,
@@ -54,9 +62,10 @@ def _reaches(
     outcome = against(found.low, found.high, bound)
     more, unit = None, on(len(each), answers)
     if outcome == "inconclusive":
-        more = needed_for_share(found.value, found.se, len(each), bound, alpha)
+        more = needed_cases(found, bound, alpha)
+        least = fewest_cases(found.value, bound, alpha)
         repeats = None
-        if answers and (variation := spread(answers)):
+        if answers and least is not None and least <= len(each) and (variation := spread(answers)):
             repeats = needed_repeats(variation, len(each), found.value - bound, alpha)
         sentence = (
             f"{what} {show(found.value)} (between {show(found.low)} and {show(found.high)}): {unit} can't "

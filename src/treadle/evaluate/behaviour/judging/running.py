@@ -7,8 +7,8 @@ import math
 import numpy as np
 
 from treadle.evaluate.behaviour.agreement import bootstrap, krippendorff
-from treadle.evaluate.behaviour.judging.words import TEST, enough, needed_for_share, on
-from treadle.evaluate.behaviour.means import estimate, means
+from treadle.evaluate.behaviour.judging.words import TEST, enough, on
+from treadle.evaluate.behaviour.means import estimate, means, needed_cases
 from treadle.evaluate.behaviour.outcomes import Side, errors, seconds, untold, votes
 from treadle.evaluate.types import Outcome, Verdict
 from treadle.evaluate.wording import percent, show
@@ -115,7 +115,7 @@ def fast(check: BehaviourCheck, found: Side) -> list[Verdict]:
     words = {"pass": "surely at most", "fail": "surely more than", "inconclusive": "perhaps more than"}
     more = None
     if outcome == "inconclusive":
-        more = needed_for_share(share.value, share.se, len(found.cases), _SLOW_SHARE, 1 - check.confidence)
+        more = needed_cases(share, _SLOW_SHARE, 1 - check.confidence)
     return [
         Verdict(
             check="latency",
