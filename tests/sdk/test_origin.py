@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -16,7 +17,7 @@ import treadle
 from treadle.experiment import JournalReader, LogProvenance
 from treadle.kernel.errors import NotFound
 from treadle.sdk import gather, sync
-from treadle.sdk.origin import default_name, notebook, told_at_once, trigger
+from treadle.sdk.origin import default_name, in_notebook, notebook, told_at_once, trigger
 from treadle.sdk.spool import RUNS
 
 
@@ -162,11 +163,17 @@ def test_nothing_outside_a_repository(client, inside):
 
 
 def test_a_notebook_has_a_name_and_no_command(monkeypatch):
-    monkeypatch.setitem(sys.modules, "ipykernel", sys)
+    kernel = SimpleNamespace(IPKernelApp=SimpleNamespace(initialized=lambda: True))
+    monkeypatch.setitem(sys.modules, "ipykernel.kernelapp", kernel)
     monkeypatch.setenv("JPY_SESSION_NAME", "/home/me/explore.ipynb")
     assert (notebook(), default_name(), told_at_once(None).command) == ("explore.ipynb", "explore", ())
     monkeypatch.delenv("JPY_SESSION_NAME")
     assert default_name() == "notebook"
+
+
+def test_whoever_only_imports_a_kernels_code_is_no_notebook():
+    pytest.importorskip("ipykernel.kernelapp")
+    assert not in_notebook()
 
 
 def test_a_batch_system_s_job_is_the_trigger():

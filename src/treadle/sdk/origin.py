@@ -25,8 +25,9 @@ _BATCH = {
 
 
 def in_notebook() -> bool:
-    """Whether this is a Jupyter kernel."""
-    return "ipykernel" in sys.modules
+    """Whether this is a Jupyter kernel; a library that only imported its code makes none."""
+    kernels = sys.modules.get("ipykernel.kernelapp")
+    return kernels is not None and bool(kernels.IPKernelApp.initialized())
 
 
 def default_name() -> str:

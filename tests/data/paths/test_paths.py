@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from branching import commit, contents
-from treadle.data import Branches, ChangePaths, CopyPath, DataPaths, Entry, Mode
+from treadle.data import Branches, ChangePaths, CopyPath, DataPaths, Entry, Mode, Pack
 from treadle.data.paths.rules import led_to
 from treadle.data.storage.writing import PackWriter
 from treadle.data.tree.types import Change
@@ -143,3 +143,15 @@ def test_many_writers_at_once_lose_nothing(paths: DataPaths, branches: Branches)
     assert errors == []
     assert contents(branches, "pets") == {f"part-{n}": str(n) for n in range(8)}
     assert branches.resolve("pets").number == 8
+
+
+@pytest.mark.parametrize("digest", ["", "\0", "../" * 20, "g" * 64, "A" * 64, "0" * 63])
+def test_what_is_no_digest_is_refused_before_it_names_a_file(
+    paths: DataPaths, branches: Branches, digest: str
+) -> None:
+    for asked in (
+        ChangePaths(packs=(Pack(digest, 1),)),
+        ChangePaths(put=(Entry("a", 1, digest, Mode.FILE),)),
+    ):
+        with pytest.raises(InvalidInput, match="64 hexadecimal characters"):
+            paths.change("pets", asked)

@@ -13,7 +13,7 @@ import pytest
 
 from retrain.traffic import serve_and_label
 from retrain.wheel import FIRST, SECOND, make, opened, turn
-from treadle.evaluate import Evaluation, Verdict
+from treadle.evaluate import Evaluation, Verdict, forest
 from treadle.kernel.clock import ManualClock
 from treadle.kernel.errors import NotFound
 from treadle.kernel.workspace import Workspace
@@ -183,10 +183,10 @@ def test_the_charts_show_what_there_is() -> None:
     assert len(rings) == 1
     assert len(list(parsed(charts.drift(found)).iter("rect"))) == 4 + 1 + 4
     assert [bar.attrib["width"] for bar in parsed(charts.cost(found)).iter("rect")][-1] == "560.0"
-    rows = parsed(charts.forest(found.turns[0].evaluations[0].verdicts))
+    rows = parsed(forest(found.turns[0].evaluations[0].verdicts))
     assert len(list(rows.iter("circle"))) == 2  # one has no interval
     assert "+0.0100 [-0.0100, +0.0300]" in texts(rows)
-    assert charts.forest([]) == ""
+    assert forest([]) == ""
 
 
 def test_marks_lie_where_their_time_is() -> None:

@@ -385,12 +385,12 @@ class DataPaths:
     def _check_kept(self, asked: ChangePaths, head: Contents) -> None:
         """Refuses what names contents that aren't here; all of them stay for the next hour from now on."""
         for pack in asked.packs:
+            _check_digest(pack.digest)
             if not self._ws.blobs.claim(pack.digest):
                 raise NotFound(f"pack {pack.digest[:12]} isn't kept here", fix="send its contents again")
         packed = Contents(self._ws.blobs, asked.packs, (), self._ws.state / "cache" / "packs")
         for entry in asked.put:
-            if len(entry.digest) != _WHOLE_ID or not set(entry.digest) <= set("0123456789abcdef"):
-                raise InvalidInput("a digest is 64 hexadecimal characters", where=entry.digest[:80])
+            _check_digest(entry.digest)
             digest = bytes.fromhex(entry.digest)
             packed_here = entry.digest == EMPTY or packed.indexes.find(digest) or head.indexes.find(digest)
             if not packed_here and not self._ws.blobs.claim(entry.digest):
@@ -398,6 +398,11 @@ class DataPaths:
                     f"the content of {entry.path!r} ({entry.digest[:12]}) isn't kept here",
                     fix="send it again",
                 )
+
+
+def _check_digest(digest: str) -> None:
+    if len(digest) != _WHOLE_ID or not set(digest) <= set("0123456789abcdef"):
+        raise InvalidInput("a digest is 64 hexadecimal characters", where=repr(digest[:80]))
 
 
 def _told(entry: Entry, external: str) -> PathEntry:
