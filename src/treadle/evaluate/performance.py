@@ -21,7 +21,7 @@ from treadle.evaluate.models.linear import linearise
 from treadle.evaluate.models.measures import Measure, measured
 from treadle.evaluate.models.planning import Assumed, Planning
 from treadle.evaluate.models.planning import plan as planned
-from treadle.evaluate.models.seeds import judge_recipes
+from treadle.evaluate.models.seeds import MIN_SEEDS, judge_recipes
 from treadle.evaluate.models.slices import weak_slices
 from treadle.evaluate.rules import against, needed
 from treadle.evaluate.types import Planned, Verdict
@@ -143,7 +143,32 @@ def plan(
         (group.name, group.rows) for group in groups_of(checks.groups, holdout) if len(group.rows) >= least
     ]
     planning = Planning(holdout, production, checks.performance.confidence, assumed)
-    return list(planned(list(_aims(checks)), large, planning, baseline))
+    found = list(planned(list(_aims(checks)), large, planning, baseline))
+    return [*found, *_recipe_and_slices(checks, holdout, baseline)]
+
+
+def _recipe_and_slices(checks: ChecksConfig, holdout: Holdout, baseline: str | None) -> Iterator[Planned]:
+    """What is tested besides, of which nothing can be said beforehand but that it is."""
+    if checks.performance.recipe and baseline is not None:
+        better = f"the mean of the recipe's seeds is no worse than that of {baseline}'s"
+        yield Planned(
+            check="recipe",
+            subject="recipe",
+            hypothesis=better,
+            sentence=f"recipe: {better}; it takes {MIN_SEEDS} seeds on each side.",
+            unit="seeds",
+        )
+    columns = checks.slices.columns or list(holdout.inputs)
+    if checks.slices.search and columns:
+        rows = len(holdout.labels) // 2
+        yield Planned(
+            check="slice",
+            subject="slices",
+            hypothesis="there is no slice in which the candidate is weak",
+            sentence=f"slices: up to {checks.slices.depth} conditions on {len(columns)} columns are searched "
+            f"on {rows:,} rows, and what is found is tested on as many others; it decides nothing.",
+            n=rows,
+        )
 
 
 def groups_of(asked: GroupCheck, holdout: Holdout) -> Iterator[Group]:

@@ -95,6 +95,15 @@ def test_rows_that_stand_together_tell_less():
     assert "at least that, because rows stand or fall together" in blind.sentence
 
 
+def test_seeds_and_slices_are_announced():
+    rows = Holdout(labels=np.repeat([0.0, 1.0], 200), inputs={"hour": np.arange(400) % 24})
+    asked = ChecksConfig(performance=PerformanceCheck(metric="accuracy", recipe=True))
+    found = plan(asked, rows, None, "toy/3")
+    assert [(one.check, one.n) for one in found] == [("no_worse", 400), ("recipe", None), ("slice", 200)]
+    assert "it takes 5 seeds on each side" in found[1].sentence
+    assert "on 1 columns are searched on 200 rows" in found[2].sentence
+
+
 def test_a_group_of_one_class_is_said_to_tell_nothing():
     rows = Holdout(
         labels=np.repeat([0.0, 1.0], 200), inputs={}, groups={"g": np.repeat(["a", "b"], 200).astype(object)}
