@@ -178,7 +178,8 @@ def log(app: App, ref: str, limit: int) -> None:
     name, at, version = ref.partition("@")
     if at:
         found = app.client.data_history(name, version, limit)
-        app.answer(found, lambda told: show_history(told, f"treadle data diff {name}@v1 {version}"))
+        oldest = next((one.ref for one in reversed(found) if one.deleted_at is None), f"{name}@v1")
+        app.answer(found, lambda told: show_history(told, f"treadle data diff {oldest} {version}"))
         return
     app.answer(
         app.client.data_log(name)[:limit], lambda told: show_versions(told, f"treadle data add {name}")
