@@ -171,11 +171,10 @@ def bounds_that_hold(metric, n, shares, trials, seed):
     return held
 
 
-@pytest.mark.parametrize("metric", OF_COUNTS)
 @pytest.mark.parametrize(("n", "situation"), SITUATIONS)
-def test_the_bootstraps_bound_covers_also_where_few_rows_differ(metric, n, situation):
+def test_the_bootstraps_bound_covers_also_where_few_rows_differ(n, situation):
     trials = 200
-    held = bounds_that_hold(metric, n, chances(*situation), trials, 6)
+    held = bounds_that_hold("balanced_accuracy", n, chances(*situation), trials, 6)
     # Never much less than 95 %: the half rows err on the side of doubt.
     assert held >= stats.binom.ppf(0.0005, trials, 0.94)
 
