@@ -103,7 +103,7 @@ def test_a_feature_of_another_type_is_refused_by_the_checks_before_anything_is_t
     before = user.state()
     done = user.run("run")
     assert done.code == 1, done
-    assert "✗ Column 'hour' is text (VARCHAR) and was numbers (" in done.out
+    assert "✗ Column 'hour' is text and was numbers (" in done.out
     grown = ("cycles", "dataset_versions", "events", "evaluations", "recipes")
     assert user.state().keeps(before, *grown)
 

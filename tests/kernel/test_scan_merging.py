@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from treadle.kernel.scan.answers import Distinct, Extent, Moments, Repeats, Sample, Top
@@ -50,6 +50,7 @@ def scan(rows: list[tuple[object, ...]]) -> Answers:
     return PolarsScan().scan(pl.DataFrame(rows, schema=schema, orient="row"), ASKS)
 
 
+@settings(deadline=None)  # the first scan loads Polars
 @given(records, st.integers(0, 40))
 def test_of_two_parts(rows, cut):
     merged, whole = scan(rows[:cut]).merge(scan(rows[cut:])), scan(rows)

@@ -8,6 +8,12 @@ if TYPE_CHECKING:
     from treadle.evaluate.behaviour.service import Behaviour as Behaviour
     from treadle.evaluate.checking import Checks as Checks
     from treadle.evaluate.data_gates import DataGates as DataGates
+    from treadle.evaluate.distributions import BINS as BINS
+    from treadle.evaluate.distributions import MAX_VALUES as MAX_VALUES
+    from treadle.evaluate.distributions import bin_edges as bin_edges
+    from treadle.evaluate.distributions import pool_bins as pool_bins
+    from treadle.evaluate.distributions import psi as psi
+    from treadle.evaluate.distributions import psi_quantile as psi_quantile
     from treadle.evaluate.holdout import Holdout as Holdout
     from treadle.evaluate.keeping import KeptByEvaluations as KeptByEvaluations
     from treadle.evaluate.metrics import estimate as estimate
@@ -32,6 +38,7 @@ if TYPE_CHECKING:
 __getattr__, __all__ = attach(
     __name__,
     {
+        "BINS": "distributions",
         "Basis": "types",
         "Behaviour": "behaviour.service",
         "CheckPlan": "types",
@@ -48,12 +55,17 @@ __getattr__, __all__ = attach(
         "Outcome": "types",
         "Planned": "types",
         "Verdict": "types",
+        "MAX_VALUES": "distributions",
         "aggregate": "rules",
+        "bin_edges": "distributions",
         "estimate": "metrics",
         "forest": "reports.pictures",
         "is_loss": "metrics",
         "measured": "models.measures",
         "paired_difference": "metrics",
+        "pool_bins": "distributions",
+        "psi": "distributions",
+        "psi_quantile": "distributions",
         "render": "reports.render",
     },
 )

@@ -10,7 +10,7 @@ import msgspec
 from treadle.data import DataInput, Datasets
 from treadle.evaluate.behaviour.service import Behaviour
 from treadle.evaluate.parts import Part
-from treadle.evaluate.planning import plan_data, plan_model
+from treadle.evaluate.planning import plan_model
 from treadle.evaluate.predicted import predicted
 from treadle.evaluate.rules import VERSION, aggregate
 from treadle.evaluate.service import Evaluations
@@ -153,7 +153,11 @@ class _Asking:
         rows = rows_of(self._ws, asked.data or train.data)
         reference = rows_of(self._ws, asked.reference) if asked.reference else self._trained_on()
         basis = Basis(reference=reference.name if reference else "", seed=asked.seed, treadle=VERSION)
-        same = (rows.digest, reference.digest if reference else "", train.features, train.data)
+        # How old the rows are, and which of their days are whole, is another question every time.
+        checks = self._config.checks.data
+        dated = checks.freshness is not None or checks.max_volume_change is not None
+        now = self._ws.clock.now() if dated else None
+        same = (rows.digest, reference.digest if reference else "", train.features, train.data, now)
 
         def judge(identity: str) -> Evaluation:
             return self._evaluations.check_data(
@@ -162,7 +166,7 @@ class _Asking:
 
         def plan() -> list[Planned]:
             files = reference.files if reference else None
-            return plan_data(self._ws.engine, self._config, rows.files, files)
+            return self._evaluations.checking(rows.files, files).plan()
 
         return Part("data", same, judge, plan)
 

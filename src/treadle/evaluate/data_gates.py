@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+import msgspec
+
 from treadle.data import Finding, GateResult, Judged
-from treadle.evaluate import data_checks
-from treadle.evaluate.data_checks import kind_of
-from treadle.evaluate.holdout import column_types
+from treadle.evaluate.data.check import check_data
+from treadle.evaluate.data.moves import moves
+from treadle.evaluate.data.schema import group_of
+from treadle.evaluate.data.suite import Suite
 from treadle.evaluate.rules import aggregate
-from treadle.evaluate.shifts import shifts
 from treadle.evaluate.types import Outcome, Verdict
 from treadle.evaluate.wording import percent
 from treadle.kernel.config import DataCheck
 from treadle.kernel.errors import InvalidInput
+from treadle.kernel.scan.choosing import engine_for
+from treadle.kernel.scan.columns import Columns
 from treadle.kernel.workspace import Workspace
 
 _OF_CHECKS = {
-    "schema": ("schema",),
+    "schema": ("schema", "types", "order"),
     "volume": ("min_rows",),
-    "values": ("nulls", "unique", "ranges", "values"),
+    "values": ("nulls", "unique", "ranges", "values", "patterns", "conditions", "means"),
     "drift": (),
     "balance": ("label", "min_class_share"),
 }
@@ -82,17 +86,30 @@ class _Judging:
         self._ws, self._dataset, self._after, self._before = workspace, dataset, after, before
         self._engine = workspace.engine
         self._config = workspace.config.data.get(dataset)
-        self._new = column_types(self._engine, list(after.files)) if after.files else {}
-        self._old = column_types(self._engine, list(before.files)) if before and before.files else {}
+        self._new = self._columns(after)
+        self._old = self._columns(before) if before else {}
         train = workspace.config.train
         self._trains = train is not None and train.data == dataset
         self._checked = self._check() if self._trains and after.files else []
 
+    def _columns(self, judged: Judged) -> Columns:
+        if not judged.files:
+            return {}
+        files = list(judged.files)
+        return engine_for(files, self._engine, self._checks.engine).columns(files)
+
     def _check(self) -> list[Verdict]:
         """All of ``[checks.data]``; a column that it names and that isn't there fails the schema."""
         label = self._config.label if self._config else None
+        suite = Suite.of(self._ws.config)
+        # What is asked of the newest rows, or of a reference, is asked before a training.
+        of_rows = msgspec.structs.replace(
+            suite.checks, freshness=None, max_volume_change=None, max_feature_auc=None, max_overlap=None
+        )
+        suite = msgspec.structs.replace(suite, checks=of_rows)
         try:
-            found = data_checks.check(self._engine, self._ws.config, list(self._after.files))
+            files = list(self._after.files)
+            found = check_data(suite, files, engine=self._engine, now=self._ws.clock.now())
         except InvalidInput as error:
             where = f" ({error.where})" if error.where else ""
             return [
@@ -124,11 +141,11 @@ class _Judging:
         return [*checks, *asked[name]()]
 
     def _schema(self) -> Iterator[Verdict]:
-        for name, kind in self._old.items():
+        for name, column in self._old.items():
             if name not in self._new:
-                yield _say("columns", name, "fail", f"Column {name!r} ({kind}) would go.")
-            elif kind_of(self._new[name]) != kind_of(kind):
-                sentence = f"Column {name!r} is {kind} and would be {self._new[name]}."
+                yield _say("columns", name, "fail", f"Column {name!r} ({column.type}) would go.")
+            elif group_of(self._new[name]) != group_of(column):
+                sentence = f"Column {name!r} is {column.type} and would be {self._new[name].type}."
                 yield _say("columns", name, "fail", sentence)
         added = [name for name in self._new if name not in self._old]
         kept = [name for name in self._old if name in self._new]
@@ -175,12 +192,7 @@ class _Judging:
     def _drift(self) -> Iterator[Verdict]:
         config = self._config
         roles = {config.key, config.time, config.label, config.label_time} if config else set()
-        columns = {
-            name: kind
-            for name, kind in self._new.items()
-            if name in self._old and name not in roles and kind_of(self._old[name]) == kind_of(kind)
-        }
-        yield from self._shifts("drift", columns)
+        yield from self._shifts("drift", [name for name in self._new if name not in roles])
 
     def _balance(self) -> Iterator[Verdict]:
         label = self._config.label if self._config else None
@@ -189,26 +201,19 @@ class _Judging:
             fix = f"[data.{self._dataset}] label"
             yield _say("balance", label or "label", "inconclusive", f"{self._dataset} {why} ({fix}).")
             return
-        columns = {label: self._new[label]} if label in self._old else {}
-        yield from self._shifts("balance", columns, categories=self._ws.config.project.task != "regression")
+        yield from self._shifts("balance", [label], categories=self._ws.config.project.task != "regression")
 
-    def _shifts(self, check: str, columns: dict[str, str], *, categories: bool = False) -> Iterator[Verdict]:
+    def _shifts(self, check: str, names: Sequence[str], *, categories: bool = False) -> Iterator[Verdict]:
         if self._before is None or not self._before.rows:
             yield _say(check, "columns", "pass", "There are no rows before to compare with.")
             return
         if not self._after.rows:
             yield _say(check, "columns", "fail", "No rows would be left.")
             return
-        found = shifts(
-            self._engine,
-            columns,
-            list(self._before.files),
-            list(self._after.files),
-            self._checks.max_drift,
-            self._ws.config.checks.performance.confidence,
-            check=check,
-            categories=categories,
-        )
+        confidence = self._ws.config.checks.performance.confidence
+        suite = Suite(checks=self._checks, confidence=confidence)
+        before, after = list(self._before.files), list(self._after.files)
+        found = moves(self._engine, suite, names, before, after, check=check, categories=categories)
         yield from found
         if not found:
             yield _say(check, "columns", "inconclusive", "No column has a distribution that can be compared.")

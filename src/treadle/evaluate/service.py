@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from treadle.evaluate import data_checks, performance, store
+from treadle.evaluate import performance, store
 from treadle.evaluate.bias import gathering as bias
-from treadle.evaluate.data_checks import Rows
-from treadle.evaluate.holdout import Holdout, load
+from treadle.evaluate.data.check import Checking
+from treadle.evaluate.data.suite import Suite
+from treadle.evaluate.holdout import Holdout, load, require_checked
 from treadle.evaluate.models.predictions import overlap
 from treadle.evaluate.rules import VERSION, together
 from treadle.evaluate.types import Basis, Evaluation, Verdict
@@ -20,6 +22,8 @@ from treadle.kernel.config import Config
 from treadle.kernel.errors import Conflict, NotFound
 from treadle.kernel.names import unknown
 from treadle.kernel.workspace import Workspace
+
+Rows: TypeAlias = Path | list[Path]
 
 
 class Evaluations:
@@ -45,6 +49,7 @@ class Evaluations:
         reference: Rows | None = None,
         digest: str | None = None,
         basis: Basis | None = None,
+        holdout: Rows | None = None,
     ) -> Evaluation:
         """Checks rows before a model is trained on them (``[checks.data]``), in one pass over them.
 
@@ -53,9 +58,10 @@ class Evaluations:
             data: The rows, as Parquet files.
             subject: What they are, such as ``flights@v3``.
             reference: The rows that production was trained on, if there are any: the share of
-                missing values is held against theirs.
+                missing values is held against theirs, and distributions where ``drift`` says so.
             digest: That of the rows.
             basis: What else it rests on.
+            holdout: The rows that the model will be judged on, if there are any: the newest ones.
 
         Raises:
             InvalidInput: If a check names a column that the data doesn't have, or is of the
@@ -65,7 +71,7 @@ class Evaluations:
         """
 
         def make() -> Evaluation:
-            verdicts = data_checks.check(self._workspace.engine, self._config, data, reference)
+            verdicts = self.checking(data, reference, holdout).judge()
             return Evaluation(
                 id=evaluation_id,
                 kind="data",
@@ -78,6 +84,20 @@ class Evaluations:
             )
 
         return self._once(evaluation_id, "data", subject, make)
+
+    def checking(self, data: Rows, reference: Rows | None = None, holdout: Rows | None = None) -> Checking:
+        """The checks of ``[checks.data]`` on some rows, to be judged or planned; keeps nothing.
+
+        Raises:
+            InvalidInput: If a check names a column that the data doesn't have, or is of the
+                wrong kind for it.
+            NotFound: If a file isn't there.
+            CorruptData: If a file can't be read.
+        """
+        workspace, suite = self._workspace, Suite.of(self._config)
+        found = Checking(suite, workspace.engine, data, reference, holdout=holdout, now=workspace.clock.now())
+        require_checked(self._config, {*suite.modelled, *found.columns})
+        return found
 
     def load_holdout(self, data: Path) -> Holdout:
         """Reads the rows that models are judged on; see :func:`treadle.evaluate.holdout.load`."""

@@ -13,10 +13,10 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from treadle.evaluate import BINS, MAX_VALUES, bin_edges
 from treadle.kernel.engine import Engine, quote, text
 from treadle.kernel.errors import InvalidInput
 from treadle.kernel.names import did_you_mean
-from treadle.monitor.rules import BINS, MAX_VALUES, edges
 from treadle.monitor.types import CategoryProfile, NumericProfile, Profile
 
 Shape: TypeAlias = NumericProfile | CategoryProfile
@@ -145,7 +145,7 @@ def _shapes(
     shapes: dict[str, Shape] = {}
     for name, (_, names, values, quantiles) in zip(columns, rows, strict=True):
         if numeric[name]:
-            inner = edges(values or [], quantiles or [])
+            inner = bin_edges(values or [], quantiles or [])
             shapes[name] = NumericProfile(inner, [0] * (len(inner) + 1), 0)
         else:
             shapes[name] = CategoryProfile(dict.fromkeys(names or [], 0), 0, 0)
@@ -175,7 +175,7 @@ def _of_array(values: npt.NDArray[np.float64]) -> NumericProfile:
         raise InvalidInput("the predictions to profile are empty, or some are not finite")
     distinct = np.unique(values)
     quantiles = np.quantile(values, _LEVELS, method="inverted_cdf")
-    inner = edges(distinct.tolist(), quantiles.tolist())
+    inner = bin_edges(distinct.tolist(), quantiles.tolist())
     tally = np.bincount(np.searchsorted(inner, values), minlength=len(inner) + 1)
     return NumericProfile(inner, tally.tolist(), 0, float(values.mean()))
 

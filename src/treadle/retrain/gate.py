@@ -36,6 +36,7 @@ def check(context: CycleContext) -> Step:
         _rows(workspace, work.train),
         work.version,
         _reference(workspace, production),
+        holdout=_rows(workspace, work.holdout) if work.holdout else None,
     )
     work = msgspec.structs.replace(work, data_evaluation=evaluation.id)
     if evaluation.outcome == "fail":

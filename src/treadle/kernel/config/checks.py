@@ -6,8 +6,19 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
-from treadle.kernel.config.base import Fraction, Metric, NotNegative, Positive, Table
+from treadle.kernel.config.base import (
+    Duration,
+    Fraction,
+    Metric,
+    NotNegative,
+    Positive,
+    Scalar,
+    Table,
+)
 from treadle.kernel.config.behaviour import BehaviourCheck
+
+Named = Annotated[str, Meta(min_length=1)]
+Ends = Annotated[list[float], Meta(min_length=2, max_length=2)]
 
 
 class DataCheck(Table, frozen=True):
@@ -15,29 +26,64 @@ class DataCheck(Table, frozen=True):
 
     Attributes:
         min_rows: The smallest training window that is worth training on.
-        unique: Columns in which no value may appear twice.
+        types: What a column holds: ``number``, ``integer``, ``boolean``, ``text``, ``date``,
+            ``timestamp``, or an exact type such as ``int32``; by column, each of which must be there.
+        extra: Whether columns that neither ``types`` names nor the model uses may be there.
+        ordered: Whether the columns of ``types`` must come in that order.
+        unique: Columns in which no value may appear twice; a list within the list is a key of
+            several columns.
         max_null: The largest share of missing values, by column; a column that is
             not named may have none.
         ranges: The allowed ``[low, high]``, by numeric column.
         values: The allowed values, by column.
-        min_class_share: The smallest share that the rarer class may have (binary labels).
+        patterns: The regular expression that every text as a whole must match, by column.
+        conditions: What must hold in every row, by a name of yours, such as ``price * amount <= total``.
+        max_violations: The share of rows that may break what ``ranges``, ``values``, ``patterns`` or
+            ``conditions`` say, by column or by a condition's name; 0 where nothing is said.
+        means: Where the mean of a column must lie, with confidence: ``[low, high]``, by numeric column.
+        freshness: How old the newest row may be, by the dataset's ``time``.
+        max_volume_change: How far the rows of the newest whole day may be from what days of the same
+            weekday have, as a share: 0.5 is half as many or half as many more. Tested.
+        min_class_share: The smallest share that a class of the label may have.
         max_null_increase: How much larger the share of missing values may be than in the
             data that production was trained on; tested, so that noise raises no alarm.
+        max_feature_auc: How well a feature alone may tell the label, as area under the ROC curve,
+            before it is taken to give it away. Not looked at when left out.
+        max_overlap: The share of held-out rows that may also be among those trained on, by
+            ``overlap_by``. Not looked at when left out.
+        overlap_by: The columns by which a row is known again; the dataset's ``key`` when left out.
+        drift: Whether the features must be distributed as in the data that production was trained on,
+            but for ``max_drift``. Merges of reviews are always held to it.
+        max_drift: How far the distribution of a column may move, as population stability index:
+            below 0.1 hardly, above 0.25 much. Tested.
         max_loss: The largest share of the rows (of the files, where they are no table) that the merge
             of a review may take away.
-        max_drift: How far the merge of a review may move the distribution of a column, as population
-            stability index: below 0.1 hardly, above 0.25 much.
+        engine: What scans the rows: ``duckdb``, ``polars``, or ``auto`` for the quickest that is installed.
     """
 
     min_rows: Positive = 1000
-    unique: list[str] = field(default_factory=list)
+    types: dict[str, Named] = field(default_factory=dict)
+    extra: Literal["allow", "refuse"] = "allow"
+    ordered: bool = False
+    unique: list[Named | Annotated[list[Named], Meta(min_length=1)]] = field(default_factory=list)
     max_null: dict[str, Fraction] = field(default_factory=dict)
-    ranges: dict[str, Annotated[list[float], Meta(min_length=2, max_length=2)]] = field(default_factory=dict)
-    values: dict[str, list[str]] = field(default_factory=dict)
+    ranges: dict[str, Ends] = field(default_factory=dict)
+    values: dict[str, list[Scalar]] = field(default_factory=dict)
+    patterns: dict[str, Named] = field(default_factory=dict)
+    conditions: dict[str, Named] = field(default_factory=dict)
+    max_violations: dict[str, Fraction] = field(default_factory=dict)
+    means: dict[str, Ends] = field(default_factory=dict)
+    freshness: Duration | None = None
+    max_volume_change: Annotated[float, Meta(gt=0)] | None = None
     min_class_share: Fraction | None = None
     max_null_increase: Fraction = 0.05
-    max_loss: Fraction = 0.1
+    max_feature_auc: Annotated[float, Meta(gt=0.5, lt=1)] | None = None
+    max_overlap: Fraction | None = None
+    overlap_by: list[Named] = field(default_factory=list)
+    drift: bool = False
     max_drift: Annotated[float, Meta(gt=0)] = 0.2
+    max_loss: Fraction = 0.1
+    engine: Literal["auto", "duckdb", "polars"] = "auto"
 
 
 class AlsoCheck(Table, frozen=True):

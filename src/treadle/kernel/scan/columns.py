@@ -14,6 +14,14 @@ Kind = Literal[
 ]
 
 
+TYPES = (
+    "number", "integer", "boolean", "text", "date", "timestamp", "time", "binary", "nested",
+    "int8", "int16", "int32", "int64", "int128", "uint8", "uint16", "uint32", "uint64", "uint128",
+    "float16", "float32", "float64", "timestamptz", "list", "struct", "map",
+)  # fmt: skip
+"""What a column can be declared to be: its kind, or its type. A decimal's type is ``decimal(18, 3)``."""
+
+
 class Column(msgspec.Struct, frozen=True):
     """A column.
 

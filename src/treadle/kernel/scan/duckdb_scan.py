@@ -15,7 +15,7 @@ from treadle.kernel.scan import answers, asks
 from treadle.kernel.scan.asks import Answers, Ask
 from treadle.kernel.scan.columns import Column, Columns, by_name
 from treadle.kernel.scan.duckdb_sql import column_of, condition_sql, constant_sql, number_sql, value_sql
-from treadle.kernel.scan.expressions import Expression
+from treadle.kernel.scan.expressions import Expression, In, Name, missing_with
 from treadle.kernel.scan.places import look, plain
 from treadle.kernel.scan.port import Row, Source, files
 
@@ -151,9 +151,21 @@ class _Scan:
 
     def where(self, ask: asks.CountWhere) -> Callable[[], answers.Truth]:
         sql = condition_sql(ask.that, self._columns)
+        rows, unknown = self._count("count(*)"), self._unknown(ask.that, sql)
+        if isinstance(ask.that, In) and isinstance(ask.that.part, Name):  # as a query of its own a hash join
+            false = self._count(f"(SELECT count(*) FROM {_T} WHERE NOT {sql})")
+        else:
+            false = self._count(f"count_if(NOT {sql})")
+        return lambda: answers.Truth(rows() - unknown() - false(), false(), unknown())
+
+    def _unknown(self, that: Expression, sql: str) -> Callable[[], int]:
+        """For how many rows it can't be told."""
+        column = missing_with(that)
+        if column is not None:
+            missing = self.missing(asks.CountMissing(column))
+            return lambda: missing().count
         rows, known = self._count("count(*)"), self._count(f"count({sql})")
-        false = self._count(f"count_if(NOT {sql})")
-        return lambda: answers.Truth(known() - false(), false(), rows() - known())
+        return lambda: rows() - known()
 
     def missing(self, ask: asks.CountMissing) -> Callable[[], answers.Missing]:
         column = self._columns[ask.column]
@@ -166,10 +178,9 @@ class _Scan:
     def moments(self, ask: asks.FindMoments) -> Callable[[], answers.Moments]:
         column = self._columns[ask.column]
         value, known = number_sql(column), quote(column.name)
-        where = f" FILTER (WHERE isfinite({known}))" if column.is_float else ""
-        there = self._count(f"count({value})")
-        count = self._count(f"count({known}){where}")
-        mean, spread = self._value(f"avg({value}){where}"), self._value(f"var_pop({value}){where}")
+        finite = f"CASE WHEN isfinite({known}) THEN {value} END" if column.is_float else value
+        there, count = self._count(f"count({value})"), self._count(f"count({finite})")
+        mean, spread = self._value(f"avg({finite})"), self._value(f"var_pop({finite})")
         return lambda: answers.Moments(
             count(), there() - count(), float(mean() or 0.0), float(spread() or 0.0) * count()
         )

@@ -174,6 +174,18 @@ def parts(node: Expression) -> tuple[Expression, ...]:
             return ()
 
 
+def missing_with(expression: Expression) -> str | None:
+    """The column with which a condition is missing, and with which alone: then its nulls needn't be counted.
+
+    None if it speaks of several columns, or can be missing, or not, for another reason.
+    """
+    columns = list(names(expression))
+    nodes = walk(expression)
+    if len(columns) != 1 or any(isinstance(node, Compute | IsMissing) for node in nodes):
+        return None
+    return None if any(isinstance(node, Call) for node in walk(expression)) else columns[0]
+
+
 def check(expression: Expression, columns: Mapping[str, Column], where: str) -> None:
     """Refuses a condition that the columns can't answer.
 

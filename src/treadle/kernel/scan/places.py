@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -16,6 +17,8 @@ def plain(value: Any) -> Scalar | None:
     """A value as answers have it."""
     if isinstance(value, Decimal):
         return float(value)
+    if isinstance(value, float) and math.isnan(value):
+        return None
     if isinstance(value, datetime) and value.tzinfo is None:
         return value.replace(tzinfo=UTC)
     if value is None or isinstance(value, bool | int | float | str | date):

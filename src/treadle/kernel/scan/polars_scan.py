@@ -17,9 +17,10 @@ from treadle.kernel.errors import CorruptData
 from treadle.kernel.scan import answers, asks
 from treadle.kernel.scan.asks import Answers, Ask
 from treadle.kernel.scan.columns import Column, Columns, by_name
-from treadle.kernel.scan.expressions import Expression
+from treadle.kernel.scan.expressions import Expression, missing_with
 from treadle.kernel.scan.places import look, plain
 from treadle.kernel.scan.polars_expr import column_of, condition, constant, number, value
+from treadle.kernel.scan.polars_keys import repeats
 from treadle.kernel.scan.port import Row, Source, files
 
 _N = "#rows"
@@ -136,7 +137,9 @@ class _Scan:
         return lambda: answers.RowCount(rows())
 
     def extent(self, ask: asks.FindExtent) -> Callable[[], answers.Extent]:
-        found = value(self._columns[ask.column])
+        column = self._columns[ask.column]
+        # Polars leaves NaN out by itself, and gives it only where there is nothing else.
+        found = pl.col(ask.column).cast(pl.Float64) if column.is_float else value(column)
         low = self._value(f"min {ask.column}", found.min())
         high = self._value(f"max {ask.column}", found.max())
         return lambda: answers.Extent(plain(low()), plain(high()))
@@ -185,9 +188,16 @@ class _Scan:
 
     def where(self, ask: asks.CountWhere) -> Callable[[], answers.Truth]:
         found, rows, key = condition(ask.that, self._columns), self._rows(), repr(ask.that)
-        true = self._count(f"true {key}", found.sum())
-        known = self._count(f"known {key}", found.count())
-        return lambda: answers.Truth(true(), known() - true(), rows() - known())
+        true, unknown = self._count(f"true {key}", found.sum()), self._unknown(ask.that, found, key)
+        return lambda: answers.Truth(true(), rows() - unknown() - true(), unknown())
+
+    def _unknown(self, that: Expression, found: pl.Expr, key: str) -> Callable[[], int]:
+        """For how many rows it can't be told."""
+        column = missing_with(that)
+        if column is not None:
+            missing = self._missing(self._columns[column])
+            return lambda: missing().count
+        return self._count(f"unknown {key}", found.null_count())
 
     def _counted(self, by: pl.Expr) -> pl.LazyFrame:
         return self._frame.select(by.alias("v")).group_by("v").agg(pl.len().alias("n"))
@@ -223,19 +233,8 @@ class _Scan:
         return make
 
     def repeats(self, ask: asks.FindRepeats) -> Callable[[], answers.Repeats]:
-        keys = [value(self._columns[name]).alias(f"k{i}") for i, name in enumerate(ask.columns)]
-        by = [f"k{i}" for i in range(len(keys))]
-        twice = self._frame.select(keys).drop_nulls().group_by(by).agg(pl.len().alias(_N))
-        twice = twice.filter(pl.col(_N) > 1)
-        least = [pl.col(name).sort_by(by).first() for name in by]
-        found = self._group(twice.select(pl.len(), pl.col(_N).sum().alias("rows"), *least))
-
-        def make() -> answers.Repeats:
-            count, rows, *example = found().row(0)
-            key = tuple(map(plain, example)) if count else None
-            return answers.Repeats(int(count), int(rows), key)  # type: ignore[arg-type]
-
-        return make
+        rows, keys = self._rows(), [value(self._columns[name]) for name in ask.columns]
+        return lambda: repeats(self._frame, keys, rows())
 
     def cells(self, ask: asks.CountCells) -> Callable[[], answers.Cells]:
         chosen = [self._cell(key).alias(f"k{i}") for i, key in enumerate(ask.columns)]
