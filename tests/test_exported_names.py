@@ -41,8 +41,9 @@ EXPORTED = {
     "treadle.deploy.replica": "Platform ReplicaServer serve",
     "treadle.evaluate": """
         BINS Basis Behaviour CheckPlan CheckRequest CheckResult Checks DataGates Estimate Evaluation
-        Evaluations Holdout KeptByEvaluations MAX_VALUES Measure Outcome Planned Verdict aggregate bin_edges
-        estimate forest is_loss measured paired_difference pool_bins psi psi_quantile render
+        Evaluations Holdout KeptByEvaluations MAX_VALUES Measure Outcome Planned Suite Verdict aggregate
+        bin_edges check_data estimate forest is_loss measured paired_difference plan_data pool_bins psi
+        psi_quantile render
     """,
     "treadle.experiment": """
         Answered Artifact Check Checked CodeDiff Comparison Comparisons CopyKind Curve CurveCopy

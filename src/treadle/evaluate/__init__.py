@@ -7,6 +7,9 @@ from treadle.kernel.lazy import attach
 if TYPE_CHECKING:
     from treadle.evaluate.behaviour.service import Behaviour as Behaviour
     from treadle.evaluate.checking import Checks as Checks
+    from treadle.evaluate.data.check import check_data as check_data
+    from treadle.evaluate.data.check import plan_data as plan_data
+    from treadle.evaluate.data.suite import Suite as Suite
     from treadle.evaluate.data_gates import DataGates as DataGates
     from treadle.evaluate.distributions import BINS as BINS
     from treadle.evaluate.distributions import MAX_VALUES as MAX_VALUES
@@ -54,10 +57,13 @@ __getattr__, __all__ = attach(
         "Measure": "models.measures",
         "Outcome": "types",
         "Planned": "types",
+        "Suite": "data.suite",
         "Verdict": "types",
         "MAX_VALUES": "distributions",
         "aggregate": "rules",
         "bin_edges": "distributions",
+        "check_data": "data.check",
+        "plan_data": "data.check",
         "estimate": "metrics",
         "forest": "reports.pictures",
         "is_loss": "metrics",

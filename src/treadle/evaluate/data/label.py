@@ -21,7 +21,7 @@ MOST_CLASSES = 1000
 
 def label_parts(suite: Suite, columns: Columns) -> list[Part]:
     """The check of the label, if it is there and has classes."""
-    if not suite.label or suite.label not in columns or suite.task == "regression":
+    if not suite.label or suite.label not in columns or suite.task in {"regression", "ranking"}:
         return []
     column = columns[suite.label]
     return [Binary(suite, column) if suite.task == "binary" else Classes(suite, column)]
