@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from treadle.evaluate.checking import Checks as Checks
     from treadle.evaluate.data.check import check_data as check_data
     from treadle.evaluate.data.check import plan_data as plan_data
+    from treadle.evaluate.data.suggest import suggest_suite as suggest_suite
     from treadle.evaluate.data.suite import Suite as Suite
     from treadle.evaluate.data_gates import DataGates as DataGates
     from treadle.evaluate.distributions import BINS as BINS
@@ -73,5 +74,6 @@ __getattr__, __all__ = attach(
         "psi": "distributions",
         "psi_quantile": "distributions",
         "render": "reports.render",
+        "suggest_suite": "data.suggest",
     },
 )
