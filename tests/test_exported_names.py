@@ -43,7 +43,7 @@ EXPORTED = {
         BINS Basis Behaviour CheckPlan CheckRequest CheckResult Checks DataGates Estimate Evaluation
         Evaluations Holdout KeptByEvaluations MAX_VALUES Measure Outcome Planned Suite Verdict aggregate
         bin_edges check_data estimate forest is_loss measured paired_difference plan_data pool_bins psi
-        psi_quantile render suggest_suite
+        psi_quantile render suggest_suite ImportedSuite import_expectations
     """,
     "treadle.experiment": """
         Answered Artifact Check Checked CodeDiff Comparison Comparisons CopyKind Curve CurveCopy

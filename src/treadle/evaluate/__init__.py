@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from treadle.evaluate.checking import Checks as Checks
     from treadle.evaluate.data.check import check_data as check_data
     from treadle.evaluate.data.check import plan_data as plan_data
+    from treadle.evaluate.data.expectations import ImportedSuite as ImportedSuite
+    from treadle.evaluate.data.expectations import import_expectations as import_expectations
     from treadle.evaluate.data.suggest import suggest_suite as suggest_suite
     from treadle.evaluate.data.suite import Suite as Suite
     from treadle.evaluate.data_gates import DataGates as DataGates
@@ -75,5 +77,7 @@ __getattr__, __all__ = attach(
         "psi_quantile": "distributions",
         "render": "reports.render",
         "suggest_suite": "data.suggest",
+        "ImportedSuite": "data.expectations",
+        "import_expectations": "data.expectations",
     },
 )
