@@ -13,6 +13,7 @@ import pytest
 
 from treadle.evaluate import CheckRequest, Checks, Evaluations
 from treadle.kernel.errors import ConfigError, CorruptData, InvalidInput, NotFound
+from treadle.kernel.workspace import Workspace
 
 KNOWN = pa.array([datetime(2026, 2, 20, tzinfo=UTC)] * 400, pa.timestamp("us", "UTC"))
 
@@ -228,3 +229,18 @@ def test_keys_that_one_side_lacks_leave_doubt(predicted):
     found = Checks(predicted).run(asked)
     assert found.outcome == "inconclusive"
     assert outcomes(found.evaluations[0])["pairing", "rows"] == "inconclusive"
+
+
+def test_a_project_that_trains_nothing_checks_the_rows_that_are_named(tmp_path, write):
+    (tmp_path / "treadle.toml").write_text(
+        '[project]\nname = "toy"\n[checks.data]\nmin_rows = 10\n'
+        'unique = ["id"]\nranges = { hour = [0, 20] }\n'
+    )
+    write(400)
+    workspace = Workspace.open(tmp_path)
+    [evaluation] = Checks(workspace).run(CheckRequest(data="rows.parquet")).evaluations
+    found = outcomes(evaluation)
+    assert (found["unique", "id"], found["ranges", "hour"]) == ("pass", "fail")
+    with pytest.raises(ConfigError, match="nothing to check"):
+        Checks(workspace).run(CheckRequest())
+    workspace.close()

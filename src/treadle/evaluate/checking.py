@@ -148,16 +148,16 @@ class _Asking:
         return f"eval_{digest_bytes(msgspec.json.encode(same, order='sorted'))[:_LENGTH]}"
 
     def _data(self) -> Part:
-        asked = self._asked
-        train, _ = self._config.training
-        rows = rows_of(self._ws, asked.data or train.data)
+        asked, train = self._asked, self._config.train
+        rows = rows_of(self._ws, asked.data or (train.data if train else ""))
         reference = rows_of(self._ws, asked.reference) if asked.reference else self._trained_on()
         basis = Basis(reference=reference.name if reference else "", seed=asked.seed, treadle=VERSION)
         # How old the rows are, and which of their days are whole, is another question every time.
         checks = self._config.checks.data
         dated = checks.freshness is not None or checks.max_volume_change is not None
         now = self._ws.clock.now() if dated else None
-        same = (rows.digest, reference.digest if reference else "", train.features, train.data, now)
+        trained = (train.features, train.data) if train else ()
+        same = (rows.digest, reference.digest if reference else "", *trained, now)
 
         def judge(identity: str) -> Evaluation:
             return self._evaluations.check_data(

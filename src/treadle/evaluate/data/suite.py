@@ -35,11 +35,10 @@ class Suite(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, config: Config) -> Self:
-        """The suite of a project: ``[checks.data]``, for what ``[train]`` is trained on.
-
-        Raises:
-            ConfigError: If the file has no ``[train]``.
-        """
+        """The suite of a project: ``[checks.data]``, for what ``[train]`` is trained on, if it trains."""
+        confidence = config.checks.performance.confidence
+        if config.train is None:
+            return cls(checks=config.checks.data, task=config.project.task, confidence=confidence)
         train, dataset = config.training
         return cls(
             checks=config.checks.data,
@@ -48,7 +47,7 @@ class Suite(msgspec.Struct, frozen=True, kw_only=True):
             task=config.project.task,
             key=dataset.key,
             time=dataset.time,
-            confidence=config.checks.performance.confidence,
+            confidence=confidence,
         )
 
     @property
