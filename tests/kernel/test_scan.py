@@ -13,7 +13,7 @@ pytest.register_assert_rewrite("scan_contract")
 from scan_contract import ScanContract  # noqa: E402
 from treadle.kernel.engine import DuckDBEngine  # noqa: E402
 from treadle.kernel.errors import CorruptData, InvalidInput, MissingExtra  # noqa: E402
-from treadle.kernel.scan.asks import CountMissing, CountRows, FindExtent, FindTop  # noqa: E402
+from treadle.kernel.scan.asks import CountMissing, CountRows, FindExtent, FindRepeats, FindTop  # noqa: E402
 from treadle.kernel.scan.choosing import engine_for  # noqa: E402
 from treadle.kernel.scan.duckdb_scan import DuckDBScan  # noqa: E402
 from treadle.kernel.scan.polars_scan import PolarsScan  # noqa: E402
@@ -97,3 +97,13 @@ def test_polars_may_be_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert engine_for("a.parquet", DuckDBEngine(tmp_path)).name == "duckdb"
     with pytest.raises(MissingExtra, match=r"treadle\[polars\]"):
         engine_for("a.parquet", DuckDBEngine(tmp_path), "polars")
+
+
+def test_keys_of_many_rows_are_compared_part_by_part_on_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("treadle.kernel.scan.polars_keys.IN_MEMORY", 100)
+    ask = FindRepeats(("a",))
+    unique = PolarsScan().scan(pl.DataFrame({"a": range(5000)}), [ask])[ask]
+    assert (unique.keys, unique.rows) == (0, 0)
+    rows = pl.DataFrame({"a": [*range(5000), 7, 7, 4999]})
+    found = PolarsScan().scan(rows, [ask])[ask]
+    assert (found.keys, found.rows, found.example) == (2, 5, (7,))
