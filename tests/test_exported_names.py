@@ -41,9 +41,10 @@ EXPORTED = {
     "treadle.deploy.replica": "Platform ReplicaServer serve",
     "treadle.evaluate": """
         BINS Basis Behaviour CheckPlan CheckRequest CheckResult Checks DataGates Estimate Evaluation
-        Evaluations Holdout KeptByEvaluations MAX_VALUES Measure Outcome Planned Suite Verdict aggregate
-        bin_edges check_data estimate forest is_loss measured paired_difference plan_data pool_bins psi
-        psi_quantile render suggest_suite ImportedSuite import_expectations
+        Evaluations ForeignSuite Holdout ImportedSuite KeptByEvaluations MAX_VALUES Measure Outcome
+        Planned Suite Verdict WrittenChecks aggregate bin_edges check_data estimate forest
+        import_expectations import_pandera is_loss measured paired_difference plan_data pool_bins psi
+        psi_quantile render suggest_suite
     """,
     "treadle.experiment": """
         Answered Artifact Check Checked CodeDiff Comparison Comparisons CopyKind Curve CurveCopy

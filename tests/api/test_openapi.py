@@ -87,6 +87,7 @@ def test_answers_are_of_the_declared_type(route: Any, transport: Any) -> None:
     known = {
         "model": "toy",
         "dataset": "rows",
+        "data": "rows",
         "run": ask(transport, "/v1/runs?limit=1")[0]["id"],
         "cycle": ask(transport, "/v1/cycles")[0]["id"],
         "evaluation": ask(transport, "/v1/cycles")[0]["evaluations"][0],

@@ -49,7 +49,7 @@ from treadle.data import (
 )
 from treadle.data.tree.types import Entry
 from treadle.deploy import ReplicaReport
-from treadle.evaluate import CheckRequest
+from treadle.evaluate import CheckRequest, ForeignSuite
 from treadle.experiment import (
     Check,
     ExperimentCopy,
@@ -170,6 +170,9 @@ def _checks(client: Client) -> None:
     assert client.evaluations("rows", 1) == list(found.evaluations)
     names = [one.id for one in found.evaluations]
     assert client.check_report(names, "junit").startswith(b"<?xml")
+    assert "[checks.data]" in client.suggest_checks("rows").toml
+    taken = client.import_checks(ForeignSuite(text='{"expectations": []}'))
+    assert (taken.toml, taken.unsaid) == ("[checks.data]\n", ())
     with pytest.raises(InvalidInput, match="`evaluation` is missing"):
         client.check_report([], "html")
 

@@ -92,3 +92,43 @@ def test_what_was_judged_can_be_listed_and_shown(check):
     shown = check("show", listed[0]["id"])
     assert "✗ ranges: hour: 30 of 240" in shown.out
     assert "✓ min_rows" in shown.out
+
+
+def test_checks_are_suggested_and_the_rows_pass_them(check, here):
+    found = check("suggest", "rows.parquet")
+    assert found.code == 0
+    assert "\n[checks.data]\n" in found.out
+    head = TOML.partition("[checks.data]")[0]
+    (here / "treadle.toml").write_text(head + found.out)
+    assert call_again(check) == 0
+
+
+def call_again(check):
+    """The exit code of a check by what stands in the file, which ``check`` would write anew."""
+    from treadle.cli.main import run
+
+    return run(["check", "--only", "data"])
+
+
+def test_a_suite_of_another_tool_becomes_lines_and_what_it_cant_say_is_listed(check, here):
+    (here / "gx.json").write_text(
+        json.dumps(
+            {
+                "expectations": [
+                    {
+                        "expectation_type": "expect_column_values_to_be_in_set",
+                        "kwargs": {"column": "a", "value_set": ["x"]},
+                    },
+                    {"expectation_type": "expect_the_moon", "kwargs": {"column": "a"}},
+                ]
+            }
+        )
+    )
+    found = check("import", "gx.json")
+    assert found.code == 0
+    assert found.out == (
+        '[checks.data]\n\n[checks.data.values]\na = ["x"]\n'
+        "# not said: expect_the_moon (a): there is no such check\n"
+    )
+    (here / "no.yaml").write_text("a: [")
+    assert check("import", "no.yaml").code != 0

@@ -111,7 +111,7 @@ def test_the_reads_are_all_of_the_client() -> None:
         "in_process", "look", "put_blob", "report", "resume", "send_labels", "send_predictions",
         "start_cycle", "start_replay", "step_replay", "stop_replay", "training_data", "training_rows",
         "version_rows",
-        "report_page", "health", "check", "check_report", "plan_checks",
+        "report_page", "health", "check", "check_report", "plan_checks", "import_checks", "suggest_checks",
         "sql_parquet", "put_pieces",
         "check_imported", "import_experiment", "import_logged_model", "import_registered_model",
         "import_runs",

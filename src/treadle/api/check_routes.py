@@ -8,7 +8,15 @@ from starlette.responses import Response
 
 from treadle.api.rooms import Rooms
 from treadle.api.route import Call, Query, RawSpec, RouteSpec
-from treadle.evaluate import CheckPlan, CheckRequest, CheckResult, Evaluation, render
+from treadle.evaluate import (
+    CheckPlan,
+    CheckRequest,
+    CheckResult,
+    Evaluation,
+    ForeignSuite,
+    WrittenChecks,
+    render,
+)
 from treadle.kernel.errors import InvalidInput
 
 
@@ -26,6 +34,16 @@ def _evaluations(call: Call) -> list[Evaluation]:
     """What gates found, the newest first, perhaps of a `subject`."""
     limit = call.whole("limit", 100)
     return call.rooms.evaluations.list(call.query.get("subject"))[:limit]
+
+
+def _suggest_checks(call: Call) -> WrittenChecks:
+    """Checks that some rows pass, as lines of `treadle.toml`, for a person to prune."""
+    return call.rooms.checks.suggest(call.need("data"))
+
+
+def _import_checks(call: Call) -> WrittenChecks:
+    """Checks as Great Expectations or Pandera write them, as lines of `treadle.toml`."""
+    return call.rooms.checks.take_in(call.body)
 
 
 async def _check_report(request: Request) -> Response:
@@ -46,6 +64,10 @@ async def _check_report(request: Request) -> Response:
 CHECK_ROUTES = [
     RouteSpec("POST", "/v1/checks", _run_checks, CheckResult, CheckRequest),
     RouteSpec("POST", "/v1/checks/plan", _plan_checks, CheckPlan, CheckRequest),
+    RouteSpec(
+        "GET", "/v1/checks/suggestion", _suggest_checks, WrittenChecks, query=(Query("data", required=True),)
+    ),
+    RouteSpec("POST", "/v1/checks/import", _import_checks, WrittenChecks, ForeignSuite),
     RouteSpec(
         "GET",
         "/v1/evaluations",

@@ -13,7 +13,14 @@ from treadle.cli.app import App, Group, json_option, pass_app
 from treadle.kernel.errors import InvalidInput, Unavailable
 
 if TYPE_CHECKING:
-    from treadle.evaluate.types import CheckPlan, CheckRequest, CheckResult, Evaluation, ReportFormat
+    from treadle.evaluate.types import (
+        CheckPlan,
+        CheckRequest,
+        CheckResult,
+        Evaluation,
+        ReportFormat,
+        WrittenChecks,
+    )
 
 CODES = {"pass": 0, "warn": 0, "fail": 1, "inconclusive": 3}
 _FORMATS: dict[str, ReportFormat] = {
@@ -199,6 +206,39 @@ def _show_plan(plan: CheckPlan) -> None:
     for note in plan.notes:
         show.say(note)
     show.following("treadle check")
+
+
+@check.command("suggest", short_help="Write [checks.data] that good rows pass")
+@click.argument("data")
+@json_option
+@pass_app
+def suggest(app: App, data: str) -> None:
+    """Write checks that the rows of DATA pass: NAME@v3, NAME, or a file or folder.
+
+    Name rows that are as they should be; prune what it writes, and put it into treadle.toml.
+    """
+    app.answer(app.client.suggest_checks(_whole(data)), lambda found: click.echo(found.toml, nl=False))
+
+
+@check.command("import", short_help="Write [checks.data] from another tool's suite")
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@json_option
+@pass_app
+def import_one(app: App, file: Path) -> None:
+    """Write checks from a suite of Great Expectations (JSON) or a schema of Pandera (YAML, JSON).
+
+    What these checks can't say is listed.
+    """
+    from treadle.evaluate.types import ForeignSuite
+
+    text = file.read_text("utf-8", errors="replace")
+    app.answer(app.client.import_checks(ForeignSuite(text=text, where=str(file))), _show_imported)
+
+
+def _show_imported(found: WrittenChecks) -> None:
+    click.echo(found.toml, nl=False)
+    for line in found.unsaid:
+        click.echo(f"# not said: {line}")
 
 
 @check.command("list", short_help="List what was judged, the newest first")

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from treadle.client.calls import Calls
-from treadle.evaluate.types import CheckPlan, CheckRequest, CheckResult, Evaluation, ReportFormat
+from treadle.evaluate.types import (
+    CheckPlan,
+    CheckRequest,
+    CheckResult,
+    Evaluation,
+    ForeignSuite,
+    ReportFormat,
+    WrittenChecks,
+)
 
 
 class CheckCalls(Calls):
@@ -19,6 +27,16 @@ class CheckCalls(Calls):
     def plan_checks(self, asked: CheckRequest) -> CheckPlan:
         """What checks would test, and what the data at hand can tell; judges nothing."""
         found: CheckPlan = self._ask(CheckPlan, "POST", "/v1/checks/plan", asked)
+        return found
+
+    def suggest_checks(self, data: str) -> WrittenChecks:
+        """Checks that some rows pass, as lines of ``treadle.toml``, for a person to prune."""
+        found: WrittenChecks = self._ask(WrittenChecks, "GET", "/v1/checks/suggestion", data=data)
+        return found
+
+    def import_checks(self, suite: ForeignSuite) -> WrittenChecks:
+        """Checks as Great Expectations or Pandera write them, as lines of ``treadle.toml``."""
+        found: WrittenChecks = self._ask(WrittenChecks, "POST", "/v1/checks/import", suite)
         return found
 
     def evaluations(self, subject: str | None = None, limit: int = 100) -> list[Evaluation]:

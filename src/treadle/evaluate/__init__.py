@@ -9,8 +9,9 @@ if TYPE_CHECKING:
     from treadle.evaluate.checking import Checks as Checks
     from treadle.evaluate.data.check import check_data as check_data
     from treadle.evaluate.data.check import plan_data as plan_data
-    from treadle.evaluate.data.expectations import ImportedSuite as ImportedSuite
     from treadle.evaluate.data.expectations import import_expectations as import_expectations
+    from treadle.evaluate.data.imported import ImportedSuite as ImportedSuite
+    from treadle.evaluate.data.pandera import import_pandera as import_pandera
     from treadle.evaluate.data.suggest import suggest_suite as suggest_suite
     from treadle.evaluate.data.suite import Suite as Suite
     from treadle.evaluate.data_gates import DataGates as DataGates
@@ -37,9 +38,11 @@ if TYPE_CHECKING:
     from treadle.evaluate.types import CheckResult as CheckResult
     from treadle.evaluate.types import Estimate as Estimate
     from treadle.evaluate.types import Evaluation as Evaluation
+    from treadle.evaluate.types import ForeignSuite as ForeignSuite
     from treadle.evaluate.types import Outcome as Outcome
     from treadle.evaluate.types import Planned as Planned
     from treadle.evaluate.types import Verdict as Verdict
+    from treadle.evaluate.types import WrittenChecks as WrittenChecks
 
 __getattr__, __all__ = attach(
     __name__,
@@ -55,6 +58,8 @@ __getattr__, __all__ = attach(
         "KeptByEvaluations": "keeping",
         "Estimate": "types",
         "Evaluation": "types",
+        "ForeignSuite": "types",
+        "WrittenChecks": "types",
         "Evaluations": "service",
         "Holdout": "holdout",
         "Measure": "models.measures",
@@ -77,7 +82,8 @@ __getattr__, __all__ = attach(
         "psi_quantile": "distributions",
         "render": "reports.render",
         "suggest_suite": "data.suggest",
-        "ImportedSuite": "data.expectations",
+        "ImportedSuite": "data.imported",
         "import_expectations": "data.expectations",
+        "import_pandera": "data.pandera",
     },
 )

@@ -9,6 +9,10 @@ import msgspec
 
 from treadle.data import DataInput, Datasets
 from treadle.evaluate.behaviour.service import Behaviour
+from treadle.evaluate.data.expectations import import_expectations
+from treadle.evaluate.data.pandera import import_pandera
+from treadle.evaluate.data.suggest import suggest_suite
+from treadle.evaluate.data.writing import as_toml
 from treadle.evaluate.parts import Part
 from treadle.evaluate.planning import plan_model
 from treadle.evaluate.predicted import predicted
@@ -21,8 +25,10 @@ from treadle.evaluate.types import (
     CheckRequest,
     CheckResult,
     Evaluation,
+    ForeignSuite,
     Planned,
     Verdict,
+    WrittenChecks,
 )
 from treadle.kernel.errors import ConfigError, InvalidInput, NotFound
 from treadle.kernel.ids import digest_bytes
@@ -78,6 +84,30 @@ class Checks:
         """
         parts, notes = _Asking(self._ws, asked).parts()
         return CheckPlan(planned=tuple(one for part in parts for one in part.plan()), notes=tuple(notes))
+
+    def suggest(self, data: str) -> WrittenChecks:
+        """Checks that some rows pass, for a person to prune.
+
+        Args:
+            data: A version, a dataset, or a file or folder; see :class:`CheckRequest`.
+
+        Raises:
+            NotFound: If there is no such data.
+            InvalidInput: If there are no rows.
+            CorruptData: If a file can't be read.
+        """
+        rows = rows_of(self._ws, data)
+        return WrittenChecks(toml=suggest_suite(rows.files, engine=self._ws.engine))
+
+    def take_in(self, suite: ForeignSuite) -> WrittenChecks:
+        """Checks as Great Expectations or Pandera write them, as far as they can be said here.
+
+        Raises:
+            InvalidInput: If it is neither, or a value is none that a check takes.
+        """
+        take = import_expectations if '"expectations"' in suite.text else import_pandera
+        found = take(suite.text, suite.where)
+        return WrittenChecks(toml=as_toml(found.checks), unsaid=found.unsaid)
 
 
 class _Asking:

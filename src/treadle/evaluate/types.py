@@ -222,3 +222,27 @@ class CheckPlan(msgspec.Struct, frozen=True, kw_only=True):
 
     planned: tuple[Planned, ...]
     notes: tuple[str, ...] = ()
+
+
+class ForeignSuite(msgspec.Struct, frozen=True, kw_only=True):
+    """Checks as another tool writes them.
+
+    Attributes:
+        text: A suite of Great Expectations (JSON), or a schema of Pandera (YAML or JSON).
+        where: What it is called in errors.
+    """
+
+    text: str
+    where: str = "the suite"
+
+
+class WrittenChecks(msgspec.Struct, frozen=True, kw_only=True):
+    """Checks of data as the lines of ``treadle.toml`` that declare them.
+
+    Attributes:
+        toml: The lines.
+        unsaid: What another tool says and these checks can't, with the reasons.
+    """
+
+    toml: str
+    unsaid: tuple[str, ...] = ()

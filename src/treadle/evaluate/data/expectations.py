@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from treadle.kernel.config import DataCheck
+from treadle.evaluate.data.imported import ANY, ImportedSuite, Unsaid, built, put
 from treadle.kernel.errors import InvalidInput
 from treadle.kernel.scan.patterns import portable
 
@@ -18,26 +18,9 @@ _TYPES = {
     "str": "text", "object": "text", "string": "text", "TEXT": "text", "VARCHAR": "text",
     "bool": "boolean", "BOOLEAN": "boolean", "datetime64[ns]": "timestamp", "TIMESTAMP": "timestamp",
 }  # fmt: skip
-_ANY = r"(.|\n)*"
 _ASIDE = {
     "result_format", "catch_exceptions", "include_config", "meta", "batch_id", "parse_strings_as_datetimes",
 }  # fmt: skip
-
-
-class ImportedSuite(msgspec.Struct, frozen=True):
-    """What a suite of another tool says, as checks of data.
-
-    Attributes:
-        checks: What can be said.
-        unsaid: What can't, an expectation each, with the reason.
-    """
-
-    checks: DataCheck
-    unsaid: tuple[str, ...]
-
-
-class _Unsaid(Exception):
-    """Why an expectation can't be said."""
 
 
 def import_expectations(text: str | bytes, where: str = "the suite") -> ImportedSuite:
@@ -69,60 +52,50 @@ def import_expectations(text: str | bytes, where: str = "the suite") -> Imported
             _say(kind, {key: value for key, value in given.items() if key not in _ASIDE}, made)
         except (KeyError, ValueError, TypeError) as error:
             unsaid.append(f"{kind}: it can't be read ({type(error).__name__}: {error})")
-        except _Unsaid as why:
+        except Unsaid as why:
             about = given.get("column") or given.get("column_list") or "the table"
             unsaid.append(f"{kind} ({about}): {why}")
-    try:
-        return ImportedSuite(msgspec.convert(made, DataCheck), tuple(unsaid))
-    except msgspec.ValidationError as error:
-        raise InvalidInput(f"it says what no check can: {error}", where=where) from None
+    return built(made, unsaid, where)
 
 
 def _say(kind: str, given: dict[str, Any], made: dict[str, Any]) -> None:
     maker = _MAKERS.get(kind)
     if maker is None:
-        raise _Unsaid("there is no such check")
+        raise Unsaid("there is no such check")
     if given.get("row_condition"):
-        raise _Unsaid("it is about some rows only")
+        raise Unsaid("it is about some rows only")
     maker({key: value for key, value in given.items() if value is not None}, made)
-
-
-def _put(made: dict[str, Any], key: str, name: str, value: Any) -> None:
-    table = made.setdefault(key, {})
-    if table.get(name, value) != value:
-        raise _Unsaid(f"`{key}` of {name} is said already, and otherwise")
-    table[name] = value
 
 
 def _mostly(given: Mapping[str, Any], made: dict[str, Any], name: str) -> None:
     if (mostly := float(given.get("mostly", 1.0))) < 1:
-        _put(made, "max_violations", name, round(1 - mostly, 12))
+        put(made, "max_violations", name, round(1 - mostly, 12))
 
 
 def _not_null(given: Mapping[str, Any], made: dict[str, Any]) -> None:
-    _put(made, "max_null", given["column"], round(1 - float(given.get("mostly", 1.0)), 12))
+    put(made, "max_null", given["column"], round(1 - float(given.get("mostly", 1.0)), 12))
 
 
 def _ends(given: Mapping[str, Any]) -> list[float]:
     if given.get("strict_min") or given.get("strict_max"):
-        raise _Unsaid("its ends are left out")
+        raise Unsaid("its ends are left out")
     ends = [given.get("min_value", -math.inf), given.get("max_value", math.inf)]
     if not all(isinstance(end, int | float) for end in ends):
-        raise _Unsaid("its ends are no numbers")
+        raise Unsaid("its ends are no numbers")
     return ends
 
 
 def _between(given: Mapping[str, Any], made: dict[str, Any]) -> None:
-    _put(made, "ranges", given["column"], _ends(given))
+    put(made, "ranges", given["column"], _ends(given))
     _mostly(given, made, given["column"])
 
 
 def _mean(given: Mapping[str, Any], made: dict[str, Any]) -> None:
-    _put(made, "means", given["column"], _ends(given))
+    put(made, "means", given["column"], _ends(given))
 
 
 def _in_set(given: Mapping[str, Any], made: dict[str, Any]) -> None:
-    _put(made, "values", given["column"], given.get("value_set", []))
+    put(made, "values", given["column"], given.get("value_set", []))
     _mostly(given, made, given["column"])
 
 
@@ -131,43 +104,43 @@ def _regex(given: Mapping[str, Any], made: dict[str, Any]) -> None:
     written = str(given["regex"])
     starts, ends = written.startswith("^"), written.endswith("$") and not written.endswith(r"\$")
     if "|" in written and (starts or ends):
-        raise _Unsaid("which part its ^ and $ bind can't be told: put the alternatives in brackets")
+        raise Unsaid("which part its ^ and $ bind can't be told: put the alternatives in brackets")
     middle = written[starts : len(written) - ends]
     whole = middle if starts and ends else f"({middle})"
-    whole = f"{'' if starts else _ANY}{whole}{'' if ends else _ANY}"
+    whole = f"{'' if starts else ANY}{whole}{'' if ends else ANY}"
     try:
         portable(whole, "regex")
     except InvalidInput as error:
-        raise _Unsaid(error.message) from None
-    _put(made, "patterns", given["column"], whole)
+        raise Unsaid(error.message) from None
+    put(made, "patterns", given["column"], whole)
     _mostly(given, made, given["column"])
 
 
 def _unique(given: Mapping[str, Any], made: dict[str, Any]) -> None:
     if float(given.get("mostly", 1.0)) < 1:
-        raise _Unsaid("a key has no exceptions")
+        raise Unsaid("a key has no exceptions")
     made.setdefault("unique", []).append(given.get("column") or list(given["column_list"]))
 
 
 def _type(given: Mapping[str, Any], made: dict[str, Any]) -> None:
     kind = _TYPES.get(str(given.get("type_")))
     if kind is None:
-        raise _Unsaid(f"the type {given.get('type_')!r} isn't known")
-    _put(made, "types", given["column"], kind)
+        raise Unsaid(f"the type {given.get('type_')!r} isn't known")
+    put(made, "types", given["column"], kind)
 
 
 def _rows(given: Mapping[str, Any], made: dict[str, Any]) -> None:
     if "min_value" in given:
         made["min_rows"] = max(1, int(given["min_value"]))
     if "max_value" in given:
-        raise _Unsaid("there is no greatest number of rows (`max_volume_change` looks at days)")
+        raise Unsaid("there is no greatest number of rows (`max_volume_change` looks at days)")
 
 
 def _greater(given: Mapping[str, Any], made: dict[str, Any]) -> None:
     one, other = ('"' + str(given[key]).replace('"', '""') + '"' for key in ("column_A", "column_B"))
     sign = ">=" if given.get("or_equal") else ">"
     name = f"{given['column_A']} over {given['column_B']}"
-    _put(made, "conditions", name, f"{one} {sign} {other}")
+    put(made, "conditions", name, f"{one} {sign} {other}")
     _mostly(given, made, name)
 
 
