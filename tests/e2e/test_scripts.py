@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -63,6 +65,13 @@ SCRIPTS = {
 }
 
 
+def some(names: Iterable[str]) -> list[Any]:
+    """The first two for `make test`; each takes a whole cycle, and the others are for `make soak`."""
+    return [
+        name if place < 2 else pytest.param(name, marks=pytest.mark.soak) for place, name in enumerate(names)
+    ]
+
+
 def test_the_last_words_of_a_script_that_crashes_are_shown_once(user: User) -> None:
     user.script("for n in range(40):\n    print('epoch', n)\nraise SystemExit('no such luck')")
     done = user.run("run")
@@ -72,7 +81,7 @@ def test_the_last_words_of_a_script_that_crashes_are_shown_once(user: User) -> N
     assert "epoch 1\n" not in done.out
 
 
-@pytest.mark.parametrize("name", SCRIPTS)
+@pytest.mark.parametrize("name", some(SCRIPTS))
 def test_a_script_that_fails_fails_the_cycle_and_its_run(user: User, name: str) -> None:
     text, what, fix, ended = SCRIPTS[name]
     before = user.state()
@@ -142,7 +151,7 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("name", BROKEN)
+@pytest.mark.parametrize("name", some(BROKEN))
 def test_a_model_broken_after_it_was_logged_is_refused_at_evaluation(user: User, name: str) -> None:
     act, what, fix = BROKEN[name]
     before = user.state()

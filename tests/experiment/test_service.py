@@ -301,6 +301,7 @@ while True:
     os.write(fd, encode_line(LogMetrics(time.time(), {"n": float(n)}, step=n)))
     os.write(1, b"%d\\n" % n)
     n += 1
+    time.sleep(0.0002)  # slower than it is read: whoever reads must not fall behind for ever
 """
 
 

@@ -60,22 +60,26 @@ WRITES = {
 }
 
 
-# Around this stage `make test` kills a cycle; around the others, where the same code runs, `make soak`.
+# In and around the stage that changes what serves, and where jobs are started, `make test` kills a cycle;
+# in the others, and around them, where the same code runs, `make soak`.
 AROUND = ("deploy",)
+WITHIN = ("train", "deploy")
 
 
 def _points() -> Iterator[Any]:
     yield Kill("before", "treadle.retrain.worker.Worker.submit")  # written down, and nobody has begun it
     for number, stage in enumerate(STAGES["deploy"], 1):
-        yield from INSIDE[stage]
+        yield from (INSIDE[stage] if stage in WITHIN else map(_soaked, INSIDE[stage]))
         around = [
             Kill("before", "treadle.retrain.worker.perform", number),  # the stage before is behind it
             Kill("after", f"treadle.retrain.stages._STAGES.{stage}"),  # its effect is there, untold
             Kill("after", "treadle.retrain.stages._save", 2 * number),  # done, and DBOS doesn't know
         ]
-        yield from (
-            around if stage in AROUND else [pytest.param(one, marks=pytest.mark.soak) for one in around]
-        )
+        yield from around if stage in AROUND else map(_soaked, around)
+
+
+def _soaked(kill: Kill) -> Any:
+    return pytest.param(kill, marks=pytest.mark.soak)
 
 
 def _start(folder: Path, drivers: Drivers, **project: Any) -> Path:
@@ -161,7 +165,7 @@ def test_killed_on_postgres(kill: Kill, on_postgres: World, drivers: Drivers, tm
     "kill",
     [
         Kill("after", "treadle.registry.service.Registry.refuse"),
-        Kill("after", "treadle.retrain.stages._save", 12),
+        pytest.param(Kill("after", "treadle.retrain.stages._save", 12), marks=pytest.mark.soak),
     ],
     ids=lambda kill: kill.label,
 )

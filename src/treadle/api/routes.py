@@ -186,9 +186,10 @@ def _approve(call: Call) -> Revision:
 
 def _archive(call: Call) -> ModelVersion:
     """Puts a version away for good, so that nothing keeps its data but its run."""
-    registry, version = call.rooms.registry, call.rooms.registry.get(call.need("ref"))
-    key = call.rooms.workspace.ids.new("archival")
-    registry.archive(version.model, version.number, call.need("actor"), call.need("reason"), key)
+    ref, actor, reason = (call.need(name) for name in ("ref", "actor", "reason"))
+    registry, key = call.rooms.registry, call.rooms.workspace.ids.new("archival")
+    version = registry.get(ref)
+    registry.archive(version.model, version.number, actor, reason, key)
     return registry.get(version.ref)
 
 
