@@ -195,7 +195,7 @@ class Machine(RuleBasedStateMachine):
             return
         for number, files in self.files.items():
             assert contents(self.branches, f"pets@v{number}") == files
-            log = [one.number for one in self.branches.log(f"pets@v{number}")]
+            log = [one.number for one in self.branches.log(f"pets@v{number}", limit=10_000)]
             assert log == sorted(self._ancestors(number), reverse=True)
         with self.workspace.database.read() as connection:
             needed = set(KeptByData().blobs(self.workspace, connection, set()))
