@@ -15,7 +15,7 @@ from treadle.evaluate.data.writing import as_toml
 from treadle.kernel.config import DataCheck
 from treadle.kernel.errors import InvalidInput
 
-# What `schema.to_yaml()` of Pandera 0.33 wrote.
+# What `schema.to_yaml()` of Pandera 0.35 wrote.
 SCHEMA = (Path(__file__).parents[2] / "fixtures" / "pandera_schema.yaml").read_text()
 
 
