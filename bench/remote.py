@@ -8,8 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
@@ -40,6 +39,14 @@ print(json.dumps(took))
 """
 _RAW = "obstore alone, S3"
 _FOLDER = '[remotes.origin]\nurl = "../remote"\n'
+
+
+class _Side(NamedTuple):
+    """What a command cost, its steps in seconds, and the CPU seconds of the server meanwhile."""
+
+    cost: measure.Cost
+    took: Mapping[str, float]
+    server: float = 0
 
 
 class Took(NamedTuple):
@@ -87,7 +94,8 @@ def _report(title: str, source: Path, rounds: int) -> None:
     found: dict[str, list[Took]] = {}
     failed: dict[str, str] = {}
     cases = {
-        "Treadle and obstore, S3": _treadle_s3,
+        "Treadle and obstore, S3 by http": _treadle_s3,
+        "Treadle and obstore, S3 by https": _treadle_https,
         "Treadle, a folder": _treadle_folder,
         "DVC, a folder": _dvc_folder,
         "DVC, S3": _dvc_s3,
@@ -98,7 +106,7 @@ def _report(title: str, source: Path, rounds: int) -> None:
                 continue
             with tempfile.TemporaryDirectory(dir=source.parent) as made:
                 try:
-                    for name, took in case(source, Path(made)).items():
+                    for name, took in case(source, Path(made), number).items():
                         found.setdefault(name, []).append(took)
                 except measure.Failed as error:
                     failed[label] = reason(str(error))
@@ -127,15 +135,17 @@ def _medians(each: Sequence[Took]) -> list[float | None]:
 def _ratios(found: Mapping[str, Sequence[Took]], rounds: int) -> str:
     """Ratios within each round, for what slowed both down is in both; then their median."""
     told = [f"Medians of {rounds}."]
-    pairs = list(zip(found.get(_RAW, ()), found.get("Treadle, S3", ()), strict=True))
-    if pairs:
-        push = median((raw.sent or 0) / (ours.sent or 1) for raw, ours in pairs)
-        pull = median((raw.fetched or 0) / (ours.fetched or 1) for raw, ours in pairs)
-        told.append(f"Of obstore's own rate: push {push:.2f}, fetch {pull:.2f}.")
-        push = median(raw.push_cpu / ours.push_cpu for raw, ours in pairs)
-        told.append(f"By CPU seconds, the server's too: push {push:.2f}.")
-    for there in ("a folder", "S3"):
-        both = list(zip(found.get(f"DVC, {there}", ()), found.get(f"Treadle, {there}", ()), strict=False))
+    for line in ("http", "https"):
+        raw, ours = found.get(f"{_RAW} by {line}", ()), found.get(f"Treadle, S3 by {line}", ())
+        pairs = list(zip(raw, ours, strict=True))
+        if pairs:
+            push = median((raw.sent or 0) / (ours.sent or 1) for raw, ours in pairs)
+            pull = median((raw.fetched or 0) / (ours.fetched or 1) for raw, ours in pairs)
+            told.append(f"Of obstore's own rate by {line}: push {push:.2f}, fetch {pull:.2f}.")
+            push = median(raw.push_cpu / ours.push_cpu for raw, ours in pairs)
+            told.append(f"By CPU seconds, the server's too: push {push:.2f}.")
+    for there, same in (("a folder", "a folder"), ("S3", "S3 by http")):
+        both = list(zip(found.get(f"DVC, {there}", ()), found.get(f"Treadle, {same}", ()), strict=False))
         if both:
             push = median(dvc.push / ours.push for dvc, ours in both)
             pull = median(dvc.pull / ours.pull for dvc, ours in both)
@@ -146,49 +156,57 @@ def _ratios(found: Mapping[str, Sequence[Took]], rounds: int) -> str:
 # ── Treadle ──────────────────────────────────────────────────────────────
 
 
-def _treadle_s3(source: Path, folder: Path) -> dict[str, Took]:
-    with s3() as (options, pid):
-        listed = "".join(f'{key} = "{value}"\n' for key, value in {**options, "allow_http": "true"}.items())
+def _treadle_s3(source: Path, folder: Path, number: int, encrypted: bool = False) -> dict[str, Took]:
+    """Treadle and obstore alone on one new server; who goes first changes from round to round."""
+    with s3(encrypted) as (options, pid):
+        listed = "".join(f'{key} = "{value}"\n' for key, value in options.items())
         remote = f'[remotes.origin]\nurl = "s3://bench/treadle"\n[remotes.origin.options]\n{listed}'
         _project(folder / "ada", remote, source)
         blobs = folder / "ada" / ".treadle" / "blobs" / "b3"
         _clone(folder, remote)
-        cpu = [measure.cpu_of(pid)]
-        put, put_took = _raw(options, "put", blobs)
-        cpu.append(measure.cpu_of(pid))
-        push, pushed = _steps(folder / "ada", "push")
-        cpu.append(measure.cpu_of(pid))
-        got, got_took = _raw(options, "get", folder / "raw")
-        cpu.append(measure.cpu_of(pid))
-        pull, pulled = _steps(folder / "ben", "fetch", "checkout")
-        cpu.append(measure.cpu_of(pid))
-    server = [after - before for before, after in pairwise(cpu)]
-    peak = max(put.peak, got.peak)
-    return {
-        _RAW: Took(put.wall, put_took, got.wall, got_took, put.cpu + server[0], got.cpu + server[2], peak),
-        "Treadle, S3": _took(push, pushed, pull, pulled, server[1], server[3]),
-    }
+
+        def raw(what: str, where: Path) -> Callable[[], tuple[measure.Cost, dict[str, float]]]:
+            return lambda: _raw(options, what, where)
+
+        def ours(clone: str, *names: str) -> Callable[[], tuple[measure.Cost, dict[str, float]]]:
+            return lambda: _steps(folder / clone, *names)
+
+        put, push = _in_turn(raw("put", blobs), ours("ada", "push"), number, pid)
+        got, pull = _in_turn(raw("get", folder / "raw"), ours("ben", "fetch", "checkout"), number, pid)
+    line = "https" if encrypted else "http"
+    return {f"{_RAW} by {line}": _took(put, got), f"Treadle, S3 by {line}": _took(push, pull)}
 
 
-def _treadle_folder(source: Path, folder: Path) -> dict[str, Took]:
+def _treadle_https(source: Path, folder: Path, number: int) -> dict[str, Took]:
+    return _treadle_s3(source, folder, number, encrypted=True)
+
+
+def _in_turn(
+    raw: Callable[[], tuple[measure.Cost, dict[str, float]]],
+    ours: Callable[[], tuple[measure.Cost, dict[str, float]]],
+    number: int,
+    pid: int,
+) -> tuple[_Side, _Side]:
+    """Runs both, the second first in every other round; what they and the server meanwhile took."""
+    sides = []
+    for one in (ours, raw) if number % 2 else (raw, ours):
+        before = measure.cpu_of(pid)
+        cost, took = one()
+        sides.append(_Side(cost, took, measure.cpu_of(pid) - before))
+    return (sides[1], sides[0]) if number % 2 else (sides[0], sides[1])
+
+
+def _treadle_folder(source: Path, folder: Path, _: int) -> dict[str, Took]:
     _project(folder / "ada", _FOLDER, source)
-    push, pushed = _steps(folder / "ada", "push")
+    push = _Side(*_steps(folder / "ada", "push"))
     _clone(folder, _FOLDER)
-    pull, pulled = _steps(folder / "ben", "fetch", "checkout")
-    return {"Treadle, a folder": _took(push, pushed, pull, pulled)}
+    return {"Treadle, a folder": _took(push, _Side(*_steps(folder / "ben", "fetch", "checkout")))}
 
 
-def _took(
-    push: measure.Cost,
-    pushed: Mapping[str, float],
-    pull: measure.Cost,
-    pulled: Mapping[str, float],
-    push_server: float = 0,
-    pull_server: float = 0,
-) -> Took:
-    sent, fetched = pushed["push"], pulled["fetch"]
-    cpu = push.cpu + push_server, pull.cpu + pull_server
-    return Took(push.wall, sent, pull.wall, fetched, *cpu, max(push.peak, pull.peak))
+def _took(push: _Side, pull: _Side) -> Took:
+    cpu = push.cost.cpu + push.server, pull.cost.cpu + pull.server
+    peak = max(push.cost.peak, pull.cost.peak)
+    return Took(push.cost.wall, push.took["push"], pull.cost.wall, pull.took["fetch"], *cpu, peak)
 
 
 def _project(folder: Path, remote: str, source: Path | None = None) -> None:
@@ -210,22 +228,22 @@ def _steps(folder: Path, *names: str) -> tuple[measure.Cost, dict[str, float]]:
     return cost, json.loads(cost.out.splitlines()[-1])
 
 
-def _raw(options: Mapping[str, str], what: str, folder: Path) -> tuple[measure.Cost, float]:
+def _raw(options: Mapping[str, str], what: str, folder: Path) -> tuple[measure.Cost, dict[str, float]]:
     folder.mkdir(exist_ok=True)
     os.sync()
     command = [sys.executable, peers.SCRIPTS / "raw_s3.py", json.dumps(options), what, "raw", folder]
     cost = measure.run(command, folder)
-    return cost, json.loads(cost.out)["seconds"]
+    return cost, {"push" if what == "put" else "fetch": json.loads(cost.out)["seconds"]}
 
 
 # ── DVC ──────────────────────────────────────────────────────────────────
 
 
-def _dvc_folder(source: Path, folder: Path) -> dict[str, Took]:
+def _dvc_folder(source: Path, folder: Path, _: int) -> dict[str, Took]:
     return {"DVC, a folder": _dvc(source, folder, str(folder / "remote"), {}, {})}
 
 
-def _dvc_s3(source: Path, folder: Path) -> dict[str, Took]:
+def _dvc_s3(source: Path, folder: Path, _: int) -> dict[str, Took]:
     with s3() as (options, pid):
         keys = {
             "AWS_ACCESS_KEY_ID": options["access_key_id"],

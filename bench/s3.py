@@ -22,9 +22,8 @@ _FLAGS = (
 )  # fmt: skip
 _READY = """
 import json, sys, obstore
-from obstore.store import S3Store
-options = json.loads(sys.argv[1])
-obstore.put(S3Store("bench", client_options={"allow_http": True}, **options), "ready", b"x")
+from treadle.kernel.object_stores import open_store
+obstore.put(open_store("s3://bench", json.loads(sys.argv[1]), retries=0), "ready", b"x")
 """
 
 
@@ -41,8 +40,11 @@ class Server(NamedTuple):
 
 
 @contextlib.contextmanager
-def s3() -> Iterator[Server]:
+def s3(encrypted: bool = False) -> Iterator[Server]:
     """A new server that has a bucket ``bench``.
+
+    Args:
+        encrypted: Whether it speaks https, with a certificate that nobody vouches for.
 
     Raises:
         Failed: If there is none on this machine, or it doesn't start.
@@ -54,7 +56,8 @@ def s3() -> Iterator[Server]:
     home = Path(tempfile.mkdtemp(prefix="ts3-"))
     ports = dict(zip(_FLAGS, _ports(len(_FLAGS)), strict=True))
     options = {
-        "endpoint": f"http://127.0.0.1:{ports['s3.port']}",
+        **({"allow_invalid_certificates": "true"} if encrypted else {"allow_http": "true"}),
+        "endpoint": f"{'https' if encrypted else 'http'}://127.0.0.1:{ports['s3.port']}",
         "access_key_id": "bench",
         "secret_access_key": secrets.token_hex(16),
         "region": "us-east-1",
@@ -67,6 +70,7 @@ def s3() -> Iterator[Server]:
         program, "mini", f"-dir={home}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-webdav=false",
         "-admin.ui=false", "-master.telemetry=false", f"-filer.localSocket={home}/filer.sock",
         *(f"-{flag}={port}" for flag, port in ports.items()),
+        *(_certificate(home) if encrypted else ()),
     ]  # fmt: skip
     try:
         with measure.running(command, home, home / "log", keys) as process:
@@ -74,6 +78,15 @@ def s3() -> Iterator[Server]:
             yield Server(options, process.pid)
     finally:
         shutil.rmtree(home, ignore_errors=True)
+
+
+def _certificate(home: Path) -> list[str]:
+    """Makes a certificate; the flags that name it."""
+    key, cert = home / "key.pem", home / "cert.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
+    command += ["-nodes", "-subj", "/CN=127.0.0.1", "-days", "2", "-keyout", str(key), "-out", str(cert)]
+    measure.run(command, home)
+    return [f"-s3.key.file={key}", f"-s3.cert.file={cert}"]
 
 
 def _ports(count: int) -> list[int]:

@@ -17,7 +17,8 @@ from obstore.store import S3Store
 PIECE, AT_ONCE = 16 << 20, 5
 
 options, what, prefix, folder = json.loads(sys.argv[1]), sys.argv[2], sys.argv[3], Path(sys.argv[4])
-store = S3Store("bench", client_options={"allow_http": True, "timeout": "180s"}, **options)
+client = {key: options.pop(key) for key in [*options] if key.startswith("allow_")}
+store = S3Store("bench", client_options={"timeout": "180s", **client}, **options)
 
 
 def put(job: tuple[str, int, int]) -> int:
