@@ -171,6 +171,21 @@ def test_a_path_is_a_file_or_a_folder():
         check_nesting(["a", "a"])
 
 
+@pytest.mark.parametrize("chance", [30, 32])  # leaves of four entries, and of one
+def test_an_empty_folder_is_not_listed_once_something_lies_in_it(monkeypatch, chance):
+    monkeypatch.setattr(leaves, "_SHIFT", chance)
+    memory = Memory()
+    one = digest_bytes(b"1")
+    files = [Change(path, Entry(path, 1, one)) for path in ("a/b/c", "d/e", "d/f", "z")]
+    folders = [Change(path, Entry(path, 0, one, Mode.FOLDER)) for path in ("a", "a/b", "d")]
+    want = apply(None, files, memory, memory)
+    for first, second in ((folders[:2], files), (files, folders), (folders[2:], files)):
+        assert apply(apply(None, first, memory, memory), second, memory, memory) == want
+    assert apply(None, [*folders, *files], memory, memory) == want
+    emptied = apply(want, [Change("d/e", None), Change("d/f", None), folders[2]], memory, memory)
+    assert lookup(emptied, "d", memory) == folders[2].entry
+
+
 def test_what_is_not_there_can_not_go():
     memory = Memory()
     tree = made({"a": (0, digest_bytes(b""), Mode.FILE)}, memory)

@@ -22,7 +22,7 @@ from treadle.data.tree.pages import (
     joined,
     part,
 )
-from treadle.data.tree.types import Change, Difference, Entries, Entry, Pages, PageSink
+from treadle.data.tree.types import Change, Difference, Entries, Entry, Mode, Pages, PageSink
 from treadle.kernel.errors import NotFound
 
 _Leaf: TypeAlias = tuple[str, str]
@@ -137,7 +137,7 @@ def apply(tree: str | None, changes: Iterable[Change], pages: Pages, sink: PageS
         sink: Keeps pages.
 
     Returns:
-        The digest of its root.
+        The digest of its root. A folder that was listed as empty isn't any more if something lies in it.
 
     Raises:
         InvalidInput: If a path can't be one, or would be both a file and a folder.
@@ -162,12 +162,17 @@ def apply(tree: str | None, changes: Iterable[Change], pages: Pages, sink: PageS
     if not len(root):
         made.add(_changed(as_columns([]), wanted))
     found = made.finish()
-    _check_added(found, wanted, made)
-    return found
+    filled = _check_added(found, wanted, made)
+    return apply(found, filled, made, sink) if filled else found
 
 
-def _check_added(tree: str, wanted: Sequence[Change], pages: Pages) -> None:
-    """Refuses what was added below a file, or where there is a folder."""
+def _check_added(tree: str, wanted: Sequence[Change], pages: Pages) -> list[Change]:
+    """Refuses what was added below a file, or where there is a folder.
+
+    Returns:
+        What takes the folders out that were listed as empty and aren't any more.
+    """
+    filled: dict[str, Change] = {}
     finder = Finder(tree, pages)
     added = [change.path for change in wanted if change.entry is not None]
     folders: dict[str, str] = {}
@@ -176,11 +181,16 @@ def _check_added(tree: str, wanted: Sequence[Change], pages: Pages) -> None:
             if letter == "/":
                 folders.setdefault(path[:at], path)
     for folder in sorted(folders):
-        if finder.find(folder):
-            check_nesting([folder, folders[folder]])
-    for path in added:
-        if inner := finder.first_below(f"{path}/"):
-            check_nesting([path, inner])
+        if there := finder.find(folder):
+            if there.mode is not Mode.FOLDER:
+                check_nesting([folder, folders[folder]])
+            filled[folder] = Change(folder, None)
+    for change in wanted:
+        if change.entry is not None and (inner := finder.first_below(f"{change.path}/")):
+            if change.entry.mode is not Mode.FOLDER:
+                check_nesting([change.path, inner])
+            filled[change.path] = Change(change.path, None)
+    return list(filled.values())
 
 
 def _changed(old: Entries, changes: Sequence[Change]) -> Entries:
