@@ -77,6 +77,20 @@ def test_conflicts_and_protection(call: Call, pets: Path) -> None:
     assert (pets / "one.txt").read_text() == "theirs"
 
 
+def test_a_version_is_checked_out_where_its_dataset_lies(call: Call, pets: Path, here: Path) -> None:
+    (pets / "one.txt").write_text("later")
+    call("data", "add", "pets", "-m", "again")
+    assert "pets: pets@v1: 1 written" in call("data", "checkout", "pets@v1").out
+    assert (pets / "one.txt").read_text() != "later"
+    told = call("data", "log", "pets").out
+    assert "again" in told.splitlines()[1]
+    assert "rows" not in told
+    assert told.endswith("next: treadle data diff pets@v1 pets@v2\n")
+    assert "dataset 'cars' has no place in this project" in call("data", "checkout", "cars@v1").err
+    (here / "odd@v1").write_text("1")
+    assert "no version was made of it yet" in call("data", "checkout", "odd@v1").err
+
+
 def test_a_dataset_must_be_named_where_there_are_two(call: Call, pets: Path, here: Path) -> None:
     (here / "cars").write_text("1")
     call("data", "add", "./cars")

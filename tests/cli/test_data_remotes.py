@@ -31,7 +31,7 @@ def forget(here: Path) -> None:
 
 def test_pushed_and_pulled(call: Call, here: Path, pets: Path) -> None:
     pushed = call("data", "push")
-    assert pushed.out.startswith("pets@v1 are at origin now (4 blobs, 2.0 MiB); pets@main told")
+    assert pushed.out.startswith("pets@v1 is at origin now (4 blobs, 2.0 MiB); pets@main told")
     assert "has everything of pets@main already" in call("data", "push", "pets").out
     assert call("data", "push", "--json").json(PushedVersions).there == 1
     forget(here)

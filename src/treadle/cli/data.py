@@ -9,7 +9,7 @@ import click
 
 from treadle.cli import show
 from treadle.cli.app import App, Group, json_option, pass_app
-from treadle.cli.data_branches import COMMANDS, deleted, named, show_history
+from treadle.cli.data_branches import COMMANDS, named, show_versions
 from treadle.cli.data_bucket import import_bucket
 from treadle.cli.data_deleting import DELETING_COMMANDS
 from treadle.cli.data_dvc import export_data, import_data
@@ -179,29 +179,9 @@ def log(app: App, ref: str, limit: int) -> None:
     if at:
         found = app.client.data_history(name, version, limit)
         oldest = next((one.ref for one in reversed(found) if one.deleted_at is None), f"{name}@v1")
-        app.answer(found, lambda told: show_history(told, f"treadle data diff {oldest} {version}"))
+        app.answer(found, lambda told: show_versions(told, f"treadle data diff {oldest} {version}"))
         return
-    app.answer(
-        app.client.data_log(name)[:limit], lambda told: show_versions(told, f"treadle data add {name}")
-    )
-
-
-def show_versions(found: list[DatasetVersion], following: str) -> None:
-    """Prints dataset versions."""
-    rows = [
-        (
-            version.ref,
-            f"{version.rows:,}",
-            len(version.columns),
-            format_bytes(version.bytes),
-            version.created_at,
-            version.actor,
-            version.digest[:12],
-            *deleted(version, found),
-        )
-        for version in found
-    ]
-    headings = ["!version", ">rows", ">columns", ">size", "!made", "by", "!digest"]
-    headings += ["deleted"] * any(version.deleted_at for version in found)
-    show.table(headings, rows, empty="no versions yet")
-    show.following(following)
+    found = app.client.data_log(name)[:limit]
+    there = [one.ref for one in found if one.deleted_at is None]
+    following = f"treadle data {'diff' if there[1:] else 'ls'} {' '.join(there[1::-1])}"
+    app.answer(found, lambda told: show_versions(told, following))

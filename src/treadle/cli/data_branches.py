@@ -201,11 +201,6 @@ def _show_version(version: DatasetVersion) -> None:
     show.following(f"treadle data log {version.ref}")
 
 
-def deleted(version: DatasetVersion, among: list[DatasetVersion]) -> tuple[str, ...]:
-    """A cell that says when a version was deleted, by whom and why, where one of several was."""
-    return (_deleted(version),) if any(one.deleted_at for one in among) else ()
-
-
 def _deleted(version: DatasetVersion) -> str:
     if version.deleted_at is None:
         return ""
@@ -214,23 +209,26 @@ def _deleted(version: DatasetVersion) -> str:
     return f"{show.when(version.deleted_at)} by {version.deleted_by}{why}{freed}"
 
 
-def show_history(found: list[DatasetVersion], following: str) -> None:
-    """Prints versions that follow each other."""
+def show_versions(found: list[DatasetVersion], following: str) -> None:
+    """Prints versions; how many rows they have only where one is a table."""
+    tables = any(one.columns for one in found)
+    gone = any(one.deleted_at for one in found)
     rows = [
         (
             one.ref,
             one.branch,
-            f"{one.count:,}",
+            f"{one.count or len(one.files):,}",
+            *([f"{one.rows:,}" if one.columns else "-"] if tables else ()),
             format_bytes(one.bytes),
             one.created_at,
-            one.actor,
+            one.actor.partition(" <")[0],
             one.message,
-            *deleted(one, found),
+            *([_deleted(one)] if gone else ()),
         )
         for one in found
     ]
-    headings = ["!version", "branch", ">files", ">size", "!made", "by", "message"]
-    headings += ["deleted"] * any(one.deleted_at for one in found)
+    headings = ["!version", "branch", ">files", *[">rows"] * tables, ">size", "!made", "by", "message"]
+    headings += ["deleted"] * gone
     show.table(headings, rows, empty="no versions yet")
     show.following(following)
 

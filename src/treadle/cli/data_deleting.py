@@ -112,7 +112,8 @@ def _show(found: Deletion, again: str) -> None:
     count = show.counted(len(found.versions), "version")
     kept = f", {len(found.kept):,} in use" if found.kept else ""
     verb = "deleted" if found.applied else "would be deleted"
-    show.say(f"{count} of {found.dataset} {verb}{kept}, {found.others:,} others stay")
+    others = show.counted(found.others, "other stays", "others stay")
+    show.say(f"{count} of {found.dataset} {verb}{kept}, {others}")
     if found.applied and found.versions:
         show.say(
             "They can be restored until `treadle gc` frees what they had, 30 days from now at the earliest."

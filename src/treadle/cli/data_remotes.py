@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -60,7 +60,7 @@ def moving(app: App, doing: str) -> Iterator[None]:
             yield
 
 
-def named(app: App, refs: tuple[str, ...]) -> tuple[str, ...]:
+def named(app: App, refs: Sequence[str]) -> tuple[str, ...]:
     """References as they are, and paths as they are called within the project."""
     return tuple(_named(app, ref) for ref in refs)
 
@@ -99,7 +99,8 @@ def _show_pushed(done: PushedVersions) -> None:
     what = f"{show.counted(done.blobs, 'blob')}, {format_bytes(done.bytes)}"
     first = ", ".join(done.versions[-3:])
     more = f" and {len(done.versions) - 3:,} before them" if len(done.versions) > 3 else ""
-    show.say(f"{first}{more} are at {done.remote} now ({what}); {branches} told")
+    are = "are" if len(done.versions) > 1 else "is"
+    show.say(f"{first}{more} {are} at {done.remote} now ({what}); {branches} told")
     show.following("git push", "treadle data pull")
 
 
@@ -169,15 +170,18 @@ def _show_pulled(found: list[FetchedVersion], done: list[CheckedOut]) -> None:
 
 @click.command("verify", short_help="Read versions bit for bit, and mend them")
 @click.argument("refs", nargs=-1, metavar="[PATH|VERSION...]")
-@click.option("--remote", "at_remote", is_flag=True, help="Read the copies at the remote.")
+@click.option("--remote", "at_remote", is_flag=True, help="Read the copies at the remote [NAME].")
 @click.option("--at", "remote", metavar="NAME", default="", help="Which remote; `origin` when left out.")
 @click.option("--repair", is_flag=True, help="Replace what is damaged from the other side.")
 @json_option
 @pass_app
-def verify(app: App, refs: tuple[str, ...], at_remote: bool, remote: str, repair: bool) -> None:
+def verify(app: App, refs: Sequence[str], at_remote: bool, remote: str, repair: bool) -> None:
     """Read versions bit for bit, here or at the remote: all of them, or those that are named."""
     from treadle.data import Verify
+    from treadle.kernel.config import load_config
 
+    if at_remote and not remote and refs and refs[0] in load_config(app.root).remotes:
+        remote, *refs = refs  # `--remote NAME`, as push and pull have it
     asked = Verify(refs=named(app, refs), at_remote=at_remote, remote=remote, repair=repair)
     with working(app, "read"):
         found = app.client.verify_data(asked)

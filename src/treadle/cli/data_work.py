@@ -99,7 +99,7 @@ def _show_status(found: list[WorkStatus]) -> None:
 
 
 @click.command("checkout", short_help="Bring the data that pointers name")
-@click.argument("paths", nargs=-1, metavar="[PATH...]")
+@click.argument("paths", nargs=-1, metavar="[PATH...|DATASET@VERSION]")
 @click.option("--at", "ref", metavar="VERSION", default="", help="Another version: v3, a branch, a tag.")
 @click.option("--force", is_flag=True, help="Drop changes that are in no version.")
 @click.option(
@@ -117,10 +117,28 @@ def checkout(
     """Bring the data that pointers name into the project's folder."""
     from treadle.data import Checkout
 
+    if len(paths) == 1 and "@" in paths[0] and not ref:
+        paths, ref = _meant(app, paths[0])
     asked = Checkout(paths=tuple(inside(app, path) for path in paths), ref=ref, force=force, link=link)
     with working(app, "written"):
         found = app.client.checkout_data(asked)
     app.answer(found, _show_checkouts)
+
+
+def _meant(app: App, text: str) -> tuple[tuple[str, ...], str]:
+    """Path and version of ``pets@v3``, which is the path where a pointer names that dataset."""
+    if (app.start / text).exists() or (app.start / f"{text}.treadle").exists():
+        return (text,), ""
+    dataset, _, version = text.partition("@")
+    found = [one.path for one in app.client.data_status() if one.ref.partition("@")[0] == dataset]
+    if len(found) != 1:
+        lies = f"lies in {len(found)} places: {', '.join(found)}" if found else "has no place in this project"
+        raise InvalidInput(
+            f"dataset {dataset!r} {lies}",
+            where=text,
+            fix=f"name one: treadle data checkout PATH --at {version}; or read it: treadle data path {text}",
+        )
+    return (str(app.root / found[0]),), version
 
 
 def _show_checkouts(found: list[CheckedOut]) -> None:

@@ -39,7 +39,8 @@ def object_errors(digest: str, name: str) -> Iterator[None]:
     except TreadleError:
         raise
     except FileNotFoundError:
-        raise NotFound(f"blob {digest[:12]} is not in the store", where=name) from None
+        fix = "if it was, restore the store from its backup, or get data back: treadle data verify --repair"
+        raise NotFound(f"blob {digest[:12]} is not in the store", where=name, fix=fix) from None
     except Exception as error:  # obstore's errors share no public base with OSError
         if any(sign in str(error) for sign in _FULL):
             raise StorageFull(
