@@ -76,6 +76,36 @@ def test_a_missing_group_or_cluster_column_names_its_key(configure, write):
     assert caught.value.where == "treadle.toml [checks.groups] by"
 
 
+@pytest.mark.parametrize("engine", ["duckdb", "polars"])
+def test_held_out_rows_that_were_trained_on_fail(configure, write, engine):
+    service = Evaluations(configure(data={"engine": engine}))
+    holdout = write(name="holdout")
+    apart = write(name="apart", id=[f"t{i}" for i in range(400)])
+    mixed = write(name="mixed", id=[f"{'r' if i < 7 else 't'}{i}" for i in range(400)])
+    [found] = service.overlap(holdout, apart)
+    assert (found.outcome, found.estimate, found.n) == ("pass", 0.0, 400)
+    [found] = service.overlap(holdout, mixed)
+    assert found.outcome == "fail"
+    assert found.sentence == (
+        "7 of 400 held-out rows (1.75 %) are among those trained on, by id, such as 'r0'; none may be."
+    )
+    # A row without a key can't be known again, though the other file has such rows too.
+    nameless = [write(name=one, id=pa.array([None] * 400, pa.string())) for one in ("one", "two")]
+    assert service.overlap(*nameless)[0].outcome == "pass"
+    with pytest.raises(InvalidInput, match="'id' is int64 in the rows trained on and text"):
+        service.overlap(holdout, write(name="numbered", id=list(range(400))))
+    with pytest.raises(InvalidInput, match="no column 'id'"):
+        service.overlap(holdout, write(name="unnamed", id=None))
+
+
+def test_overlap_is_judged_as_the_checks_of_data_say(configure, write):
+    holdout = write(name="holdout")
+    mixed = write(name="mixed", id=[f"{'r' if i < 7 else 't'}{i}" for i in range(400)])
+    assert Evaluations(configure(data={"max_overlap": 0.05})).overlap(holdout, mixed)[0].outcome == "pass"
+    by = Evaluations(configure(data={"overlap_by": ["at", "hour", "carrier"]}))
+    assert by.overlap(holdout, mixed)[0].estimate == 1.0
+
+
 def test_judging_keeps_the_verdicts_metrics_and_noise(scored, clock):
     service, holdout, scores = scored
     replicas = [scores**2, scores**3 * 0.5 + 0.1 * np.sin(np.arange(900)) ** 2]

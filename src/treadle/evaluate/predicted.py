@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from treadle.evaluate.models.predictions import Predictions, PredictionSpec, load_predictions, pairing
+from treadle.evaluate.models.predictions import Predictions, load_predictions, pairing
 from treadle.evaluate.parts import Part
 from treadle.evaluate.planning import plan_model
 from treadle.evaluate.rules import VERSION
@@ -33,18 +33,10 @@ def predicted(workspace: Workspace, config: Config, asked: CheckRequest) -> Part
     path = _there(workspace, name)
     other = _there(workspace, beside) if beside else None
     digest = digest_file(path)
-    spec = PredictionSpec(
-        label=declared.label,
-        candidate=tuple(declared.candidate),
-        production=tuple(declared.production),
-        classes=tuple(declared.classes),
-        key=declared.key,
-        features=tuple(declared.features),
-    )
     baseline = beside or ("production" if declared.production else None)
 
     def load() -> Predictions:
-        return load_predictions(workspace.engine, config.checks, path, spec, other)
+        return load_predictions(workspace.engine, config.checks, path, declared, other)
 
     def judge(identity: str) -> Evaluation:
         found = load()
@@ -69,7 +61,7 @@ def predicted(workspace: Workspace, config: Config, asked: CheckRequest) -> Part
         production = found.production[0] if found.production else None
         return plan_model(config, found.holdout, baseline, production)
 
-    same = (digest, digest_file(other) if other else "", spec, asked.seed)
+    same = (digest, digest_file(other) if other else "", asked.seed)
     return Part("model", same, judge, plan)
 
 

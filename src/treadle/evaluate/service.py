@@ -13,14 +13,15 @@ import numpy.typing as npt
 from treadle.evaluate import performance, store
 from treadle.evaluate.bias import gathering as bias
 from treadle.evaluate.data.check import Checking
+from treadle.evaluate.data.overlap import overlap
 from treadle.evaluate.data.suite import Suite
 from treadle.evaluate.holdout import Holdout, load, require_checked
-from treadle.evaluate.models.predictions import overlap
 from treadle.evaluate.rules import VERSION, together
 from treadle.evaluate.types import Basis, Evaluation, Verdict
 from treadle.kernel.config import Config
 from treadle.kernel.errors import Conflict, NotFound
 from treadle.kernel.names import unknown
+from treadle.kernel.scan.choosing import engine_for
 from treadle.kernel.workspace import Workspace
 
 Rows: TypeAlias = Path | list[Path]
@@ -104,16 +105,19 @@ class Evaluations:
         return load(self._workspace.engine, self._config, data)
 
     def overlap(self, holdout: Path, training: Path) -> list[Verdict]:
-        """Whether held-out rows were trained on, by the ``key`` of the dataset; nothing where it has none.
+        """Whether held-out rows were trained on; nothing where no columns say which row is which.
+
+        Where ``[checks.data]`` says nothing of it, none may be, by the dataset's ``key``.
 
         Raises:
             InvalidInput: If the rows have no such column.
             CorruptData: If a file can't be read.
         """
-        _, dataset = self._config.training
-        if dataset.key is None:
+        suite = Suite.of(self._config)
+        if not (suite.checks.overlap_by or suite.key):
             return []
-        return [overlap(self._workspace.engine, holdout, [training], dataset.key)]
+        engine = engine_for(training, self._workspace.engine, suite.checks.engine)
+        return [overlap(engine, suite, training, holdout)]
 
     def measure(self, rows: Holdout, scores: npt.ArrayLike) -> dict[str, float]:
         """Point values of all the task's metrics.

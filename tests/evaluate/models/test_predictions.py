@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
-from treadle.evaluate.models.predictions import PredictionSpec, load_predictions, overlap, pairing
+from treadle.evaluate.models.predictions import load_predictions, pairing
 from treadle.evaluate.performance import judge
-from treadle.kernel.config import ChecksConfig, GroupCheck, PerformanceCheck
+from treadle.kernel.config import ChecksConfig, GroupCheck, PerformanceCheck, PredictionsConfig
 from treadle.kernel.errors import CorruptData, InvalidInput
 
-SPEC = PredictionSpec(label="y", candidate=("ours",), production=("theirs",), key="id", features=("hour",))
+SPEC = PredictionsConfig(
+    path="", label="y", candidate=["ours"], production=["theirs"], key="id", features=["hour"]
+)
 CHECKS = ChecksConfig(
     performance=PerformanceCheck(metric="accuracy"),
     groups=GroupCheck(by=["sex"], intersections=[["sex", "race"]], min_rows=10),
@@ -64,8 +67,8 @@ def test_several_seeds_and_several_classes(workspace, write):
         f"{who}_{c}": np.full(300, 1 / 3) for who in ("s1", "s2", "old") for c in ("cat", "dog", "owl")
     }
     path = write(y=rng.choice(["cat", "dog", "owl"], 300), **several)
-    spec = PredictionSpec(
-        label="y", candidate=("s1", "s2"), production=("old",), classes=("cat", "dog", "owl")
+    spec = PredictionsConfig(
+        path="", label="y", candidate=["s1", "s2"], production=["old"], classes=["cat", "dog", "owl"]
     )
     found = load_predictions(workspace.engine, CHECKS, path, spec)
     assert [one.shape for one in (*found.candidate, *found.production)] == [(300, 3)] * 3
@@ -75,7 +78,7 @@ def test_several_seeds_and_several_classes(workspace, write):
             workspace.engine,
             CHECKS,
             path,
-            PredictionSpec(label="y", candidate=("s1",), classes=("cat", "dog")),
+            PredictionsConfig(path="", label="y", candidate=["s1"], classes=["cat", "dog"]),
         )
 
 
@@ -143,21 +146,8 @@ def test_files_that_can_not_be_paired_are_refused(workspace, write, tmp_path):
     with pytest.raises(InvalidInput, match="disagree about the label of 300 of 300 rows"):
         paired(other.set_column(other.schema.get_field_index("y"), "y", pa.array([2] * 300)))
     with pytest.raises(InvalidInput, match="paired by a key"):
-        load_predictions(workspace.engine, CHECKS, one, PredictionSpec(label="y", candidate=("ours",)), one)
+        load_predictions(workspace.engine, CHECKS, one, msgspec.structs.replace(SPEC, key=""), one)
     broken = tmp_path / "broken.parquet"
     broken.write_bytes(b"PAR1")
     with pytest.raises(CorruptData):
         load_predictions(workspace.engine, CHECKS, one, SPEC, broken)
-
-
-def test_held_out_rows_that_were_trained_on_fail(workspace, write):
-    holdout = write("h.parquet")
-    apart = write("t.parquet", id=[f"t{i}" for i in range(300)])
-    found = overlap(workspace.engine, holdout, [apart], "id")
-    assert (found.outcome, found.sentence) == ("pass", "none of 300 held-out rows was trained on (by id).")
-    mixed = write("m.parquet", id=[*[f"r{i}" for i in range(7)], *[f"t{i}" for i in range(293)]])
-    found = overlap(workspace.engine, holdout, [apart, mixed], "id")
-    assert found.outcome == "fail"
-    assert "7 of 300 held-out rows are among those that were trained on" in found.sentence
-    with pytest.raises(InvalidInput, match="no column 'key'"):
-        overlap(workspace.engine, holdout, [apart], "key")

@@ -90,7 +90,7 @@ class Checking:
             findings += [one for part in parts for one in part.judge(facts)]
             if self._suite.checks.max_overlap is not None and self._holdout is not None:
                 data, holdout = self._data, self._holdout
-                findings.append(overlap(self._engine, self._suite, self._columns, data, holdout))
+                findings.append(overlap(self._engine, self._suite, data, holdout))
         return decide(findings, self._suite)
 
     def plan(self) -> list[Planned]:

@@ -28,19 +28,29 @@ def overlap_columns(suite: Suite, columns: Columns) -> tuple[str, ...]:
             where=f"{WHERE} max_overlap",
             fix="declare `key` in the dataset's [data.*], or `overlap_by`",
         )
-    require(chosen, columns, f"{WHERE} overlap_by")
+    require(chosen, columns, _where(suite))
     return tuple(chosen)
 
 
-def overlap(engine: ScanEngine, suite: Suite, columns: Columns, data: Source, holdout: Source) -> Verdict:
+def overlap(engine: ScanEngine, suite: Suite, data: Source, holdout: Source) -> Verdict:
     """The verdict on how many held-out rows are also trained on; exactly, by a join.
 
+    A row in which all the columns to join by are missing can't be known again, and is taken for a new one.
+
+    Args:
+        engine: Reads.
+        suite: Says by which columns a row is known again, and the share that is allowed: none without it.
+        data: The rows that are trained on.
+        holdout: The held-out rows.
+
     Raises:
-        InvalidInput: If the columns to join by aren't there.
+        InvalidInput: If the columns to join by aren't there, or hold other things in one than in the other.
         CorruptData: If a file can't be read.
     """
+    columns, held = engine.columns(data), engine.columns(holdout)
     names = overlap_columns(suite, columns)
-    require(names, engine.columns(holdout), f"{WHERE} overlap_by (held-out rows)")
+    require(names, held, f"{_where(suite)} (held-out rows)")
+    _alike(names, columns, held, _where(suite))
     allowed, subject = float(suite.checks.max_overlap or 0.0), ", ".join(names)
     rows = engine.scan(holdout, [CountRows()])[CountRows()].rows
     if not rows:
@@ -60,3 +70,24 @@ def overlap(engine: ScanEngine, suite: Suite, columns: Columns, data: Source, ho
         bound=allowed,
         n=rows,
     )
+
+
+def _where(suite: Suite) -> str:
+    """The key of ``treadle.toml`` that names the columns."""
+    return f"{WHERE} overlap_by" if suite.checks.overlap_by else "treadle.toml [data.*] key"
+
+
+def _alike(names: Sequence[str], columns: Columns, held: Columns, where: str) -> None:
+    """Refuses keys that can't be the same, as a number and a text can't.
+
+    Raises:
+        InvalidInput: If one is of another kind in one table than in the other.
+    """
+    for name in names:
+        one, other = columns[name], held[name]
+        if one.kind != other.kind and not (one.is_number and other.is_number):
+            raise InvalidInput(
+                f"{name!r} is {one.type} in the rows trained on and {other.type} in the held-out ones",
+                where=where,
+                fix="write it as the same kind in both",
+            )

@@ -14,33 +14,11 @@ from treadle.data import csv_to_parquet
 from treadle.evaluate.holdout import MISSING, Column, Holdout, column_types, is_number, require
 from treadle.evaluate.models.measures import Floats
 from treadle.evaluate.types import Verdict
-from treadle.kernel.config import ChecksConfig
+from treadle.kernel.config import ChecksConfig, PredictionsConfig
 from treadle.kernel.engine import Engine, quote
 from treadle.kernel.errors import InvalidInput
 
 _TIMES = ("DATE", "TIMESTAMP")
-
-
-class PredictionSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """What the columns of a file of predictions are.
-
-    Attributes:
-        label: The truth.
-        candidate: The candidate's scores; of several columns each is a seed of the same recipe, and the
-            first is the model that would be shipped. With ``classes``, the first part of the columns'
-            names: ``ours`` for ``ours_cat`` and ``ours_dog``.
-        production: Production's, likewise; none where nothing is in production.
-        classes: The classes of a multiclass task; the label holds their names.
-        key: What names a row; needed where two files are paired.
-        features: Columns to search weak slices in.
-    """
-
-    label: str
-    candidate: tuple[str, ...]
-    production: tuple[str, ...] = ()
-    classes: tuple[str, ...] = ()
-    key: str = ""
-    features: tuple[str, ...] = ()
 
 
 class Predictions(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,7 +40,7 @@ class Predictions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def load_predictions(
-    engine: Engine, checks: ChecksConfig, path: Path, spec: PredictionSpec, other: Path | None = None
+    engine: Engine, checks: ChecksConfig, path: Path, spec: PredictionsConfig, other: Path | None = None
 ) -> Predictions:
     """Reads a file of predictions, Parquet or CSV.
 
@@ -70,7 +48,7 @@ def load_predictions(
         engine: Reads.
         checks: Names groups and the cluster.
         path: The file with labels, groups and the candidate's scores.
-        spec: What its columns are.
+        spec: What its columns are; the paths in it aren't looked at.
         other: A file with production's scores, paired by key; this one has them when left out.
 
     Raises:
@@ -104,36 +82,6 @@ def pairing(found: Predictions) -> Verdict | None:
     )
 
 
-def overlap(engine: Engine, holdout: Path, training: Sequence[Path], key: str) -> Verdict:
-    """Whether held-out rows are among those that were trained on.
-
-    Args:
-        engine: Reads.
-        holdout: The held-out rows, Parquet.
-        training: The rows that were trained on, Parquet.
-        key: The column that names a row.
-
-    Raises:
-        InvalidInput: If one of them has no such column.
-        CorruptData: If a file can't be read.
-    """
-    for where in ([holdout], list(training)):
-        require([key], column_types(engine, where), str(where[0]))
-    column = quote(key)
-    [(rows, seen)] = engine.rows(
-        f"SELECT count(*), count(*) FILTER (WHERE h.{column} IN (SELECT {column} FROM t)) FROM h",  # noqa: S608 - quoted
-        tables={"h": [holdout], "t": list(training)},
-    )
-    told = (
-        f"{seen:,} of {rows:,} held-out rows are among those that were trained on (by {key})"
-        if seen
-        else f"none of {rows:,} held-out rows was trained on (by {key})"
-    )
-    return Verdict(
-        check="overlap", subject=key, outcome="fail" if seen else "pass", sentence=f"{told}.", n=rows
-    )
-
-
 @contextmanager
 def _parquet(engine: Engine, paths: Sequence[Path]) -> Iterator[list[Path]]:
     """Files as Parquet: of CSV files a copy is made for as long as it is needed."""
@@ -152,7 +100,7 @@ class _Reading:
     """One file, or two that are paired."""
 
     def __init__(
-        self, engine: Engine, checks: ChecksConfig, files: list[Path], spec: PredictionSpec, path: Path
+        self, engine: Engine, checks: ChecksConfig, files: list[Path], spec: PredictionsConfig, path: Path
     ) -> None:
         self._engine, self._checks, self._spec = engine, checks, spec
         self._tables = dict(zip(("a", "b"), files, strict=False))

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from treadle.kernel.scan.columns import Column, Columns, by_name
 from treadle.kernel.scan.duckdb_sql import column_of, condition_sql, constant_sql, number_sql, value_sql
 from treadle.kernel.scan.expressions import Expression, In, Name, missing_with
 from treadle.kernel.scan.places import look, plain
-from treadle.kernel.scan.port import Row, Source, files
+from treadle.kernel.scan.port import Row, Scan, Source, files
 
 _T = "t"
 
@@ -100,15 +100,16 @@ class DuckDBScan:
         left = ", ".join(f"{value_sql(mine[one])} AS k{i}" for i, one in enumerate(columns))
         right = ", ".join(f"{value_sql(theirs[one])} AS k{i}" for i, one in enumerate(columns))
         same = " AND ".join(f"a.{name} IS NOT DISTINCT FROM b.{name}" for name in names)
+        some = " OR ".join(f"a.{name} IS NOT NULL" for name in names)
         sql = (
             f"SELECT count(*), min(ROW({', '.join(names)})) FROM (SELECT {left} FROM {_T}) a "
-            f"SEMI JOIN (SELECT {right} FROM u) b ON {same}"
+            f"SEMI JOIN (SELECT {right} FROM u) b ON {same} WHERE {some}"
         )
         [(rows, example)] = self._engine.rows(sql, tables={_T: _given(table), "u": _given(other)})
         return answers.Shared(int(rows), _row(example))
 
 
-class _Scan:
+class _Scan(Scan):
     """One scan of one table."""
 
     def __init__(self, engine: Engine, table: Any, columns: Columns) -> None:
@@ -118,7 +119,7 @@ class _Scan:
 
     def answer(self, asked: list[Ask[Any]]) -> Answers:
         """Builds each answer from the one row of aggregates; groupings have queries of their own."""
-        makers = [(ask, _MAKERS[type(ask)](self, ask)) for ask in asks.distinct(asked)]
+        makers = self.makers(asked)
         if self._selected:
             self._row = self._rows(f"SELECT {', '.join(self._selected)} FROM {_T}")[0]
         return Answers({ask: make() for ask, make in makers})
@@ -280,23 +281,6 @@ class _Scan:
             size=ask.size,
             columns={name: _array(found[f"c{i}"]) for i, name in enumerate(ask.columns)},
         )
-
-
-_MAKERS: Mapping[type[Ask[Any]], Callable[[_Scan, Any], Callable[[], answers.Answer]]] = {
-    asks.CountRows: _Scan.rows,
-    asks.CountMissing: _Scan.missing,
-    asks.FindMoments: _Scan.moments,
-    asks.FindExtent: _Scan.extent,
-    asks.CountBins: _Scan.bins,
-    asks.CountValues: _Scan.values,
-    asks.FindTop: _Scan.top,
-    asks.EstimateDistinct: _Scan.distinct,
-    asks.FindRepeats: _Scan.repeats,
-    asks.CountCells: _Scan.cells,
-    asks.CountWhere: _Scan.where,
-    asks.CountDays: _Scan.days,
-    asks.SampleRows: _Scan.sample,
-}
 
 
 def _sampled(column: Column) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -21,7 +21,7 @@ from treadle.kernel.scan.expressions import Expression, missing_with
 from treadle.kernel.scan.places import look, plain
 from treadle.kernel.scan.polars_expr import column_of, condition, constant, number, value
 from treadle.kernel.scan.polars_keys import repeats
-from treadle.kernel.scan.port import Row, Source, files
+from treadle.kernel.scan.port import Row, Scan, Source, files
 
 _N = "#rows"
 
@@ -70,14 +70,16 @@ class PolarsScan:
         Raises:
             CorruptData: If a table can't be read.
         """
-        sides = []
-        for source in (table, other):
-            frame = _frame(source)
-            known = _columns(frame, source)
-            keys = [value(known[name]).alias(f"k{i}") for i, name in enumerate(columns)]
-            sides.append(frame.select(keys))
+        frames = _frame(table), _frame(other)
+        mine, theirs = (_columns(frame, source) for frame, source in zip(frames, (table, other), strict=True))
         names = [f"k{i}" for i in range(len(columns))]
-        both = sides[0].join(sides[1], on=names, how="semi", nulls_equal=True)
+        pairs = [_joined(mine[name], theirs[name]) for name in columns]
+        left, right = (
+            frame.select(key.alias(name) for key, name in zip(keys, names, strict=True))
+            for frame, keys in zip(frames, zip(*pairs, strict=True), strict=True)
+        )
+        left = left.filter(pl.any_horizontal(pl.col(names).is_not_null()))
+        both = left.join(right, on=names, how="semi", nulls_equal=True)
         with _read(table):
             least = [pl.col(name).sort_by(names).first() for name in names]
             found = _collect(both.select(pl.len().alias(_N), *least))
@@ -85,7 +87,7 @@ class PolarsScan:
         return answers.Shared(int(rows), tuple(map(plain, example)) if rows else None)
 
 
-class _Scan:
+class _Scan(Scan):
     """One scan of one frame."""
 
     def __init__(self, frame: pl.LazyFrame, columns: Columns) -> None:
@@ -97,7 +99,7 @@ class _Scan:
 
     def answer(self, asked: list[Ask[Any]]) -> Answers:
         """Builds each answer from the one row of aggregates and the groupings, collected together."""
-        makers = [(ask, _MAKERS[type(ask)](self, ask)) for ask in asks.distinct(asked)]
+        makers = self.makers(asked)
         chosen = [expression.alias(name) for name, expression in self._selected.items()]
         frames = ([self._frame.select(chosen)] if chosen else []) + self._groupings
         found = pl.collect_all(frames, engine="streaming")
@@ -281,23 +283,6 @@ class _Scan:
         )
 
 
-_MAKERS: Mapping[type[Ask[Any]], Callable[[_Scan, Any], Callable[[], answers.Answer]]] = {
-    asks.CountRows: _Scan.rows,
-    asks.CountMissing: _Scan.missing,
-    asks.FindMoments: _Scan.moments,
-    asks.FindExtent: _Scan.extent,
-    asks.CountBins: _Scan.bins,
-    asks.CountValues: _Scan.values,
-    asks.FindTop: _Scan.top,
-    asks.EstimateDistinct: _Scan.distinct,
-    asks.FindRepeats: _Scan.repeats,
-    asks.CountCells: _Scan.cells,
-    asks.CountWhere: _Scan.where,
-    asks.CountDays: _Scan.days,
-    asks.SampleRows: _Scan.sample,
-}
-
-
 def _sampled(column: Column) -> pl.Expr:
     if column.is_number or column.kind == "boolean":
         return number(column)
@@ -310,6 +295,13 @@ def _array(values: pl.Series) -> Any:
     if values.dtype == pl.String:
         return np.array(values.to_list(), dtype=object)
     return values.fill_null(math.nan).to_numpy()
+
+
+def _joined(mine: Column, theirs: Column) -> tuple[pl.Expr, pl.Expr]:
+    """A part of a key in two tables: Polars joins no whole numbers with fractions by itself."""
+    if mine.kind != theirs.kind and mine.is_number and theirs.is_number:
+        return number(mine), number(theirs)
+    return value(mine), value(theirs)
 
 
 def _edge(column: Column, edge: float) -> float | int:

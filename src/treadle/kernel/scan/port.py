@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
-from treadle.kernel.scan.answers import Scalar, Shared
+from treadle.kernel.scan import asks
+from treadle.kernel.scan.answers import Answer, Scalar, Shared
 from treadle.kernel.scan.asks import Answers, Ask
 from treadle.kernel.scan.columns import Column
 from treadle.kernel.scan.expressions import Expression
@@ -57,11 +58,46 @@ class ScanEngine(Protocol):
     def shared(self, table: Source, other: Source, columns: Sequence[str]) -> Shared:
         """Which rows of a table have their like, in all of some columns, in another one.
 
-        A missing value is like another missing value.
+        A missing value is like another missing value, but a row in which all of the columns are missing
+        is like none.
+
+        Args:
+            table: The rows.
+            other: Those that they are held beside.
+            columns: Columns of both, of the same kind in both, or numbers in both.
 
         Raises:
             CorruptData: If a table can't be read.
         """
+
+
+class Scan:
+    """The base of one scan of one table, with a method for each kind of ask: ``rows``, ``missing`` ...
+
+    The method adds to what will be read, together with what other asks need, and gives what will build
+    the answer once it has been read.
+    """
+
+    def makers(self, asked: Iterable[Ask[Any]]) -> list[tuple[Ask[Any], Callable[[], Answer]]]:
+        """What builds the answer of each ask, each ask once."""
+        return [(ask, getattr(self, _METHODS[type(ask)])(ask)) for ask in asks.distinct(asked)]
+
+
+_METHODS: Mapping[type[Ask[Any]], str] = {
+    asks.CountRows: "rows",
+    asks.CountMissing: "missing",
+    asks.FindMoments: "moments",
+    asks.FindExtent: "extent",
+    asks.CountBins: "bins",
+    asks.CountValues: "values",
+    asks.FindTop: "top",
+    asks.EstimateDistinct: "distinct",
+    asks.FindRepeats: "repeats",
+    asks.CountCells: "cells",
+    asks.CountWhere: "where",
+    asks.CountDays: "days",
+    asks.SampleRows: "sample",
+}
 
 
 def files(table: Source) -> list[Path] | None:

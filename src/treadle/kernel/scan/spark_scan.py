@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import reduce
@@ -22,7 +22,7 @@ from treadle.kernel.scan.asks import Answers, Ask
 from treadle.kernel.scan.columns import Column, Columns, by_name
 from treadle.kernel.scan.expressions import Expression
 from treadle.kernel.scan.places import look, plain
-from treadle.kernel.scan.port import Row, Source, files
+from treadle.kernel.scan.port import Row, Scan, Source, files
 from treadle.kernel.scan.spark_expr import Expr, column_of, condition, constant, micros, number, value
 
 _ZONE = "spark.sql.session.timeZone"
@@ -85,6 +85,7 @@ class SparkScan:
             left = frame.select(*(value(mine[name]).alias(f"a{i}") for i, name in enumerate(columns)))
             right = beside.select(*(value(theirs[name]).alias(f"b{i}") for i, name in enumerate(columns)))
             same = [F.col(f"a{i}").eqNullSafe(F.col(f"b{i}")) for i in range(len(columns))]
+            left = left.filter(reduce(lambda x, y: x | y, (F.col(a).isNotNull() for a in left.columns)))
             both = left.join(right, reduce(lambda x, y: x & y, same), "left_semi")
             keys = [_told(F.col(f"a{i}"), mine[name]).alias(f"a{i}") for i, name in enumerate(columns)]
             found = both.select(F.struct(*keys).alias("k")).agg(F.count("*"), F.min("k")).first()
@@ -126,7 +127,7 @@ class SparkScan:
         return self._session
 
 
-class _Scan:
+class _Scan(Scan):
     """One scan of one frame."""
 
     def __init__(self, frame: Any, columns: Columns) -> None:
@@ -136,7 +137,7 @@ class _Scan:
 
     def answer(self, asked: list[Ask[Any]]) -> Answers:
         """Builds each answer from the one row of aggregates; groupings are jobs of their own."""
-        makers = [(ask, _MAKERS[type(ask)](self, ask)) for ask in asks.distinct(asked)]
+        makers = self.makers(asked)
         if self._selected:
             self._row = self._frame.agg(*self._selected.values()).first()
         return Answers({ask: make() for ask, make in makers})
@@ -303,23 +304,6 @@ class _Scan:
             return answers.Sample(rows(), ask.size, dict(zip(ask.columns, arrays, strict=True)))
 
         return make
-
-
-_MAKERS: Mapping[type[Ask[Any]], Callable[[_Scan, Any], Callable[[], answers.Answer]]] = {
-    asks.CountRows: _Scan.rows,
-    asks.CountMissing: _Scan.missing,
-    asks.FindMoments: _Scan.moments,
-    asks.FindExtent: _Scan.extent,
-    asks.CountBins: _Scan.bins,
-    asks.CountValues: _Scan.values,
-    asks.FindTop: _Scan.top,
-    asks.EstimateDistinct: _Scan.distinct,
-    asks.FindRepeats: _Scan.repeats,
-    asks.CountCells: _Scan.cells,
-    asks.CountWhere: _Scan.where,
-    asks.CountDays: _Scan.days,
-    asks.SampleRows: _Scan.sample,
-}
 
 
 def _told(found: Expr, column: Column) -> Expr:
