@@ -55,7 +55,9 @@ def test_freshness_is_that_of_the_held_out_rows(tmp_path: Any) -> None:
     assert found["freshness", "at"].outcome == "pass"
     assert found["volume", "rows"].outcome == "pass"
     told = found["volume", "rows"].sentence
-    assert told.startswith("at: Monday 2026-02-09 has 48 rows, as many as the 48 of 5 earlier ones")
+    assert told.startswith(
+        "at: Monday 2026-02-09 has 48 rows, as many as the 48 expected from 5 earlier ones;"
+    )
 
 
 def test_no_row_has_a_time(tmp_path: Any) -> None:
@@ -91,7 +93,7 @@ def test_volume_beside_earlier_versions(tmp_path: Any) -> None:
     given = {"checks": {"max_volume_change": 0.25}, "time": None}
     verdict = run(tmp_path, rows, now, history=history, **given)["volume", "rows"]
     assert verdict.outcome == "fail"
-    assert "has 600 rows, 40.1 % less than the 1,001 of 8 earlier ones" in verdict.sentence
+    assert "has 600 rows, 40.1 % less than the 1,001 expected from 8 earlier ones;" in verdict.sentence
     few = dict(list(history.items())[-3:])
     verdict = run(tmp_path, rows, now, history=few, **given)["volume", "rows"]
     assert verdict.outcome == "inconclusive"

@@ -19,6 +19,8 @@ from treadle.kernel.units import format_duration, parse_duration
 
 _DAY = timedelta(days=1)
 _LAST_HOUR = 23
+_STEADY = 0.005
+_SEEN = 0.0005
 
 
 class Freshness(Part):
@@ -83,7 +85,7 @@ def moment_of(found: date) -> datetime:
 
 
 class VolumeByDay(Part):
-    """The newest whole day has as many rows as days of its weekday have.
+    """The newest whole day has as many rows as days of its weekday, and their trend, let expect.
 
     Args:
         suite: The suite.
@@ -119,7 +121,7 @@ class VolumeByDay(Part):
 
 
 class VolumeByVersion(Part):
-    """There are as many rows as earlier versions of the same weekday had.
+    """There are as many rows as earlier versions of the same weekday, and their trend, let expect.
 
     Args:
         suite: The suite.
@@ -165,17 +167,19 @@ def judge_volume(
         return say("volume", "rows", "inconclusive", f"{told}; {found}.", n=days[day], unit="rows")
     low, high = found.interval(suite.alpha)
     change = days[day] / found.expected - 1
-    more = f"{percent(abs(change))} {'more' if change > 0 else 'less'} than" if change else "as many as"
+    more = f"{percent(abs(change))} {'more' if change > 0 else 'less'} than"
+    if abs(change) < _SEEN:
+        more = "as many as"
     return Test(
         Verdict(
             check="volume",
             subject="rows",
             outcome="pass",
-            sentence=f"{told}, {more} the {found.expected:,.0f} of {found.days:,} earlier ones; "
-            f"{percent(allowed)} more or less is allowed",
-            hypothesis="the day has as many rows as its weekday usually has",
-            test="Holm-adjusted prediction by the median, spread by the median absolute deviation of "
-            "weekly changes; t interval",
+            sentence=f"{told}, {more} the {found.expected:,.0f} expected from {found.days:,} earlier ones"
+            f"{_growth(found.trend)}; {percent(allowed)} more or less is allowed",
+            hypothesis="the day has as many rows as its weekday and the trend let expect",
+            test="Holm-adjusted prediction by the median along a repeated-median trend, spread by median "
+            "absolute deviations of weekly changes and of earlier predictions; t interval",
             statistic=found.statistic,
             estimate=change,
             low=days[day] / high - 1,
@@ -192,15 +196,22 @@ def judge_volume(
     )
 
 
+def _growth(trend: float) -> str:
+    """A trend that can be seen, as the end of a sentence."""
+    if abs(trend) < _STEADY:
+        return ""
+    return f", which {'grow' if trend > 0 else 'shrink'} by {percent(abs(trend))} a week"
+
+
 def plan_volume(suite: Suite, subject: str, sizes: Sizes) -> Planned:
     """The plan of the test."""
     allowed = percent(suite.checks.max_volume_change or 0.0)
     return Planned(
         check="volume",
         subject=subject,
-        hypothesis="the newest day has as many rows as its weekday usually has",
-        sentence=f"the newest day has at most {allowed} more or less rows than days of its weekday, "
-        f"in {sizes.rows:,} rows.",
+        hypothesis="the newest day has as many rows as its weekday and the trend let expect",
+        sentence=f"the newest day has at most {allowed} more or less rows than days of its weekday and their "
+        f"trend let expect, in {sizes.rows:,} rows.",
         n=sizes.rows,
     )
 

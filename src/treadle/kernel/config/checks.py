@@ -43,7 +43,7 @@ class DataCheck(Table, frozen=True):
         means: Where the mean of a column must lie, with confidence: ``[low, high]``, by numeric column.
         freshness: How old the newest row may be, by the dataset's ``time``.
         max_volume_change: How far the rows of the newest whole day may be from what days of the same
-            weekday have, as a share: 0.5 is half as many or half as many more. Tested.
+            weekday and their trend let expect, as a share: 0.5 is half as many or half as many more. Tested.
         min_class_share: The smallest share that a class of the label may have.
         max_null_increase: How much larger the share of missing values may be than in the
             data that production was trained on; tested, so that noise raises no alarm.
