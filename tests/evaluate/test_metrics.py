@@ -128,9 +128,11 @@ def test_auc_errors_agree_with_the_bootstrap():
 
 
 def test_clustered_auc_variance_is_obuchowskis_by_definition():
+    """Of clusters alike in size; of others it is larger (see models/test_clustering.py)."""
     rng = np.random.default_rng(5)
-    labels, scores, _ = sample(rng, n=150)
-    clusters = rng.integers(0, 20, len(labels))
+    labels, scores, _ = sample(rng, n=300)
+    kept = np.concatenate([np.flatnonzero(labels == one)[:size] for one, size in ((1, 60), (0, 100))])
+    labels, scores, clusters = labels[kept], scores[kept], np.arange(160) % 20
     v10, v01 = brute_components(labels, scores)
     auc, m, n = v10.mean(), len(v10), len(v01)
     ones, zeros = clusters[labels == 1], clusters[labels == 0]
@@ -142,7 +144,7 @@ def test_clustered_auc_variance_is_obuchowskis_by_definition():
     variance = s10 / m + s01 / n + 2 * s11 / (m * n)
     found = estimate("roc_auc", labels, scores, clusters)
     assert found.se**2 == pytest.approx(variance)
-    assert (found.clusters, found.n) == (20, 150)
+    assert (found.clusters, found.n) == (20, 160)
     assert found.df == 19
 
 
@@ -161,7 +163,7 @@ def test_clusters_of_one_row_are_no_clusters(metric):
 def test_additive_metrics_are_the_t_test_and_statsmodels_clustered_regression():
     rng = np.random.default_rng(8)
     labels, a, b = sample(rng)
-    clusters = rng.integers(0, 30, len(labels))
+    clusters = np.arange(len(labels)) % 30
     loss_a, loss_b = (a - labels) ** 2, (b - labels) ** 2
     found = paired_difference("brier", labels, a, b)
     reference = stats.ttest_rel(loss_b, loss_a)

@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from treadle.evaluate.holdout import Holdout
+from treadle.evaluate.models.clustering import too_few
 from treadle.evaluate.models.comparing import Bootstrap, assess, compare
-from treadle.evaluate.models.deciding import MIN_CLUSTERS, Aim, Part, decide, family, verdict
+from treadle.evaluate.models.deciding import Aim, Part, decide, family, verdict
 from treadle.evaluate.models.grouping import Group, groups
 from treadle.evaluate.models.inferring import estimated
 from treadle.evaluate.models.inputs import Scored, scored
@@ -209,12 +210,9 @@ class _Judging:
         sign, goal = (-1, f"at most {line:g}") if how.loss else (1, f"at least {line:g}")
         low, high = sorted((sign * found.low, sign * found.high))
         outcome, on, more = against(low, high, sign * line), size(found, unit), None
-        if rows.codes is not None and found.clusters < MIN_CLUSTERS:
+        if rows.codes is not None and (few := too_few(found.clusters, found.df, unit)):
             outcome = "inconclusive"
-            sentence = (
-                f"{how.metric} {show(found.value)}: {on} are too few to tell how sure that is "
-                f"({MIN_CLUSTERS} are needed)."
-            )
+            sentence = f"{how.metric} {show(found.value)}: {on} {few}."
         elif outcome == "inconclusive":
             more = needed(found.clusters, found.value - line, found.se, 1 - sure)
             sentence = (

@@ -183,6 +183,58 @@ def test_clusters_widen_what_they_must():
     assert wrong[False] > 25
 
 
+def clusters_of(rng, number, each):
+    """Groups a and b of so many clusters, of unlike sizes, whose rates lie around 0.3 and 0.4."""
+    sizes = np.ceil(each * np.exp(rng.normal(0, 1.5, 2 * number))).astype(int)
+    codes = np.repeat(np.arange(2 * number), sizes)
+    rates = rng.beta(9, 21, 2 * number) + np.where(np.arange(2 * number) < number, 0.0, 0.1)
+    scores = (rng.random(len(codes)) < rates[codes]).astype(float)
+    return np.where(codes < number, "a", "b"), scores, codes
+
+
+def test_few_clusters_of_unlike_sizes_rarely_fail_at_the_limit():
+    rng, wrong, times = np.random.default_rng(12), 0, 300
+    for _ in range(times):
+        groups, scores, codes = clusters_of(rng, 8, 60)
+        found = settle(
+            {"g": groups}, scores, scores, clusters=codes, by=["g"], reference={"g": "a"},
+            measures=["demographic_parity"], max_difference=0.1, min_rows=10,
+        )  # fmt: skip
+        outcome = of(found, "bias.demographic_parity")["g=b"].outcome
+        wrong += outcome in {"fail", "pass", "warn"}
+    # At the limit both errors are bounded by 5 %.
+    assert binomtest(wrong, times, 0.1, alternative="greater").pvalue > 0.001
+
+
+def test_ratios_in_clusters_allow_for_them():
+    rng, wrong, times = np.random.default_rng(13), {True: 0, False: 0}, 150
+    for _ in range(times):
+        groups, scores, codes = clusters_of(rng, 12, 60)
+        for used in (True, False):
+            found = settle(
+                {"g": groups}, scores, scores, clusters=codes if used else None, by=["g"],
+                reference={"g": "a"}, measures=[], min_ratio=0.75, min_rows=10,
+            )  # fmt: skip
+            wrong[used] += of(found, "bias.selection_ratio")["g=b"].outcome == "fail"
+    assert binomtest(wrong[True], times, 0.05, alternative="greater").pvalue > 0.001
+    assert wrong[False] > 0.15 * times
+
+
+def test_fewer_than_five_clusters_of_a_group_can_tell_nothing():
+    clusters = np.repeat(np.arange(24), 50)
+    groups = np.where(clusters < 4, "a", "b")
+    scores = (np.random.default_rng(14).random(1200) < np.where(groups == "a", 0.9, 0.1)).astype(float)
+    found = settle(
+        {"g": groups}, scores, scores, scores[::-1], clusters=clusters, by=["g"], min_ratio=0.8,
+        measures=["demographic_parity", "calibration"],
+    )  # fmt: skip
+    told = {(one.check, one.subject): one for one in found}
+    for check in ("bias.demographic_parity", "bias.selection_ratio", "bias.calibration", "bias.no_worse"):
+        assert told[check, "g=a"].outcome == "inconclusive", check
+        assert "fewer than 5 clusters" in told[check, "g=a"].sentence or check == "bias.no_worse"
+    assert "4 clusters are too few" in told["bias.no_worse", "g=a"].sentence
+
+
 def test_conditional_gaps_cover_as_often_as_they_say():
     rng, covered = np.random.default_rng(6), 0
     for _ in range(400):

@@ -2,26 +2,32 @@
 
 Of each group, the counts of (label, candidate's decision, production's decision) are all that the
 bootstrap needs: a resample is a multinomial draw over eight cells, however many rows there are.
-Where rows stand or fall together, whole clusters are drawn.
+Where rows stand or fall together, it is t by cluster.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from treadle.evaluate.bias.measures import PARTS, Codes, Floats
+from treadle.evaluate.bias.measures import PARTS, Codes, Floats, Judged, Rows, averaged, base
+from treadle.evaluate.models import cells
+from treadle.evaluate.models.clustering import Averaged, spread, too_few
+from treadle.kernel.config.base import Metric
 from treadle.kernel.config.checks import BiasCheck
 
 if TYPE_CHECKING:
     from treadle.evaluate.bias.judging import Grouping, Sample
 
 RESAMPLES = 10_000
-_CLUSTERED = 2_000
-_CELLS = 8
-_MOST = 4_000_000  # numbers in memory at once
+_METRICS: dict[str, Metric] = {
+    "true positive rate": "recall",
+    "false positive rate": "specificity",  # as far apart as the rates of which it is the rest
+    "precision": "precision",
+}
 
 
 class Further(NamedTuple):
@@ -35,6 +41,8 @@ class Further(NamedTuple):
         p_value: One-sided, of the hypothesis that it is at most the margin.
         se: Its standard error.
         n: Rows of both groups.
+        test: What was computed.
+        why: Why it can't be told, in words; empty where it can.
     """
 
     rate: str
@@ -44,6 +52,8 @@ class Further(NamedTuple):
     p_value: float
     se: float
     n: int
+    test: str
+    why: str = ""
 
 
 def further(
@@ -56,78 +66,96 @@ def further(
 ) -> Iterator[tuple[str, Further]]:
     """The growth of each measured rate's distance from the reference group's, group by group.
 
-    Intervals are the bootstrap's percentiles, two one-sided bounds at ``confidence``.
+    Intervals are two one-sided bounds at ``confidence``: the bootstrap's percentiles, or t by cluster.
+    A rate that isn't defined is left out: that was told beside the reference group.
     """
     assert sample.production is not None  # noqa: S101 - nothing to be further than
-    cells = (
-        4 * (sample.labels == 1)
-        + 2 * (sample.scores >= sample.threshold)
-        + (sample.production >= sample.threshold)
-    ).astype(np.intp)
-    rates = dict.fromkeys(rate for measure in check.measures for rate in PARTS.get(measure, ()))
-    chosen = [grouping.reference, *places]
-    drawn = _drawn(cells, grouping.codes, chosen, sample.clusters, rng)
-    reference = drawn[0]
-    for place, mine in zip(places, drawn[1:], strict=True):
+    rates = list(dict.fromkeys(rate for measure in check.measures for rate in PARTS.get(measure, ())))
+    if sample.clusters is not None:
+        yield from _by_cluster(check, grouping, places, sample, rates, confidence)
+        return
+    each = cells.each(sample.threshold, sample.labels, sample.scores, sample.production)
+    reference, *groups = _drawn(each, grouping.codes, [grouping.reference, *places], rng)
+    for place, mine in zip(places, groups, strict=True):
         for rate in rates:
             growth = _growth(rate, mine, reference)
-            if np.isnan(growth[0]):
-                continue  # a rate that isn't defined was told beside the reference group
-            found = _summary(rate, growth, check.margin, confidence, int(mine[0].sum() + reference[0].sum()))
-            yield grouping.names[place], found
+            if not np.isnan(growth[0]):
+                n = int(mine[0].sum() + reference[0].sum())
+                yield grouping.names[place], _summary(rate, growth, check.margin, confidence, n)
 
 
-def _drawn(
-    cells: Codes, codes: Codes, chosen: Sequence[int], clusters: Codes | None, rng: np.random.Generator
-) -> list[Floats]:
+def _drawn(each: Codes, codes: Codes, chosen: Sequence[int], rng: np.random.Generator) -> list[Floats]:
     """Counts of cells of each group: as they are in the first row, resampled in the others."""
-    counts = [np.bincount(cells[codes == place], minlength=_CELLS) for place in chosen]
-    if clusters is None:
-        drawn = [rng.multinomial(each.sum(), each / each.sum(), size=RESAMPLES) for each in counts]
-    else:
-        drawn = _clusters_drawn(cells, codes, chosen, clusters, rng)
-    return [np.vstack([each, more]).astype(np.float64) for each, more in zip(counts, drawn, strict=True)]
-
-
-def _clusters_drawn(
-    cells: Codes, codes: Codes, chosen: Sequence[int], clusters: Codes, rng: np.random.Generator
-) -> list[Codes]:
-    """Whole clusters drawn with replacement, the same for every group: one may have rows of several."""
-    number = np.unique(clusters, return_inverse=True)[1]
-    many, wide = int(number.max()) + 1, len(chosen) * _CELLS
-    table = np.zeros((many, wide), dtype=np.int64)
-    for at, place in enumerate(chosen):
-        rows = codes == place
-        np.add.at(table, (number[rows], at * _CELLS + cells[rows]), 1)
-    batch = max(1, _MOST // many)
-    drawn = [
-        rng.multinomial(many, np.full(many, 1 / many), size=min(batch, _CLUSTERED - done)) @ table
-        for done in range(0, _CLUSTERED, batch)
-    ]
-    return np.split(np.vstack(drawn), len(chosen), axis=1)
+    counts = [np.bincount(each[codes == place], minlength=cells.CELLS) for place in chosen]
+    drawn = [rng.multinomial(one.sum(), one / one.sum(), size=RESAMPLES) for one in counts]
+    return [np.vstack([one, more]).astype(np.float64) for one, more in zip(counts, drawn, strict=True)]
 
 
 def _growth(rate: str, mine: Floats, reference: Floats) -> Floats:
     """By how much the candidate's distance exceeds production's, in each resample."""
-    distances = []
-    for bit in (2, 1):
-        shares = [_share(rate, counts, bit) for counts in (mine, reference)]
-        distances.append(np.abs(shares[0] - shares[1]))
-    return np.asarray(distances[0] - distances[1])
+    ours, theirs = (
+        np.abs(_share(rate, mine, ours=o) - _share(rate, reference, ours=o)) for o in (True, False)
+    )
+    return np.asarray(ours - theirs)
 
 
-def _share(rate: str, counts: Floats, bit: int) -> Floats:
-    places = np.arange(_CELLS)
-    label, decided = places >= 4, (places & bit) > 0
-    of = {"selection rate": np.ones(_CELLS, bool), "true positive rate": label, "false positive rate": ~label}
-    among = of.get(rate, decided)
-    counted = among & (label if rate == "precision" else decided)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(counts[:, counted].sum(axis=1) / counts[:, among].sum(axis=1))
+def _share(rate: str, counts: Floats, *, ours: bool) -> Floats:
+    if rate == "selection rate":
+        return cells.chosen(counts, ours=ours)
+    return cells.value(_METRICS[rate], counts, ours=ours)
 
 
 def _summary(rate: str, growth: Floats, margin: float, confidence: float, n: int) -> Further:
     value, drawn = float(growth[0]), growth[1:][~np.isnan(growth[1:])]
     low, high = np.quantile(drawn, [1 - confidence, confidence])
     p_value = (1 + int((drawn <= margin).sum())) / (1 + len(drawn))
-    return Further(rate, value, float(low), float(high), p_value, float(drawn.std()), n)
+    return Further(rate, value, float(low), float(high), p_value, float(drawn.std()), n, "paired bootstrap")
+
+
+# ── rows in clusters ─────────────────────────────────────────────────────
+
+
+def _by_cluster(
+    check: BiasCheck,
+    grouping: Grouping,
+    places: Sequence[int],
+    sample: Sample,
+    rates: Sequence[str],
+    confidence: float,
+) -> Iterator[tuple[str, Further]]:
+    assert sample.production is not None  # noqa: S101 - nothing to be further than
+    both = sample.judged(sample.scores), sample.judged(sample.production)
+    reference = grouping.codes == grouping.reference
+    for place in places:
+        group = grouping.codes == place
+        for rate in rates:
+            if all((base(rate, rows)[0] & part).any() for rows in both for part in (group, reference)):
+                yield grouping.names[place], _grown(rate, both, (group, reference), check.margin, confidence)
+
+
+def _grown(
+    rate: str, both: tuple[Judged, Judged], groups: tuple[Rows, Rows], margin: float, confidence: float
+) -> Further:
+    """The growth by t; candidate and production are paired in each group before clusters are summed."""
+    from scipy.special import stdtr, stdtrit
+
+    (p, ours), (q, ours_there) = (averaged(rate, both[0], group) for group in groups)
+    (r, theirs), (s, theirs_there) = (averaged(rate, both[1], group) for group in groups)
+    now, before = math.copysign(1.0, p - q), math.copysign(1.0, r - s)
+    parts = [
+        Averaged(now * a.deviations - before * b.deviations, (a.weights + b.weights) / 2)
+        for a, b in ((ours, theirs), (ours_there, theirs_there))
+    ]
+    parts[1] = parts[1]._replace(deviations=-parts[1].deviations)
+    clusters, n = both[0].clusters, int(groups[0].sum() + groups[1].sum())
+    assert clusters is not None  # noqa: S101 - whoever asks has looked
+    known, value, test = spread(parts, clusters), abs(p - q) - abs(r - s), "paired t, by cluster"
+    few = too_few(min(known.sizes), known.df, "clusters")
+    if few:
+        return Further(rate, value, -1.0, 1.0, 1.0, 0.0, n, test, f"{min(known.sizes)} clusters {few}")
+    se = math.sqrt(known.variance)
+    width = float(stdtrit(known.df, confidence)) * se
+    # A gap as large on the other side would be as bad: its chance counts as well.
+    far = [abs(p - q) - abs(r - s) - margin, abs(p - q) + abs(r - s) + margin]
+    p_value = sum(float(stdtr(known.df, -one / se)) for one in far) if se else float(far[0] <= 0)
+    return Further(rate, value, value - width, value + width, min(p_value, 1.0), se, n, test)

@@ -12,12 +12,14 @@ from treadle.evaluate.bias import measures
 from treadle.evaluate.bias.beside import Further, further
 from treadle.evaluate.bias.measures import PARTS, Codes, Floats, Gap, Judged, Rows
 from treadle.evaluate.bias.shares import Share
+from treadle.evaluate.models.clustering import MIN_CLUSTERS
 from treadle.evaluate.rules import holm, needed
 from treadle.evaluate.types import Outcome, Verdict
 from treadle.evaluate.wording import percent, would
 from treadle.kernel.config.checks import BiasCheck
 
 _NAMED = 20
+_FEW = f"one of the groups has fewer than {MIN_CLUSTERS} clusters, or nearly all of its rows in one or two"
 
 
 class Grouping(NamedTuple):
@@ -187,9 +189,9 @@ def _rate(
         gap = measures.difference(one, other, limit, level)
     else:
         gap = measures.clustered(rate, rows, *groups, limit, level)
-        why = "" if gap else "there are fewer than two clusters"
+        why = "" if gap else _FEW
     told = f"{_shown(one)} against {_shown(other)} of {names[1]}"
-    test = "score test of two shares" if rows.clusters is None else "linearised t by cluster"
+    test = "score test of two shares" if rows.clusters is None else "t, by cluster"
     n = sum(each.n for each in shares if each)
     return _Found(named, names[0], rate, f"{rate} {told}", gap, (-limit, limit), n, why, test)
 
@@ -200,8 +202,12 @@ def _ratio(
     shares = [measures.share("selection rate", rows, group) for group in groups]
     one, other = (share or Share(0, 1) for share in shares)
     what = f"selection rate {percent(one.value)} against {percent(other.value)} of {names[1]}, as a ratio"
-    gap = measures.ratio(one, other, limit, level)
-    limits = (limit, 1 / limit)
+    limits, gap, why, test = (limit, 1 / limit), None, "", "score test of a ratio"
+    if rows.clusters is None:
+        gap = measures.ratio(one, other, limit, level)
+    else:
+        gap, test = measures.clustered_ratio(rows, *groups, limit, level), "t of the logarithm, by cluster"
+        why = "" if gap else f"{_FEW}, or nothing selected"
     return _Found(
         "bias.selection_ratio",
         names[0],
@@ -210,8 +216,8 @@ def _ratio(
         gap,
         limits,
         one.n + other.n,
-        "",
-        "score test of a ratio",
+        why,
+        test,
     )
 
 
@@ -228,6 +234,7 @@ def _conditional(
     within = " and ".join(check.given)
     what = f"selection rate within equal {within}, against {names[1]}"
     why = "" if gap else f"no value of {within} has rows of both"
+    why += f", or {_FEW}" if why and rows.clusters is not None else ""
     n = int((groups[0] | groups[1]).sum())
     test = "Mantel-Haenszel, Sato's variance" if rows.clusters is None else "Mantel-Haenszel by cluster"
     return _Found(
@@ -240,7 +247,7 @@ def _calibration(check: BiasCheck, name: str, group: Rows, sample: Sample, level
     gap = measures.off_calibration(sample.labels, sample.scores, sample.clusters, group, limit, level)
     truth, said = sample.labels[group].mean(), sample.scores[group].mean()
     what = f"{percent(truth)} of the labels are true, and the probabilities say {percent(said)}"
-    why = "" if gap else "there are fewer than two clusters"
+    why = "" if gap else _FEW
     return _Found(
         "bias.calibration",
         name,
@@ -304,6 +311,17 @@ def _verdict(found: _Found, adjusted: float, differs: bool, alpha: float) -> Ver
 def _no_further(
     check: BiasCheck, name: str, found: Further, adjusted: float, alpha: float, baseline: str
 ) -> Verdict:
+    if found.why:
+        sentence = f"{name}: its {found.rate} can't be compared with {baseline}'s: {found.why}."
+        return Verdict(
+            check="bias.no_worse",
+            subject=name,
+            metric=found.rate,
+            outcome="inconclusive",
+            sentence=sentence,
+            n=found.n,
+            groups=(name,),
+        )
     fine, worse = found.high <= check.margin, adjusted <= alpha
     outcome: Outcome = "fail" if worse else "pass" if fine else "inconclusive"
     more = needed(found.n, check.margin - found.value, found.se, alpha) if outcome == "inconclusive" else None
@@ -327,7 +345,7 @@ def _no_further(
         bound=check.margin,
         p_value=found.p_value,
         adjusted=adjusted,
-        test="paired bootstrap",
+        test=found.test,
         n=found.n,
         n_needed=more,
         unit="rows",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +16,7 @@ from treadle.evaluate.bias.shares import (
     ratio_interval,
     ratio_z,
 )
+from treadle.evaluate.models.clustering import Averaged, spread, too_few
 from treadle.kernel.config.checks import BiasMeasure
 
 Rows = npt.NDArray[np.bool_]
@@ -121,16 +122,16 @@ def within(
     weights = n * m / (n + m)
     value = float((weights * (x / n - y / m)).sum() / weights.sum())
     if rows.clusters is not None:
-        influence = np.zeros(len(strata))
         share_of = np.zeros(len(counts[0]))
         share_of[shared] = weights / weights.sum()
+        parts = []
         for sign, group, count, chosen in zip((1, -1), (one, other), counts, selected, strict=True):
             means = np.divide(chosen, count, out=np.zeros(len(count)), where=count > 0)
-            places = strata[group]
-            apart = (rows.decisions[group] - means[places]) / np.maximum(count[places], 1)
-            influence[group] += sign * share_of[places] * apart
-        kept = (one | other) & shared[strata]
-        return _linear(value, influence, rows.clusters, kept, limit, confidence)
+            part = Averaged(np.zeros(len(strata)), np.zeros(len(strata)))
+            part.weights[group] = (share_of / np.maximum(count, 1))[strata[group]]
+            part.deviations[group] = sign * (rows.decisions[group] - means[strata[group]])
+            parts.append(part._replace(deviations=part.deviations * part.weights))
+        return _clustered(value, parts, rows.clusters, limit, confidence)
     p = (n**2 * y - m**2 * x + n * m * (m - n) / 2) / (n + m) ** 2
     q = (x * (m - y) + y * (n - x)) / (2 * (n + m))
     se = math.sqrt(max(float((value * p + q).sum()), 0.0)) / float(weights.sum())
@@ -140,42 +141,68 @@ def within(
 def clustered(rate: str, rows: Judged, one: Rows, other: Rows, limit: float, confidence: float) -> Gap | None:
     """A difference of two rates where rows of a cluster stand or fall together.
 
-    Each rate is a ratio of sums over clusters; its influence on the difference is summed by
-    cluster (Taylor linearisation; Binder, International Statistical Review 51, 1983), with
-    Student's t of clusters - 1 degrees of freedom. None with fewer than two clusters.
+    Each rate is a ratio of sums over clusters, whose influence on the difference is summed by cluster
+    (Binder, International Statistical Review 51, 1983); see :mod:`treadle.evaluate.models.clustering`.
+    None where clusters are too few.
     """
+    assert rows.clusters is not None  # noqa: S101 - whoever asks has looked
+    (p, mine), (q, theirs) = (averaged(rate, rows, group) for group in (one, other))
+    parts = [mine, theirs._replace(deviations=-theirs.deviations)]
+    return _clustered(p - q, parts, rows.clusters, limit, confidence)
+
+
+def clustered_ratio(rows: Judged, one: Rows, other: Rows, limit: float, confidence: float) -> Gap | None:
+    """A ratio of two selection rates where rows of a cluster stand or fall together, by its logarithm.
+
+    None where clusters are too few, or a group has nothing selected.
+    """
+    assert rows.clusters is not None  # noqa: S101 - whoever asks has looked
+    (p, mine), (q, theirs) = (averaged("selection rate", rows, group) for group in (one, other))
+    if not p or not q:
+        return None
+    parts = [
+        mine._replace(deviations=mine.deviations / p),
+        theirs._replace(deviations=-theirs.deviations / q),
+    ]
+    gap = _clustered(math.log(p / q), parts, rows.clusters, -math.log(limit), confidence)
+    return gap and gap._replace(value=p / q, low=math.exp(gap.low), high=math.exp(gap.high), se=0.0)
+
+
+def averaged(rate: str, rows: Judged, among: Rows) -> tuple[float, Averaged]:
+    """A rate among some rows, and what each row contributes to it; there must be one that it is taken of."""
     of, counted = base(rate, rows)
-    influence, values = np.zeros(len(of)), []
-    for sign, group in ((1, one), (-1, other)):
-        chosen = of & group
-        values.append(float(counted[chosen].mean()))
-        influence[chosen] += sign * (counted[chosen] - values[-1]) / chosen.sum()
-    return _linear(values[0] - values[1], influence, rows.clusters, of & (one | other), limit, confidence)
+    weights = (of & among) / (of & among).sum()
+    value = float(weights @ counted)
+    return value, Averaged(weights * (counted - value), weights)
 
 
 def off_calibration(
     labels: Floats, scores: Floats, clusters: Codes | None, among: Rows, limit: float, confidence: float
 ) -> Gap | None:
     """How much more often a label is true than the probabilities say, on average; None with too few rows."""
-    apart = labels[among] - scores[among]
-    value = float(apart.mean())
-    influence = np.zeros(len(labels))
-    influence[among] = (apart - value) / len(apart)
-    return _linear(value, influence, clusters, among, limit, confidence)
-
-
-def _linear(
-    value: float, influence: Floats, clusters: Codes | None, kept: Rows, limit: float, confidence: float
-) -> Gap | None:
-    """An estimate whose error is a sum over rows, or over clusters of them."""
     from scipy.special import stdtr
 
-    sums = influence[kept] if clusters is None else np.bincount(clusters[kept], influence[kept])
-    units = int(kept.sum()) if clusters is None else len(np.unique(clusters[kept]))
-    if units < 2:
+    apart = labels[among] - scores[among]
+    value, n = float(apart.mean()), len(apart)
+    if clusters is not None:
+        weights = among / n
+        part = Averaged(weights * (labels - scores - value), weights)
+        return _clustered(value, [part], clusters, limit, confidence)
+    if n < 2:
         return None
-    se = math.sqrt(units / (units - 1) * float(sums @ sums))
-    return _wald(value, se, limit, confidence, lambda t: float(stdtr(units - 1, t)))
+    return _wald(value, float(apart.std(ddof=1)) / math.sqrt(n), limit, confidence, lambda t: stdtr(n - 1, t))
+
+
+def _clustered(
+    value: float, parts: Sequence[Averaged], clusters: Codes, limit: float, confidence: float
+) -> Gap | None:
+    """An estimate of rows in clusters; None with too few."""
+    from scipy.special import stdtr
+
+    known = spread(parts, clusters)
+    if too_few(min(known.sizes), known.df, "clusters"):
+        return None
+    return _wald(value, math.sqrt(known.variance), limit, confidence, lambda t: stdtr(known.df, t))
 
 
 def _wald(value: float, se: float, limit: float, confidence: float, below: Callable[[float], float]) -> Gap:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from treadle.evaluate.models.inputs import Scored
-from treadle.evaluate.models.measures import Floats, Integers, Measure
+from treadle.evaluate.models.measures import Floats, Integers
 from treadle.kernel.config.base import Metric
 
 CELLS = 8
@@ -19,17 +18,15 @@ DIFFERING = _OURS != _THEIRS
 """The cells of rows that the two models decide differently."""
 
 
-def count(measure: Measure, rows: Scored) -> Integers:
-    """The rows of each cell; with clusters, of each cluster and cell."""
-    cells = (
-        4 * (rows.labels == 1)
-        + 2 * (rows.ours >= measure.threshold)
-        + (rows.theirs >= measure.threshold).astype(np.intp)
-    )
-    if rows.codes is None:
-        return np.bincount(cells, minlength=CELLS)
-    clusters = int(rows.codes.max()) + 1
-    return np.bincount(rows.codes * CELLS + cells, minlength=clusters * CELLS).reshape(clusters, CELLS)
+def each(threshold: float, labels: Floats, ours: Floats, theirs: Floats) -> Integers:
+    """The cell of each row."""
+    found: Integers = 4 * (labels == 1) + 2 * (ours >= threshold) + (theirs >= threshold).astype(np.intp)
+    return found
+
+
+def count(threshold: float, labels: Floats, ours: Floats, theirs: Floats) -> Integers:
+    """The rows of each cell."""
+    return np.bincount(each(threshold, labels, ours, theirs), minlength=CELLS)
 
 
 def value(metric: Metric, cells: Floats | Integers, *, ours: bool = True) -> Floats:
@@ -62,18 +59,12 @@ def value(metric: Metric, cells: Floats | Integers, *, ours: bool = True) -> Flo
     return np.asarray(found, dtype=np.float64)
 
 
+def chosen(cells: Floats | Integers, *, ours: bool = True) -> Floats:
+    """The share of rows that are decided true, by the last axis; the arguments are as for :func:`value`."""
+    with np.errstate(invalid="ignore"):
+        return np.asarray(cells @ (_OURS if ours else _THEIRS) / cells.sum(axis=-1), dtype=np.float64)
+
+
 def gain(metric: Metric, cells: Floats | Integers) -> Floats:
     """How much better the candidate is than production, by the last axis."""
     return value(metric, cells) - value(metric, cells, ours=False)
-
-
-def changed(metric: Metric, cells: Integers) -> tuple[int, int, int]:
-    """Of a share of rows: those that only the candidate has right, only production, and all.
-
-    Args:
-        metric: ``accuracy``, ``recall`` or ``specificity``.
-        cells: The counts.
-    """
-    among = np.ones(CELLS, dtype=bool) if metric == "accuracy" else (metric == "recall") == _LABEL
-    ours, theirs = (_OURS == _LABEL) & among, (_THEIRS == _LABEL) & among
-    return int(cells[ours & ~theirs].sum()), int(cells[theirs & ~ours].sum()), int(cells[among].sum())

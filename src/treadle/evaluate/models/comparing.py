@@ -3,19 +3,21 @@
 ================================  ==============================  ================================
 metric                            rows independent                rows in clusters
 ================================  ==============================  ================================
-shares of rows that are right     Tango's score interval, and     t, cluster-robust
+shares of rows that are right     Tango's score interval, and     t, jackknife of clusters
 (accuracy, recall, specificity,   McNemar's exact test of no
 top_k_accuracy)                   difference
-precision, f1,                    bootstrap of the counts         bootstrap of clusters' counts
+precision, f1,                    bootstrap of the counts         t, jackknife of clusters
 balanced_accuracy
-roc_auc                           DeLong                          DeLong, by cluster (Obuchowski)
-macro_f1, rmse                    t of the linear form            t, cluster-robust
-means of losses                   paired t                        t, cluster-robust
+roc_auc                           DeLong                          DeLong, jackknife of clusters
+macro_f1, rmse                    t of the linear form            t, jackknife of clusters
+means of losses                   paired t                        t, jackknife of clusters
 ndcg                              paired t of queries             the same
 ================================  ==============================  ================================
 
 With a handful of rows that two models decide differently, the plain bootstrap's bound of a share errs
-too often; Tango's keeps its level, so it decides where it applies.
+too often; Tango's keeps its level, so it decides where it applies. Of one model in clusters, what lies
+between 0 and 1 is tested on the scale of the logit, as surveys do (Korn & Graubard, Survey Methodology 24,
+1998): near either end the clusters' shares are skewed, and a plain t bound errs there too often.
 """
 
 from __future__ import annotations
@@ -23,8 +25,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from typing import NamedTuple
-
-import numpy as np
 
 from treadle.evaluate.models import cells, resampling
 from treadle.evaluate.models.inferring import estimated, gained
@@ -38,8 +38,6 @@ from treadle.evaluate.models.proportions import (
     score_statistic,
 )
 from treadle.evaluate.types import Estimate
-
-_MOST_DRAWS = 200_000_000
 
 
 class Bootstrap(NamedTuple):
@@ -102,10 +100,8 @@ def compare(measure: Measure, rows: Scored, confidence: float, bootstrap: Bootst
         return Comparison(linear, "the same scores", lambda line: _by_t(linear, line), _unit(measure, rows))
     if measure.proportion and rows.codes is None:
         return _shares(measure, rows, linear, level)
-    if measure.of_counts:
-        draws = _draws(measure, rows, bootstrap, paired=True)
-        if draws is not None:
-            return _drawn(linear, draws, level, bootstrap.resamples)
+    if measure.of_counts and rows.codes is None:
+        return _drawn(measure, rows, linear, level, bootstrap, paired=True)
     name = "DeLong" if measure.metric == "roc_auc" else "paired t"
     return Comparison(linear, _named(name, rows), lambda line: _by_t(linear, line), _unit(measure, rows))
 
@@ -120,11 +116,11 @@ def assess(measure: Measure, rows: Scored, confidence: float, bootstrap: Bootstr
     linear = estimated(measure, rows, level)
     if (measure.proportion or measure.metric == "precision") and rows.codes is None:
         return _share(measure, rows, linear, level)
-    if measure.of_counts:
-        draws = _draws(measure, rows, bootstrap, paired=False)
-        if draws is not None:
-            return _drawn(linear, draws, level, bootstrap.resamples)
+    if measure.of_counts and rows.codes is None:
+        return _drawn(measure, rows, linear, level, bootstrap, paired=False)
     name = "DeLong" if measure.metric == "roc_auc" else "t"
+    if measure.bounded and rows.codes is not None and measure.metric != "ndcg" and 0 < linear.value < 1:
+        return _by_logit(linear, _named(name, rows), level)
     return Comparison(linear, _named(name, rows), lambda line: _by_t(linear, line), _unit(measure, rows))
 
 
@@ -149,6 +145,24 @@ def _by_t(found: Estimate, line: float) -> Tested:
 
     statistic = distance / found.se
     return Tested(float(stdtr(found.df, statistic)), statistic)
+
+
+def _by_logit(found: Estimate, test: str, level: float) -> Comparison:
+    """A figure between 0 and 1, with its t interval on the scale of the logit."""
+    from scipy.special import expit, logit, stdtr, stdtrit
+
+    middle, se = float(logit(found.value)), found.se / (found.value * (1 - found.value))
+    width = float(stdtrit(found.df, (1 + level) / 2)) * se
+    low, high = float(expit(middle - width)), float(expit(middle + width))
+
+    def below(line: float) -> Tested:
+        if not 0 < line < 1:
+            return Tested(float(line <= 0), _by_t(found, line).statistic)
+        statistic = (middle - float(logit(line))) / se
+        return Tested(float(stdtr(found.df, statistic)), statistic)
+
+    estimate = Estimate(found.value, found.se, low, high, found.n, found.clusters, found.df)
+    return Comparison(estimate, f"{test}, on the logit's scale", below)
 
 
 def _shares(measure: Measure, rows: Scored, linear: Estimate, level: float) -> Comparison:
@@ -205,18 +219,12 @@ def _share(measure: Measure, rows: Scored, linear: Estimate, level: float) -> Co
     return Comparison(found, "Clopper-Pearson", below, unit)
 
 
-def _draws(measure: Measure, rows: Scored, bootstrap: Bootstrap, *, paired: bool) -> resampling.Draws | None:
-    """Resamples; None where they tell nothing, or would take too long (many clusters, all different)."""
-    counts = cells.count(measure, rows)
-    if rows.codes is None:
-        return resampling.of_rows(measure.metric, counts, bootstrap.resamples, bootstrap.seed, paired=paired)
-    if len(np.unique(counts, axis=0)) * bootstrap.resamples > _MOST_DRAWS:
-        return None
-    draws = resampling.of_clusters(measure.metric, counts, bootstrap.resamples, bootstrap.seed, paired=paired)
-    return draws if draws.values[0] < draws.values[-1] else None
-
-
-def _drawn(linear: Estimate, draws: resampling.Draws, level: float, resamples: int) -> Comparison:
+def _drawn(
+    measure: Measure, rows: Scored, linear: Estimate, level: float, bootstrap: Bootstrap, *, paired: bool
+) -> Comparison:
+    """A ratio of counts, by resamples of them."""
+    counts = cells.count(measure.threshold, rows.labels, rows.ours, rows.theirs)
+    draws = resampling.of_rows(measure.metric, counts, *bootstrap, paired=paired)
     low, high = draws.bounds(level)
     se = float(draws.values.std())
     found = Estimate(linear.value, se, low, high, linear.n, linear.clusters, linear.df)
@@ -224,4 +232,4 @@ def _drawn(linear: Estimate, draws: resampling.Draws, level: float, resamples: i
     def below(line: float) -> Tested:
         return Tested(draws.p_value(line), (linear.value - line) / se if se else 0.0)
 
-    return Comparison(found, f"bootstrap, {resamples:,} {'clusters' if draws.expand else 'counts'}", below)
+    return Comparison(found, f"bootstrap, {bootstrap.resamples:,} counts", below)

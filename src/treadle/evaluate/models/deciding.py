@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from treadle.evaluate.models.clustering import too_few
 from treadle.evaluate.models.comparing import Comparison, Tested
 from treadle.evaluate.models.measures import Measure
 from treadle.evaluate.rules import holm, needed
 from treadle.evaluate.types import Outcome, Verdict
 from treadle.evaluate.wording import percent, show, signed, size, would
-
-MIN_CLUSTERS = 5
-"""With fewer, a cluster-robust error is no estimate of anything."""
 
 
 class Aim(NamedTuple):
@@ -56,6 +54,13 @@ class Part(NamedTuple):
     def whole(self) -> bool:
         """Whether it is about all rows."""
         return self.subject == "overall"
+
+    @property
+    def too_few(self) -> str:
+        """Why its clusters can't tell anything, in words; empty where they can."""
+        found = self.comparison.found
+        unit = self.comparison.unit or self.unit
+        return too_few(found.clusters, found.df, unit) if self.clustered else ""
 
     @property
     def margin(self) -> float:
@@ -108,7 +113,7 @@ def decide(parts: Sequence[Part], alpha: float) -> list[Decision]:
     for i, part in enumerate(parts):
         found = part.comparison.found
         decision = Decision("pass", part.line, fails[i].p_value, adjusted[i], fails[i].statistic)
-        if part.clustered and found.clusters < MIN_CLUSTERS:
+        if part.too_few:
             decision = decision._replace(outcome="inconclusive")
         elif adjusted[i] <= alpha:
             decision = decision._replace(outcome="fail")
@@ -191,8 +196,8 @@ def _sentence(part: Part, decision: Decision, confidence: float, baseline: str) 
     effect = f"{part.subject}: {part.aim.measure.metric} is {show(abs(found.value))} {word} than {baseline}'s"
     interval = f" (a gain between {signed(found.low)} and {signed(found.high)})"
     at_least = f"with {sure} confidence the gain is at least {signed(found.low)}, on {on}"
-    if part.clustered and found.clusters < MIN_CLUSTERS:
-        rest = f"; {on} are too few to tell how sure that is ({MIN_CLUSTERS} are needed)"
+    if part.too_few:
+        rest = f"; {on} {part.too_few}"
     elif outcome == "warn":
         rest = f", surely (p {_p(decision.adjusted)}) and within the {margin:g} allowed: {at_least}"
     elif outcome == "fail":

@@ -1,16 +1,17 @@
 """Intervals of metrics by their linear form, with Student's quantile.
 
 Sources: Obuchowski, Biometrics 53 (1997), for AUCs of clustered rows; Brunner & Munzel, Biometrical
-Journal 42 (2000), for the degrees of freedom of an AUC.
+Journal 42 (2000), for the degrees of freedom of an AUC. Clusters: :mod:`treadle.evaluate.models.clustering`.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from treadle.evaluate.models.clustering import Averaged, Spread, spread, squared
 from treadle.evaluate.models.inputs import Scored
 from treadle.evaluate.models.linear import Linear, linearise
-from treadle.evaluate.models.measures import Booleans, Floats, Integers, Measure
+from treadle.evaluate.models.measures import Integers, Measure
 from treadle.evaluate.types import Estimate
 from treadle.kernel.errors import InvalidInput
 
@@ -37,7 +38,10 @@ def gained(measure: Measure, rows: Scored, confidence: float) -> Estimate:
     theirs = linearise(measure, rows.labels, rows.theirs, rows.codes)
     sign = -1 if measure.loss else 1
     difference = Linear(
-        sign * (ours.value - theirs.value), sign * (ours.deviations - theirs.deviations), ours.strata
+        sign * (ours.value - theirs.value),
+        sign * (ours.deviations - theirs.deviations),
+        (ours.weights + theirs.weights) / 2,
+        ours.strata,
     )
     unsure = measure.bounded and not rows.same
     return infer(measure, difference, len(rows.labels), rows.codes, confidence, unsure=unsure)
@@ -58,51 +62,58 @@ def infer(
     """
     if measure.metric == "ndcg":
         codes = None  # queries are what was averaged
+    variance, df, sizes = _of_rows(found) if codes is None else _of_clusters(found, codes)
     clusters = len(found.deviations) if codes is None else int(codes.max()) + 1
-    sums, sizes = [], []
-    for stratum in found.strata:
-        total, size = _by_cluster(found.deviations, stratum, codes, clusters)
-        if size < 2:
-            raise _too_few(measure, codes is not None, clusters)
-        sums.append(total)
-        sizes.append(size)
-    parts = [size / (size - 1) * _squared(one) for one, size in zip(sums, sizes, strict=True)]
-    variance, df = sum(parts), float(min(clusters, *sizes) - 1 if len(sizes) == 1 else clusters - 1)
-    if len(parts) == 2:
-        if variance > 0:
-            df = min(df, variance**2 / sum(v**2 / (s - 1) for v, s in zip(parts, sizes, strict=True)))
-        if codes is not None:
-            # Obuchowski's S11: a cluster with rows of both classes ties the two parts together.
-            shared = float(sums[0] @ sums[1])
-            variance = max(variance + 2 * clusters / (clusters - 1) * shared, 0.0)
+    if min(sizes) < 2:
+        raise _too_few(measure, codes is not None, clusters)
     se = float(np.sqrt(variance))
     from scipy.special import stdtrit
 
     quantile = float(stdtrit(df, (1 + confidence) / 2))
     if unsure and se < 1e-12:
         # All of k independent comparisons came out alike: Clopper & Pearson's bound for k of k.
-        alike = min(*sizes, clusters // 2) if len(parts) == 2 else min(sizes)
+        alike = min(*sizes, clusters // 2) if len(sizes) == 2 else min(sizes)
         se = (1 - ((1 - confidence) / 2) ** (1 / alike)) / quantile
     width = quantile * se
     units = sizes[0] if len(sizes) == 1 else clusters
     return Estimate(found.value, se, found.value - width, found.value + width, n, units, df)
 
 
-def _squared(values: Floats) -> float:
-    """The sum of squares. Not by BLAS: its threads would cost more than they save."""
-    return float(np.einsum("i,i->", values, values))
+def _of_rows(found: Linear) -> tuple[float, float, tuple[int, ...]]:
+    """The variance of independent rows, its degrees of freedom, and the rows of each stratum."""
+    sizes = tuple(int(stratum.sum()) for stratum in found.strata)
+    if min(sizes) < 2:
+        return 0.0, 1.0, sizes
+    parts = [
+        size / (size - 1) * squared(found.deviations[stratum])
+        for stratum, size in zip(found.strata, sizes, strict=True)
+    ]
+    variance, df = sum(parts), float(sizes[0] - 1 if len(sizes) == 1 else len(found.deviations) - 1)
+    if len(sizes) == 2 and variance > 0:
+        df = min(df, variance**2 / sum(v**2 / (s - 1) for v, s in zip(parts, sizes, strict=True)))
+    return variance, df, sizes
 
 
-def _by_cluster(
-    deviations: Floats, stratum: Booleans, codes: Integers | None, clusters: int
-) -> tuple[Floats, int]:
-    """The deviation of each cluster (each row of the stratum without), and how many there are."""
-    chosen = deviations[stratum]
-    if codes is None:
-        return chosen, len(chosen)
-    which = codes[stratum]
-    there = np.bincount(which, minlength=clusters) > 0
-    return np.bincount(which, chosen, minlength=clusters).astype(np.float64), int(there.sum())
+def _of_clusters(found: Linear, codes: Integers) -> tuple[float, float, tuple[int, ...]]:
+    """The same of clusters."""
+    known = by_cluster(found, codes)
+    return known.variance, min(known.df, float(codes.max())), known.sizes
+
+
+def by_cluster(found: Linear, codes: Integers) -> Spread:
+    """What a metric owes to each cluster; one with rows of both strata ties these together.
+
+    Args:
+        found: The metric's linear form.
+        codes: The number of each row's cluster, from 0.
+    """
+    if len(found.strata) == 1:
+        return spread([Averaged(found.deviations, found.weights)], codes)
+    parts = [
+        Averaged(np.where(stratum, found.deviations, 0.0), np.where(stratum, found.weights, 0.0))
+        for stratum in found.strata
+    ]
+    return spread(parts, codes)
 
 
 def _too_few(measure: Measure, clustered: bool, clusters: int) -> InvalidInput:

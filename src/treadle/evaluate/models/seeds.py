@@ -18,8 +18,10 @@ import numpy as np
 import numpy.typing as npt
 
 from treadle.evaluate.holdout import Holdout
+from treadle.evaluate.models.clustering import Spread, too_few
 from treadle.evaluate.models.comparing import Bootstrap, Comparison, Tested
 from treadle.evaluate.models.deciding import Aim, Decision, Part, decide
+from treadle.evaluate.models.inferring import by_cluster
 from treadle.evaluate.models.inputs import scored
 from treadle.evaluate.models.linear import Linear, linearise
 from treadle.evaluate.models.measures import Floats, Integers
@@ -31,7 +33,7 @@ MIN_SEEDS = 5
 """With fewer on a side, their spread is a guess."""
 
 
-class Spread(NamedTuple):
+class Variances(NamedTuple):
     """The parts of the variance of a difference of recipes.
 
     Attributes:
@@ -50,11 +52,13 @@ class Recipes(NamedTuple):
         comparison: The gain of the candidate's mean over production's.
         spread: Where its variance comes from.
         noise: The standard deviation between seeds, of each side.
+        doubt: Why the rows' clusters can't tell anything, in words; empty where they can.
     """
 
     comparison: Comparison
-    spread: Spread
+    spread: Variances
     noise: tuple[float, float]
+    doubt: str
 
 
 def compare_recipes(
@@ -82,9 +86,9 @@ def compare_recipes(
     sign = -1 if aim.measure.loss else 1
     values = [sign * np.array([one.value for one in arm]) for arm in sides]
     codes = None if aim.measure.metric == "ndcg" else _codes(holdout)
-    errors = np.array([sign * _summed(one.deviations, codes) for arm in sides for one in arm])
-    units = errors.shape[1]
-    covariance = units / (units - 1) * (errors @ errors.T)
+    owed = [_owed(one, codes) for arm in sides for one in arm]
+    errors = np.array([sign * one.left_out for one in owed])
+    units, covariance = errors.shape[1], errors @ errors.T
     value = float(values[0].mean() - values[1].mean())
     se = _two_way(values, covariance, bootstrap)
     weights = np.concatenate(
@@ -92,7 +96,8 @@ def compare_recipes(
     )
     rows = float(weights @ covariance @ weights)
     own = [float(arm.var(ddof=1)) / len(arm) for arm in values]
-    df = _satterthwaite([*own, rows], [*(len(arm) - 1 for arm in values), units - 1])
+    worth = min(one.df for one in owed)
+    df = _satterthwaite([*own, rows], [*(len(arm) - 1 for arm in values), worth])
     found = _estimate(value, se, df, 2 * confidence - 1, len(holdout.labels), min(map(len, values)))
 
     def below(line: float) -> Tested:
@@ -103,8 +108,10 @@ def compare_recipes(
         return Tested(float(stdtr(found.df, (value - line) / found.se)), (value - line) / found.se)
 
     test = f"two-way bootstrap of seeds and rows, {bootstrap.resamples:,} samples, t"
+    few = "" if codes is None else too_few(units, worth, holdout.unit)
+    doubt = f"{units:,} {holdout.unit} {few}" if few else ""
     noise = (float(values[0].std(ddof=1)), float(values[1].std(ddof=1)))
-    return Recipes(Comparison(found, test, below, "seeds"), Spread(sum(own), rows), noise)
+    return Recipes(Comparison(found, test, below, "seeds"), Variances(sum(own), rows), noise, doubt)
 
 
 def judge_recipes(
@@ -135,6 +142,17 @@ def judge_recipes(
             unit="seeds",
         )
     found = compare_recipes(aim, holdout, candidate, production, confidence, bootstrap)
+    if found.doubt:
+        return Verdict(
+            check="recipe",
+            subject="recipe",
+            metric=metric,
+            outcome="inconclusive",
+            sentence=f"recipe: {found.doubt}.",
+            estimate=found.comparison.found.value,
+            n=min(ours, theirs),
+            unit="seeds",
+        )
     part = Part(aim, "overall", "seeds", clustered=False, comparison=found.comparison)
     [decision] = decide([part], 1 - confidence)
     more = _more(found, part, decision, confidence, ours)
@@ -170,8 +188,12 @@ def _codes(holdout: Holdout) -> Integers | None:
     return None if clusters is None else np.unique(np.asarray(clusters), return_inverse=True)[1]
 
 
-def _summed(deviations: Floats, codes: Integers | None) -> Floats:
-    return deviations if codes is None else np.bincount(codes, deviations).astype(np.float64)
+def _owed(found: Linear, codes: Integers | None) -> Spread:
+    """What a seed's figure owes to each row, or cluster."""
+    if codes is not None:
+        return by_cluster(found, codes)
+    n = len(found.deviations)
+    return Spread(np.sqrt(n / (n - 1)) * found.deviations, n - 1.0, (n,))
 
 
 def _two_way(values: Sequence[Floats], covariance: Floats, bootstrap: Bootstrap) -> float:
@@ -190,7 +212,7 @@ def _two_way(values: Sequence[Floats], covariance: Floats, bootstrap: Bootstrap)
     return float((means[0] - means[1]).std())
 
 
-def _satterthwaite(variances: Sequence[float], dfs: Sequence[int]) -> float:
+def _satterthwaite(variances: Sequence[float], dfs: Sequence[float]) -> float:
     total = sum(variances)
     below = sum(v**2 / df for v, df in zip(variances, dfs, strict=True))
     return total**2 / below if below > 0 else float(min(dfs))

@@ -9,6 +9,7 @@ Finder, ICDE 2019; testing on held-out data what a search has found: Cox, Biomet
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from treadle.evaluate.holdout import MISSING, Holdout, require
+from treadle.evaluate.models.clustering import Averaged, spread, squared, too_few
 from treadle.evaluate.models.grouping import coded
 from treadle.evaluate.models.inputs import Scored, scored
 from treadle.evaluate.models.linear import row_values
@@ -351,10 +353,11 @@ class _Confirming(NamedTuple):
         values = self.weakness[self.rows]
         clusters = None if self.codes is None else self.codes[self.rows]
         here, elsewhere = float(values[inside].mean()), float(values[~inside].mean())
-        own = np.where(inside, values - here, 0.0) / inside.sum()
-        other = np.where(inside, 0.0, values - elsewhere) / (~inside).sum()
-        se, df = _error(own, inside, clusters)
-        tests = [(here - elsewhere, *_error(own - other, np.ones_like(inside), clusters))]
+        own = Averaged(np.where(inside, values - here, 0.0) / inside.sum(), inside / inside.sum())
+        rest = (~inside).sum()
+        other = Averaged(np.where(inside, 0.0, elsewhere - values) / rest, ~inside / rest)
+        se, df = _error([own], inside, clusters)
+        tests = [(here - elsewhere, *_error([own, other], np.ones_like(inside), clusters))]
         if self.compared:
             tests.append((here, se, df))
         statistics = [distance / error if error > 0 else 0.0 for distance, error, _ in tests]
@@ -401,14 +404,16 @@ class _Confirming(NamedTuple):
         )
 
 
-def _error(deviations: Floats, among: Booleans, clusters: Integers | None) -> tuple[float, float]:
-    """The standard error of a sum of deviations, and its degrees of freedom."""
+def _error(parts: Sequence[Averaged], among: Booleans, clusters: Integers | None) -> tuple[float, float]:
+    """The standard error of a sum of averages, and its degrees of freedom; 0 where clusters are too few."""
     if clusters is None:
         n = int(among.sum())
-        return float(np.sqrt(n / (n - 1) * (deviations @ deviations))), n - 1.0
-    sums = np.bincount(clusters, deviations)
-    n = len(np.unique(clusters[among]))
-    return float(np.sqrt(n / max(n - 1, 1) * (sums @ sums))), max(n - 1.0, 1.0)
+        return float(
+            np.sqrt(n / (n - 1) * squared(np.sum([part.deviations for part in parts], axis=0)))
+        ), n - 1.0
+    known = spread(parts, np.unique(clusters, return_inverse=True)[1])
+    few = too_few(min(known.sizes), known.df, "clusters")
+    return 0.0 if few else math.sqrt(known.variance), known.df
 
 
 def _more(value: float) -> str:
