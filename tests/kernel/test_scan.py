@@ -10,7 +10,7 @@ import pytest
 
 pytest.register_assert_rewrite("scan_contract")
 
-from scan_contract import ScanContract  # noqa: E402
+from scan_contract import FileScanContract  # noqa: E402
 from treadle.kernel.engine import DuckDBEngine  # noqa: E402
 from treadle.kernel.errors import CorruptData, InvalidInput, MissingExtra  # noqa: E402
 from treadle.kernel.scan.asks import CountMissing, CountRows, FindExtent, FindRepeats, FindTop  # noqa: E402
@@ -19,13 +19,13 @@ from treadle.kernel.scan.duckdb_scan import DuckDBScan  # noqa: E402
 from treadle.kernel.scan.polars_scan import PolarsScan  # noqa: E402
 
 
-class TestDuckDB(ScanContract):
+class TestDuckDB(FileScanContract):
     @pytest.fixture
     def engine(self, tmp_path: Path) -> DuckDBScan:
         return DuckDBScan(DuckDBEngine(tmp_path / "spill"))
 
 
-class TestPolars(ScanContract):
+class TestPolars(FileScanContract):
     @pytest.fixture
     def engine(self) -> PolarsScan:
         return PolarsScan()
@@ -90,6 +90,19 @@ def test_the_engine_is_chosen_by_the_rows(tmp_path: Path) -> None:
         engine_for(rows, embedded, "pandas")
     with pytest.raises(InvalidInput, match="Polars scans Parquet"):
         engine_for(Path("a.csv"), embedded, "polars")
+
+
+def test_spark_is_chosen_by_name_where_it_is_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embedded = DuckDBEngine(tmp_path)
+    monkeypatch.setattr("treadle.kernel.scan.choosing.find_spec", lambda _: None)
+    with pytest.raises(MissingExtra, match="Spark isn't installed") as caught:
+        engine_for("a.parquet", embedded, "spark")
+    assert caught.value.fix == "pip install 'treadle[spark]'"
+    monkeypatch.setattr("treadle.kernel.scan.choosing.find_spec", lambda _: True)
+    with pytest.raises(InvalidInput, match="Spark scans files and its own frames"):
+        engine_for(pl.DataFrame({"a": [1]}), embedded, "spark")
 
 
 def test_polars_may_be_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 pytest.register_assert_rewrite("scan_contract")
 
-from scan_contract import ScanContract  # noqa: E402
+from scan_contract import FileScanContract  # noqa: E402
 
 # Spark warns of what it does itself, and keeps sockets open until its process ends.
 pytestmark = [pytest.mark.soak, pytest.mark.filterwarnings("ignore")]
@@ -29,7 +29,7 @@ def session() -> Iterator[Any]:
     made.stop()
 
 
-class TestSpark(ScanContract):
+class TestSpark(FileScanContract):
     TYPES: ClassVar = {"big": ("integer", "decimal(20, 0)")}
     PRECISION = "us"
 

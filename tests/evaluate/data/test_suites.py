@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,42 @@ def test_frames_are_rows_too(frame: Any) -> None:
     found = check(suite(ranges={"a": [1, 2]}, values={"b": ["x", "y"]}, unique=["b"]), rows)
     assert [one.outcome for one in found.values()] == ["pass", "fail", "fail", "pass"]
     assert found["ranges", "a"].sentence.endswith("such as 3.")
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")  # of Ibis
+def test_tables_of_a_warehouse(tmp_path: Path) -> None:
+    """By Ibis the verdicts are those of the same rows as a frame, drift's sample of all rows included."""
+    ibis = pytest.importorskip("ibis", reason="Ibis isn't installed: pip install 'treadle[ibis]'")
+    connection = ibis.duckdb.connect()
+    rng = np.random.default_rng(5)
+    rows = pl.DataFrame({
+        "id": [*range(999), 5],
+        "x": rng.normal(0, 1, 1000),
+        "mail": [f"u{i}@example.org" if i % 10 else "none" for i in range(1000)],
+        "at": [NOW - timedelta(hours=i) for i in range(1000)],
+    })  # fmt: skip
+    before = rows.head(500).with_columns(x=pl.Series(rng.normal(1, 1, 500)))
+    made = Suite(
+        checks=DataCheck(
+            min_rows=1, unique=["id"], ranges={"x": [-2, 2]}, patterns={"mail": r"\w+@\w+\.org"}, drift=True,
+            conditions={"young": "seconds_between(at, TIMESTAMP '2026-01-01') < 86400 * 30"}, freshness="1d",
+            max_overlap=0.1, max_volume_change=0.5,
+        ),
+        key="id", time="at",
+    )  # fmt: skip
+    held = rows.tail(100)
+    by_hand = check(made, rows, before, holdout=held)
+    tables = []
+    for i, one in enumerate((rows, before, held)):
+        one.write_parquet(tmp_path / f"{i}.parquet")
+        tables.append(connection.read_parquet(tmp_path / f"{i}.parquet"))
+    found = check(made, tables[0], tables[1], holdout=tables[2])
+    assert [(one.check, one.outcome, one.sentence) for one in found.values()] == [
+        (one.check, one.outcome, one.sentence) for one in by_hand.values()
+    ]
+    assert {one.outcome for one in found.values()} >= {"pass", "fail"}
+    with pytest.raises(InvalidInput, match="Ibis scans its own tables, not a DataFrame"):
+        check(made, tables[0], holdout=held)
 
 
 def test_csv_files(tmp_path: Path) -> None:

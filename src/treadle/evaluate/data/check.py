@@ -36,7 +36,7 @@ class Checking:
     Args:
         suite: What the rows must be.
         embedded: Runs DuckDB's queries.
-        data: The rows: Parquet or CSV files, or a frame of Polars, pandas, PyArrow or Spark.
+        data: The rows: Parquet or CSV files, a frame of Polars, pandas, PyArrow or Spark, or a table of Ibis.
         reference: The rows that they are held against, if there are any.
         holdout: The rows that a model will be judged on, if there are any: newer ones of the same columns,
             readable by the same engine.

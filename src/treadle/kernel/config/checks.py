@@ -58,7 +58,8 @@ class DataCheck(Table, frozen=True):
             below 0.1 hardly, above 0.25 much. Tested.
         max_loss: The largest share of the rows (of the files, where they are no table) that the merge
             of a review may take away.
-        engine: What scans the rows: ``duckdb``, ``polars``, or ``auto`` for the quickest that is installed.
+        engine: What scans the rows: ``duckdb``, ``polars``, ``spark``, or ``auto`` for DuckDB or Polars,
+            whichever is the quicker of those installed. Spark is reached as its own settings say.
     """
 
     min_rows: Positive = 1000
@@ -83,7 +84,7 @@ class DataCheck(Table, frozen=True):
     drift: bool = False
     max_drift: Annotated[float, Meta(gt=0)] = 0.2
     max_loss: Fraction = 0.1
-    engine: Literal["auto", "duckdb", "polars"] = "auto"
+    engine: Literal["auto", "duckdb", "polars", "spark"] = "auto"
 
 
 class AlsoCheck(Table, frozen=True):

@@ -33,7 +33,8 @@ class SparkScan:
     """Spark's frames, and files that its workers can read.
 
     Args:
-        session: Reads files; the active one, or a new one by Spark's own settings, when left out.
+        session: Reads files; when left out a new one of the Spark that is running, or that is started by
+            its own settings (``spark-defaults.conf``, ``PYSPARK_SUBMIT_ARGS``).
     """
 
     name = "spark"
@@ -123,7 +124,8 @@ class SparkScan:
         if self._session is None:
             from pyspark.sql import SparkSession
 
-            self._session = SparkSession.builder.getOrCreate()
+            # Its time zone is set while it scans; in a session of its own nobody else is touched by that.
+            self._session = SparkSession.builder.getOrCreate().newSession()
         return self._session
 
 
