@@ -36,7 +36,7 @@ EXPORTED = {
     """,
     "treadle.deploy": """
         DeploymentStatus Deployments DesiredRevision Replica ReplicaOptions ReplicaReport Revision
-        Supervisor replica_command
+        Supervisor listen replica_command replica_options
     """,
     "treadle.deploy.replica": "Platform ReplicaServer serve",
     "treadle.evaluate": """

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import msgspec
 
-from treadle.deploy.replica.main import ReplicaServer, make_server
+from treadle.deploy.replica.main import ReplicaServer
+from treadle.deploy.replica.server import make_server
 from treadle.deploy.types import DesiredRevision, ReplicaOptions, ReplicaReport
 from treadle.kernel.ids import digest_file
 from treadle.monitor.types import PredictionBatch
@@ -69,7 +70,7 @@ def floor(port: int) -> None:
 
 def replica(folder: Path, state: Path, port: int, journal: bool, swap: float) -> None:
     state.mkdir()
-    options = ReplicaOptions(model="bench", state=str(state), port=port, log_predictions=journal)
+    options = ReplicaOptions(models=("bench",), state=str(state), port=port, log_predictions=journal)
     ReplicaServer(options, LocalPlatform(folder, state, swap)).run()
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import signal
+import socket
 import sys
 import threading
 import time
@@ -17,7 +20,7 @@ import urllib3
 from onnx import TensorProto, helper
 
 from treadle.data.types import DataInput, SliceSpec
-from treadle.deploy import Deployments, DesiredRevision, ReplicaOptions, ReplicaReport
+from treadle.deploy import Deployments, DesiredRevision, ReplicaOptions, ReplicaReport, Supervisor, listen
 from treadle.deploy.replica import ReplicaServer, serve
 from treadle.kernel.errors import InvalidInput, Unavailable
 from treadle.kernel.ids import digest_file
@@ -174,7 +177,7 @@ def register(workspace: Workspace, folder: Path, run: str) -> int:
 
 def options(state: Path, **changes: Any) -> ReplicaOptions:
     """Options of a replica in a hurry."""
-    known: dict[str, Any] = {"model": "toy", "state": str(state), "port": 0, "poll": 0.02, "flush": 0.05}
+    known: dict[str, Any] = {"models": ("toy",), "state": str(state), "port": 0, "poll": 0.02, "flush": 0.05}
     return ReplicaOptions(**(known | changes))
 
 
@@ -232,16 +235,57 @@ def _announce(text: str) -> None:
     sys.stdout.flush()
 
 
+def fault(kind: str) -> None:
+    """Makes this process's models fail natively or leak, as no model in Python can."""
+    from treadle.registry import LoadedModel
+
+    load, predict = LoadedModel.load.__func__, LoadedModel.predict
+    if kind == "dies":
+
+        def deadly(cls, folder, threads=1):
+            loaded = load(cls, folder, threads)
+            if loaded.example["hour"][0] == 666.0:
+                os.kill(os.getpid(), signal.SIGSEGV)
+            return loaded
+
+        LoadedModel.load = classmethod(deadly)
+    elif kind == "leaks":
+        kept = []
+
+        def leaky(self, columns):
+            kept.append(b"x" * (4 << 20))
+            return predict(self, columns)
+
+        LoadedModel.predict = leaky
+
+
+def supervised(project: Path, state: Path, inbox: Path, *more: str) -> tuple[Supervisor, str]:
+    """A replica on the real services that is kept alive: PROJECT STATE INBOX, ``fault=`` and ``memory=``."""
+    listening = listen("127.0.0.1", 0)
+    command = [sys.executable, __file__, str(project), str(state), str(inbox), "0.05"]
+    url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    command += [f"listening={listening.fileno()}", *more]
+    return Supervisor(command, state.with_suffix(".log"), first_pause=0.05, listening=listening), url
+
+
 def main() -> None:
-    """A replica on the real services, in this process: PROJECT STATE INBOX."""
+    """A replica on the real services, in this process: PROJECT STATE INBOX FLUSH and more, by name."""
     from treadle.kernel import database
 
     project, state, inbox = map(Path, sys.argv[1:4])
+    more = dict(text.split("=") for text in sys.argv[5:])
     # The test that started this made the tables.
     database._migrate = lambda *_: None
     workspace = Workspace.open(project)
-    flush = float(sys.argv[4])
-    serve(options(state, flush=flush), ServicesPlatform(workspace, inbox), _announce)
+    memory = int(more["memory"]) << 20 if "memory" in more else None
+    chosen = options(state, flush=float(sys.argv[4]), max_memory=memory)
+    platform = ServicesPlatform(workspace, inbox)
+    fault(more.get("fault", ""))
+    if "listening" in more:
+        server = ReplicaServer(chosen, platform, listening=socket.socket(fileno=int(more["listening"])))
+        server.run()
+        sys.exit(75 if server.restarting else 0)
+    sys.exit(serve(chosen, platform, _announce))
 
 
 if __name__ == "__main__":

@@ -352,7 +352,7 @@ def test_metrics_are_prometheus_text(replica):
     assert {"treadle_rows", "treadle_batch_rows", "treadle_queue_length", "treadle_journal_bytes"} <= set(
         families
     )
-    assert re.search(r"^treadle_rows_total \d", response.data.decode(), re.MULTILINE)
+    assert re.search(r"^treadle_rows_total\{model=\"toy\"\} \d", response.data.decode(), re.MULTILINE)
 
 
 def test_before_a_model_is_loaded_the_server_lives_and_is_not_ready(tmp_path):
@@ -384,7 +384,7 @@ def test_requests_that_arrive_together_are_predicted_together_and_one_bad_row_sp
                 assert answer["outputs"][0]["data"] == pytest.approx([sigmoid(i + 0.5)], abs=1e-6)
         text = HTTP.request("GET", server.url + "/metrics").data.decode()
         assert HTTP.request("POST", server.url + "/treadle/flush").status == 200
-    assert float(re.search(r"^treadle_rows_total (\S+)", text, re.MULTILINE)[1]) == 270
+    assert float(re.search(r"^treadle_rows_total\S+ (\S+)", text, re.MULTILINE)[1]) == 270
     assert sum(len(batch.ids) for batch in platform.batches) == 270
 
 

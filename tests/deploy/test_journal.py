@@ -17,6 +17,7 @@ from replica_parts import (
     write_model,
 )
 
+from treadle.deploy.replica.holder import Desk
 from treadle.deploy.replica.journal import Answered, Journal
 from treadle.deploy.replica.shipper import Shipper
 from treadle.deploy.replica.stats import Stats
@@ -54,7 +55,7 @@ class Inbox:
 
 def shipper(journal: Journal, inbox: Inbox, limit: int = 1 << 20) -> tuple[Shipper, Stats]:
     stats = Stats()
-    return Shipper(journal, inbox, "toy", stats, 60, limit), stats
+    return Shipper([Desk("toy", stats, journal)], inbox, 60, limit), stats
 
 
 def test_what_is_written_is_what_is_shipped(tmp_path):
@@ -181,7 +182,7 @@ def test_a_full_disk_fails_no_request_and_is_counted_and_told(tmp_path):
     platform = FolderPlatform(write_model(tmp_path / "model"))
     with running(options(tmp_path / "state", flush=60), platform) as server:
         kept = ids_of(post(server.url, one_row())[1])
-        journal = server._journal
+        journal = server.fleet.find("toy").desk.journal
         full = os.open("/dev/full", os.O_WRONLY)
         good = os.dup(journal._file)
         os.dup2(full, journal._file)
@@ -191,7 +192,7 @@ def test_a_full_disk_fails_no_request_and_is_counted_and_told(tmp_path):
             os.close(descriptor)
         kept += ids_of(post(server.url, one_row())[1])
         metrics = HTTP.request("GET", server.url + "/metrics").data.decode()
-        assert "treadle_unlogged_rows_total 5.0" in metrics
+        assert 'treadle_unlogged_rows_total{model="toy"} 5.0' in metrics
         flushed = HTTP.request("POST", server.url + "/treadle/flush")
         assert (flushed.status, flushed.json()) == (200, {"unlogged": 5})
         wait_for(lambda: platform.reports[-1].unlogged == 5)

@@ -68,7 +68,7 @@ def test_after_kill_9_every_answered_prediction_arrives_exactly_once(platform, p
             for caller in callers:
                 caller.join()
     with process(project, state, inbox, 0.02) as (child, url):
-        wait_for(lambda: not list((state / "journal").iterdir()))
+        wait_for(lambda: not list((state / "journal" / "toy").iterdir()))
         child.terminate()
         assert child.wait(20) == 0
     arrived = inbox_rows(inbox)
@@ -95,7 +95,7 @@ def test_sigterm_finishes_what_is_in_flight_and_ships_the_journal(platform, proj
         child.terminate()
         assert child.wait(20) == 0
     assert sorted(inbox_rows(platform.inbox)) == sorted(answered)
-    assert list((tmp_path / "state" / "journal").iterdir()) == []
+    assert list((tmp_path / "state" / "journal" / "toy").iterdir()) == []
 
 
 def test_a_supervised_process_is_started_again_when_it_dies_and_ends_when_closed(tmp_path):

@@ -179,7 +179,7 @@ def test_copies_of_old_versions_make_room(platform, workspace, tmp_path):
         for version in (2, 3, 4, 5):
             made = deploy(platform, version, f"k{version}")
             assert platform.deployments.wait("toy", made.revision, timeout=30).state == "serving"
-    kept = sorted(path.name.split("-")[0] for path in (tmp_path / "state" / "models").iterdir())
+    kept = sorted(path.name.split("-")[0] for path in (tmp_path / "state" / "models" / "toy").iterdir())
     assert kept == ["3", "4", "5"]
 
 

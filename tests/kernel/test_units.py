@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from treadle.kernel.config import schema
 from treadle.kernel.errors import InvalidInput
-from treadle.kernel.units import format_bytes, format_duration, parse_duration
+from treadle.kernel.units import format_bytes, format_duration, parse_duration, parse_size
 
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 PARTS = st.lists(st.tuples(st.integers(1, 500), st.sampled_from("smhdw")), min_size=1, max_size=5)
@@ -81,3 +81,21 @@ def test_a_duration_for_people_is_near_the_truth(seconds):
 )  # fmt: skip
 def test_sizes_for_people(size, expected):
     assert format_bytes(size) == expected
+
+
+SIZE = re.compile(schema.Size.__metadata__[0].pattern)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("1", 1), ("512B", 512), ("1.5KiB", 1536), ("2GB", 2 * 10**9), ("2 GiB", 2 << 30), ("1TiB", 1 << 40)],
+)
+def test_sizes(text, expected):
+    assert parse_size(text) == expected
+    assert SIZE.search(text)
+
+
+@pytest.mark.parametrize("text", ["", "GiB", "0", "0.1", "-1MB", "1 gb", "1iB", "2PB", "1MBB"])
+def test_not_sizes(text):
+    with pytest.raises(InvalidInput, match="not a size"):
+        parse_size(text)

@@ -45,7 +45,7 @@ def replays(past: Workspace) -> Iterator[Replays]:
 def serving(workspace: Workspace) -> Iterator[str]:
     """A replica of ``toy``, ready."""
     options = ReplicaOptions(
-        model="toy", state=str(workspace.state / "replica"), port=0, poll=0.02, flush=0.05
+        models=("toy",), state=str(workspace.state / "replica"), port=0, poll=0.02, flush=0.05
     )
     server = ReplicaServer(options, Services(workspace))
     thread = threading.Thread(target=server.run)

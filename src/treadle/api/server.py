@@ -19,10 +19,9 @@ from starlette.types import Message, Receive, Scope, Send
 
 from treadle.api.app import Api, create_app
 from treadle.api.rooms import Rooms
-from treadle.deploy import ReplicaOptions, Supervisor, replica_command
-from treadle.kernel.errors import Conflict, TreadleError, Unavailable
+from treadle.deploy import Supervisor, listen, replica_command, replica_options
+from treadle.kernel.errors import Busy, Conflict, TreadleError, Unavailable
 from treadle.kernel.lock import Holder, exclusive
-from treadle.kernel.units import parse_duration
 from treadle.retrain.worker import LOCK
 
 _log = logging.getLogger("treadle.up")
@@ -164,30 +163,22 @@ def _inference(rooms: Rooms, url: str) -> Iterator[tuple[str | None, Callable[[]
         yield None, lambda: None
         return
     serve = config.serve
-    port = serve.port or _free(serve.host)
-    options = ReplicaOptions(
-        model=config.model,
-        state=str(rooms.workspace.state / "replica"),
-        host=serve.host,
-        port=port,
-        max_rows=serve.max_rows,
-        max_queue=serve.max_queue,
-        log_predictions=serve.log_predictions,
-        flush=parse_duration(serve.flush).total_seconds(),
-    )
+    listening: socket.socket | None = None
+    port = serve.port
+    try:
+        listening = listen(serve.host, serve.port)
+        port = listening.getsockname()[1]
+    except Busy as error:
+        # The platform has other work; the inference server tries again until the port is free.
+        _log.warning("%s", error)
+    options = replica_options(serve, [config.model], rooms.workspace.state / "replica", port=port)
     log = rooms.workspace.state / "logs" / "replica.log"
-    supervisor = Supervisor(replica_command(options, url), log)
+    supervisor = Supervisor(replica_command(options, url, listening), log, listening=listening)
     supervisor.start()
     try:
         yield _url(serve.host, port), supervisor.close
     finally:
         supervisor.close()
-
-
-def _free(host: str) -> int:
-    with _listen(host, 0) as probe:
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextlib.contextmanager

@@ -13,7 +13,6 @@ from treadle.cli.app import App, pass_app
 from treadle.kernel.config import ServeConfig, load_config
 from treadle.kernel.errors import MissingExtra, NotFound
 from treadle.kernel.names import check_name
-from treadle.kernel.units import parse_duration
 
 
 def _needs(module: str, what: str) -> None:
@@ -52,31 +51,27 @@ def up(app: App, host: str, port: int) -> None:
 @click.option("--host", help="The address to listen on; [serve] host by default.")
 @click.option("--port", type=click.IntRange(0, 65535), help="The port; [serve] port by default.")
 @click.option("--name", default="replica", show_default=True, help="What it calls itself.")
+@click.option(
+    "--model", "models", multiple=True, metavar="MODEL", help="What it serves; several are allowed."
+)
 @pass_app
-def serve(app: App, host: str | None, port: int | None, name: str) -> None:
+def serve(app: App, host: str | None, port: int | None, name: str, models: tuple[str, ...]) -> None:
     """Start one inference server of the project's model, in the foreground.
 
     `treadle up` starts one by itself; this starts more, here or on another
     machine (--url). It loads what is deployed, swaps when that changes, and
-    logs predictions.
+    logs predictions. With status 75 it asks to be started again.
     """
     _needs("onnxruntime", "the inference server")
-    from treadle.deploy import ReplicaOptions
-    from treadle.deploy.replica import serve as serve_model
+    from treadle.deploy import replica_options
+    from treadle.deploy.replica import serve as serve_models
 
     config, folder = _settings(app)
-    options = ReplicaOptions(
-        model=app.model(None),
-        state=str(folder / ".treadle" / "replicas" / check_name("replica", name)),
-        name=name,
-        host=host or config.host,
-        port=config.port if port is None else port,
-        max_rows=config.max_rows,
-        max_queue=config.max_queue,
-        log_predictions=config.log_predictions,
-        flush=parse_duration(config.flush).total_seconds(),
-    )
-    serve_model(options, app.client, lambda text: click.echo(f"{text} (Ctrl-C ends it)"))
+    state = folder / ".treadle" / "replicas" / check_name("replica", name)
+    options = replica_options(config, models or [app.model(None)], state, name, host, port)
+    status = serve_models(options, app.client, lambda text: click.echo(f"{text} (Ctrl-C ends it)"))
+    if status:
+        sys.exit(status)
 
 
 def _settings(app: App) -> tuple[ServeConfig, Path]:

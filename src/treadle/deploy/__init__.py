@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from treadle.kernel.lazy import attach
 
 if TYPE_CHECKING:
+    from treadle.deploy.listening import listen as listen
+    from treadle.deploy.options import replica_options as replica_options
     from treadle.deploy.service import Deployments as Deployments
     from treadle.deploy.supervisor import Supervisor as Supervisor
     from treadle.deploy.supervisor import replica_command as replica_command
@@ -28,6 +30,8 @@ __getattr__, __all__ = attach(
         "ReplicaReport": "types",
         "Revision": "types",
         "Supervisor": "supervisor",
+        "listen": "listening",
         "replica_command": "supervisor",
+        "replica_options": "options",
     },
 )

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import logging
+import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -14,35 +17,58 @@ import msgspec
 
 from treadle.deploy.types import ReplicaOptions
 
+_log = logging.getLogger("treadle.supervisor")
+
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 30.0
 _STEADY = 60.0
 _STOP_TIMEOUT = 10.0
+_RESTART = 75
+_NOT_AT_ONCE = 5.0
 
 
-def replica_command(options: ReplicaOptions, url: str) -> list[str]:
-    """The command of a replica that follows the platform at a URL and dies with its parent."""
+def replica_command(options: ReplicaOptions, url: str, listening: socket.socket | None = None) -> list[str]:
+    """The command of a replica that follows the platform at a URL and dies with its parent.
+
+    Args:
+        options: How to run.
+        url: Where the platform's API answers.
+        listening: The socket that it is to answer at; none opens one of its own.
+    """
     text = msgspec.json.encode(options).decode()
-    return [sys.executable, "-m", "treadle.deploy.replica", "--leash", "--url", url, "--options", text]
+    command = [sys.executable, "-m", "treadle.deploy.replica", "--leash", "--url", url, "--options", text]
+    return command if listening is None else [*command, "--listening", str(listening.fileno())]
 
 
 class Supervisor:
     """Runs a command until it is closed; starts it again when it ends.
 
     The child is given a pipe as standard input and ends when that does, so it never
-    outlives this process, even one that was killed.
+    outlives this process, even one that was killed. It inherits the socket that it answers
+    at: callers that come between two of its lives wait in that socket's queue, and are not
+    turned away.
 
     Args:
         command: What to run.
         log: Where its output goes, as it is.
         first_pause: Seconds before the first restart; doubled each time, at most 30,
-            and back to this once the command has run for a minute.
+            and back to this once the command has run for a minute. A command that ended
+            with status 75 asked to be started again, and is at once if it has run for
+            five seconds.
+        listening: The socket that the command answers at; closed with the supervisor.
     """
 
-    def __init__(self, command: Sequence[str], log: Path, first_pause: float = _FIRST_PAUSE) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        log: Path,
+        first_pause: float = _FIRST_PAUSE,
+        listening: socket.socket | None = None,
+    ) -> None:
         self._command = list(command)
         self._log = log
         self._first_pause = first_pause
+        self._listening = listening
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
@@ -65,6 +91,9 @@ class Supervisor:
         with self._lock:
             self._stop.set()
             process = self._process
+            if self._listening is not None:
+                # The process has its own; whoever comes from now on is turned away once that is closed.
+                self._listening.close()
         if process:
             process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -78,22 +107,38 @@ class Supervisor:
         pause = self._first_pause
         while process := self._spawn():
             began = time.monotonic()
-            process.wait()
+            status = process.wait()
             if process.stdin:
                 process.stdin.close()
-            if time.monotonic() - began >= _STEADY:
+            lasted = time.monotonic() - began
+            if lasted >= _STEADY:
                 pause = self._first_pause
-            if self._stop.wait(pause):
+            wanted = status == _RESTART and lasted >= _NOT_AT_ONCE
+            if self._stop.is_set():
                 return
-            pause = min(pause * 2, _LONGEST_PAUSE)
+            _tell(status, 0.0 if wanted else pause)
+            if self._stop.wait(0.0 if wanted else pause):
+                return
+            if not wanted:
+                pause = min(pause * 2, _LONGEST_PAUSE)
 
     def _spawn(self) -> subprocess.Popen[bytes] | None:
         with self._lock:
             if self._stop.is_set():
                 return None
+            inherited = () if self._listening is None else (self._listening.fileno(),)
             with self._log.open("ab") as log:
                 self._process = subprocess.Popen(
-                    self._command, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT
+                    self._command,
+                    stdin=subprocess.PIPE,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    pass_fds=inherited,
                 )
             self.starts += 1
             return self._process
+
+
+def _tell(status: int, pause: float) -> None:
+    how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+    _log.warning("the inference server %s; it is started again in %.1f s", how, pause)

@@ -110,28 +110,36 @@ class ReplicaOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How a replica is run.
 
     Attributes:
-        model: The model that it serves.
+        models: The models that it serves.
         state: Folder for its journal and its copies of model files; one replica at a time uses it.
         name: What it calls itself; the same after a restart.
         host: The address to listen on.
         port: The port to listen on; 0 takes a free one.
         max_rows: The largest batch that one request may bring.
         max_queue: How many requests may wait before new ones are told to come later.
+        max_concurrency: How many requests may be begun and not answered.
         max_body: The largest request body, in bytes.
+        max_memory: Memory of the process, in bytes, over which it ends gracefully to be started again.
+        timeout: Seconds from a request's headers to its answer.
+        missing: Whether a missing number is given to the model, as NaN, or refused.
         log_predictions: Whether predictions are written down and sent to the platform.
         flush: Seconds between two shipments of predictions.
         poll: Seconds between two reports to the platform.
         journal_limit: Bytes of predictions to keep while the platform is away; the oldest go first.
     """
 
-    model: str
+    models: tuple[str, ...]
     state: str
     name: str = "replica"
     host: str = "127.0.0.1"
     port: int = 8100
     max_rows: int = 10_000
     max_queue: int = 1024
+    max_concurrency: int = 2048
     max_body: int = 32 << 20
+    max_memory: int | None = None
+    timeout: float = 30.0
+    missing: Literal["pass", "refuse"] = "pass"
     log_predictions: bool = True
     flush: float = 1.0
     poll: float = 0.5

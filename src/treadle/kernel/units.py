@@ -10,6 +10,13 @@ from treadle.kernel.errors import InvalidInput
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
 
+_BYTES = {
+    unit: 1000**power if unit.endswith("B") and "i" not in unit else 1024**power
+    for power, units in enumerate((("", "B"), ("KB", "KiB"), ("MB", "MiB"), ("GB", "GiB"), ("TB", "TiB")))
+    for unit in units
+}
+_SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,6})?) ?(B|[KMGT]i?B)?")
+
 
 def parse_duration(text: str) -> timedelta:
     """Reads a duration such as ``90d``, ``15m`` or ``1h30m``.
@@ -32,6 +39,19 @@ def parse_duration(text: str) -> timedelta:
         return timedelta(seconds=total)
     except OverflowError:
         raise InvalidInput(f"{text!r} is not a duration", fix="the longest is 142857142w") from None
+
+
+def parse_size(text: str) -> int:
+    """Reads a size such as ``512MB``, ``2GiB`` or ``1048576``; in bytes.
+
+    Raises:
+        InvalidInput: If the text isn't a size over zero.
+    """
+    found = _SIZE.fullmatch(text)
+    size = int(float(found[1]) * _BYTES[found[2]]) if found else 0
+    if size <= 0:
+        raise InvalidInput(f"{text!r} is not a size", fix="write a number and a unit, such as 512MB or 2GiB")
+    return size
 
 
 def format_duration(seconds: float) -> str:

@@ -44,10 +44,18 @@ class LoadedModel:
 
     Attributes:
         signature: What it takes and gives.
+        example: Rows that it was proven on, by column.
     """
 
-    def __init__(self, session: ort.InferenceSession, signature: Signature, output: str) -> None:
+    def __init__(
+        self,
+        session: ort.InferenceSession,
+        signature: Signature,
+        output: str,
+        example: dict[str, list[Any]],
+    ) -> None:
         self.signature = signature
+        self.example = example
         self._session = session
         self._outputs = [output]
         self._columns = [(field.name, converter(field.kind)) for field in signature.inputs]
@@ -70,8 +78,8 @@ class LoadedModel:
         session = _session(folder / MODEL, threads)
         where = str(folder / MODEL)
         _check_inputs(session, signature, where)
-        model = cls(session, signature, _pick_output(session, where))
-        model._prove(example, str(folder / EXAMPLE))
+        model = cls(session, signature, _pick_output(session, where), example)
+        model._prove(str(folder / EXAMPLE))
         return model
 
     def predict(self, columns: Mapping[str, Values]) -> npt.NDArray[np.float64]:
@@ -137,7 +145,8 @@ class LoadedModel:
             "the model has no such column", where=f"column {name!r}", fix=did_you_mean(name, names)
         )
 
-    def _prove(self, example: dict[str, list[Any]], where: str) -> None:
+    def _prove(self, where: str) -> None:
+        example = self.example
         try:
             scores = self.predict(example)
             alone = self.predict({name: values[:1] for name, values in example.items()})

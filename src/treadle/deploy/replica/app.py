@@ -8,96 +8,89 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, TypeAlias
+from typing import Any
 
 import msgspec
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
-from treadle.deploy.replica import protocol
-from treadle.deploy.replica.batcher import Answer, Batcher, Job, Overloaded
-from treadle.deploy.replica.holder import Holder, Served
-from treadle.deploy.replica.protocol import InferenceResponse, OutputTensor
+from treadle.deploy.replica.batcher import Batcher, Overloaded
+from treadle.deploy.replica.fleet import Fleet
+from treadle.deploy.replica.infer import Inference
+from treadle.deploy.replica.metrics import Metrics
+from treadle.deploy.replica.reply import (
+    CLOSE,
+    JSON,
+    Denied,
+    Gone,
+    Header,
+    Receive,
+    Reply,
+    Scope,
+    Send,
+    retry_after,
+)
 from treadle.deploy.replica.shipper import Shipper
-from treadle.deploy.replica.stats import Stats
+from treadle.deploy.replica.watch import Watch
 from treadle.deploy.types import ReplicaOptions
 from treadle.kernel.errors import InvalidInput, TreadleError
 
 log = logging.getLogger("treadle.replica")
 
-Scope: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-
-_JSON = (b"content-type", b"application/json")
-_LATER = (b"retry-after", b"1")
-_CLOSE = (b"connection", b"close")
+_MODELS = "/v2/models/"
 _FLUSH_TIMEOUT = 20.0
-
-
-class _Refused(Exception):
-    """Ends a request with a status and a sentence."""
-
-    def __init__(self, status: int, message: str, *headers: tuple[bytes, bytes]) -> None:
-        super().__init__(message)
-        self.status = status
-        self.headers = headers
-
-
-class _Gone(Exception):
-    """The caller hung up."""
+# What nginx notes of a caller that hung up before its answer.
+_HUNG_UP = 499
 
 
 class App:
     """Answers requests.
 
     Args:
-        options: Limits and the model's name.
-        holder: Has the model that answers.
+        options: Limits.
+        fleet: The models.
         batcher: Predicts.
-        stats: Counts.
         shipper: Ships predictions; None when they are not kept.
         version: Treadle's version.
+
+    Attributes:
+        watch: The requests in hand.
+        draining: Whether the server is about to end: it answers, asks to be left alone, and
+            keeps no connection.
     """
 
     def __init__(
-        self,
-        options: ReplicaOptions,
-        holder: Holder,
-        batcher: Batcher,
-        stats: Stats,
-        shipper: Shipper | None,
-        version: str,
+        self, options: ReplicaOptions, fleet: Fleet, batcher: Batcher, shipper: Shipper | None, version: str
     ) -> None:
         self._options = options
-        self._holder = holder
+        self._fleet = fleet
         self._batcher = batcher
-        self._stats = stats
         self._shipper = shipper
         self._version = version
+        self.watch = Watch(options.timeout)
+        self.draining = False
+        self._inference = Inference(options, fleet, batcher, self.watch)
         self._encode = msgspec.json.Encoder().encode
-        self._infer_path = f"/v2/models/{options.model}/infer"
         self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(stats)
+        self._registry.register(Metrics(fleet.holders, batcher.__len__, self.watch.__len__))
+
+    def drain(self) -> None:
+        """The server is about to end."""
+        self.draining = True
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request, as ASGI has it."""
         path: str = scope["path"]
-        infer = path == self._infer_path or (path.startswith("/v2/models/") and path.endswith("/infer"))
-        started = time.perf_counter()
-        headers: tuple[tuple[bytes, bytes], ...] = (_JSON,)
         try:
-            if infer:
-                status, body = 200, await self._infer(scope, receive, started)
+            if path.endswith("/infer") and path.startswith(_MODELS):
+                status, headers, body = await self._infer(path, scope, receive)
             else:
                 status, headers, body = await self._other(path, scope["method"])
-        except _Gone:
+        except Gone:
             return
         except Exception as error:  # noqa: BLE001 - every request gets an answer
-            status, headers, body = self._error(error)
-        if infer:
-            ended = time.perf_counter()
-            self._stats.answered(status, ended, ended - started)
+            status, headers, body = self._failed(error)
+        if self.draining:
+            headers = (*headers, CLOSE)
         await send(
             {
                 "type": "http.response.start",
@@ -107,128 +100,104 @@ class App:
         )
         await send({"type": "http.response.body", "body": body})
 
-    def _error(self, error: Exception) -> tuple[int, tuple[tuple[bytes, bytes], ...], bytes]:
+    async def _infer(self, path: str, scope: Scope, receive: Receive) -> Reply:
+        """Asks a model, and counts how it went."""
+        name, _, version = path[len(_MODELS) : -len("/infer")].partition("/versions/")
+        holder = self._inference.holder(name)
+        started = scope["treadle.started"] = time.perf_counter()
+        task: asyncio.Task[Any] = asyncio.current_task()  # type: ignore[assignment]
+        watch, reply = self.watch, None
+        try:
+            self._admit(scope["method"])
+            watch.enter(task, started)
+            try:
+                reply = await self._inference.infer(scope, receive, holder, version)
+            finally:
+                watch.leave(task)
+        except asyncio.CancelledError:
+            if not watch.ended(task):
+                raise
+            reply = self._failed(self._late(received="treadle.body" in scope))
+        except Gone:
+            raise
+        except Exception as error:  # noqa: BLE001 - every request gets an answer
+            reply = self._failed(error)
+        finally:
+            ended = time.perf_counter()
+            holder.desk.stats.answered(reply.status if reply else _HUNG_UP, ended, ended - started)
+        return reply
+
+    def _admit(self, method: str) -> None:
+        if len(self.watch) >= self._options.max_concurrency:
+            raise Overloaded(len(self.watch), self._batcher.owed)
+        if method != "POST":
+            raise Denied(405, "inference is asked for by POST", (b"allow", b"POST"))
+
+    def _late(self, *, received: bool) -> Denied:
+        limit = f"{self._options.timeout:g} s"
+        if received:
+            return Denied(504, f"no answer within {limit}; send fewer rows, or raise [serve] timeout", CLOSE)
+        return Denied(408, f"the body did not arrive within {limit} of its headers", CLOSE)
+
+    def _failed(self, error: Exception) -> Reply:
         status, message = 500, "the server failed; its log says why"
-        headers: tuple[tuple[bytes, bytes], ...] = (_JSON,)
-        if isinstance(error, _Refused):
-            status, headers, message = error.status, (_JSON, *error.headers), str(error)
+        headers: tuple[Header, ...] = (JSON,)
+        if isinstance(error, Denied):
+            status, message, headers = error.status, str(error), (JSON, *error.headers)
         elif isinstance(error, Overloaded):
-            status, headers = 503, (_JSON, _LATER)
-            message = f"{self._options.max_queue} requests wait already; try again in a moment"
+            status, headers = 503, (JSON, retry_after(error.seconds))
+            message = f"{error.waiting} requests wait already; try again in a moment"
         elif isinstance(error, TreadleError):
             # A model that fails on an input is the server's fault; an input that can't be, the caller's.
             status = 400 if type(error) is InvalidInput else 500
             message = f"{error.where}: {error.message}" if error.where else error.message
         else:
             log.error("a request failed", exc_info=error)
-        return status, headers, self._encode({"error": message})
-
-    # ── inference ────────────────────────────────────────────────────────
-
-    async def _infer(self, scope: Scope, receive: Receive, started: float) -> bytes:
-        if scope["method"] != "POST":
-            raise _Refused(405, "inference is asked for by POST", (b"allow", b"POST"))
-        body = await self._body(scope, receive)
-        model = self._model(scope["path"].removesuffix("/infer"))
-        read = model.one_row.read(body)
-        if read:
-            request, rows = read
-        else:
-            request = protocol.decode(body)
-            rows = protocol.read_rows(request, model.inputs, self._options.max_rows)
-        output = model.loaded.signature.output
-        wants_value, wants_id = protocol.pick_outputs(request, output)
-        job = Job(model, rows, started, asyncio.get_running_loop().create_future())
-        self._batcher.submit(job)
-        answer = await job.outcome
-        if not isinstance(answer, Answer):
-            raise answer
-        outputs = []
-        if wants_value:
-            outputs.append(OutputTensor(output, (rows.count,), "FP64", answer.outputs))
-        if wants_id:
-            outputs.append(OutputTensor(protocol.PREDICTION_ID, (rows.count,), "BYTES", answer.ids))
-        return self._encode(InferenceResponse(self._options.model, str(model.version), outputs, request.id))
-
-    async def _body(self, scope: Scope, receive: Receive) -> bytes:
-        limit = self._options.max_body
-        message = await receive()
-        if not message.get("more_body"):
-            if message["type"] == "http.disconnect":
-                raise _Gone
-            body: bytes = message["body"]
-            if len(body) > limit:
-                raise self._too_large(len(body))
-            return body
-        for name, value in scope["headers"]:
-            if name == b"content-length" and int(value) > limit:
-                raise self._too_large(int(value))
-        pieces = bytearray(message["body"])
-        while message.get("more_body"):
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise _Gone
-            pieces += message["body"]
-            if len(pieces) > limit:
-                raise self._too_large(len(pieces))
-        return bytes(pieces)
-
-    def _too_large(self, size: int) -> _Refused:
-        limit = self._options.max_body
-        # The rest of the body is not worth reading: the connection ends here.
-        return _Refused(
-            413, f"the body has at least {size} bytes, at most {limit} are allowed; send fewer rows", _CLOSE
-        )
-
-    def _model(self, path: str) -> Served:
-        """The model that a path names.
-
-        Raises:
-            _Refused: If it isn't served here (404) or nothing is yet (503).
-        """
-        name, _, version = path.removeprefix("/v2/models/").partition("/versions/")
-        if name != self._options.model:
-            raise _Refused(404, f"model {name!r} is not served here; {self._options.model!r} is")
-        model = self._holder.current
-        if model is None:
-            raise _Refused(503, "no version of the model has been loaded yet; try again in a moment", _LATER)
-        if version and version != str(model.version):
-            raise _Refused(404, f"version {version!r} is not served here; version {model.version} is")
-        return model
+        return Reply(status, headers, self._encode({"error": message}))
 
     # ── everything else ──────────────────────────────────────────────────
 
-    async def _other(self, path: str, method: str) -> tuple[int, tuple[tuple[bytes, bytes], ...], bytes]:
+    async def _other(self, path: str, method: str) -> Reply:
         if path == "/treadle/flush":
             if method != "POST":
-                raise _Refused(405, "flush is asked for by POST", (b"allow", b"POST"))
-            return 200, (_JSON,), await self._flush()
+                raise Denied(405, "flush is asked for by POST", (b"allow", b"POST"))
+            return await self._flush()
         if method not in ("GET", "HEAD"):
-            raise _Refused(405, f"{path} is asked for by GET", (b"allow", b"GET"))
+            raise Denied(405, f"{path} is asked for by GET", (b"allow", b"GET"))
         if path == "/metrics":
-            return 200, ((b"content-type", CONTENT_TYPE_LATEST.encode()),), generate_latest(self._registry)
+            kind = (b"content-type", CONTENT_TYPE_LATEST.encode())
+            return Reply(200, (kind,), generate_latest(self._registry))
         return self._describe(path.rstrip("/"))
 
-    def _describe(self, path: str) -> tuple[int, tuple[tuple[bytes, bytes], ...], bytes]:
+    def _describe(self, path: str) -> Reply:
         if path == "/v2/health/live":
-            return 200, (_JSON,), b'{"live":true}'
+            return self._json({"live": True})
         if path == "/v2/health/ready":
-            ready = self._holder.current is not None
-            return (200 if ready else 503), (_JSON,), self._encode({"live": True, "ready": ready})
+            ready = self._fleet.ready() and not self.draining
+            return self._json({"live": True, "ready": ready}, 200 if ready else 503)
         if path == "/v2":
-            about = {"name": "treadle", "version": self._version, "extensions": []}
-            return 200, (_JSON,), self._encode(about)
-        if path.startswith("/v2/models/"):
-            if path.endswith("/ready"):
-                self._model(path.removesuffix("/ready"))
-                return 200, (_JSON,), self._encode({"name": self._options.model, "ready": True})
-            return 200, (_JSON,), self._model(path).metadata
-        raise _Refused(404, f"there is nothing at {path or '/'}; the model answers at {self._infer_path}")
+            return self._json({"name": "treadle", "version": self._version, "extensions": []})
+        if path.startswith(_MODELS):
+            return self._describe_model(path.removeprefix(_MODELS))
+        names = self._fleet.names
+        raise Denied(404, f"there is nothing at {path or '/'}; a model answers at {_MODELS}{names[0]}/infer")
 
-    async def _flush(self) -> bytes:
+    def _describe_model(self, path: str) -> Reply:
+        asked, _, more = path.removesuffix("/ready").partition("/versions/")
+        holder = self._inference.holder(asked)
+        served = self._inference.served(holder, more)
+        if path.endswith("/ready"):
+            ready = holder.ready()
+            return self._json({"name": asked, "ready": ready}, 200 if ready else 503)
+        return Reply(200, (JSON,), served.metadata)
+
+    def _json(self, body: object, status: int = 200) -> Reply:
+        return Reply(status, (JSON,), self._encode(body))
+
+    async def _flush(self) -> Reply:
         if self._shipper is not None:
             try:
                 await asyncio.get_running_loop().run_in_executor(None, self._shipper.flush, _FLUSH_TIMEOUT)
             except TreadleError as error:
-                raise _Refused(error.status, error.message) from None
-        return self._encode({"unlogged": self._stats.unlogged})
+                raise Denied(error.status, error.message) from None
+        return self._json({"unlogged": sum(holder.desk.stats.unlogged for holder in self._fleet.holders)})

@@ -1,15 +1,18 @@
 """Predicts together what arrives together: the requests of one turn of the event loop are one batch.
 
 No timer: a lone request is predicted in the next turn, and the busier the server, the larger its
-batches become by themselves.
+batches become by themselves. Large requests, and every request to a slow model, are predicted beside
+the event loop: what arrives while that is busy is the next batch.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import math
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeAlias
@@ -19,15 +22,18 @@ import msgspec
 from treadle.deploy.replica.holder import Served
 from treadle.deploy.replica.journal import Answered, Journal
 from treadle.deploy.replica.protocol import Rows
-from treadle.deploy.replica.stats import Stats
-from treadle.kernel.errors import ModelInvalid, TreadleError
+from treadle.kernel.errors import InvalidInput, ModelInvalid, TreadleError
 
 log = logging.getLogger("treadle.replica")
 
 Outcome: TypeAlias = "Answer | TreadleError"
 
-# More rows than this are predicted beside the event loop, so that small requests need not wait.
-_LARGE = 64
+# More rows than this, or more seconds, are predicted beside the event loop, so that others need not wait.
+_SMALL = 64
+_BRIEF = 0.005
+# Rows that are predicted together beside the event loop, unless one request alone brings more.
+_TOGETHER = 4096
+_ROUNDING = 1e-6
 
 
 class Answer(msgspec.Struct, gc=False):
@@ -37,7 +43,7 @@ class Answer(msgspec.Struct, gc=False):
     outputs: list[float]
 
 
-class Job(msgspec.Struct):
+class Job(msgspec.Struct, eq=False):
     """A request that waits to be predicted.
 
     Attributes:
@@ -45,60 +51,95 @@ class Job(msgspec.Struct):
         rows: Its rows.
         started: When it came, by ``time.perf_counter``.
         outcome: Gets its answer, or the error to answer with.
+        cost: Seconds that it will take, as far as can be told.
     """
 
     model: Served
     rows: Rows
     started: float
     outcome: asyncio.Future[Outcome]
+    cost: float = 0.0
 
 
 class Overloaded(Exception):
-    """More requests wait than may."""
+    """More requests wait than may, or longer than one may take.
+
+    Attributes:
+        waiting: How many wait.
+        seconds: How long what waits will take, as far as can be told.
+    """
+
+    def __init__(self, waiting: int, seconds: float) -> None:
+        super().__init__(f"{waiting} requests wait, for some {seconds:.1f} s")
+        self.waiting = waiting
+        self.seconds = seconds
 
 
 class Batcher:
-    """Takes requests, predicts and writes them down.
+    """Takes requests, predicts and writes them down. Used by the event loop alone.
 
     Args:
         max_queue: How many requests may wait.
-        stats: Where rows and batches are counted.
-        journal: Where predictions are written down; None when they are not kept.
+        timeout: Seconds that a request may take: one that would wait longer is refused at once.
         name_row: Makes an id for a row whose caller gave none.
+
+    Attributes:
+        busy_since: When the prediction that runs now began, by ``time.perf_counter``, on the event
+            loop and beside it; None where none runs.
     """
 
-    def __init__(
-        self, max_queue: int, stats: Stats, journal: Journal | None, name_row: Callable[[], str]
-    ) -> None:
+    def __init__(self, max_queue: int, timeout: float, name_row: Callable[[], str]) -> None:
         self._max_queue = max_queue
-        self._stats = stats
-        self._journal = journal
+        self._timeout = timeout
         self._name_row = name_row
         self._waiting: list[Job] = []
-        self._aside = 0
+        self._beside: deque[Job] = deque()
+        self._running: list[Job] = []
+        self._owed = 0.0
         self._worker = ThreadPoolExecutor(1, "predict")
         self._journal_failing = False
+        self.busy_since: list[float | None] = [None, None]
 
     def __len__(self) -> int:
-        return len(self._waiting) + self._aside
+        return len(self._waiting) + len(self._beside) + len(self._running)
 
-    def submit(self, job: Job) -> None:
+    @property
+    def owed(self) -> float:
+        """Seconds that what waits beside the event loop, or runs there, will take."""
+        since = self.busy_since[1]
+        return max(self._owed - (time.perf_counter() - since if since else 0.0), 0.0)
+
+    def submit(self, job: Job) -> bool:
         """Takes a request; its outcome is set when it has been predicted and written down.
 
+        Returns:
+            Whether it waits beside the event loop, so that it may take a while.
+
         Raises:
-            Overloaded: If too many wait already.
+            Overloaded: If too many wait already, or what waits will take too long.
         """
-        if len(self._waiting) + self._aside >= self._max_queue:
-            raise Overloaded
-        loop = job.outcome.get_loop()
-        if job.rows.count > _LARGE:
-            self._aside += 1
-            work = loop.run_in_executor(self._worker, self._settle, [job])
-            work.add_done_callback(self._deliver)
-            return
-        if not self._waiting:
-            loop.call_soon(self._flush)
-        self._waiting.append(job)
+        if len(self._waiting) + len(self._beside) + len(self._running) >= self._max_queue:
+            raise Overloaded(len(self), self.owed)
+        count, vitals = job.rows.count, job.model.vitals
+        if count <= _SMALL and count * vitals.alone <= _BRIEF:
+            if not self._waiting:
+                job.outcome.get_loop().call_soon(self._flush)
+            self._waiting.append(job)
+            return False
+        if self.owed > self._timeout:
+            raise Overloaded(len(self), self.owed)
+        job.cost = count * vitals.among
+        self._owed += job.cost
+        self._beside.append(job)
+        self._pump()
+        return True
+
+    def withdraw(self, job: Job) -> None:
+        """Nobody waits for a request any more: its place is free, unless it is being predicted."""
+        job.outcome.cancel()
+        with contextlib.suppress(ValueError):
+            self._beside.remove(job)
+            self._owed -= job.cost
 
     def close(self) -> None:
         """Ends the worker when it has done what it has."""
@@ -108,43 +149,77 @@ class Batcher:
         waiting, self._waiting = self._waiting, []
         by_model: dict[int, list[Job]] = {}
         for job in waiting:
-            by_model.setdefault(job.model.revision, []).append(job)
+            by_model.setdefault(id(job.model), []).append(job)
         for jobs in by_model.values():
-            _resolve(jobs, self._settle(jobs)[1])
+            began = self.busy_since[0] = time.perf_counter()
+            outcomes = self._settle(jobs)
+            self.busy_since[0] = None
+            self._resolve(jobs, outcomes, began, small=True)
 
-    def _deliver(self, work: asyncio.Future[tuple[list[Job], list[Outcome]]]) -> None:
-        self._aside -= 1
-        _resolve(*work.result())
+    def _pump(self) -> None:
+        if self._running or not self._beside:
+            return
+        jobs = self._running = [self._beside.popleft()]
+        model, rows = jobs[0].model, jobs[0].rows.count
+        while self._beside and self._beside[0].model is model:
+            rows += self._beside[0].rows.count
+            if rows > _TOGETHER:
+                break
+            jobs.append(self._beside.popleft())
+        began = self.busy_since[1] = time.perf_counter()
+        work = asyncio.get_running_loop().run_in_executor(self._worker, self._settle, jobs)
+        work.add_done_callback(lambda done: self._deliver(jobs, done.result(), began))
 
-    def _settle(self, jobs: list[Job]) -> tuple[list[Job], list[Outcome]]:
+    def _deliver(self, jobs: list[Job], outcomes: list[Outcome], began: float) -> None:
+        self._running, self.busy_since[1] = [], None
+        self._owed = sum(job.cost for job in self._beside)
+        self._resolve(jobs, outcomes, began, small=sum(job.rows.count for job in jobs) <= _SMALL)
+        self._pump()
+
+    def _resolve(self, jobs: list[Job], outcomes: list[Outcome], began: float, *, small: bool) -> None:
+        """Gives each request its outcome, and learns from them."""
+        now = time.perf_counter()
+        vitals, stats, rows = jobs[0].model.vitals, jobs[0].model.desk.stats, 0
+        for job, outcome in zip(jobs, outcomes, strict=True):
+            if isinstance(outcome, Answer):
+                rows += job.rows.count
+                vitals.succeeded()
+            elif type(outcome) is not InvalidInput:
+                stats.model_failures += 1
+                vitals.failed(now)
+            if not job.outcome.done():
+                job.outcome.set_result(outcome)
+        if rows:
+            stats.rows += rows
+            stats.batches.observe(rows)
+            vitals.took(rows, now - began, small=small)
+
+    def _settle(self, jobs: list[Job]) -> list[Outcome]:
         """Predicts requests of one model together; those that fail, only those, get an error."""
         try:
-            return jobs, list(self._predict(jobs))
+            return list(self._predict(jobs))
         except Exception as error:  # whatever fails in a model or a library must end as an answer
             if len(jobs) > 1:
                 # One request spoils the batch: find out which by asking for each alone.
-                return jobs, [self._settle([job])[1][0] for job in jobs]
+                return [self._settle([job])[0] for job in jobs]
             if isinstance(error, TreadleError):
-                return jobs, [error]
+                return [error]
             log.exception("a prediction failed")
-            return jobs, [TreadleError(f"the prediction failed: {type(error).__name__}")]
+            return [TreadleError(f"the prediction failed: {type(error).__name__}")]
 
     def _predict(self, jobs: list[Job]) -> list[Answer]:
         model = jobs[0].model
         columns = _columns(jobs, model.inputs.features)
         outputs: list[float] = model.loaded.predict(columns).tolist()
-        if not math.isfinite(sum(outputs)):
-            raise ModelInvalid("the model answered with no number (NaN or infinite)")
+        _check(outputs, model.loaded.signature.output)
         answers = []
         start = 0
         for job in jobs:
             ids = job.rows.keys or [self._name_row() for _ in range(job.rows.count)]
             answers.append(Answer(ids, outputs[start : start + job.rows.count]))
             start += job.rows.count
-        self._stats.rows += start
-        self._stats.batches.observe(start)
-        if self._journal is not None:
-            self._write_down(self._journal, jobs, answers, columns, outputs)
+        if model.desk.journal is not None:
+            self._write_down(model.desk.journal, jobs, answers, columns, outputs)
         return answers
 
     def _write_down(
@@ -168,7 +243,7 @@ class Batcher:
             journal.append(Answered(ids, at, model.version, model.revision, columns, outputs, latency))
         except OSError as error:
             # Keeping predictions is worth less than answering: count it, say it once, go on.
-            self._stats.unlogged += len(ids)
+            model.desk.stats.unlogged += len(ids)
             if not self._journal_failing:
                 log.warning("predictions can't be written down: %s", error)
             self._journal_failing = True
@@ -176,10 +251,14 @@ class Batcher:
             self._journal_failing = False
 
 
-def _resolve(jobs: list[Job], outcomes: list[Outcome]) -> None:
-    for job, outcome in zip(jobs, outcomes, strict=True):
-        if not job.outcome.done():
-            job.outcome.set_result(outcome)
+def _check(outputs: list[float], kind: str) -> None:
+    """Refuses what contradicts the signature: no number, or a probability that is none."""
+    if not math.isfinite(sum(outputs)) and not all(map(math.isfinite, outputs)):
+        raise ModelInvalid("the model answered with no number (NaN or infinite)")
+    # Single precision may be a rounding over 1.
+    if kind == "probability" and not -_ROUNDING <= min(outputs) <= max(outputs) <= 1 + _ROUNDING:
+        wrong = next(value for value in outputs if not -_ROUNDING <= value <= 1 + _ROUNDING)
+        raise ModelInvalid(f"the model answered {wrong:g}, which is no probability as its signature says")
 
 
 def _columns(jobs: list[Job], features: tuple[str, ...]) -> dict[str, list[Any]]:

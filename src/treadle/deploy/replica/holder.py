@@ -1,31 +1,50 @@
-"""Holds the model that answers, and swaps it while requests go on.
+"""Holds what answers for one model, and swaps it while requests go on.
 
-A thread reports to the platform and is told what to serve. A new model is fetched, loaded
+It reports to the platform and is told what to serve. A new version is fetched, loaded
 and proven beside the old one; then one reference changes. Requests that came before keep
-the model they came to.
+the version they came to.
 """
 
 from __future__ import annotations
 
 import logging
 import shutil
-import threading
+import time
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 import msgspec
 
 from treadle.deploy.replica import protocol
+from treadle.deploy.replica.journal import Journal
 from treadle.deploy.replica.onerow import OneRow
 from treadle.deploy.replica.platform import Platform
+from treadle.deploy.replica.stats import Stats
+from treadle.deploy.replica.vitals import Vitals
 from treadle.deploy.types import DesiredRevision, ReplicaReport
-from treadle.kernel.errors import CorruptData, TreadleError, Unavailable
+from treadle.kernel.errors import CorruptData, ModelInvalid, TreadleError, Unavailable
 from treadle.kernel.ids import digest_bytes, digest_file
 from treadle.registry import LoadedModel
 
 log = logging.getLogger("treadle.replica")
 
 _KEPT = 3
+# A process that dies this often while it loads a revision is killed by the revision.
+_FATAL = 2
+
+
+class Desk(msgspec.Struct, frozen=True):
+    """What outlives a model's versions.
+
+    Attributes:
+        model: The model's name.
+        stats: Its figures.
+        journal: Where its predictions are written down; None when they are not kept.
+    """
+
+    model: str
+    stats: Stats
+    journal: Journal | None
 
 
 class Served(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,6 +57,8 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
         inputs: What a request to it may bring.
         one_row: Reads the most common requests to it.
         metadata: What it takes and gives, as the protocol's JSON.
+        vitals: What is learnt of it while it answers.
+        desk: Its model's figures and journal.
     """
 
     revision: int
@@ -46,59 +67,56 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
     inputs: protocol.Inputs
     one_row: OneRow
     metadata: bytes
+    vitals: Vitals
+    desk: Desk
 
 
 class Holder:
-    """Keeps the model that the platform wants.
+    """Keeps the version of a model that the platform wants.
 
     Args:
-        model: The model's name.
-        folder: Where copies of model files are kept.
+        desk: The model's name, figures and journal.
+        folder: Where copies of its files are kept, and nothing else.
+        marker: A file that tells, while a revision is being loaded, which.
         platform: Tells what to serve and has the files.
-        report: Makes the replica's report, but for revision and failure.
-        poll: Seconds between two reports.
+        report: Makes the model's report, but for revision and failure.
+        nullable: Whether a request may lack the value of a feature.
+
+    Attributes:
+        current: What answers; None before the first.
     """
 
     def __init__(
         self,
-        model: str,
+        desk: Desk,
         folder: Path,
+        marker: Path,
         platform: Platform,
         report: Callable[[], ReplicaReport],
-        poll: float,
+        *,
+        nullable: bool = True,
     ) -> None:
         self.current: Served | None = None
-        self._model = model
+        self.desk = desk
         self._folder = folder
+        self._marker = marker
         self._platform = platform
         self._report = report
-        self._poll = poll
+        self._nullable = nullable
         self._failed: int | None = None
         self._error: str | None = None
         self._away = False
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="holder", daemon=True)
 
-    def start(self) -> None:
-        """Begins to report and to follow."""
-        self._thread.start()
+    def pick(self) -> Served | None:
+        """What answers the next request."""
+        return self.current
 
-    def close(self, timeout: float) -> None:
-        """Ends; a model that is being loaded is given up after ``timeout`` seconds."""
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout)
+    def ready(self) -> bool:
+        """Whether something answers, and not only with failures."""
+        current = self.current
+        return current is not None and not current.vitals.failing(time.perf_counter())
 
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            try:
-                while self._follow() and not self._stop.is_set():
-                    pass
-            except Exception:  # the thread must live: without it no version would ever change
-                log.exception("following the platform failed")
-            self._stop.wait(self._poll)
-
-    def _follow(self) -> bool:
+    def follow(self) -> bool:
         """Reports once and takes what is wanted; True if there is something new to report."""
         current = self.current.revision if self.current else None
         report = msgspec.structs.replace(
@@ -116,6 +134,7 @@ class Holder:
 
     def _take(self, wanted: DesiredRevision) -> bool:
         try:
+            self._check_alive(wanted.revision)
             self.current = self._load(wanted)
         except Unavailable as error:
             self._noted(error)
@@ -124,9 +143,29 @@ class Holder:
             self._failed, self._error = wanted.revision, _said(error)
             log.warning("revision %d can't be loaded: %s", wanted.revision, self._error)
             return True
+        finally:
+            self._marker.unlink(missing_ok=True)
         self._failed = self._error = None
-        log.info("%s version %d (revision %d) answers", self._model, wanted.version, wanted.revision)
+        self.desk.stats.swaps += 1
+        log.info("%s version %d (revision %d) answers", self.desk.model, wanted.version, wanted.revision)
         return True
+
+    def _check_alive(self, revision: int) -> None:
+        """Marks that a revision is being loaded, and refuses one that has killed the process.
+
+        A library that crashes takes the process along: nothing can be caught. So what is
+        being loaded is written down first, and read by the process that comes next.
+
+        Raises:
+            ModelInvalid: If the process died twice while it loaded this revision.
+        """
+        deaths = 0
+        if self._marker.exists():
+            before, _, count = self._marker.read_text().partition(" ")
+            deaths = int(count or 0) if before == str(revision) else 0
+        if deaths >= _FATAL:
+            raise ModelInvalid(f"the process died {deaths} times while it loaded the model")
+        self._marker.write_text(f"{revision} {deaths + 1}")
 
     def _noted(self, error: TreadleError | None) -> None:
         if error and not self._away:
@@ -138,8 +177,8 @@ class Holder:
     def _load(self, wanted: DesiredRevision) -> Served:
         loaded = LoadedModel.load(self._fetch(wanted))
         signature = loaded.signature
-        inputs = protocol.inputs_of(signature, wanted.key, wanted.time)
-        described = protocol.metadata(self._model, wanted.version, signature, wanted.key, wanted.time)
+        inputs = protocol.inputs_of(signature, wanted.key, wanted.time, nullable=self._nullable)
+        described = protocol.metadata(self.desk.model, wanted.version, signature, wanted.key, wanted.time)
         return Served(
             revision=wanted.revision,
             version=wanted.version,
@@ -147,6 +186,8 @@ class Holder:
             inputs=inputs,
             one_row=OneRow(inputs),
             metadata=msgspec.json.encode(described),
+            vitals=_first_vitals(loaded),
+            desk=self.desk,
         )
 
     def _fetch(self, wanted: DesiredRevision) -> Path:
@@ -172,6 +213,17 @@ class Holder:
         kept = sorted(self._folder.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
         for folder in kept[_KEPT:]:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _first_vitals(loaded: LoadedModel) -> Vitals:
+    """Times the model, which is warm now that it was proven, on its own example."""
+    example = loaded.example
+    one = {name: values[:1] for name, values in example.items()}
+    began = time.perf_counter()
+    loaded.predict(one)
+    then = time.perf_counter()
+    rows = len(loaded.predict(example))
+    return Vitals(then - began, (time.perf_counter() - then) / rows)
 
 
 def _said(error: Exception) -> str:

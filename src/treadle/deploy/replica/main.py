@@ -7,27 +7,29 @@ import contextlib
 import gc
 import logging
 import os
-import signal
+import shutil
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version as package_version
 from itertools import count
 from pathlib import Path
 
 import msgspec
-import uvicorn
 
+from treadle.deploy.listening import listen
 from treadle.deploy.replica.app import App
 from treadle.deploy.replica.batcher import Batcher
-from treadle.deploy.replica.holder import Holder
-from treadle.deploy.replica.journal import Journal
+from treadle.deploy.replica.desks import open_desks
+from treadle.deploy.replica.fleet import Fleet
+from treadle.deploy.replica.guard import RESTART, Guard
+from treadle.deploy.replica.holder import Desk, Holder
 from treadle.deploy.replica.platform import Platform
+from treadle.deploy.replica.server import DRAIN, Server, make_server
 from treadle.deploy.replica.shipper import Shipper
-from treadle.deploy.replica.stats import Stats
 from treadle.deploy.types import ReplicaOptions, ReplicaReport
-from treadle.kernel.errors import Busy, InvalidInput, TreadleError
+from treadle.kernel.errors import InvalidInput, TreadleError
 from treadle.kernel.files import storage_errors
 from treadle.kernel.ids import Ids, RandomIds
 from treadle.kernel.lock import Holder as Owner
@@ -35,7 +37,10 @@ from treadle.kernel.lock import exclusive
 
 log = logging.getLogger("treadle.replica")
 
-_DRAIN = 5.0
+# A prediction that takes this many times what a request may, and a minute, never comes back.
+_STUCK_TIMES, _STUCK = 3, 60.0
+# Callers that wait for the first model to be loaded are answered after this many seconds all the same.
+_FIRST_LOAD = 10.0
 # Background threads give way to the event loop within this many seconds (Python's default is ten times it).
 _SWITCH = 0.0005
 # A request makes some hundred small lists and no cycles: looking for cycles every 700 is wasted.
@@ -43,30 +48,42 @@ _COLLECT = (50_000, 20, 50)
 
 
 class ReplicaServer:
-    """A server of one model.
+    """A server of one or several models.
 
     Args:
         options: How to run.
         platform: Tells what to serve, has the files, takes predictions.
         ids: Makes identifiers.
+        listening: A socket that listens already, and that outlives this process; none opens one.
+        abort: Ends the process at once, when a prediction never comes back.
 
     Attributes:
         url: Where it answers; the port is known once it was made.
+        fleet: Its models, once it runs.
+        restarting: Whether it ended by itself, to be started again.
     """
 
-    def __init__(self, options: ReplicaOptions, platform: Platform, ids: Ids | None = None) -> None:
-        ids = ids or RandomIds()
+    def __init__(
+        self,
+        options: ReplicaOptions,
+        platform: Platform,
+        ids: Ids | None = None,
+        listening: socket.socket | None = None,
+        abort: Callable[[], None] = lambda: None,
+    ) -> None:
         self._options = options
         self._state = Path(options.state)
-        self._socket = _listen(options.host, options.port)
+        self._inherited = listening is not None
+        self._socket = listening or listen(options.host, options.port)
         host = f"[{options.host}]" if ":" in options.host else options.host
         self.url = f"http://{host}:{self._socket.getsockname()[1]}"
         self._platform = platform
-        self._ids = ids
-        self._stats = Stats()
-        self._journal: Journal | None = None
-        self._server: uvicorn.Server | None = None
+        self._ids = ids or RandomIds()
+        self._abort = abort
+        self._server: Server | None = None
         self._stopping = threading.Event()
+        self.restarting = False
+        self.fleet = Fleet([], options.poll)
 
     def run(self) -> None:
         """Serves until :meth:`stop`, SIGTERM or SIGINT; then drains and ships what it wrote down.
@@ -88,47 +105,69 @@ class ReplicaServer:
         """Asks the server to end gracefully; returns at once."""
         self._stopping.set()
         if self._server is not None:
-            self._server.should_exit = True
+            self._server.drain()
+
+    def restart(self) -> None:
+        """Asks the server to end gracefully, to be started again; returns at once."""
+        self.restarting = True
+        self._stopping.set()
+        if self._server is not None:
+            self._server.drain(handing_over=self._inherited)
 
     def _serve(self) -> None:
-        options, stats = self._options, self._stats
-        shipper = None
-        if options.log_predictions:
-            self._journal = Journal(self._state / "journal", self._ids)
-            shipper = Shipper(
-                self._journal, self._platform, options.model, stats, options.flush, options.journal_limit
-            )
-            stats.backlog = self._journal.backlog
-        holder = Holder(options.model, self._state / "models", self._platform, self._report, options.poll)
-        batcher = Batcher(options.max_queue, stats, self._journal, _row_namer(self._ids))
-        stats.queue = batcher.__len__
-        stats.model = lambda: _model_labels(options.model, holder)
-        app = App(options, holder, batcher, stats, shipper, package_version("treadle"))
-        self._server = make_server(app)
+        options = self._options
+        _forget(self._state / "models", options.models)
+        desks = open_desks(options.models, self._state / "journal", self._ids, kept=options.log_predictions)
+        fleet = self.fleet = Fleet([self._holder(desk) for desk in desks], options.poll)
+        shipper = (
+            Shipper(desks, self._platform, options.flush, options.journal_limit)
+            if options.log_predictions
+            else None
+        )
+        batcher = Batcher(options.max_queue, options.timeout, _row_namer(self._ids))
+        app = App(options, fleet, batcher, shipper, package_version("treadle"))
+        stuck_after = max(_STUCK_TIMES * options.timeout, _STUCK)
+        guard = Guard(options.max_memory, self.restart, batcher.busy_since, stuck_after, self._abort)
+        self._server = make_server(app, app.drain, app.watch.sweep, options.timeout)
         if self._stopping.is_set():
             return
         before = sys.getswitchinterval(), gc.get_threshold()
         sys.setswitchinterval(_SWITCH)
         gc.set_threshold(*_COLLECT)
-        holder.start()
+        fleet.start()
         if shipper:
             shipper.start()
+        guard.start()
+        if self._inherited:
+            # Callers wait in the socket's queue: better than to be told to come again.
+            fleet.wait(_FIRST_LOAD)
         try:
             self._server.run(sockets=[self._socket])
         finally:
             sys.setswitchinterval(before[0])
             gc.set_threshold(*before[1])
+            guard.close()
             batcher.close()
-            holder.close(timeout=1.0)
-            if shipper and not shipper.close(_DRAIN):
+            fleet.close(timeout=1.0)
+            if shipper and not shipper.close(DRAIN):
                 log.warning("some predictions could not be sent; they are sent at the next start")
 
-    def _report(self) -> ReplicaReport:
-        stats = self._stats
+    def _holder(self, desk: Desk) -> Holder:
+        return Holder(
+            desk,
+            self._state / "models" / desk.model,
+            self._state / f"loading-{desk.model}",
+            self._platform,
+            lambda: self._report(desk),
+            nullable=self._options.missing == "pass",
+        )
+
+    def _report(self, desk: Desk) -> ReplicaReport:
+        stats = desk.stats
         p50, p99 = stats.percentile_ms(0.5, 0.99)
         return ReplicaReport(
             replica=self._options.name,
-            model=self._options.model,
+            model=desk.model,
             url=self.url,
             requests=stats.requests,
             errors=stats.errors,
@@ -136,54 +175,15 @@ class ReplicaServer:
             p50_ms=p50,
             p99_ms=p99,
             unlogged=stats.unlogged,
-            backlog=self._journal.backlog() if self._journal else 0,
+            backlog=desk.journal.backlog() if desk.journal else 0,
         )
 
 
-class _Server(uvicorn.Server):
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Ends gracefully on a signal, and does not raise it again afterwards: this was the answer."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = {which: signal.signal(which, self.handle_exit) for which in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for which, handler in before.items():
-                signal.signal(which, handler)
-
-
-def make_server(app: Callable[..., object]) -> uvicorn.Server:
-    """A uvicorn server as replicas use it; given an ASGI application, to be run on sockets."""
-    return _Server(
-        uvicorn.Config(
-            app,
-            http="httptools",
-            loop="uvloop",
-            ws="none",
-            lifespan="off",
-            access_log=False,
-            log_config=None,
-            server_header=False,
-            proxy_headers=False,
-            timeout_keep_alive=75,
-            timeout_graceful_shutdown=int(_DRAIN),
-        )
-    )
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=2048)
-    except OSError as error:
-        raise Busy(
-            f"the server can't listen there: {error.strerror or error}",
-            where=f"{host}:{port}",
-            fix="choose another port with [serve] port or --port; 0 takes a free one",
-        ) from None
+def _forget(folder: Path, models: Sequence[str]) -> None:
+    """Removes copies of models that are not served here any more."""
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path.name not in models:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _row_namer(ids: Ids) -> Callable[[], str]:
@@ -192,14 +192,7 @@ def _row_namer(ids: Ids) -> Callable[[], str]:
     return lambda: f"{prefix}-{next(number):010d}"
 
 
-def _model_labels(model: str, holder: Holder) -> dict[str, str] | None:
-    served = holder.current
-    if served is None:
-        return None
-    return {"model": model, "version": str(served.version), "revision": str(served.revision)}
-
-
-def serve(options: ReplicaOptions, platform: Platform, announce: Callable[[str], None] = print) -> None:
+def serve(options: ReplicaOptions, platform: Platform, announce: Callable[[str], None] = print) -> int:
     """Runs a replica until it is stopped by SIGTERM or SIGINT.
 
     Args:
@@ -207,13 +200,23 @@ def serve(options: ReplicaOptions, platform: Platform, announce: Callable[[str],
         platform: Tells what to serve, has the files, takes predictions.
         announce: Is told where the server answers, before it does.
 
+    Returns:
+        The process's exit status: 75 if it ended by itself and is to be started again.
+
     Raises:
         Busy: If the port or the state folder is in use.
         StorageError: If the state folder can't be used.
     """
-    server = ReplicaServer(options, platform)
-    announce(f"{options.model} answers at {server.url}")
+    server = ReplicaServer(options, platform, abort=_abort)
+    answer = "answers" if len(options.models) == 1 else "answer"
+    announce(f"{', '.join(options.models)} {answer} at {server.url}")
     server.run()
+    return RESTART if server.restarting else 0
+
+
+def _abort() -> None:
+    # What was answered is in the journal; native code that hangs leaves no other way out.
+    os._exit(RESTART)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -225,20 +228,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--options", required=True, type=lambda text: msgspec.json.decode(text, type=ReplicaOptions)
     )
+    parser.add_argument("--listening", type=int, metavar="FD", help="a socket that listens already")
     parser.add_argument("--leash", action="store_true", help="end when standard input ends")
     given = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:
         with connect(given.url) as client:
-            server = ReplicaServer(given.options, client)
+            listening = None if given.listening is None else socket.socket(fileno=given.listening)
+            server = ReplicaServer(given.options, client, listening=listening, abort=_abort)
             if given.leash:
                 threading.Thread(target=_leash, args=(server,), daemon=True).start()
-            log.info("%s answers at %s", given.options.model, server.url)
+            log.info("%s answers at %s", ", ".join(given.options.models), server.url)
             server.run()
     except TreadleError as error:
         log.critical("%s", error)
         return 2 if isinstance(error, InvalidInput) else 1
-    return 0
+    return RESTART if server.restarting else 0
 
 
 def _leash(server: ReplicaServer) -> None:

@@ -31,6 +31,13 @@ _FORMS: dict[Role, tuple[Any, Any]] = {
 }
 
 
+_COMPLETE: dict[Role, Any] = {"float": tuple[_Real], "string": tuple[str]}
+
+
+def _form(role: Role, inputs: Inputs) -> Any:
+    return _FORMS[role][1] if inputs.nullable else _COMPLETE.get(role, _FORMS[role][1])
+
+
 class OneRow:
     """Reads requests of one row.
 
@@ -43,7 +50,7 @@ class OneRow:
         kinds = {
             name: msgspec.defstruct(
                 f"Input{next(number)}",
-                [("datatype", _FORMS[role][0]), ("shape", _SHAPE), ("data", _FORMS[role][1])],
+                [("datatype", _FORMS[role][0]), ("shape", _SHAPE), ("data", _form(role, inputs))],
                 tag_field="name",
                 tag=name,
                 gc=False,

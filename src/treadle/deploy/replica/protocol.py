@@ -132,16 +132,18 @@ class Inputs(msgspec.Struct, frozen=True):
     Attributes:
         roles: What each input is for, by name.
         features: Those that the model needs.
+        nullable: Whether a value of a feature may be missing.
     """
 
     roles: dict[str, Role]
     features: tuple[str, ...]
+    nullable: bool = True
 
 
 _DECODER = msgspec.json.Decoder(InferenceRequest)
 
 
-def inputs_of(signature: Signature, key: str | None, time: str | None) -> Inputs:
+def inputs_of(signature: Signature, key: str | None, time: str | None, *, nullable: bool = True) -> Inputs:
     """What a model takes, beside the optional key and time. A feature is a feature first."""
     roles: dict[str, Role] = {}
     if key:
@@ -149,7 +151,7 @@ def inputs_of(signature: Signature, key: str | None, time: str | None) -> Inputs
     if time:
         roles[time] = "time"
     roles.update((field.name, field.kind) for field in signature.inputs)
-    return Inputs(roles, tuple(field.name for field in signature.inputs))
+    return Inputs(roles, tuple(field.name for field in signature.inputs), nullable)
 
 
 def metadata(
@@ -207,6 +209,10 @@ def read_rows(request: InferenceRequest, known: Inputs, max_rows: int) -> Rows:
             raise InvalidInput(
                 f"input {tensor.name!r} has {len(values)} rows, {request.inputs[0].name!r} has {rows.count}; "
                 "every input must have the same number"
+            )
+        if not known.nullable and role not in ("key", "time") and None in values:
+            raise InvalidInput(
+                f"input {tensor.name!r}, row {values.index(None)} is missing, which is refused here"
             )
         _add(rows, tensor, role, values)
     if len(rows.columns) != len(known.features):

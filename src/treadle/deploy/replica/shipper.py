@@ -1,38 +1,33 @@
-"""Ships the journal to the platform, and keeps it bounded while the platform is away."""
+"""Ships the journals to the platform, and keeps them bounded while the platform is away."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
+from collections.abc import Sequence
 
+from treadle.deploy.replica.holder import Desk
 from treadle.deploy.replica.journal import Journal
 from treadle.deploy.replica.platform import Platform
-from treadle.deploy.replica.stats import Stats
 from treadle.kernel.errors import InvalidInput, TreadleError, Unavailable
 
 log = logging.getLogger("treadle.replica")
 
 
 class Shipper:
-    """A thread that seals the journal at every interval and sends what is sealed.
+    """A thread that seals the journals at every interval and sends what is sealed.
 
     Args:
-        journal: What to ship.
+        desks: The models, with the journals to ship and the figures where losses are counted.
         platform: Where to.
-        model: The model that answered.
-        stats: Where losses are counted.
         interval: Seconds between two shipments.
         limit: Bytes to keep while the platform is away; the oldest segments go first.
     """
 
-    def __init__(
-        self, journal: Journal, platform: Platform, model: str, stats: Stats, interval: float, limit: int
-    ) -> None:
-        self._journal = journal
+    def __init__(self, desks: Sequence[Desk], platform: Platform, interval: float, limit: int) -> None:
+        self._journals = [(desk, desk.journal) for desk in desks if desk.journal is not None]
         self._platform = platform
-        self._model = model
-        self._stats = stats
         self._interval = interval
         self._limit = limit
         self._shipping = threading.Lock()
@@ -48,7 +43,7 @@ class Shipper:
         """Ships what is left; False if it could not all be shipped in ``timeout`` seconds."""
         self._stop.set()
         self._thread.join(timeout)
-        return not self._thread.is_alive() and not self._journal.sealed()
+        return not self._thread.is_alive() and not any(journal.sealed() for _, journal in self._journals)
 
     def flush(self, timeout: float) -> None:
         """Returns when everything answered so far has been acknowledged by the platform.
@@ -59,7 +54,7 @@ class Shipper:
         deadline = time.monotonic() + timeout
         while True:
             self.ship()
-            left = sum(segment.rows for segment in self._journal.sealed())
+            left = sum(segment.rows for _, journal in self._journals for segment in journal.sealed())
             if not left:
                 return
             if time.monotonic() >= deadline:
@@ -72,23 +67,25 @@ class Shipper:
         """Sends what was answered so far; returns early when the platform is away."""
         with self._shipping:
             try:
-                self._journal.seal()
-                for segment in self._journal.sealed():
-                    try:
-                        self._platform.send_predictions(self._model, self._journal.read(segment))
-                    except InvalidInput as error:
-                        # Sending it again can't help, and it must not hold up the others.
-                        self._stats.unlogged += segment.rows
-                        kept = self._journal.set_aside(segment)
-                        log.warning(
-                            "the platform refused %d predictions, kept in %s: %s", segment.rows, kept, error
-                        )
-                    else:
-                        self._journal.discard(segment)
+                for desk, journal in self._journals:
+                    self._ship(desk, journal)
                 self._noted(None)
             except (TreadleError, OSError) as error:
                 self._noted(error)
             self._bound()
+
+    def _ship(self, desk: Desk, journal: Journal) -> None:
+        journal.seal()
+        for segment in journal.sealed():
+            try:
+                self._platform.send_predictions(desk.model, journal.read(segment))
+            except InvalidInput as error:
+                # Sending it again can't help, and it must not hold up the others.
+                desk.stats.unlogged += segment.rows
+                kept = journal.set_aside(segment)
+                log.warning("the platform refused %d predictions, kept in %s: %s", segment.rows, kept, error)
+            else:
+                journal.discard(segment)
 
     def _noted(self, error: Exception | None) -> None:
         if error and not self._away:
@@ -98,14 +95,17 @@ class Shipper:
         self._away = error is not None
 
     def _bound(self) -> None:
-        segments = self._journal.sealed()
-        size = sum(segment.size for segment in segments)
-        for segment in segments:
+        waiting = sorted(
+            ((segment, desk, journal) for desk, journal in self._journals for segment in journal.sealed()),
+            key=lambda found: found[0],
+        )
+        size = sum(segment.size for segment, _, _ in waiting)
+        for segment, desk, journal in waiting:
             if size <= self._limit:
                 return
-            self._journal.discard(segment)
+            journal.discard(segment)
             size -= segment.size
-            self._stats.unlogged += segment.rows
+            desk.stats.unlogged += segment.rows
             log.error("the journal is full: the oldest %d predictions were given up", segment.rows)
 
     def _run(self) -> None:

@@ -1,18 +1,12 @@
-"""Figures of the server: plain numbers on the request's path, Prometheus text when asked."""
+"""Figures of a model: plain numbers on the request's path."""
 
 from __future__ import annotations
 
 import time
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Iterator
 
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-    Metric,
-)
+from prometheus_client.core import HistogramMetricFamily
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 _ROWS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 1024.0, 10240.0)
@@ -32,29 +26,27 @@ class Histogram:
         self.counts[bisect_left(self.bounds, value)] += 1
         self.total += value
 
-    def family(self, name: str, text: str) -> Metric:
-        """As Prometheus's cumulative buckets."""
+    def add_to(self, family: HistogramMetricFamily, labels: list[str]) -> None:
+        """Adds itself to a family, as Prometheus's cumulative buckets."""
         running, buckets = 0, []
         for bound, count in zip((*map(str, self.bounds), "+Inf"), self.counts, strict=True):
             running += count
             buckets.append((bound, running))
-        return HistogramMetricFamily(name, text, buckets=buckets, sum_value=self.total)
+        family.add_metric(labels, buckets, self.total)
 
 
 class Stats:
-    """What the server counts. The event loop writes, other threads read (and add to ``unlogged``)."""
+    """What is counted of one model. The event loop writes, other threads read (and add to ``unlogged``)."""
 
     def __init__(self) -> None:
         self.codes: dict[int, int] = {}
         self.rows = 0
+        self.model_failures = 0
         self.unlogged = 0
         self.swaps = 0
         self.seconds = Histogram(_SECONDS)
         self.batches = Histogram(_ROWS)
         self._recent: deque[tuple[float, float]] = deque(maxlen=2000)
-        self.queue: Callable[[], int] = lambda: 0
-        self.backlog: Callable[[], int] = lambda: 0
-        self.model: Callable[[], dict[str, str] | None] = lambda: None
 
     def answered(self, code: int, ended: float, seconds: float) -> None:
         """Counts a request that was answered."""
@@ -78,30 +70,3 @@ class Stats:
         recent = sorted(seconds for ended, seconds in self._recent.copy() if ended >= since)
         last = len(recent) - 1
         return [round(recent[round(share * last)] * 1000, 3) if recent else None for share in shares]
-
-    def collect(self) -> Iterator[Metric]:
-        """The figures, for a Prometheus registry."""
-        requests = CounterMetricFamily(
-            "treadle_requests", "Inference requests answered, by HTTP status.", labels=["code"]
-        )
-        for code, count in sorted(self.codes.copy().items()):
-            requests.add_metric([str(code)], count)
-        yield requests
-        yield self.seconds.family("treadle_request_seconds", "Time to answer an inference request.")
-        yield self.batches.family("treadle_batch_rows", "Rows predicted together.")
-        yield CounterMetricFamily("treadle_rows", "Rows predicted.", value=self.rows)
-        yield GaugeMetricFamily("treadle_queue_length", "Requests that wait.", value=self.queue())
-        yield GaugeMetricFamily(
-            "treadle_journal_bytes", "Predictions that the platform has not taken yet.", value=self.backlog()
-        )
-        yield CounterMetricFamily(
-            "treadle_unlogged_rows",
-            "Rows answered whose predictions were not written down, refused or given up.",
-            value=self.unlogged,
-        )
-        yield CounterMetricFamily("treadle_swaps", "Models put to work.", value=self.swaps)
-        model = self.model()
-        if model:
-            info = GaugeMetricFamily("treadle_model_info", "The model that answers.", labels=list(model))
-            info.add_metric(list(model.values()), 1)
-            yield info

@@ -9,6 +9,7 @@ from msgspec import Meta, Struct
 Scalar: TypeAlias = bool | int | float | str
 
 Duration = Annotated[str, Meta(pattern=r"^(?=.*[1-9])(\d{1,6}(\.\d{1,6})?[smhdw])+$")]
+Size = Annotated[str, Meta(pattern=r"^(?=.*[1-9])\d{1,15}(\.\d{1,6})? ?(B|[KMGT]i?B)?$")]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 Positive = Annotated[int, Meta(ge=1)]
 NotNegative = Annotated[float, Meta(ge=0)]

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
-from treadle.kernel.config.base import Duration, Positive, Scalar, Table, Task
+from treadle.kernel.config.base import Duration, Positive, Scalar, Size, Table, Task
 from treadle.kernel.config.checks import ChecksConfig
 
 
@@ -140,6 +140,12 @@ class ServeConfig(Table, frozen=True):
         port: The port to listen on; 0 takes a free one.
         max_rows: The largest batch that one request may bring.
         max_queue: How many requests may wait before new ones are told to come later.
+        max_concurrency: How many requests may be begun and not answered.
+        max_body: The largest body of a request.
+        max_memory: Memory of the server's process over which it ends gracefully and is started
+            again, such as ``2GiB``; no limit by default.
+        timeout: How long a request may take, from its headers to its answer.
+        missing: Whether a missing number (``null``, NaN) is given to the model as NaN, or refused.
         log_predictions: Whether predictions are kept for monitoring.
         flush: How often the log is handed on.
     """
@@ -148,6 +154,11 @@ class ServeConfig(Table, frozen=True):
     port: Annotated[int, Meta(ge=0, le=65535)] = 8100
     max_rows: Positive = 10_000
     max_queue: Positive = 1024
+    max_concurrency: Positive = 2048
+    max_body: Size = "32MiB"
+    max_memory: Size | None = None
+    timeout: Duration = "30s"
+    missing: Literal["pass", "refuse"] = "pass"
     log_predictions: bool = True
     flush: Duration = "1s"
 

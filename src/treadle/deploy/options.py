@@ -1,0 +1,49 @@
+"""How a replica is run, from ``[serve]``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from treadle.deploy.types import ReplicaOptions
+from treadle.kernel.config import ServeConfig
+from treadle.kernel.units import parse_duration, parse_size
+
+
+def replica_options(
+    config: ServeConfig,
+    models: Sequence[str],
+    state: Path,
+    name: str = "replica",
+    host: str | None = None,
+    port: int | None = None,
+) -> ReplicaOptions:
+    """A replica's options.
+
+    Args:
+        config: ``[serve]``.
+        models: What it serves.
+        state: Its folder.
+        name: What it calls itself.
+        host: The address to listen on, in place of the configured one.
+        port: The port, in place of the configured one.
+
+    Raises:
+        InvalidInput: If a duration or a size of ``config`` is none.
+    """
+    return ReplicaOptions(
+        models=tuple(models),
+        state=str(state),
+        name=name,
+        host=host or config.host,
+        port=config.port if port is None else port,
+        max_rows=config.max_rows,
+        max_queue=config.max_queue,
+        max_concurrency=config.max_concurrency,
+        max_body=parse_size(config.max_body),
+        max_memory=parse_size(config.max_memory) if config.max_memory else None,
+        timeout=parse_duration(config.timeout).total_seconds(),
+        missing=config.missing,
+        log_predictions=config.log_predictions,
+        flush=parse_duration(config.flush).total_seconds(),
+    )

@@ -1,0 +1,139 @@
+"""Inference: from a request's bytes to its answer's."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+
+from treadle.deploy.replica import protocol
+from treadle.deploy.replica.batcher import Answer, Batcher, Job
+from treadle.deploy.replica.fleet import Fleet
+from treadle.deploy.replica.holder import Holder, Served
+from treadle.deploy.replica.intake import read_body, unpacked
+from treadle.deploy.replica.protocol import InferenceResponse, OutputTensor, Rows
+from treadle.deploy.replica.reply import JSON, Denied, Gone, Receive, Reply, Scope, retry_after
+from treadle.deploy.replica.watch import Watch
+from treadle.deploy.types import ReplicaOptions
+from treadle.kernel.names import did_you_mean
+
+_HEADERS = (JSON,)
+
+
+class Inference:
+    """Answers inference requests.
+
+    Args:
+        options: Limits.
+        fleet: The models.
+        batcher: Predicts.
+        watch: Counts what is being received.
+    """
+
+    def __init__(self, options: ReplicaOptions, fleet: Fleet, batcher: Batcher, watch: Watch) -> None:
+        self._options = options
+        self._fleet = fleet
+        self._batcher = batcher
+        self._watch = watch
+        self._encode = msgspec.json.Encoder().encode
+
+    async def infer(self, scope: Scope, receive: Receive, holder: Holder, version: str) -> Reply:
+        """Answers by the Open Inference Protocol.
+
+        Args:
+            scope: The request.
+            receive: Gives its body.
+            holder: The model that it asks.
+            version: The version that it asks; none in particular if empty.
+
+        Raises:
+            Denied: If it can't be answered, for its body or because nothing serves.
+            Gone: If the caller hung up.
+            InvalidInput: If it isn't what the model takes.
+            TreadleError: If the model fails.
+            Overloaded: If too many wait.
+        """
+        started: float = scope["treadle.started"]
+        body = await read_body(scope, receive, self._options.max_body, self._watch)
+        scope["treadle.body"] = True
+        model = self.served(holder, version)
+        read = model.one_row.read(body)
+        if read:
+            request, rows = read
+        else:
+            request, rows = self._read(scope, body, model)
+        wants_value, wants_id = protocol.pick_outputs(request, model.loaded.signature.output)
+        answer = await self._predict(Job(model, rows, started, _future()), receive)
+        outputs = []
+        if wants_value:
+            outputs.append(OutputTensor(model.loaded.signature.output, (rows.count,), "FP64", answer.outputs))
+        if wants_id:
+            outputs.append(OutputTensor(protocol.PREDICTION_ID, (rows.count,), "BYTES", answer.ids))
+        response = InferenceResponse(holder.desk.model, str(model.version), outputs, request.id)
+        return Reply(200, _HEADERS, self._encode(response))
+
+    def _read(self, scope: Scope, body: bytes, model: Served) -> tuple[Any, Rows]:
+        headers = dict(scope["headers"])
+        body = unpacked(body, headers.get(b"content-encoding"), self._options.max_body)
+        request = protocol.decode(body)
+        return request, protocol.read_rows(request, model.inputs, self._options.max_rows)
+
+    async def _predict(self, job: Job, receive: Receive) -> Answer:
+        if self._batcher.submit(job):
+            outcome = await self._wait(job, receive)
+        else:
+            outcome = await job.outcome
+        if not isinstance(outcome, Answer):
+            raise outcome
+        return outcome
+
+    async def _wait(self, job: Job, receive: Receive) -> Any:
+        """Waits for a request that may take a while; its place is free once nobody waits for it."""
+        gone = asyncio.ensure_future(_until_gone(receive))
+        try:
+            await asyncio.wait((job.outcome, gone), return_when=asyncio.FIRST_COMPLETED)
+            if not job.outcome.done():
+                raise Gone
+            return job.outcome.result()
+        finally:
+            gone.cancel()
+            if not job.outcome.done():
+                self._batcher.withdraw(job)
+
+    def holder(self, model: str) -> Holder:
+        """What holds a model.
+
+        Raises:
+            Denied: If it isn't served here (404).
+        """
+        found = self._fleet.find(model)
+        if found is None:
+            names = self._fleet.names
+            here = f"{names[0]!r} is" if len(names) == 1 else did_you_mean(model, names)
+            raise Denied(404, f"model {model!r} is not served here; {here}")
+        return found
+
+    def served(self, holder: Holder, version: str) -> Served:
+        """What answers for a model.
+
+        Raises:
+            Denied: If nothing does yet (503), or not this version (404).
+        """
+        model = holder.pick()
+        if model is None:
+            raise Denied(
+                503, "no version of the model has been loaded yet; try again in a moment", retry_after(1)
+            )
+        if version and version != str(model.version):
+            raise Denied(404, f"version {version!r} is not served here; version {model.version} is")
+        return model
+
+
+def _future() -> asyncio.Future[Any]:
+    return asyncio.get_running_loop().create_future()
+
+
+async def _until_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
