@@ -48,7 +48,7 @@ def parse_size(text: str) -> int:
         InvalidInput: If the text isn't a size over zero.
     """
     found = _SIZE.fullmatch(text)
-    size = int(float(found[1]) * _BYTES[found[2]]) if found else 0
+    size = int(float(found[1]) * _BYTES[found[2] or ""]) if found else 0
     if size <= 0:
         raise InvalidInput(f"{text!r} is not a size", fix="write a number and a unit, such as 512MB or 2GiB")
     return size
