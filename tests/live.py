@@ -44,7 +44,8 @@ class Up:
         self.process = process
         self.root = root
         self.url = self._find(r"API at (http://\S+)")
-        self.inference = self._find(r"inference at (http://[^/\s]+)")
+        trains = "[train]" in (root / "treadle.toml").read_text()
+        self.inference = self._find(r"inference at (http://[^/\s]+)") if trains else ""
 
     def _find(self, pattern: str) -> str:
         assert self.process.stdout

@@ -40,8 +40,8 @@ EXPORTED = {
     """,
     "treadle.deploy.replica": "Platform ReplicaServer serve",
     "treadle.evaluate": """
-        BINS Basis Behaviour CheckPlan CheckRequest CheckResult Checks DataGates Estimate Evaluation
-        Evaluations ForeignSuite Holdout ImportedSuite KeptByEvaluations MAX_VALUES Measure Outcome
+        BINS Basis Behaviour CheckJob CheckJobs CheckPlan CheckRequest CheckResult Checks DataGates Estimate
+        Evaluation Evaluations ForeignSuite Holdout ImportedSuite KeptByEvaluations MAX_VALUES Measure Outcome
         Planned Suite Verdict WrittenChecks aggregate bin_edges check_data estimate forest
         import_expectations import_pandera is_loss measured paired_difference plan_data pool_bins psi
         psi_quantile render suggest_suite

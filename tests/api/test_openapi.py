@@ -94,13 +94,14 @@ def test_answers_are_of_the_declared_type(route: Any, transport: Any) -> None:
         "ref": "toy/1",
         "metric": "loss",
         "source": "nowhere",
+        "job": msgspec.json.decode(transport.send("POST", "/v1/checks/jobs", b"{}").read())["id"],
         "other": ask(transport, "/v1/runs?limit=1")[0]["id"],
     }
     path = re.sub(r"{(\w+)(?::path)?}", lambda found: known[found[1]], route.path)
     query = "&".join(f"{one.name}={known[one.name]}" for one in route.query if one.required)
     raw = transport.send("GET", f"{path}?{query}").read()
     value = msgspec.json.decode(raw, type=route.result)
-    empty = ("/v1/monitors/", "/v1/runs/{run}/media", "/v1/import", "/v1/data/status")
+    empty = ("/v1/monitors/", "/v1/runs/{run}/media", "/v1/import", "/v1/data/status", "/v1/checks/jobs")
     of_data = ("/v1/datasets/{dataset}/tags", "/v1/datasets/{dataset}/reviews")
     assert value or route.path.startswith((*empty, *of_data))
     assert msgspec.json.decode(msgspec.json.encode(value)) == msgspec.json.decode(raw)

@@ -167,6 +167,9 @@ def _checks(client: Client) -> None:
     assert {one.check for one in plan.planned} >= {"schema", "min_rows"}
     found = client.check(CheckRequest(data="rows", only=("data",)))
     assert client.check(CheckRequest(data="rows")).kept == (found.evaluations[0].id,)
+    [last, first] = client.check_jobs()
+    assert (first.result, last.state, first.actor) == (found, "done", actor())
+    assert client.cancel_check(first.id) == first  # it has ended
     assert client.evaluations("rows", 1) == list(found.evaluations)
     names = [one.id for one in found.evaluations]
     assert client.check_report(names, "junit").startswith(b"<?xml")

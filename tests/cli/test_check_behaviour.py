@@ -8,13 +8,15 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
 from chat_server import serving
-from live import environment
+from live import environment, until, up
+from treadle.client import Client
 
 TOML = """
 [project]
@@ -104,6 +106,92 @@ def test_what_was_answered_is_never_asked_again(project, stop):
     # The rest once each, those under way at the kill again, and the ones that were too busy at first.
     assert len(server.requests) - asked <= 90 - kept + busy
     assert not list((folder / ".treadle" / "behaviour").glob("*.jsonl"))
+
+
+# ── by a server ──────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def served(tmp_path):
+    """A project under ``treadle up``, and a target that answers twelve calls, others once it is let."""
+    let = threading.Event()
+
+    def answer(text, count, rng):
+        if len(server.requests) > 12:
+            let.wait(60)
+        return str(sum(map(int, text.split(" + "))))
+
+    with serving(answer) as server:
+        write(tmp_path, server.url)
+        with up(tmp_path) as running:
+            yield tmp_path, server, running, let
+        let.set()
+
+
+def asking(folder, *arguments, kept=12):
+    """A check of which that many answers are kept."""
+    running = start(folder, *arguments)
+    until(
+        lambda: (
+            running.poll() is not None or ((folder / ".treadle/behaviour").exists() and lines(folder) >= kept)
+        )
+    )
+    assert running.poll() is None, running.communicate()
+    return running
+
+
+def said_by(running, code):
+    said, _ = running.communicate(timeout=60)
+    assert running.returncode == code, said
+    return " ".join(said.split())
+
+
+def resumed(said):
+    [evaluation] = json.loads(said)["evaluations"]
+    assert evaluation["outcome"] == "pass"
+    [found] = [one for one in evaluation["verdicts"] if one["check"] == "resumed"]
+    return found["n"]
+
+
+def test_a_check_of_a_server_can_be_stopped_by_who_waits_and_from_elsewhere(served):
+    folder, server, up_, let = served
+    running = asking(folder)
+    running.send_signal(signal.SIGINT)
+    assert "12 of 90 calls. What was answered is kept: the same command goes on" in said_by(running, 130)
+    with Client.http(up_.url) as client:
+        [job] = client.check_jobs()
+        assert (job.state, job.asking.answered) == ("cancelled", 12)
+        assert len(server.requests) == 14  # two were under way; no more are begun
+        running = asking(folder)
+        job = until(lambda: (found := client.check_jobs()[0]).asking.check and found)
+    assert f"treadle check cancel {job.id}" in said_by(start(folder, "jobs"), 0)
+    assert "is cancelled, after 12 of 90 calls" in said_by(start(folder, "cancel", job.id), 0)
+    said = said_by(running, 2)
+    assert "stopped it" in said
+    assert "the same check goes on from there" in said
+    let.set()
+    assert resumed(said_by(start(folder, "--json"), 0)) == 12
+
+
+def test_a_check_whose_client_was_killed_is_gone_on_with_and_one_whose_server_ends_is_kept(served):
+    folder, _, up_, let = served
+    running = asking(folder)
+    running.kill()
+    running.communicate()
+    running = start(folder)
+    with Client.http(up_.url) as client:  # the second takes the place of the one that was left
+        until(lambda: [one.state for one in client.check_jobs()] == ["running", "cancelled"])
+        until(lambda: client.check_jobs()[0].asking.answered == 12)
+    code, _, seconds = up_.end(signal.SIGTERM)
+    assert (code, seconds < 20) == (0, True)
+    assert lines(folder) == 12
+    running.kill()  # it would wait for a restart
+    running.communicate()
+    let.set()
+    assert resumed(said_by(start(folder, "--json"), 0)) == 12
+
+
+# ── in the command itself ────────────────────────────────────────────────
 
 
 def test_the_example_of_the_documents_goes_as_it_is_told(here, call):

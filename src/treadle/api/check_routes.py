@@ -9,9 +9,9 @@ from starlette.responses import Response
 from treadle.api.rooms import Rooms
 from treadle.api.route import Call, Query, RawSpec, RouteSpec
 from treadle.evaluate import (
+    CheckJob,
     CheckPlan,
     CheckRequest,
-    CheckResult,
     Evaluation,
     ForeignSuite,
     WrittenChecks,
@@ -20,9 +20,24 @@ from treadle.evaluate import (
 from treadle.kernel.errors import InvalidInput
 
 
-def _run_checks(call: Call) -> CheckResult:
-    """Checks data and models; what was judged before, of the same by the same, is told again."""
-    return call.rooms.checks.run(call.body)
+def _start_checks(call: Call) -> CheckJob:
+    """Begins to check data, models and behaviour; what was judged before, of the same, is told again."""
+    return call.rooms.check_jobs.start(call.body, call.query.get("actor", "api"))
+
+
+def _check_jobs(call: Call) -> list[CheckJob]:
+    """The checks that are under way, and those that ended lately, the newest first."""
+    return call.rooms.check_jobs.list()
+
+
+def _check_job(call: Call) -> CheckJob:
+    """How far checks are, and what they came to; they are stopped if nobody asks for a minute."""
+    return call.rooms.check_jobs.get(call.path["job"])
+
+
+def _cancel_checks(call: Call) -> CheckJob:
+    """Stops checks; answers of behaviour that are there are kept, and gone on with the next time."""
+    return call.rooms.check_jobs.cancel(call.path["job"], call.query.get("actor", "api"))
 
 
 def _plan_checks(call: Call) -> CheckPlan:
@@ -61,8 +76,12 @@ async def _check_report(request: Request) -> Response:
     return Response(body, media_type=media)
 
 
+_ACTOR = Query("actor")
 CHECK_ROUTES = [
-    RouteSpec("POST", "/v1/checks", _run_checks, CheckResult, CheckRequest),
+    RouteSpec("POST", "/v1/checks/jobs", _start_checks, CheckJob, CheckRequest, (_ACTOR,)),
+    RouteSpec("GET", "/v1/checks/jobs", _check_jobs, list[CheckJob]),
+    RouteSpec("GET", "/v1/checks/jobs/{job}", _check_job, CheckJob),
+    RouteSpec("DELETE", "/v1/checks/jobs/{job}", _cancel_checks, CheckJob, query=(_ACTOR,)),
     RouteSpec("POST", "/v1/checks/plan", _plan_checks, CheckPlan, CheckRequest),
     RouteSpec(
         "GET", "/v1/checks/suggestion", _suggest_checks, WrittenChecks, query=(Query("data", required=True),)

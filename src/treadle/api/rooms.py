@@ -20,7 +20,7 @@ from treadle.data import (
     WorkingTree,
 )
 from treadle.deploy import Deployments
-from treadle.evaluate import Checks, DataGates, Evaluations, KeptByEvaluations
+from treadle.evaluate import CheckJobs, Checks, DataGates, Evaluations, KeptByEvaluations
 from treadle.experiment import (
     Comparisons,
     Experiments,
@@ -173,6 +173,11 @@ class Rooms:
         return Checks(self.workspace)
 
     @cached_property
+    def check_jobs(self) -> CheckJobs:
+        """Checks under way."""
+        return CheckJobs(self.workspace)
+
+    @cached_property
     def deployments(self) -> Deployments:
         """What should run."""
         return Deployments(self.workspace)
@@ -231,6 +236,8 @@ class Rooms:
 
     def close(self) -> None:
         """Lets go of the wheel and the stores."""
+        if "check_jobs" in self.__dict__:
+            self.check_jobs.close()
         self.worker.close()
         if "metrics" in self.__dict__:
             self.metrics.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -10,10 +9,12 @@ import click
 
 from treadle.cli import show
 from treadle.cli.app import App, Group, json_option, pass_app
-from treadle.kernel.errors import InvalidInput, Unavailable
+from treadle.kernel.errors import InvalidInput
 
 if TYPE_CHECKING:
     from treadle.evaluate.types import (
+        Asking,
+        CheckJob,
         CheckPlan,
         CheckRequest,
         CheckResult,
@@ -118,39 +119,36 @@ def run(
 
 
 def _watched(app: App, asked: CheckRequest) -> CheckResult:
-    """Checks, telling how far the asking is; whoever interrupts it can go on later."""
-    from treadle.kernel import progress
-
+    """Checks, telling how far the asking is; whoever interrupts it stops it, and can go on later."""
     status = show.console(stderr=True).status("asking")
-    stopped = threading.Event()
-    done, expected = 0, 0
+    shown = not app.json and not show.is_dumb()
+    told = ""
 
-    def tell(count: int, _: int) -> None:
-        nonlocal done
-        done += count
-        if stopped.is_set():  # in the thread that asks: it ends, and keeps what was answered
-            raise Unavailable("it was interrupted")
-        if count and expected:
-            status.update(f"{done:,} of {expected:,} calls")
-
-    def expect(count: int, _: int) -> None:
-        nonlocal expected
-        expected += count
-        if not app.json and not show.is_dumb():
-            status.start()
+    def follow(job: CheckJob) -> None:
+        nonlocal told
+        if job.asking.calls:
+            told = _progress(job.asking)
+            status.update(told)
+            if shown and job.state == "running":
+                status.start()
 
     try:
-        with progress.listening(tell, expect):
-            try:
-                return app.client.check(asked)
-            except KeyboardInterrupt:
-                stopped.set()
-                app.close()
-                if expected:
-                    click.echo("what was answered is kept: the same command goes on from there", err=True)
-                raise
+        return app.client.check(asked, follow)
+    except KeyboardInterrupt:
+        status.stop()
+        if told:
+            click.echo(
+                f"stopped after {told}. What was answered is kept: the same command goes on from there",
+                err=True,
+            )
+        raise
     finally:
         status.stop()
+
+
+def _progress(asking: Asking) -> str:
+    cost = f", for {show.number(asking.cost)}" if asking.cost else ""
+    return f"{asking.answered:,} of {asking.calls:,} calls{cost}"
 
 
 def _whole(name: str) -> str:
@@ -206,6 +204,46 @@ def _show_plan(plan: CheckPlan) -> None:
     for note in plan.notes:
         show.say(note)
     show.following("treadle check")
+
+
+@check.command("jobs", short_help="List the checks that a server makes right now")
+@json_option
+@pass_app
+def jobs(app: App) -> None:
+    """List the checks that are under way at a server, and those that ended lately.
+
+    Without a server, a check is part of the command that makes it, and none is listed.
+    """
+    app.answer(app.client.check_jobs(), _show_jobs)
+
+
+def _show_jobs(found: list[CheckJob]) -> None:
+    rows = [
+        (one.id, one.at, one.actor, one.asking.check, _progress(one.asking), show.state(one.state))
+        for one in found
+    ]
+    show.table(["!job", "!at", "by", "asks", ">how far", "state"], rows, empty="no checks are under way")
+    if running := next((one for one in found if one.state == "running"), None):
+        show.following(f"treadle check cancel {running.id}")
+
+
+@check.command("cancel", short_help="Stop a check that a server makes")
+@click.argument("job")
+@json_option
+@pass_app
+def cancel(app: App, job: str) -> None:
+    """Stop the check JOB of a server; whoever waits for it is told.
+
+    What was answered is kept: the same check goes on from there.
+    """
+    app.answer(app.client.cancel_check(job), _show_cancelled)
+
+
+def _show_cancelled(job: CheckJob) -> None:
+    if job.state == "running":
+        show.say(f"{job.id} stops as soon as what is under way lets it")
+    else:
+        show.say(f"{job.id} is {job.state}, after {_progress(job.asking)}")
 
 
 @check.command("suggest", short_help="Write [checks.data] that good rows pass")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from urllib.parse import quote, urlencode
 
 from treadle.client.calls import Calls
 from treadle.evaluate.types import (
+    CheckJob,
     CheckPlan,
     CheckRequest,
     CheckResult,
@@ -14,15 +18,91 @@ from treadle.evaluate.types import (
     ReportFormat,
     WrittenChecks,
 )
+from treadle.kernel.errors import NotFound, TreadleError, Unavailable, from_body
+
+_FIRST_PAUSE, _PAUSE = 0.01, 0.5
+_SHARE = 0.05  # of the time that it takes, at most, is added by looking
+_PATIENCE = 15.0  # seconds; a restart of the server within them is noticed as such
 
 
 class CheckCalls(Calls):
     """Calls of the routes of checks."""
 
-    def check(self, asked: CheckRequest) -> CheckResult:
-        """Checks data and models; what was judged before, of the same by the same, is told again."""
-        found: CheckResult = self._ask(CheckResult, "POST", "/v1/checks", asked)
-        return found
+    def check(self, asked: CheckRequest, follow: Callable[[CheckJob], None] | None = None) -> CheckResult:
+        """Checks data, models and behaviour; what was judged before, of the same by the same, is told again.
+
+        Whoever interrupts it stops the checks, also those of a server.
+
+        Args:
+            asked: What is checked.
+            follow: Told again and again how far it is, the last time when it has ended.
+
+        Raises:
+            Conflict: If somebody else stopped it.
+            Unavailable: If the server is away for longer than a restart takes, or was started again.
+            TreadleError: Whatever keeps the checks from being made.
+        """
+        job = self.start_check(asked)
+        try:
+            for job in self._followed(job):  # noqa: B020 - it is the same, as it stands
+                if follow:
+                    follow(job)
+        except BaseException:
+            with contextlib.suppress(TreadleError):
+                job = self.cancel_check(job.id)
+            if follow:
+                follow(job)
+            raise
+        if job.error is not None:
+            raise from_body(job.error)
+        assert job.result is not None  # noqa: S101 - it has ended without an error
+        return job.result
+
+    def _followed(self, job: CheckJob) -> Iterator[CheckJob]:
+        """The job again and again, the less often the longer it takes, until it has ended."""
+        begun = heard = time.monotonic()
+        yield job
+        while job.state == "running":
+            time.sleep(min(max((time.monotonic() - begun) * _SHARE, _FIRST_PAUSE), _PAUSE))
+            try:
+                job = self.check_job(job.id)
+            except NotFound:
+                raise Unavailable(
+                    "the server was started again, and the check ended with it",
+                    where=self.server,
+                    fix="what was answered is kept: the same check goes on from there",
+                ) from None
+            except Unavailable:
+                if time.monotonic() - heard > _PATIENCE:
+                    raise
+                continue
+            heard = time.monotonic()
+            yield job
+
+    def start_check(self, asked: CheckRequest) -> CheckJob:
+        """Begins to check; the job is stopped if nobody asks for it for a minute."""
+        from treadle.client.client import actor
+
+        job: CheckJob = self._ask(CheckJob, "POST", "/v1/checks/jobs", asked, actor=actor())
+        return job
+
+    def check_job(self, job_id: str) -> CheckJob:
+        """How far checks are, and what they came to."""
+        job: CheckJob = self._ask(CheckJob, "GET", f"/v1/checks/jobs/{quote(job_id, safe='')}")
+        return job
+
+    def check_jobs(self) -> list[CheckJob]:
+        """The checks that are under way, and those that ended lately, the newest first."""
+        jobs: list[CheckJob] = self._ask(list[CheckJob], "GET", "/v1/checks/jobs")
+        return jobs
+
+    def cancel_check(self, job_id: str) -> CheckJob:
+        """Stops checks, and waits some seconds for that; answers that are there are kept."""
+        from treadle.client.client import actor
+
+        path = f"/v1/checks/jobs/{quote(job_id, safe='')}"
+        job: CheckJob = self._ask(CheckJob, "DELETE", path, actor=actor())
+        return job
 
     def plan_checks(self, asked: CheckRequest) -> CheckPlan:
         """What checks would test, and what the data at hand can tell; judges nothing."""
@@ -48,7 +128,5 @@ class CheckCalls(Calls):
 
     def check_report(self, evaluations: Sequence[str], wanted: ReportFormat) -> bytes:
         """What some evaluations found, as one document."""
-        from urllib.parse import urlencode
-
         query = urlencode([*(("evaluation", one) for one in evaluations), ("format", wanted)])
         return self._send("GET", f"/v1/checks/report?{query}").read()

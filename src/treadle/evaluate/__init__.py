@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from treadle.evaluate.distributions import psi as psi
     from treadle.evaluate.distributions import psi_quantile as psi_quantile
     from treadle.evaluate.holdout import Holdout as Holdout
+    from treadle.evaluate.jobs import CheckJobs as CheckJobs
     from treadle.evaluate.keeping import KeptByEvaluations as KeptByEvaluations
     from treadle.evaluate.metrics import estimate as estimate
     from treadle.evaluate.metrics import is_loss as is_loss
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from treadle.evaluate.rules import aggregate as aggregate
     from treadle.evaluate.service import Evaluations as Evaluations
     from treadle.evaluate.types import Basis as Basis
+    from treadle.evaluate.types import CheckJob as CheckJob
     from treadle.evaluate.types import CheckPlan as CheckPlan
     from treadle.evaluate.types import CheckRequest as CheckRequest
     from treadle.evaluate.types import CheckResult as CheckResult
@@ -50,6 +52,8 @@ __getattr__, __all__ = attach(
         "BINS": "distributions",
         "Basis": "types",
         "Behaviour": "behaviour.service",
+        "CheckJob": "types",
+        "CheckJobs": "jobs",
         "CheckPlan": "types",
         "CheckRequest": "types",
         "CheckResult": "types",

@@ -30,6 +30,7 @@ from treadle.evaluate.types import (
     Verdict,
     WrittenChecks,
 )
+from treadle.evaluate.watching import Watch
 from treadle.kernel.errors import ConfigError, InvalidInput, NotFound
 from treadle.kernel.ids import digest_bytes
 from treadle.kernel.workspace import Workspace
@@ -50,18 +51,25 @@ class Checks:
     def __init__(self, workspace: Workspace) -> None:
         self._ws = workspace
 
-    def run(self, asked: CheckRequest) -> CheckResult:
+    def run(self, asked: CheckRequest, watch: Watch | None = None) -> CheckResult:
         """Judges, and keeps what was found.
 
+        Args:
+            asked: What is checked.
+            watch: Told how far the asking is; stops it.
+
         Raises:
+            Cancelled: If the watch stopped it.
             ConfigError: If there is nothing to check, or a check can't be meant.
             NotFound: If there is no such data or model version.
             InvalidInput: If what is judged can't be used.
             CorruptData: If a file can't be read.
         """
         found, kept = [], []
-        asking, evaluations = _Asking(self._ws, asked), Evaluations(self._ws)
+        watch = watch or Watch()
+        asking, evaluations = _Asking(self._ws, asked, watch), Evaluations(self._ws)
         for part in asking.parts()[0]:
+            watch.look()
             identity = asking.identity(part)
             try:
                 evaluation = evaluations.get(identity)
@@ -82,7 +90,7 @@ class Checks:
             InvalidInput: If what would be judged can't be used.
             CorruptData: If a file can't be read.
         """
-        parts, notes = _Asking(self._ws, asked).parts()
+        parts, notes = _Asking(self._ws, asked, Watch()).parts()
         return CheckPlan(planned=tuple(one for part in parts for one in part.plan()), notes=tuple(notes))
 
     def suggest(self, data: str) -> WrittenChecks:
@@ -113,8 +121,8 @@ class Checks:
 class _Asking:
     """What somebody asks for, and what there is to check of it."""
 
-    def __init__(self, workspace: Workspace, asked: CheckRequest) -> None:
-        self._ws, self._asked = workspace, asked
+    def __init__(self, workspace: Workspace, asked: CheckRequest, watch: Watch) -> None:
+        self._ws, self._asked, self._watch = workspace, asked, watch
         config = workspace.config
         self._config = msgspec.structs.replace(config, checks=asked.checks) if asked.checks else config
         self._evaluations = Evaluations(workspace, self._config)
@@ -221,7 +229,7 @@ class _Asking:
             Part(
                 "behaviour",
                 None,
-                partial(behaviour.judge, name=name, fresh=self._asked.again),
+                partial(behaviour.judge, name=name, fresh=self._asked.again, watch=self._watch),
                 partial(behaviour.plan, name),
             )
             for name in names
@@ -233,7 +241,7 @@ class _Asking:
         return Part(
             "behaviour",
             None,
-            partial(behaviour.rescore, earlier_id=earlier),
+            partial(behaviour.rescore, earlier_id=earlier, watch=self._watch),
             partial(behaviour.plan, name),
         )
 

@@ -8,11 +8,13 @@ from typing import Literal
 import msgspec
 
 from treadle.kernel.config import ChecksConfig
+from treadle.kernel.errors import ErrorBody
 
 Outcome = Literal["pass", "warn", "inconclusive", "fail"]
 """``warn`` is a pass: something is surely there, and it is smaller than what matters."""
 
 Kind = Literal["data", "model", "behaviour"]
+JobState = Literal["running", "done", "failed", "cancelled"]
 ReportFormat = Literal["html", "markdown", "junit", "json"]
 
 
@@ -210,6 +212,47 @@ class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
     outcome: Outcome
     evaluations: tuple[Evaluation, ...]
     kept: tuple[str, ...] = ()
+
+
+class Asking(msgspec.Struct, frozen=True, kw_only=True):
+    """How far the asking of behaviour checks is.
+
+    Attributes:
+        check: The check that is asked; empty before the first.
+        calls: How many answers are needed in all, of the checks that have begun.
+        answered: How many of them there are.
+        cost: What they and their judges cost, in the unit of the prices in ``treadle.toml``.
+    """
+
+    check: str = ""
+    calls: int = 0
+    answered: int = 0
+    cost: float = 0.0
+
+
+class CheckJob(msgspec.Struct, frozen=True, kw_only=True):
+    """Checks that are under way, or that have ended.
+
+    Attributes:
+        id: Its identity.
+        asked: What is checked.
+        actor: Who asked.
+        at: When it began.
+        state: ``done`` whatever the verdicts; ``failed`` where there are none; ``cancelled`` where somebody
+            stopped it.
+        asking: How far it is.
+        result: What it came to; None before it is done.
+        error: Why there are no verdicts; None where there are, or while it runs.
+    """
+
+    id: str
+    asked: CheckRequest
+    actor: str
+    at: datetime
+    state: JobState = "running"
+    asking: Asking = Asking()
+    result: CheckResult | None = None
+    error: ErrorBody | None = None
 
 
 class CheckPlan(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ from chat_server import serving
 from treadle.evaluate import Evaluations
 from treadle.evaluate.behaviour.service import Behaviour
 from treadle.evaluate.keeping import KeptByEvaluations
+from treadle.evaluate.watching import Watch
 from treadle.kernel.config import BehaviourCheck
 from treadle.kernel.errors import (
     Busy,
@@ -83,6 +84,14 @@ def declare(workspace, **keys):
     )
     workspace.config = msgspec.structs.replace(workspace.config, checks=checks)
     return Behaviour(workspace)
+
+
+class Watching(Watch):
+    """Tells a function of every answer."""
+
+    def __init__(self, tell):
+        super().__init__()
+        self.tell = tell
 
 
 def verdict(evaluation, check, subject=None):
@@ -280,22 +289,18 @@ def test_a_check_that_is_not_there_is_named(app):
 # ── going on, and again ──────────────────────────────────────────────────
 
 
-def test_an_interrupted_check_goes_on_where_it_was(app, monkeypatch):
+def test_an_interrupted_check_goes_on_where_it_was(app):
     behaviour = declare(app, target="app:counted")
-    from treadle.evaluate.behaviour import running
-
     count = 0
 
-    def interrupt(files, size):
+    def interrupt(answered):
         nonlocal count
-        count += files
+        count += answered
         if count == 50:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(running, "tell", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        behaviour.judge("eval_1", "sums")
-    monkeypatch.undo()
+        behaviour.judge("eval_1", "sums", watch=Watching(interrupt))
     assert Evaluations(app).list() == []
     (journal,) = (app.state / "behaviour").glob("*.jsonl")
     kept = len(journal.read_text().splitlines()) - 1
@@ -310,13 +315,10 @@ def test_an_interrupted_check_goes_on_where_it_was(app, monkeypatch):
     assert not journal.exists()
 
 
-def test_what_changed_is_not_gone_on_with(app, monkeypatch):
-    from treadle.evaluate.behaviour import running
-
-    monkeypatch.setattr(running, "tell", lambda files, size: 1 / (not files))
+def test_what_changed_is_not_gone_on_with(app):
+    watch = Watching(lambda answered: 1 / (not answered))
     with pytest.raises(ZeroDivisionError):
-        declare(app, target="app:counted").judge("eval_1", "sums")
-    monkeypatch.undo()
+        declare(app, target="app:counted").judge("eval_1", "sums", watch=watch)
     (app.root / "app.py").write_text(APP + "\n# changed\n")
     found = declare(app, target="app:counted").judge("eval_1", "sums")
     assert not [one for one in found.verdicts if one.check == "resumed"]
@@ -390,20 +392,17 @@ def test_earlier_answers_can_be_what_others_are_held_against(app):
     assert verdict(named, "no_worse").estimate == verdict(found, "no_worse").estimate
 
 
-def test_two_do_not_ask_the_same_at_once(app, monkeypatch):
-    from treadle.evaluate.behaviour import running
-
+def test_two_do_not_ask_the_same_at_once(app):
     behaviour, said = declare(app), []
 
-    def again(files, size):
+    def again(answered):
         if not said:
             said.append("")
             with pytest.raises(Busy) as caught:
                 Behaviour(app).judge("eval_2", "sums")
             said.append(caught.value.message)
 
-    monkeypatch.setattr(running, "tell", again)
-    behaviour.judge("eval_1", "sums")
+    behaviour.judge("eval_1", "sums", watch=Watching(again))
     assert "the check 'sums'" in said[1]
 
 

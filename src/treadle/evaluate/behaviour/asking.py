@@ -17,7 +17,6 @@ from treadle.evaluate.behaviour.types import Answered, ErrorKind, Reply, Usage
 from treadle.kernel.config import TargetConfig
 from treadle.kernel.errors import TreadleError
 from treadle.kernel.ids import digest_bytes
-from treadle.kernel.progress import tell
 from treadle.kernel.units import parse_duration
 
 AGAIN: frozenset[ErrorKind] = frozenset({"timeout", "rate_limited", "server", "connection"})
@@ -186,7 +185,11 @@ class Job(NamedTuple):
 
 
 def ask_all(
-    jobs: Sequence[Job], budget: Budget, stop: threading.Event, take: Callable[[Answered], None]
+    jobs: Sequence[Job],
+    budget: Budget,
+    stop: threading.Event,
+    take: Callable[[Answered], None],
+    look: Callable[[], None] = lambda: None,
 ) -> bool:
     """Asks all questions of all jobs, those of different targets side by side.
 
@@ -195,6 +198,7 @@ def ask_all(
         budget: What may be spent.
         stop: Set to stop: what is under way comes to its end, and nothing new begins.
         take: Given each answer as it comes, on the caller's own thread.
+        look: Called there again and again; what it raises ends the asking without waiting for anybody.
 
     Returns:
         Whether all were asked; False if the budget ended it, or somebody stopped it.
@@ -215,7 +219,7 @@ def ask_all(
             threading.Thread(target=_work, args=args, daemon=True).start()
             threads += 1
     try:
-        return _taken(arrived, threads, take)
+        return _taken(arrived, threads, take, look)
     except BaseException:
         stop.set()
         left_alone.set()
@@ -226,14 +230,16 @@ def ask_all(
         raise
 
 
-def _taken(arrived: _Arrived, threads: int, take: Callable[[Answered], None]) -> bool:
+def _taken(
+    arrived: _Arrived, threads: int, take: Callable[[Answered], None], look: Callable[[], None]
+) -> bool:
     """Takes what arrives until all threads have ended; whether all of them had nothing more to ask."""
     complete = True
     while threads:
+        look()
         try:
             found = arrived.get(timeout=_PATIENCE)
         except queue.Empty:
-            tell(0, 0)  # who listens may want to stop
             continue
         if isinstance(found, Answered):
             take(found)

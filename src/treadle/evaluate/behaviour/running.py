@@ -19,7 +19,6 @@ from treadle.evaluate.behaviour.targets.port import Call, seed_of
 from treadle.evaluate.behaviour.types import Answered, Case
 from treadle.kernel.config import BehaviourCheck
 from treadle.kernel.errors import Unavailable
-from treadle.kernel.progress import expect, tell
 
 _HOPELESS = 10
 _CLOSED = frozenset({401, 403, 404})
@@ -77,6 +76,7 @@ class Running:
         budget: Budget,
     ) -> None:
         self._check, self._setup, self._known, self._budget = check, setup, known, budget
+        self._watch = setup.watch
         self._asked, self._repeats = asked, repeats
         self._order = in_order(cases, check.seed)
         self._scoring = Scoring(check, cases, setup)
@@ -93,15 +93,18 @@ class Running:
         Raises:
             Unavailable: If a target answers none of the first calls.
             StorageFull: If answers can't be kept.
+            Cancelled: If somebody stopped it.
         """
         results: dict[str, dict[str, list[Result]]] = {of: defaultdict(list) for of in self._repeats}
         planned = len(self._asked) * len(self._order) * self._check.repeats
-        expect(planned, 0)
+        budget = self._budget  # what is watched outlives this run, and must not hold its answers
+        self._watch.expect(planned, lambda: budget.spent)
         complete = True
         for block in self._blocks():
             complete = self._ask(block) and complete
             for of, found in results.items():
                 self._score(of, block, found)
+                self._watch.look()  # scores may be missing, if somebody stopped it
             if self._enough(results[TARGET]) or not complete:
                 break
         baseline = side(self._order, results[BASELINE]) if BASELINE in results else None
@@ -143,14 +146,16 @@ class Running:
                 for case in block
                 if self._known.get(of, question(case), repeat) is None
             ]
-            tell(len(block) * self._check.repeats - len(calls), 0)
+            self._watch.tell(len(block) * self._check.repeats - len(calls))
             if calls:
                 jobs.append(Job(asker, calls))
-        return ask_all(jobs, self._budget, self._setup.stop, self._take) if jobs else True
+        if not jobs:
+            return True
+        return ask_all(jobs, self._budget, self._setup.stop, self._take, self._watch.look)
 
     def _take(self, answered: Answered) -> None:
         self._known.add(answered)
-        tell(1, 0)
+        self._watch.tell(1)
         self._look(answered)
 
     def _look(self, answered: Answered) -> None:

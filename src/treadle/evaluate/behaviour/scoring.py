@@ -163,7 +163,7 @@ class Scoring:
             scorer.learn(batches[int(answered.key)], reply.value, why)
 
         if calls:
-            ask_all([Job(asker, calls)], budget, self._setup.stop, learn)
+            ask_all([Job(asker, calls)], budget, self._setup.stop, learn, self._setup.watch.look)
         for task in tasks:
             task.scores[name] = scorer.score(task.case, task.answered.reply.value)
 
@@ -181,7 +181,8 @@ class Scoring:
             ]
             if not any(job.calls for job in jobs):
                 break
-            ask_all([job for job in jobs if job.calls], budget, self._setup.stop, known.add)
+            jobs = [job for job in jobs if job.calls]
+            ask_all(jobs, budget, self._setup.stop, known.add, self._setup.watch.look)
         for told, prompt in prompts.items():
             score = self._vote(name, prompt.judge, told, known)
             for task in prompt.tasks:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -24,6 +23,7 @@ from treadle.evaluate.behaviour.verdicts import Found, judge, metrics
 from treadle.evaluate.rules import VERSION, together
 from treadle.evaluate.service import Evaluations
 from treadle.evaluate.types import Basis, Evaluation, Planned, Verdict
+from treadle.evaluate.watching import Watch
 from treadle.kernel.config import BehaviourCheck, TargetConfig
 from treadle.kernel.config.behaviour_rules import LAST
 from treadle.kernel.errors import ConfigError, InvalidInput
@@ -76,7 +76,13 @@ class Behaviour:
         return list(self._ws.config.checks.behaviour)
 
     def judge(
-        self, evaluation_id: str, name: str, *, baseline: str | None = None, fresh: bool = False
+        self,
+        evaluation_id: str,
+        name: str,
+        *,
+        baseline: str | None = None,
+        fresh: bool = False,
+        watch: Watch | None = None,
     ) -> Evaluation:
         """Asks all cases of a check, and judges the answers.
 
@@ -88,8 +94,10 @@ class Behaviour:
             baseline: What it is held against, if not what it declares: the identity of an earlier
                 evaluation, or ``last``.
             fresh: Whether to ask everything, also what was answered before an interruption.
+            watch: Told how far it is; stops it.
 
         Raises:
+            Cancelled: If the watch stopped it; what was answered is kept.
             ConfigError: If there is no such check, or what it names isn't there.
             InvalidInput: If a case can't be used; nothing was asked then.
             NotFound: If there is no such version or evaluation.
@@ -103,9 +111,9 @@ class Behaviour:
         check = self.declared(name)
         if baseline is not None:
             check = msgspec.structs.replace(check, baseline=baseline)
-        return self._run(evaluation_id, self._work(name, check), fresh=fresh)
+        return self._run(evaluation_id, self._work(name, check), fresh=fresh, watch=watch)
 
-    def rescore(self, evaluation_id: str, earlier_id: str) -> Evaluation:
+    def rescore(self, evaluation_id: str, earlier_id: str, *, watch: Watch | None = None) -> Evaluation:
         """Judges the answers of an earlier evaluation again, by what is declared now; the target isn't asked.
 
         Judges are asked only what they weren't asked before.
@@ -113,8 +121,10 @@ class Behaviour:
         Args:
             evaluation_id: The new evaluation's identity.
             earlier_id: The evaluation whose answers are judged.
+            watch: Told how far it is; stops it.
 
         Raises:
+            Cancelled: If the watch stopped it.
             NotFound: If there is no such evaluation, or its answers aren't kept any more.
             InvalidInput: If it isn't one of behaviour, or a case of today wasn't one of its cases.
             ConfigError: If the check isn't declared any more.
@@ -133,7 +143,7 @@ class Behaviour:
             repeats[BASELINE] = theirs
         against = earlier.basis.reference or "the baseline"
         work = _Work(name, check, cases, (), repeats, told.answers, against, earlier)
-        return self._run(evaluation_id, work)
+        return self._run(evaluation_id, work, watch=watch)
 
     def transcript(self, evaluation_id: str) -> Transcript:
         """All that was asked and answered in an evaluation.
@@ -211,11 +221,13 @@ class Behaviour:
 
     # ── judging ──────────────────────────────────────────────────────────
 
-    def _run(self, evaluation_id: str, work: _Work, *, fresh: bool = False) -> Evaluation:
+    def _run(
+        self, evaluation_id: str, work: _Work, *, fresh: bool = False, watch: Watch | None = None
+    ) -> Evaluation:
         folder = self._ws.state / "behaviour"
         folder.mkdir(parents=True, exist_ok=True)
-        stop = threading.Event()
-        with Setup(self._ws.root, folder / f"{work.name}.log", work.name, work.check, stop) as setup:
+        log = folder / f"{work.name}.log"
+        with Setup(self._ws.root, log, work.name, work.check, watch or Watch()) as setup:
             asked = {of: setup.side(of, declared) for of, declared in _asked(work)}
             key = _key(work, asked)
             with Journal.opened(folder, work.name, key, fresh=fresh) as journal:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
@@ -13,6 +12,7 @@ from treadle.evaluate.behaviour.targets.endpoints import Embeddings, Endpoint
 from treadle.evaluate.behaviour.targets.functions import FunctionHost, FunctionTarget
 from treadle.evaluate.behaviour.targets.port import Call, Target
 from treadle.evaluate.behaviour.types import Reply
+from treadle.evaluate.watching import Watch
 from treadle.kernel.config import BehaviourCheck, TargetConfig
 from treadle.kernel.config.behaviour_rules import FUNCTION
 
@@ -27,16 +27,16 @@ class Setup:
         log: Where what functions print is kept.
         name: The check's name.
         check: What it declares.
-        stop: Ends every wait.
+        watch: Told how far it is; stops it.
 
     Raises:
+        Cancelled: If somebody has stopped it already.
         ConfigError: If a function isn't there, or the environment lacks a key.
     """
 
-    def __init__(
-        self, root: Path, log: Path, name: str, check: BehaviourCheck, stop: threading.Event
-    ) -> None:
-        self.root, self.check, self.stop = root, check, stop
+    def __init__(self, root: Path, log: Path, name: str, check: BehaviourCheck, watch: Watch) -> None:
+        self.root, self.check, self.watch = root, check, watch
+        self.stop = watch.enter(name)
         self.where = f"treadle.toml [checks.behaviour.{name}]"
         self.host = FunctionHost(root, log)
         self.opened: list[Target] = []
