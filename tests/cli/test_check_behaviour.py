@@ -162,8 +162,9 @@ def test_a_check_of_a_server_can_be_stopped_by_who_waits_and_from_elsewhere(serv
         [job] = client.check_jobs()
         assert (job.state, job.asking.answered) == ("cancelled", 12)
         assert len(server.requests) == 14  # two were under way; no more are begun
-        running = asking(folder)
-        job = until(lambda: (found := client.check_jobs()[0]).asking.check and found)
+        running = start(folder)
+        job = until(lambda: (found := client.check_jobs()[0]).state == "running" and found)
+        until(lambda: client.check_jobs()[0].asking.answered == 12)
     assert f"treadle check cancel {job.id}" in said_by(start(folder, "jobs"), 0)
     assert "is cancelled, after 12 of 90 calls" in said_by(start(folder, "cancel", job.id), 0)
     said = said_by(running, 2)
