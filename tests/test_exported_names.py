@@ -93,8 +93,8 @@ EXPORTED = {
     "treadle.paths": "Place TreadleFileSystem bring find_place needs_names read_place",
     "treadle.registry": """
         Catalog CatalogModel CatalogVersion Field FieldKind ImportCatalogModel KeptByRegistry Lineage
-        LineageStep Lineages LoadedModel ModelFile ModelVersion NewCatalogVersion
-        NewVersion Registry Signature Stage Status Transition import_model
+        LineageStep Lineages LoadedModel MLFLOW ModelFile ModelVersion NewCatalogVersion
+        NewVersion Passport Registry Signature Stage Status Transition check_stage import_model
     """,
     "treadle.retrain": """
         Cycle CycleState Cycles Goal KeptByCycles Loop NewCycle Plan PlannedStage Reign ReplayState

@@ -126,7 +126,7 @@ def test_an_experiment_goes_when_nothing_in_it_is_needed(rooms: Rooms) -> None:
     assert (first.experiments, first.runs, first.logged_models) == (0, 1, 1)
     reasons = {one.kind: one.kept for one in first.items if one.kept}
     assert reasons == {
-        "run": "registered version flights/1 needs it",
+        "run": "model version flights/1 needs it",
         "experiment": "1 of its runs and logged models are kept",
     }
     assert stored(rooms) == 1

@@ -82,7 +82,7 @@ def test_data_is_followed_through_steps_runs_and_models(world: World) -> None:
     ]
     found = Lineages(world.workspace).of("clean")
     assert [one.detail for one in found.made_of] == ["python clean.py", "copied"]
-    assert [one.detail for one in found.used_by] == ["input, train, running", "registered", "score.py"]
+    assert [one.detail for one in found.used_by] == ["input, train, running", "candidate", "score.py"]
 
 
 def test_versions_of_the_same_content_are_told_apart_by_their_number(world: World) -> None:

@@ -83,6 +83,8 @@ def test_compare_and_swap(version, current, expect, fine):
         ("flights/3", ("flights", 3)),
         ("flights@production", ("flights", "production")),
         ("a.b-c@latest", ("a.b-c", "latest")),
+        ("flights@champion", ("flights", "champion")),
+        ("me@home@latest", ("me@home", "latest")),
     ],
 )
 def test_references(ref, parsed):
@@ -91,13 +93,24 @@ def test_references(ref, parsed):
 
 @pytest.mark.parametrize(
     "ref",
-    ["", "/", "a/", "/3", "a/x", "a/-1", "a/3/4", "@latest", "a@b", "a@", "a/9999999999", f"a/{'9' * 5000}"],
+    [
+        "",
+        "/",
+        "a/",
+        "/3",
+        "a/x",
+        "a/-1",
+        "a/3/4",
+        "@latest",
+        "a@b c",
+        "a@",
+        "a/9999999999",
+        f"a/{'9' * 5000}",
+    ],
 )
 def test_wrong_references(ref):
     with pytest.raises(InvalidInput):
         rules.parse_ref(ref)
-    with pytest.raises(InvalidInput, match="did you mean 'production'"):
-        rules.parse_ref("flights@prodction")
 
 
 def test_all_problems_are_told_at_once(make_version):
@@ -167,7 +180,8 @@ def test_production_at_any_moment_is_what_a_simulation_says(promotions, hour):
             current = number
         if now <= hour:
             expected = current
-    assert rules.in_production(history, START + timedelta(hours=hour)) == expected
+    found = rules.in_production(history, START + timedelta(hours=hour))
+    assert found == ([expected] if expected else [])
 
 
 def test_time_may_go_back_in_a_replay():
@@ -176,5 +190,5 @@ def test_time_may_go_back_in_a_replay():
         transition(1, "deprecated", START - timedelta(days=365)),
         transition(2, "production", START - timedelta(days=365)),
     ]
-    assert rules.in_production(history, START) == 2
-    assert rules.in_production(history, START - timedelta(days=366)) is None
+    assert rules.in_production(history, START) == [2]
+    assert rules.in_production(history, START - timedelta(days=366)) == []

@@ -120,6 +120,8 @@ def test_references(registry, registered):
     promote(registry, 2)
     found = {ref: registry.get(ref).number for ref in ("toy", "toy@production", "toy@latest", "toy/1")}
     assert found == {"toy": 2, "toy@production": 2, "toy@latest": 3, "toy/1": 1}
+    with pytest.raises(NotFound, match="did you mean 'production'"):
+        registry.get("toy@prodction")
     with pytest.raises(NotFound, match="no version 9"):
         registry.get("toy/9")
     with pytest.raises(NotFound, match="did you mean 'toy'"):

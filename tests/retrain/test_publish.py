@@ -10,11 +10,11 @@ import pytest
 from retrain.wheel import FIRST, SECOND, make, opened, turn, turned
 from treadle.deploy import Deployments
 from treadle.kernel.clock import ManualClock
-from treadle.kernel.errors import Conflict, NotFound
+from treadle.kernel.errors import Conflict, InvalidInput, NotFound, Refused
 from treadle.kernel.workspace import Workspace
-from treadle.registry import Registry
+from treadle.registry import Catalog, NewCatalogVersion, Registry
 from treadle.retrain import Cycles
-from treadle.retrain.publish import approve, redeploy
+from treadle.retrain.publish import approve, move_stage, redeploy
 
 
 @pytest.fixture
@@ -77,3 +77,25 @@ def test_an_earlier_version_can_be_had_back(tmp_path: Path, clock: ManualClock) 
         redeploy(workspace, "toy/1", "ada", "once more")  # serves it anew; its status stays
         assert served(workspace) == [(1, 1), (2, 2), (3, 1), (4, 1)]
         assert [reign.version for reign in Cycles(workspace).reigns("toy")] == [1, 2, 1]
+
+
+def test_an_mlflow_client_moves_a_version_by_its_guards(manual: Workspace, clock: ManualClock) -> None:
+    turn(manual)
+    catalog = Catalog(manual)
+    with pytest.raises(InvalidInput, match="is no stage"):
+        move_stage(manual, "toy", "1", "live")
+    assert move_stage(manual, "toy", "1", "production", archive=True).stage == "Production"
+    assert served(manual) == [(1, 1)]
+    assert Registry(manual).history("toy")[-1].actor == "mlflow"
+    assert move_stage(manual, "toy", "1", "Production").stage == "Production"
+    for stage in ("Archived", "None"):
+        with pytest.raises(Conflict, match="that is production can't become"):
+            move_stage(manual, "toy", "1", stage)
+    clock.at = SECOND
+    turn(manual)
+    with pytest.raises(Refused, match="the gate's outcome is fail"):
+        move_stage(manual, "toy", "2", "Production")
+    assert move_stage(manual, "toy", "2", "Archived").stage == "Archived"
+    free = catalog.create_version(NewCatalogVersion(model="toy", source="s3://bucket/m"))
+    assert move_stage(manual, "toy", str(free.number), "Staging").stage == "Staging"
+    assert served(manual) == [(1, 1)]

@@ -68,7 +68,8 @@ def show_one(app: App, ref: str) -> None:
 
 def show_model(app: App, version: ModelVersion) -> None:
     """Prints a model version."""
-    inputs = ", ".join(f"{field.name} {field.kind}" for field in version.signature.inputs)
+    takes = version.signature
+    inputs = ", ".join(f"{field.name} {field.kind}" for field in takes.inputs) if takes else None
     show.facts(
         [
             ("version", version.ref),
@@ -79,7 +80,7 @@ def show_model(app: App, version: ModelVersion) -> None:
             ("cycle", version.cycle),
             *((data.role, _data(data)) for data in version.data),
             ("takes", inputs),
-            ("gives", version.signature.output),
+            ("gives", takes.output if takes else None),
             ("parameters", ", ".join(f"{key}={value}" for key, value in version.params.items()) or None),
             ("seed", version.seed),
             ("metrics", ", ".join(f"{key} {show.number(value)}" for key, value in version.metrics.items())),

@@ -62,7 +62,9 @@ class PredictionLog:
         check_model(self._ws, model)
         registry = Registry(self._ws)
         versions = {number: registry.get(f"{model}/{number}") for number in sorted(set(batch.version))}
-        columns = prediction_columns(batch, [version.signature for version in versions.values()], _now())
+        columns = prediction_columns(
+            batch, [one.signature for one in versions.values() if one.signature], _now()
+        )
         if batch.ids:
             self._table("predictions", model).append(batch.batch, columns)
 

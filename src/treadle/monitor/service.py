@@ -158,7 +158,7 @@ class Monitors:
 
     def _compute(self, model: str, since: datetime, until: datetime) -> Results:
         version = Registry(self._ws).production(model, at=until - _INSTANT)
-        if version is None:
+        if version is None or not version.profile:
             return []
         profile = decode_profile(self._ws.blobs.get(version.profile))
         window = Window(model=model, version=version.number, since=since, until=until)
@@ -173,7 +173,7 @@ class Monitors:
             histogram_sql(columns),
             since=window.since,
             until=window.until,
-            inputs=version.signature.inputs,
+            inputs=version.signature.inputs if version.signature else (),
         )
         *inputs, prediction = count([shape for shape, _ in columns], found)
         drifts = [

@@ -7,11 +7,13 @@ from treadle.kernel.lazy import attach
 if TYPE_CHECKING:
     from treadle.registry.catalog import Catalog as Catalog
     from treadle.registry.catalog_import import import_model as import_model
+    from treadle.registry.catalog_rules import check_stage as check_stage
     from treadle.registry.catalog_types import CatalogModel as CatalogModel
     from treadle.registry.catalog_types import CatalogVersion as CatalogVersion
     from treadle.registry.catalog_types import ImportCatalogModel as ImportCatalogModel
     from treadle.registry.catalog_types import NewCatalogVersion as NewCatalogVersion
     from treadle.registry.catalog_types import Stage as Stage
+    from treadle.registry.changing import MLFLOW as MLFLOW
     from treadle.registry.format import LoadedModel as LoadedModel
     from treadle.registry.keeping import KeptByRegistry as KeptByRegistry
     from treadle.registry.lineage import Lineages as Lineages
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from treadle.registry.types import ModelFile as ModelFile
     from treadle.registry.types import ModelVersion as ModelVersion
     from treadle.registry.types import NewVersion as NewVersion
+    from treadle.registry.types import Passport as Passport
     from treadle.registry.types import Signature as Signature
     from treadle.registry.types import Status as Status
     from treadle.registry.types import Transition as Transition
@@ -41,15 +44,18 @@ __getattr__, __all__ = attach(
         "LineageStep": "lineage_types",
         "Lineages": "lineage",
         "LoadedModel": "format",
+        "MLFLOW": "changing",
         "ModelFile": "types",
         "ModelVersion": "types",
         "NewCatalogVersion": "catalog_types",
         "NewVersion": "types",
+        "Passport": "types",
         "Registry": "service",
         "Signature": "types",
         "Stage": "catalog_types",
         "Status": "types",
         "Transition": "types",
+        "check_stage": "catalog_rules",
         "import_model": "catalog_import",
     },
 )

@@ -1,9 +1,9 @@
 """The catalogue: registered models and versions as MLflow's clients make and find them.
 
-These are entries by name, made by whoever asks, that say where a model's files are. They stand
-beside the versions that Treadle itself makes, evaluates and deploys
-(:class:`treadle.registry.Registry`) and are kept apart from them: neither lists the other's, no
-alias or stage here puts anything into production, and one name may be in both.
+They are the same versions that :class:`treadle.registry.Registry` has, in MLflow's words: a stage is
+how a client sees a status. A version that an MLflow client registered moves between stages as freely
+as MLflow's do, until Treadle puts it to work; what Treadle made or runs moves by its guards only, and
+is neither renamed nor deleted from here.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ from treadle.experiment.grammar import (
     parse_version_filter,
     parse_version_order,
 )
-from treadle.kernel.errors import AlreadyExists, NotFound
+from treadle.kernel.errors import AlreadyExists, Conflict, NotFound
 from treadle.kernel.workspace import Workspace
 from treadle.registry import catalog_rules as rules
 from treadle.registry import catalog_store as store
+from treadle.registry import store as registry_store
 from treadle.registry.catalog_search import search_models, search_versions
 from treadle.registry.catalog_source import number_of, resolve
 from treadle.registry.catalog_types import (
@@ -37,7 +38,11 @@ from treadle.registry.catalog_types import (
     CatalogVersion,
     CatalogVersionPage,
     NewCatalogVersion,
+    Stage,
 )
+from treadle.registry.changing import MLFLOW, enter, move, write
+from treadle.registry.rules import STATUS_OF
+from treadle.registry.types import Passport, Transition
 
 MOST_MODELS, MOST_VERSIONS = 1000, 200_000
 _VERSIONS_TAG = "mlflow.modelVersions"
@@ -52,6 +57,7 @@ class Catalog:
 
     def __init__(self, workspace: Workspace) -> None:
         self._database = workspace.database
+        self._ids = workspace.ids
 
     # ── registered models ────────────────────────────────────────────────
 
@@ -102,10 +108,12 @@ class Catalog:
             NotFound: If there is none.
             InvalidInput: If the name can't be used.
             AlreadyExists: If another one has it.
+            Conflict: If Treadle made or runs a version of it: deployments and predictions name it.
         """
         rules.check_model_name(new, "new_name")
         try:
             with self._changing(name) as (connection, now):
+                _check_free(connection, name, "renamed")
                 store.rename_model(connection, name, new, now)
                 return _model(connection, new)
         except sa.exc.IntegrityError:
@@ -116,8 +124,10 @@ class Catalog:
 
         Raises:
             NotFound: If there is none.
+            Conflict: If Treadle made or runs a version of it.
         """
         with self._changing(name) as (connection, _):
+            _check_free(connection, name, "deleted")
             store.delete_model(connection, name)
 
     def search_models(
@@ -220,7 +230,7 @@ class Catalog:
                 logged_model=origin.logged,
                 tags=tags,
             )
-            store.insert_version(connection, version)
+            enter(connection, version, Passport(), key=self._ids.new("register"))
             store.update_model(connection, new.model, now)
             if origin.logged:
                 entry = {"name": version.model, "version": version.number}
@@ -276,26 +286,71 @@ class Catalog:
         Raises:
             NotFound: If there is no such version.
             InvalidInput: If there is no such stage, or nothing can be archived for it.
+            Conflict: If this version, or one that would be archived, moves by its guards only.
         """
         number, wanted = rules.check_version(version), rules.check_stage(stage)
         if archive:
             rules.check_archiving(wanted)
         with self._changing(name, number) as (connection, now):
-            if archive:
-                store.archive(connection, name, wanted, number, now)
-            store.update_version(connection, name, number, now, stage=wanted)
+            key = self._ids.new("move")
+            there = [one for one in store.in_stage(connection, name, wanted) if one != number]
+            for other in there if archive else ():
+                self._move(connection, name, other, "Archived", f"replaced by {name}/{number}", key, now)
+            self._move(connection, name, number, wanted, f"moved to {wanted} by an MLflow client", key, now)
             store.update_model(connection, name, now)
             return _version(connection, name, number)
+
+    @staticmethod
+    def _move(
+        connection: sa.Connection, name: str, number: int, stage: Stage, reason: str, key: str, now: datetime
+    ) -> None:
+        version = registry_store.find_version(
+            connection, registry_store.versions.c.model == name, registry_store.versions.c.number == number
+        )
+        assert version is not None  # noqa: S101 - every version has a row in both tables
+        if version.governed:
+            raise Conflict(
+                f"{version.ref} is {version.status}, and an MLflow client can't make it {stage}",
+                where=version.ref,
+                fix="Treadle made it or runs it: promote another version with `treadle models approve`",
+            )
+        after = STATUS_OF[stage]
+        if version.status == after:
+            store.update_version(connection, name, number, now, stage=stage)
+        else:
+            move(connection, version, after, at=now, actor=MLFLOW, reason=reason, key=key, governed=False)
 
     def delete_version(self, name: str, version: str) -> None:
         """Deletes a version with its tags and aliases; its number is never given again.
 
+        Its history stays.
+
         Raises:
             NotFound: If there is none.
+            Conflict: If Treadle made it or runs it.
         """
         number = rules.check_version(version)
         with self._changing(name, number) as (connection, now):
+            table = registry_store.versions
+            known = registry_store.find_version(connection, table.c.model == name, table.c.number == number)
+            assert known is not None  # noqa: S101 - as above
+            if known.governed:
+                raise Conflict(
+                    "a version that Treadle made or runs isn't deleted: what it did must stay known",
+                    where=known.ref,
+                    fix=f"treadle models archive {known.ref} --reason TEXT",
+                )
             store.delete_version(connection, name, number)
+            last = Transition(
+                model=name,
+                number=number,
+                before=known.status,
+                after="deleted",
+                at=now,
+                actor=MLFLOW,
+                reason="deleted by an MLflow client",
+            )
+            write(connection, last, self._ids.new("delete"))
             store.update_model(connection, name, now)
 
     def search_versions(
@@ -359,6 +414,15 @@ def _version(connection: sa.Connection, name: str, number: int) -> CatalogVersio
     if found is None:
         raise NotFound(f"Model Version (name={name:.80}, version={number}) not found")
     return found
+
+
+def _check_free(connection: sa.Connection, name: str, done: str) -> None:
+    if registry_store.is_governed(connection, name):
+        raise Conflict(
+            f"{name!r:.80} can't be {done}: it has versions that Treadle made or runs",
+            where=name[:80],
+            fix="deployments, predictions and cycles know it by this name; archive its versions instead",
+        )
 
 
 def _taken(name: str) -> AlreadyExists:

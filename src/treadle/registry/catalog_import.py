@@ -9,6 +9,8 @@ from treadle.kernel.workspace import Workspace
 from treadle.registry import catalog_rules as rules
 from treadle.registry import catalog_store as store
 from treadle.registry.catalog_types import CatalogModel, CatalogVersion, ImportCatalogModel
+from treadle.registry.changing import enter
+from treadle.registry.types import Passport
 
 _SAME = ("source", "run", "logged_model", "created_at")
 
@@ -32,7 +34,13 @@ def import_model(workspace: Workspace, new: ImportCatalogModel) -> CatalogModel:
         for version in sorted(new.versions, key=lambda one: one.number):
             there = store.find_version(connection, model.name, version.number)
             if there is None:
-                store.insert_version(connection, version)
+                enter(
+                    connection,
+                    version,
+                    Passport(),
+                    reason=f"taken in from another server, where it was in {version.stage}",
+                    key=workspace.ids.new("import"),
+                )
             elif any(getattr(there, name) != getattr(version, name) for name in _SAME):
                 raise AlreadyExists(
                     "the version is here already, and not the same",

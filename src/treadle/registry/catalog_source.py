@@ -58,6 +58,12 @@ def resolve(connection: sa.Connection, new: NewCatalogVersion) -> Origin:
     return Origin(new.source, new.source, run)
 
 
+def storage_of_run(connection: sa.Connection, run: str, folder: str) -> str:
+    """Where clients find a folder of a run's files."""
+    root = _run_folder(connection, run)
+    return f"{root}/{folder}" if root else f"runs:/{run}/{folder}"
+
+
 def number_of(connection: sa.Connection, name: str, alias: str) -> int:
     """The number of the version that an alias names; ``latest`` is the highest.
 

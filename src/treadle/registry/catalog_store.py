@@ -56,13 +56,6 @@ model_tags = sa.Table(
 )
 
 
-def versions_of_run(connection: sa.Connection, run: str) -> list[tuple[str, int, datetime]]:
-    """Model, number and time of every version that a run made."""
-    query = sa.select(versions.c.model, versions.c.number, versions.c.created_at)
-    query = query.where(versions.c.run == run).order_by(versions.c.model, versions.c.number)
-    return [(row.model, row.number, row.created_at) for row in connection.execute(query)]
-
-
 def _of_version() -> sa.ForeignKeyConstraint:
     return sa.ForeignKeyConstraint(
         ["model", "number"],
@@ -100,6 +93,11 @@ def insert_model(connection: sa.Connection, name: str, now: datetime, descriptio
     values = {"name": name, "created_at": now, "updated_at": now, "description": description, "numbers": 0}
     insert = dialect.insert(models).values(values).on_conflict_do_nothing()
     return connection.execute(insert, execution_options={"preserve_rowcount": True}).rowcount == 1
+
+
+def model_names(connection: sa.Connection) -> list[str]:
+    """All models, by name."""
+    return list(connection.execute(sa.select(models.c.name).order_by(models.c.name)).scalars())
 
 
 def lock_model(connection: sa.Connection, name: str) -> bool:
@@ -151,10 +149,10 @@ def update_version(connection: sa.Connection, name: str, number: int, now: datet
     connection.execute(change.values(updated_at=now, **values))
 
 
-def archive(connection: sa.Connection, name: str, stage: str, but: int, now: datetime) -> None:
-    """Sends the versions of a stage to the archive, but for one."""
-    others = (versions.c.model == name, versions.c.stage == stage, versions.c.number != but)
-    connection.execute(versions.update().where(*others).values(stage="Archived", updated_at=now))
+def in_stage(connection: sa.Connection, name: str, stage: str) -> list[int]:
+    """The numbers of the versions in a stage."""
+    query = sa.select(versions.c.number).where(versions.c.model == name, versions.c.stage == stage)
+    return list(connection.execute(query.order_by(versions.c.number)).scalars())
 
 
 def delete_version(connection: sa.Connection, name: str, number: int) -> None:
@@ -246,7 +244,22 @@ def latest_versions(connection: sa.Connection, names: Sequence[str]) -> list[Cat
 
 def complete_versions(connection: sa.Connection, rows: Sequence[sa.RowMapping]) -> list[CatalogVersion]:
     """The versions of rows, with what is kept beside them, in the order of the rows."""
-    tags: dict[tuple[str, int], dict[str, str]] = {(row["model"], row["number"]): {} for row in rows}
+    tags, named = beside_versions(connection, [(row["model"], row["number"]) for row in rows])
+    return [
+        CatalogVersion(
+            **{column.name: row[column.name] for column in versions.c},
+            tags=tags[row["model"], row["number"]],
+            aliases=tuple(named[row["model"], row["number"]]),
+        )
+        for row in rows
+    ]
+
+
+def beside_versions(
+    connection: sa.Connection, keys: Iterable[tuple[str, int]]
+) -> tuple[dict[tuple[str, int], dict[str, str]], dict[tuple[str, int], list[str]]]:
+    """The tags and the aliases of versions, by model and number."""
+    tags: dict[tuple[str, int], dict[str, str]] = {key: {} for key in keys}
     named: dict[tuple[str, int], list[str]] = {key: [] for key in tags}
     for piece in _pieces(tags):
         for table, column in ((version_tags, "name"), (aliases, "alias")):
@@ -258,14 +271,7 @@ def complete_versions(connection: sa.Connection, rows: Sequence[sa.RowMapping]) 
                     named[where].append(row["alias"])
                 else:
                     tags[where][row["name"]] = row["value"]
-    return [
-        CatalogVersion(
-            **{column.name: row[column.name] for column in versions.c},
-            tags=tags[row["model"], row["number"]],
-            aliases=tuple(named[row["model"], row["number"]]),
-        )
-        for row in rows
-    ]
+    return tags, named
 
 
 def _upsert(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, Any]]) -> None:

@@ -1,4 +1,4 @@
-"""Which blobs, runs, logged models and versions of data the registry and the catalogue need."""
+"""Which blobs, runs, logged models and versions of data the registered versions need."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _OWNER = re.compile(r"(?:^|[/:])(m-[0-9a-f]{32}|[0-9a-zA-Z][\w\-.]*)(?=/|$)")
 
 
 class KeptByRegistry:
-    """Model versions, whatever their status, and the catalogue's."""
+    """Model versions, whatever their status."""
 
     def blobs(
         self, workspace: Workspace, connection: sa.Connection, without: AbstractSet[str]
@@ -30,13 +30,9 @@ class KeptByRegistry:
 
     def needed(self, connection: sa.Connection) -> Iterator[Needed]:
         """The runs and logged models that versions were made from."""
-        for model, number, run in connection.execute(
-            sa.select(versions.c.model, versions.c.number, versions.c.run)
-        ):
-            yield Needed(run, f"model version {model}/{number}")
         table = catalog_store.versions
         for row in connection.execute(sa.select(table)).mappings():
-            reason = f"registered version {row['model']}/{row['number']}"
+            reason = f"model version {row['model']}/{row['number']}"
             named = {row["run"], row["logged_model"]}
             # A source names its run or logged model by a part of its path; other parts are nobody's.
             for uri in (row["source"], row["storage"]):
@@ -46,8 +42,9 @@ class KeptByRegistry:
 
     def uses(self, connection: sa.Connection, dataset: str) -> Iterator[DataUse]:
         """The versions that models were trained or judged on, unless these are archived."""
-        columns = (versions.c.model, versions.c.number, versions.c.status, versions.c.spec)
-        for model, number, status, spec in connection.execute(sa.select(*columns)):
+        columns = (versions.c.model, versions.c.number, versions.c.status, versions.c.run, versions.c.spec)
+        of = {}
+        for model, number, status, run, spec in connection.execute(sa.select(*columns)):
             if status == "archived":
                 continue
             for rows in spec.data:
@@ -56,11 +53,6 @@ class KeptByRegistry:
                     by = f"model {model}/{number} ({status}) was {done} on it"
                     fix = f"treadle models archive {model}/{number} --reason TEXT"
                     yield DataUse(digest=rows.spec.version, number=rows.number, by=by, fix=fix)
-        table = catalog_store.versions
-        query = sa.select(table.c.run, table.c.model, table.c.number).where(table.c.stage != "Archived")
-        of = {
-            run: (f"registered version {model}/{number} came of a run that read it", _UNREGISTER)
-            for run, model, number in connection.execute(query)
-            if run
-        }
+            if run and not spec.data:
+                of[run] = (f"model version {model}/{number} came of a run that read it", _UNREGISTER)
         yield from data_uses(connection, dataset, of)

@@ -11,7 +11,7 @@ from treadle.data import Branches, DataInput, Datasets, DatasetVersion
 from treadle.experiment import Experiments, Run, RunInput
 from treadle.kernel.errors import InvalidInput, NotFound
 from treadle.kernel.workspace import Workspace
-from treadle.registry import catalog_store, store
+from treadle.registry import store
 from treadle.registry.lineage_types import Lineage, LineageStep
 
 MOST = 1000
@@ -86,12 +86,9 @@ class Lineages:
 
     def _models(self, run: str) -> Iterator[LineageStep]:
         with self._ws.database.read() as connection:
-            model = store.find_version(connection, store.versions.c.run == run)
-            registered = catalog_store.versions_of_run(connection, run)
-        if model is not None:
-            yield LineageStep(kind="model", id=model.ref, of=run, detail=model.status, at=model.created_at)
-        for name, number, at in registered:
-            yield LineageStep(kind="model", id=f"{name}/{number}", of=run, detail="registered", at=at)
+            found = store.list_versions(connection, store.versions.c.run == run)
+        for one in sorted(found, key=lambda version: (version.model, version.number)):
+            yield LineageStep(kind="model", id=one.ref, of=run, detail=one.status, at=one.created_at)
 
     # ── both ─────────────────────────────────────────────────────────────
 

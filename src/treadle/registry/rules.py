@@ -13,7 +13,7 @@ import msgspec
 
 from treadle.kernel.errors import Conflict, InvalidInput, Refused
 from treadle.kernel.ids import digest_bytes
-from treadle.kernel.names import did_you_mean
+from treadle.registry.catalog_types import Stage
 from treadle.registry.types import ModelFile, ModelVersion, NewVersion, Status, Transition
 
 MOVES: Final[dict[Status, tuple[Status, ...]]] = {
@@ -26,10 +26,31 @@ MOVES: Final[dict[Status, tuple[Status, ...]]] = {
 }
 """Every change of status that there is; deprecated to production is a rollback."""
 
+STAGE_OF: Final[dict[Status, Stage]] = {
+    "candidate": "None",
+    "staging": "Staging",
+    "production": "Production",
+    "deprecated": "Archived",
+    "refused": "None",
+    "archived": "Archived",
+}
+"""How MLflow's clients see each status."""
+
+STATUS_OF: Final[dict[Stage, Status]] = {
+    "None": "candidate",
+    "Staging": "staging",
+    "Production": "production",
+    "Archived": "archived",
+}
+"""Which status an MLflow client means by a stage."""
+
 ALIASES: Final = ("production", "latest")
+"""Aliases that mean a version by themselves."""
+
 _NEEDED_FILES = ("model.onnx", "signature.json", "example.json")
 PASSING = frozenset({"pass", "warn"})
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+_ALIAS = re.compile(r"[\w-]{1,255}")
 
 
 def check_move(version: ModelVersion, after: Status) -> None:
@@ -61,7 +82,8 @@ def check_outcome(version: ModelVersion, outcome: str, reason: str, *, override:
         raise Refused(
             f"the gate's outcome is {outcome}, and only a version that passed goes to production",
             where=version.ref,
-            fix="look at its evaluations; promote it with override and a reason if you answer for it",
+            fix="look at its evaluations; if you answer for it all the same, "
+            f"`treadle models approve {version.ref} --reason TEXT`",
         )
     if not reason.strip():
         raise InvalidInput("an override needs a reason", where=version.ref, fix="say why the gate is wrong")
@@ -95,7 +117,7 @@ def problems(new: NewVersion) -> list[str]:
     groups = {name: getattr(new, name) for name in ("data", "metrics", "evaluations", "serve")}
     found += [f"{name} is empty" for name, value in groups.items() if not value]
     found += [f"metric {name} is {value}" for name, value in new.metrics.items() if not math.isfinite(value)]
-    names = [field.name for field in new.signature.inputs]
+    names = [field.name for field in new.signature.inputs] if new.signature else []
     if not names:
         found.append("the signature has no inputs")
     found += [f"input {name} stands twice in the signature" for name in _repeated(names)]
@@ -124,26 +146,27 @@ def version_id(new: NewVersion) -> str:
     return digest_bytes(msgspec.json.encode((new.recipe, sorted(new.files))))
 
 
-def in_production(history: Iterable[Transition], at: datetime) -> int | None:
-    """The number that was in production at a moment; None if none was.
+def in_production(history: Iterable[Transition], at: datetime) -> list[int]:
+    """The numbers that were in production at a moment, whoever came last at the end.
+
+    Treadle has one there; MLflow's clients may have put others beside it.
 
     Args:
         history: A model's transitions in the order in which they were made. That order
             counts, not their times: in a replay of the past, time can go back.
         at: The moment; a transition counts from its own moment on.
     """
-    current = None
+    current: dict[int, None] = {}
     for transition in history:
         if transition.at <= at:
+            current.pop(transition.number, None)
             if transition.after == "production":
-                current = transition.number
-            elif transition.number == current:
-                current = None
-    return current
+                current[transition.number] = None
+    return list(current)
 
 
 def parse_ref(ref: str) -> tuple[str, int | str | None]:
-    """Takes ``flights/3``, ``flights@latest`` or ``flights`` apart.
+    """Takes ``flights/3``, ``flights@champion`` or ``flights`` apart.
 
     Returns:
         The model, and the number, the alias, or None.
@@ -156,12 +179,12 @@ def parse_ref(ref: str) -> tuple[str, int | str | None]:
         if model and number.isascii() and number.isdigit() and len(number) < 10:  # fits a column
             return model, int(number)
     elif "@" in ref:
-        model, _, alias = ref.partition("@")
-        if model and alias in ALIASES:
+        model, _, alias = ref.rpartition("@")
+        if model and _ALIAS.fullmatch(alias):
             return model, alias
-        raise InvalidInput(f"{ref!r} names no version", fix=did_you_mean(alias, ALIASES))
     elif ref:
         return ref, None
     raise InvalidInput(
-        f"{ref!r:.80} names no version", fix="write MODEL/NUMBER, MODEL@production, MODEL@latest or MODEL"
+        f"{ref!r:.80} names no version",
+        fix="write MODEL/NUMBER, MODEL@production, MODEL@latest, MODEL@ALIAS or MODEL",
     )

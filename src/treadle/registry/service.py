@@ -9,14 +9,14 @@ from typing import TypeAlias
 
 import sqlalchemy as sa
 
-from treadle.kernel.clock import SystemClock
 from treadle.kernel.errors import Conflict, InvalidInput, NotFound
-from treadle.kernel.events import record
 from treadle.kernel.names import check_name, unknown
-from treadle.kernel.types import Event
 from treadle.kernel.workspace import Workspace
-from treadle.registry import rules, store
+from treadle.registry import catalog_store, rules, store
 from treadle.registry.cache import materialise
+from treadle.registry.catalog_source import storage_of_run
+from treadle.registry.catalog_types import CatalogVersion
+from treadle.registry.changing import enter, move
 from treadle.registry.format import LoadedModel
 from treadle.registry.types import ModelVersion, NewVersion, Status, Transition
 
@@ -24,14 +24,12 @@ Versions: TypeAlias = list[ModelVersion]
 Transitions: TypeAlias = list[Transition]
 Names: TypeAlias = list[str]
 
-_KIND: dict[Status, str] = {
-    "candidate": "registered",
-    "staging": "held",
-    "production": "promoted",
-    "deprecated": "deprecated",
-    "refused": "refused",
-    "archived": "archived",
-}
+FOLDER = "model"
+"""Where a run has the files of the model that it made."""
+
+
+def _made_by(run: str) -> tuple[sa.ColumnElement[bool], ...]:
+    return store.versions.c.run == run, store.versions.c.origin == "treadle"
 
 
 class Registry:
@@ -58,7 +56,7 @@ class Registry:
         """
         check_name("model", new.model)
         with self._database.read() as connection:
-            known = store.find_version(connection, store.versions.c.run == new.run)
+            known = store.find_version(connection, *_made_by(new.run))
         if known is None:
             self._check_complete(new)
             known = self._add(new)
@@ -85,23 +83,33 @@ class Registry:
     def _add(self, new: NewVersion) -> ModelVersion:
         at = self._workspace.clock.now()
         with self._database.write() as connection:
-            store.lock_model(connection, new.model, at)
-            known = store.find_version(connection, store.versions.c.run == new.run)
+            catalog_store.insert_model(connection, new.model, at, "")
+            catalog_store.lock_model(connection, new.model)
+            known = store.find_version(connection, *_made_by(new.run))
             if known is not None:
                 return known
-            version = store.add_version(connection, new, rules.version_id(new), at)
-            actor = f"cycle:{new.cycle}" if new.cycle else f"run:{new.run}"
-            first = Transition(
+            number = catalog_store.next_number(connection, new.model)
+            entry = CatalogVersion(
                 model=new.model,
-                number=version.number,
-                before=None,
-                after="candidate",
-                at=at,
-                actor=actor,
-                reason=f"made by run {new.run}",
+                number=number,
+                created_at=at,
+                updated_at=at,
+                source=f"runs:/{new.run}/{FOLDER}",
+                storage=storage_of_run(connection, new.run, FOLDER),
+                run=new.run,
             )
-            self._write(connection, first, f"register:{new.run}")
-            return version
+            enter(
+                connection,
+                entry,
+                new,
+                identity=rules.version_id(new),
+                origin="treadle",
+                actor=f"cycle:{new.cycle}" if new.cycle else f"run:{new.run}",
+                reason=f"made by run {new.run}",
+                key=f"register:{new.run}",
+            )
+            catalog_store.update_model(connection, new.model, at)
+            return self._need(connection, new.model, number)
 
     def get(self, ref: str) -> ModelVersion:
         """A version by ``flights/3``, ``flights@production``, ``flights@latest``, or ``flights``.
@@ -113,29 +121,48 @@ class Registry:
             InvalidInput: If the text names no version.
         """
         model, which = rules.parse_ref(ref)
-        conditions = [store.versions.c.model == model]
-        if isinstance(which, int):
-            conditions.append(store.versions.c.number == which)
-        elif which == "production":
-            conditions.append(store.versions.c.status == "production")
         with self._database.read() as connection:
-            version = store.find_version(connection, *conditions)
-            if which is None:
-                live = store.versions.c.status == "production"
-                version = store.find_version(connection, *conditions, live) or version
-            if version is None:
+            if isinstance(which, int):
+                return self._need(connection, model, which)
+            mine = store.versions.c.model == model
+            if which in {None, "production"}:
+                newest = store.versions.c.status == "production"
+                version = self._live(connection, model) or store.find_version(connection, mine, newest)
+                if version is not None:
+                    return version
+            if which in {None, "latest"}:
+                version = store.find_version(connection, mine)
+                if version is not None:
+                    return version
+            number = catalog_store.aliased(connection, model, str(which)) if which else None
+            if number is None or which in rules.ALIASES:
                 raise self._not_found(connection, model, which)
-        return version
+            return self._need(connection, model, number)
+
+    def _need(self, connection: sa.Connection, model: str, number: int) -> ModelVersion:
+        found = store.find_version(
+            connection, store.versions.c.model == model, store.versions.c.number == number
+        )
+        if found is None:
+            raise self._not_found(connection, model, number)
+        return found
 
     def _not_found(self, connection: sa.Connection, model: str, which: int | str | None) -> NotFound:
         latest = store.find_version(connection, store.versions.c.model == model)
         if latest is None:
-            return unknown("model", model, store.model_names(connection))
+            names = catalog_store.model_names(connection)
+            if model in names:
+                return NotFound(f"{model} has no version yet", fix="register one")
+            return unknown("model", model, names)
         if which == "production":
             return NotFound(
                 f"no version of {model} is in production",
                 fix=f"promote one; the latest is {latest.ref} ({latest.status})",
             )
+        if isinstance(which, str):
+            entry = catalog_store.find_model(connection, model)
+            aliases = [*(entry.aliases if entry else {}), *rules.ALIASES]
+            return unknown(f"alias of {model}", which, aliases)
         return NotFound(f"there is no version {which} of {model}", fix=f"the latest is {latest.ref}")
 
     def list(self, model: str | None = None) -> Versions:
@@ -146,17 +173,19 @@ class Registry:
         """
         with self._database.read() as connection:
             self._check_model(connection, model)
-            return store.list_versions(connection, model)
+            if model is None:
+                return store.list_versions(connection)
+            return store.list_versions(connection, store.versions.c.model == model)
 
     def models(self) -> Names:
         """The names of all models."""
         with self._database.read() as connection:
-            return store.model_names(connection)
+            return catalog_store.model_names(connection)
 
     def _check_model(self, connection: sa.Connection, model: str | None) -> None:
         # The project's own model is known before its first version is.
         if model is not None and model != self._workspace.config.model:
-            names = store.model_names(connection)
+            names = catalog_store.model_names(connection)
             if model not in names:
                 raise unknown("model", model, names)
 
@@ -253,6 +282,24 @@ class Registry:
         """
         return self._move(model, number, "refused", actor, reason, key)
 
+    @staticmethod
+    def check_move(version: ModelVersion, after: Status) -> None:
+        """Checks that a version's status can change.
+
+        Raises:
+            Conflict: With what can be done instead.
+        """
+        rules.check_move(version, after)
+
+    @staticmethod
+    def check_outcome(version: ModelVersion, outcome: str) -> None:
+        """Checks that a version's gate let it pass.
+
+        Raises:
+            Refused: If it didn't.
+        """
+        rules.check_outcome(version, outcome, "", override=False)
+
     def archive(self, model: str, number: int, actor: str, reason: str, key: str) -> Transitions:
         """Puts a version away for good.
 
@@ -275,7 +322,7 @@ class Registry:
         override: bool = False,
     ) -> Transitions:
         with self._database.write() as connection:
-            store.lock_model(connection, model)
+            catalog_store.lock_model(connection, model)
             done = store.read_transitions(connection, model, key)
             if done:
                 if (done[-1].number, done[-1].after) != (number, after):
@@ -284,77 +331,37 @@ class Registry:
                         where=f"{model}/{number}",
                     )
                 return done
-            wanted = store.find_version(
-                connection, store.versions.c.model == model, store.versions.c.number == number
-            )
-            if wanted is None:
-                raise self._not_found(connection, model, number)
+            wanted = self._need(connection, model, number)
             if wanted.status == after:
                 return []
             rules.check_move(wanted, after)
             if check is not None:
                 check(connection, wanted)
             moves: list[tuple[ModelVersion, Status, str]] = [(wanted, after, reason)]
-            live = self._live(connection, model) if after == "production" else None
-            if live is not None:
-                # The old one goes first: the database itself allows one in production.
-                moves.insert(0, (live, "deprecated", f"replaced by {wanted.ref}"))
+            if after == "production":
+                # The old ones go first: the database itself allows one that Treadle has in production.
+                there = (store.versions.c.model == model, store.versions.c.status == "production")
+                others = store.list_versions(connection, *there)
+                moves = [(one, "deprecated", f"replaced by {wanted.ref}") for one in others] + moves
+            at = self._workspace.clock.now()
             return [
-                self._apply(connection, version, status, actor, why, key, override=override)
+                move(
+                    connection,
+                    version,
+                    status,
+                    at=at,
+                    actor=actor,
+                    reason=why,
+                    key=key,
+                    governed=version.governed or status == "production",
+                    override=override,
+                )
                 for version, status, why in moves
             ]
 
-    def _apply(
-        self,
-        connection: sa.Connection,
-        version: ModelVersion,
-        after: Status,
-        actor: str,
-        reason: str,
-        key: str,
-        *,
-        override: bool,
-    ) -> Transition:
-        rules.check_move(version, after)
-        approved_by = actor if after == "production" else version.approved_by
-        store.set_status(connection, version, after, approved_by)
-        transition = Transition(
-            model=version.model,
-            number=version.number,
-            before=version.status,
-            after=after,
-            at=self._workspace.clock.now(),
-            actor=actor,
-            reason=reason,
-            override=override and after == "production",
-        )
-        self._write(connection, transition, key)
-        return transition
-
-    def _write(self, connection: sa.Connection, transition: Transition, key: str) -> None:
-        seq = store.add_transition(connection, transition, key)
-        model, ref = transition.model, f"{transition.model}/{transition.number}"
-        facts = {"version": ref, "before": transition.before or "", "after": transition.after}
-        if transition.override:
-            facts["override"] = "true"
-        verb = _KIND[transition.after] + (" against its gate" if transition.override else "")
-        event = Event(
-            id=f"registry:{model}:{seq}",
-            at=transition.at,
-            recorded_at=SystemClock().now(),
-            subject=f"model:{model}",
-            kind=_KIND[transition.after],
-            actor=transition.actor,
-            message=f"{ref} {verb}: {transition.reason}",
-            facts=facts,
-        )
-        record(connection, event)
-
     @staticmethod
     def _live(connection: sa.Connection, model: str) -> ModelVersion | None:
-        return store.find_version(
-            connection, store.versions.c.model == model, store.versions.c.status == "production"
-        )
+        return store.find_version(connection, store.versions.c.model == model, store.LIVE)
 
     def _done(self, model: str, key: str) -> bool:
         with self._database.read() as connection:
@@ -363,19 +370,26 @@ class Registry:
     # ── history ──────────────────────────────────────────────────────────
 
     def production(self, model: str, at: datetime | None = None) -> ModelVersion | None:
-        """What is in production now, or was at a moment; None if nothing.
+        """What Treadle has in production now, or had at a moment; None if nothing.
 
+        What an MLflow client alone put there isn't meant: :meth:`in_production` has that too.
         The status of what it returns is today's.
         """
-        with self._database.read() as connection:
-            if at is None:
+        if at is None:
+            with self._database.read() as connection:
                 return self._live(connection, model)
-            number = rules.in_production(store.read_transitions(connection, model), at)
-            if number is None:
-                return None
-            return store.find_version(
-                connection, store.versions.c.model == model, store.versions.c.number == number
-            )
+        return next((one for one in self.in_production(model, at) if one.governed), None)
+
+    def in_production(self, model: str, at: datetime) -> Versions:
+        """Every version that was in production at a moment, whoever put it there, the last one first.
+
+        One that was deleted since isn't among them. The status of what it returns is today's.
+        """
+        with self._database.read() as connection:
+            numbers = rules.in_production(store.read_transitions(connection, model), at)
+            mine = store.versions.c.model == model
+            known = {one.number: one for one in store.list_versions(connection, mine)} if numbers else {}
+        return [known[number] for number in reversed(numbers) if number in known]
 
     def history(self, model: str) -> Transitions:
         """Every change of status of a model's versions, in the order in which they were made.

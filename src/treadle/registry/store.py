@@ -1,4 +1,7 @@
-"""The registry's tables: models, versions, and every change of a version's status."""
+"""The registry's tables: what is known of each version, and every change of its status.
+
+Which versions there are stands in the catalogue's tables; each has one row there and one here.
+"""
 
 from __future__ import annotations
 
@@ -7,145 +10,157 @@ from typing import Any
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from treadle.kernel.database import Instant, Json, schema
-from treadle.registry.types import ModelVersion, NewVersion, Status, Transition
-
-models = sa.Table(
-    "models",
-    schema,
-    sa.Column("name", sa.Text, primary_key=True),
-    sa.Column("created_at", Instant, nullable=False),
-)
+from treadle.registry import catalog_store
+from treadle.registry.catalog_types import CatalogVersion
+from treadle.registry.rules import STAGE_OF, STATUS_OF
+from treadle.registry.types import ModelVersion, Origin, Passport, Status, Transition
 
 versions = sa.Table(
     "model_versions",
     schema,
-    sa.Column("model", sa.Text, sa.ForeignKey(models.c.name), primary_key=True),
-    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("model", sa.Text, primary_key=True),
+    sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("id", sa.Text, nullable=False),
-    sa.Column("run", sa.Text, nullable=False, unique=True),
+    sa.Column("origin", sa.Text, nullable=False),
+    sa.Column("governed", sa.Boolean, nullable=False),
+    sa.Column("run", sa.Text, nullable=False),
     sa.Column("created_at", Instant, nullable=False),
     sa.Column("status", sa.Text, nullable=False),
     sa.Column("approved_by", sa.Text),
-    sa.Column("spec", Json(NewVersion), nullable=False),
+    sa.Column("spec", Json(Passport), nullable=False),
+    sa.ForeignKeyConstraint(
+        ["model", "number"],
+        [catalog_store.versions.c.model, catalog_store.versions.c.number],
+        onupdate="CASCADE",
+        ondelete="CASCADE",
+    ),
+    sa.Index("model_versions_by_time", "created_at", "model", "number"),
+)
+_OWN = versions.c.origin == "treadle"
+LIVE = sa.and_(versions.c.governed, versions.c.status == "production")
+"""The one version that Treadle has in production; MLflow's clients may put others there."""
+sa.Index(
+    "one_version_of_a_run",
+    versions.c.run,
+    unique=True,
+    sqlite_where=_OWN,
+    postgresql_where=_OWN,
 )
 sa.Index(
     "one_version_in_production",
     versions.c.model,
     unique=True,
-    sqlite_where=versions.c.status == "production",
-    postgresql_where=versions.c.status == "production",
+    sqlite_where=LIVE,
+    postgresql_where=LIVE,
 )
 
+# The history of a version that was deleted stays: its model's numbers are never given again.
 transitions = sa.Table(
     "model_transitions",
     schema,
     sa.Column("model", sa.Text, primary_key=True),
     sa.Column("seq", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("key", sa.Text, nullable=False),
-    sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("number", sa.BigInteger, nullable=False),
     sa.Column("before", sa.Text),
     sa.Column("after", sa.Text, nullable=False),
     sa.Column("at", Instant, nullable=False),
     sa.Column("actor", sa.Text, nullable=False),
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("override", sa.Boolean, nullable=False),
-    sa.ForeignKeyConstraint(["model", "number"], ["model_versions.model", "model_versions.number"]),
+    sa.ForeignKeyConstraint(["model"], [catalog_store.models.c.name], onupdate="CASCADE", ondelete="CASCADE"),
     sa.UniqueConstraint("model", "key", "number"),
 )
 
 
-def lock_model(connection: sa.Connection, name: str, at: datetime | None = None) -> bool:
-    """Makes everybody else who changes this model wait until the transaction ends.
-
-    Args:
-        connection: The transaction.
-        name: The model.
-        at: When given, the model is made if there is none.
-
-    Returns:
-        Whether there is such a model.
-    """
-    if at is not None:
-        insert: Any = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-        connection.execute(insert(models).values(name=name, created_at=at).on_conflict_do_nothing())
-    query = sa.select(models.c.name).where(models.c.name == name).with_for_update()
+def is_governed(connection: sa.Connection, model: str) -> bool:
+    """Whether a model has a version that Treadle made or put to work."""
+    query = sa.select(versions.c.number).where(versions.c.model == model, versions.c.governed).limit(1)
     return connection.execute(query).first() is not None
-
-
-def model_names(connection: sa.Connection) -> list[str]:
-    """All models, by name."""
-    return list(connection.execute(sa.select(models.c.name).order_by(models.c.name)).scalars())
-
-
-def _version(row: sa.RowMapping) -> ModelVersion:
-    return ModelVersion(
-        **msgspec.structs.asdict(row["spec"]),
-        number=row["number"],
-        id=row["id"],
-        created_at=row["created_at"],
-        status=row["status"],
-        approved_by=row["approved_by"],
-    )
 
 
 def find_version(connection: sa.Connection, *where: sa.ColumnElement[bool]) -> ModelVersion | None:
     """The newest version that fulfils the conditions."""
-    query = sa.select(versions).where(*where).order_by(versions.c.number.desc()).limit(1)
-    row = connection.execute(query).mappings().first()
-    return _version(row) if row else None
+    query = _select().where(*where).order_by(versions.c.number.desc()).limit(1)
+    found = _complete(connection, query)
+    return found[0] if found else None
 
 
-def list_versions(connection: sa.Connection, model: str | None) -> list[ModelVersion]:
-    """Versions, newest first."""
-    query = sa.select(versions).order_by(
-        versions.c.created_at.desc(), versions.c.model, versions.c.number.desc()
+def list_versions(connection: sa.Connection, *where: sa.ColumnElement[bool]) -> list[ModelVersion]:
+    """The versions that fulfil the conditions, newest first."""
+    query = _select().where(*where)
+    return _complete(
+        connection,
+        query.order_by(versions.c.created_at.desc(), versions.c.model, versions.c.number.desc()),
     )
-    if model is not None:
-        query = query.where(versions.c.model == model)
-    return [_version(row) for row in connection.execute(query).mappings()]
 
 
-def add_version(connection: sa.Connection, new: NewVersion, identity: str, at: datetime) -> ModelVersion:
-    """Adds a version under the model's next number; the model must be locked."""
-    last = sa.select(sa.func.max(versions.c.number)).where(versions.c.model == new.model)
-    number = (connection.execute(last).scalar() or 0) + 1
+def _select() -> sa.Select[Any]:
+    entry = catalog_store.versions
+    beside = (entry.c.description, entry.c.source, entry.c.logged_model, entry.c.updated_at)
+    same = sa.and_(entry.c.model == versions.c.model, entry.c.number == versions.c.number)
+    return sa.select(versions, *beside).join(entry, same)
+
+
+def _complete(connection: sa.Connection, query: sa.Select[Any]) -> list[ModelVersion]:
+    rows = connection.execute(query).mappings().all()
+    tags, aliases = catalog_store.beside_versions(connection, [(row["model"], row["number"]) for row in rows])
+    found = []
+    for row in rows:
+        key = row["model"], row["number"]
+        plain = {name: value for name, value in row.items() if name != "spec"}
+        spec = {name: getattr(row["spec"], name) for name in Passport.__struct_fields__}
+        found.append(ModelVersion(**spec, **plain, tags=tags[key], aliases=tuple(aliases[key])))
+    return found
+
+
+def add_version(
+    connection: sa.Connection, entry: CatalogVersion, spec: Passport, identity: str, origin: Origin
+) -> None:
+    """Adds what is known of a version that has just been entered in the catalogue."""
+    plain = {name: getattr(spec, name) for name in Passport.__struct_fields__}
     connection.execute(
         versions.insert().values(
-            model=new.model,
-            number=number,
+            model=entry.model,
+            number=entry.number,
             id=identity,
-            run=new.run,
-            created_at=at,
-            status="candidate",
-            spec=new,
+            origin=origin,
+            governed=origin == "treadle",
+            run=entry.run,
+            created_at=entry.created_at,
+            status=STATUS_OF[entry.stage],
+            spec=Passport(**plain),
         )
-    )
-    return ModelVersion(
-        **msgspec.structs.asdict(new), number=number, id=identity, created_at=at, status="candidate"
     )
 
 
 def set_status(
-    connection: sa.Connection, version: ModelVersion, after: Status, approved_by: str | None
+    connection: sa.Connection,
+    version: ModelVersion,
+    after: Status,
+    approved_by: str | None,
+    at: datetime,
+    *,
+    governed: bool,
 ) -> None:
-    """Changes where a version stands."""
+    """Changes where a version stands, in the words of both."""
     connection.execute(
         versions.update()
         .where(versions.c.model == version.model, versions.c.number == version.number)
-        .values(status=after, approved_by=approved_by)
+        .values(status=after, approved_by=approved_by, governed=governed)
     )
+    catalog_store.update_version(connection, version.model, version.number, at, stage=STAGE_OF[after])
+    catalog_store.update_model(connection, version.model, at)
 
 
-def add_transition(connection: sa.Connection, transition: Transition, key: str) -> int:
+def add_transition(connection: sa.Connection, transition: Transition, key: str) -> None:
     """Adds to a model's history, under the next number; the model must be locked."""
     last = sa.select(sa.func.max(transitions.c.seq)).where(transitions.c.model == transition.model)
     seq = (connection.execute(last).scalar() or 0) + 1
     values = msgspec.structs.asdict(transition)
     connection.execute(transitions.insert().values(**values, seq=seq, key=key))
-    return seq
 
 
 def read_transitions(connection: sa.Connection, model: str, key: str | None = None) -> list[Transition]:

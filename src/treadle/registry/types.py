@@ -1,4 +1,4 @@
-"""What a model version is: complete, immutable, with a status that has a history."""
+"""What a model version is: its passport, which never changes, and a status that has a history."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from treadle.data.types import DataInput
 
 Scalar: TypeAlias = bool | int | float | str
 Status = Literal["candidate", "staging", "production", "deprecated", "refused", "archived"]
+Origin = Literal["treadle", "mlflow"]
 FieldKind = Literal["float", "int", "string", "bool"]
 
 
@@ -41,12 +42,10 @@ class ModelFile(msgspec.Struct, frozen=True, order=True):
     size: int
 
 
-class NewVersion(msgspec.Struct, frozen=True, kw_only=True):
-    """What it takes to register a version: nothing may be missing.
+class Passport(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of how a version was made and judged; what isn't known is empty.
 
     Attributes:
-        model: The model's name.
-        run: The run that made it; a run is registered once.
         recipe: The recipe's identity.
         code: The code version.
         environment: The environment's digest.
@@ -62,32 +61,56 @@ class NewVersion(msgspec.Struct, frozen=True, kw_only=True):
         serve: The deployment configuration: host, port and limits, as text by name.
     """
 
+    recipe: str = ""
+    code: str = ""
+    environment: str = ""
+    seed: int | None = None
+    data: tuple[DataInput, ...] = ()
+    params: dict[str, Scalar] = {}
+    metrics: dict[str, float] = {}
+    signature: Signature | None = None
+    files: tuple[ModelFile, ...] = ()
+    evaluations: tuple[str, ...] = ()
+    profile: str = ""
+    serve: dict[str, str] = {}
+    cycle: str | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes of all its files."""
+        return sum(file.size for file in self.files)
+
+
+class NewVersion(Passport, frozen=True, kw_only=True):
+    """A version to be registered.
+
+    Attributes:
+        model: The model's name.
+        run: The run that made it; a run is registered once.
+    """
+
     model: str
     run: str
-    recipe: str
-    code: str
-    environment: str
-    seed: int
-    data: tuple[DataInput, ...]
-    params: dict[str, Scalar]
-    metrics: dict[str, float]
-    signature: Signature
-    files: tuple[ModelFile, ...]
-    evaluations: tuple[str, ...]
-    profile: str
-    serve: dict[str, str]
-    cycle: str | None = None
 
 
 class ModelVersion(NewVersion, frozen=True, kw_only=True):
-    """A registered version.
+    """A registered version, whoever registered it.
 
     Attributes:
         number: Counts the model's versions from 1.
-        id: BLAKE3 over files and recipe: what the version *is*.
+        id: BLAKE3 over files and recipe: what the version *is*; empty if its files aren't known.
         created_at: When it was registered.
         status: Where it stands now.
         approved_by: Who let it into production.
+        origin: Whether Treadle made it, or an MLflow client registered it.
+        governed: Whether it moves through its states under their guards only. One that an MLflow
+            client registered does so from the moment at which Treadle puts it to work.
+        description: Words about it.
+        source: Where its files are, as whoever registered it said.
+        logged_model: The logged model that it is, if it is one.
+        updated_at: When its row, description or status was changed last.
+        tags: Anything else worth knowing.
+        aliases: The aliases that name it.
     """
 
     number: int
@@ -95,6 +118,14 @@ class ModelVersion(NewVersion, frozen=True, kw_only=True):
     created_at: datetime
     status: Status
     approved_by: str | None = None
+    origin: Origin = "treadle"
+    governed: bool = True
+    description: str = ""
+    source: str = ""
+    logged_model: str = ""
+    updated_at: datetime | None = None
+    tags: dict[str, str] = {}
+    aliases: tuple[str, ...] = ()
 
     @property
     def ref(self) -> str:
@@ -109,7 +140,7 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True):
         model: The model.
         number: The version.
         before: The status that it had; None at registration.
-        after: The status that it has since.
+        after: The status that it has since; ``deleted`` if an MLflow client deleted it.
         at: When it took effect.
         actor: Who decided.
         reason: Why.
@@ -119,7 +150,7 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     number: int
     before: Status | None
-    after: Status
+    after: Status | Literal["deleted"]
     at: datetime
     actor: str
     reason: str

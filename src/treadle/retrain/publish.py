@@ -8,7 +8,7 @@ from treadle.deploy import Deployments, Revision
 from treadle.evaluate import Evaluations, aggregate
 from treadle.kernel.errors import Conflict, JobFailed
 from treadle.kernel.workspace import Workspace
-from treadle.registry import ModelVersion, Registry
+from treadle.registry import MLFLOW, Catalog, CatalogVersion, ModelVersion, Registry, check_stage
 from treadle.retrain import rules
 from treadle.retrain.step import CycleContext, Step
 
@@ -96,6 +96,48 @@ def redeploy(workspace: Workspace, ref: str, actor: str, reason: str) -> Revisio
         )
     key = workspace.ids.new("deploy")
     return publish(workspace, version, actor, reason, key, _outcome(workspace, version))
+
+
+def move_stage(
+    workspace: Workspace, model: str, number: str, stage: str, *, archive: bool = False
+) -> CatalogVersion:
+    """Moves a version between stages, as an MLflow client asks.
+
+    One that Treadle made or runs goes where its guards let it: into production as
+    :func:`approve` and :func:`redeploy` do it, served and all, if its gate let it pass.
+
+    Args:
+        workspace: The project's workspace.
+        model: The registered model.
+        number: The version's number.
+        stage: The stage, however its letters are written.
+        archive: Whether those that are in the stage already go to the archive.
+
+    Raises:
+        NotFound: If there is no such version.
+        InvalidInput: If there is no such stage, or nothing can be archived for it.
+        Refused: If the version's gate didn't let it pass.
+        Conflict: If its status forbids it.
+        JobFailed: If the replicas can't load it.
+    """
+    catalog, registry, wanted = Catalog(workspace), Registry(workspace), check_stage(stage)
+    entry = catalog.version(model, number)
+    version = registry.get(f"{model}/{entry.number}")
+    if not version.governed:
+        return catalog.move_version(model, number, stage, archive=archive)
+    if entry.stage != wanted:
+        reason, key = f"moved to {wanted} by an MLflow client", workspace.ids.new("move")
+        if wanted == "Production":
+            registry.check_outcome(version, _outcome(workspace, version))
+            put = redeploy if version.status == "deprecated" else approve
+            put(workspace, version.ref, MLFLOW, reason)
+        elif wanted == "Staging":
+            registry.stage(model, entry.number, MLFLOW, reason, key)
+        elif wanted == "Archived":
+            registry.archive(model, entry.number, MLFLOW, reason, key)
+        else:
+            registry.check_move(version, "candidate")
+    return catalog.version(model, number)
 
 
 def _outcome(workspace: Workspace, version: ModelVersion) -> str:

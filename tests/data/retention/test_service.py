@@ -290,7 +290,7 @@ def test_registered_versions_of_mlflow(rooms: Rooms) -> None:
     rooms.catalog.create_version(NewCatalogVersion(model="classifier", source=f"runs:/{run}/model", run=run))
     rooms.tracking.delete_run(run)
     [(by, fix)] = needed(rooms, 2).items()
-    assert by == "registered version classifier/1 came of a run that read it (training)"
+    assert by == "model version classifier/1 came of a run that read it (training)"
     assert "Archived" in fix
     rooms.catalog.move_version("classifier", "1", "Archived")
     assert needed(rooms, 2) == {}

@@ -9,6 +9,7 @@ import msgspec
 from treadle.api.mlflow.entities import Tag, tags_out, texts_in, to_ms
 from treadle.api.mlflow.route import Ask, Empty, MlflowRoute
 from treadle.registry import CatalogModel, CatalogVersion, NewCatalogVersion
+from treadle.retrain.publish import move_stage
 
 
 class VersionOut(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -294,8 +295,12 @@ def _describe_version(ask: Ask) -> OneVersion:
 
 def _move(ask: Ask) -> OneVersion:
     asked = ask.read(_Move)
-    moved = ask.rooms.catalog.move_version(
-        asked.name, asked.version, asked.stage, archive=asked.archive_existing_versions
+    moved = move_stage(
+        ask.rooms.workspace,
+        asked.name,
+        asked.version,
+        asked.stage,
+        archive=asked.archive_existing_versions,
     )
     return OneVersion(version_out(moved))
 
