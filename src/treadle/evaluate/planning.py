@@ -26,9 +26,3 @@ def plan_model(
         InvalidInput: If labels, groups or scores can't be used.
     """
     return [*performance.plan(config.checks, holdout, production, baseline), *plan_bias(config, holdout)]
-
-
-def _sure(check: str, subject: str, hypothesis: str, n: int) -> Planned:
-    return Planned(
-        check=check, subject=subject, hypothesis=hypothesis, sentence=f"{hypothesis}, on {n:,} rows.", n=n
-    )

@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from scipy import stats
 
 from treadle.evaluate import Holdout
 from treadle.evaluate.bias.gathering import verdicts
@@ -19,6 +21,7 @@ from treadle.kernel.config import (
     Config,
     GroupCheck,
     PerformanceCheck,
+    PredictionsConfig,
     Project,
 )
 
@@ -46,15 +49,23 @@ def known():
     return {tuple(row[key] for key in keys): float(row["value"]) for row in table("fairlearn.csv")}
 
 
-def settled(rows, task="binary", label="label", candidate="candidate", production="production", **check):
+def settled(
+    rows, task="binary", label="label", candidate="candidate", production="production", predictions=None,
+    performance=None, **check,
+):  # fmt: skip
     given = {"by": ["sex", "race"], "intersections": [["sex", "race"]], "min_rows": 2}
-    config = Config(
-        project=Project(name="x", task=task), checks=ChecksConfig(bias=BiasCheck(**given | check))
+    checks = ChecksConfig(
+        bias=BiasCheck(**given | check),
+        performance=performance or PerformanceCheck(),
+        predictions=PredictionsConfig(**predictions) if predictions else None,
     )
+    config = Config(project=Project(name="x", task=task), checks=checks)
     columns = {name: rows[name].astype(object) for name in ("sex", "race")}
     holdout = Holdout(labels=rows[label].astype(float), inputs={}, columns=columns)
     theirs = rows[production] if production else None
-    return verdicts(config, holdout, rows[candidate], theirs, 0.5, np.random.default_rng(0))
+    found = verdicts(config, holdout, rows[candidate], theirs, 0.5, np.random.default_rng(0))
+    msgspec.json.encode(found)  # as they are kept: no number of numpy's
+    return found
 
 
 def grouping(subject):
@@ -177,3 +188,129 @@ def test_no_worse_for_any_group_compares_fairlearns_figures(rows, known):
         assert one.estimate == pytest.approx(sign * (ours - theirs), **EXACT)
         judged += 1
     assert judged >= 40
+
+
+# ── several classes ──────────────────────────────────────────────────────
+
+BANDS = ["part", "full", "long"]
+
+
+@pytest.fixture(scope="module")
+def banded(rows):
+    """The rows with the number of each band, and both models' probabilities of the bands."""
+    chances = {
+        f"{name} chances": np.stack([rows[f"{name}_{band}"] for band in BANDS], axis=1)
+        for name in ("candidate", "production")
+    }
+    numbers = np.array([BANDS.index(band) for band in rows["band"]])
+    return rows | chances | {"number": numbers}
+
+
+def of_bands(banded, **check):
+    predictions = {"path": "p.parquet", "label": "band", "candidate": ["candidate"], "classes": BANDS}
+    return settled(
+        banded,
+        task="multiclass",
+        label="number",
+        candidate="candidate chances",
+        production="production chances",
+        predictions=predictions,
+        **check,
+    )
+
+
+@pytest.mark.parametrize("favourable", [*BANDS, None])
+def test_each_class_is_judged_as_fairlearn_judges_it_against_the_rest(banded, known, favourable):
+    found = of_bands(banded, favourable=favourable, measures=MEASURES, min_ratio=0.8)
+    bands = BANDS if favourable is None else [favourable]
+    judged = 0
+    for check in ("demographic_parity", "equalised_odds", "predictive_parity", "no_worse"):
+        for (subject, named), value in figures(found, f"bias.{check}").items():
+            if value is None:
+                continue
+            rate, band = named.split(" of ")
+            assert band in bands
+            by = grouping(subject)
+            gaps = [
+                known[band, model, by, subject, rate] - known[band, model, by, REFERENCE[by], rate]
+                for model in ("candidate", "production")
+            ]
+            expected = abs(gaps[0]) - abs(gaps[1]) if check == "no_worse" else gaps[0]
+            assert value == pytest.approx(expected, **EXACT)
+            judged += 1
+    assert judged >= len(bands) * 70
+
+
+def test_all_classes_are_one_family(banded):
+    """What fails for a class alone may be chance among three."""
+    alone = [one for band in BANDS for one in of_bands(banded, favourable=band)]
+    together = of_bands(banded)
+    adjusted = {(v.check, v.subject, v.metric): v.adjusted for v in together if v.adjusted is not None}
+    assert len(adjusted) == sum(one.adjusted is not None for one in alone)
+    assert all(adjusted[v.check, v.subject, v.metric] >= v.adjusted for v in alone if v.adjusted is not None)
+
+
+def test_a_verdict_names_the_class(banded):
+    found = of_bands(banded, favourable="long", by=["sex"], intersections=[], measures=MEASURES)
+    told = {one.check: one for one in found if one.subject == "sex=Female"}
+    assert "selection rate of long" in told["bias.demographic_parity"].sentence
+    assert told["bias.demographic_parity"].metric == "selection rate of long"
+    assert "of the labels are long" in told["bias.calibration"].sentence
+
+
+# ── numbers ──────────────────────────────────────────────────────────────
+
+
+def of_hours(rows, metric="mae", **check):
+    return settled(
+        rows,
+        task="regression",
+        label="hours",
+        candidate="hours_candidate",
+        production="hours_production",
+        performance=PerformanceCheck(metric=metric),
+        **{"max_difference": 2.0, "measures": ["demographic_parity", "equal_loss", "calibration"]} | check,
+    )
+
+
+@pytest.mark.parametrize(("metric", "named"), [("mae", "mean absolute error"), ("mse", "mean squared error")])
+def test_means_of_numbers_are_those_of_metric_frame(rows, known, metric, named):
+    found = of_hours(rows, metric)
+    names = {"mean prediction": "mean prediction", metric: named}
+    told = figures(found, "bias.demographic_parity") | figures(found, "bias.equal_loss")
+    assert len(told) == 2 * 14
+    for (subject, rate), value in told.items():
+        by = grouping(subject)
+        mine, there = (
+            known["regression", "candidate", by, one, names[rate]] for one in (subject, REFERENCE[by])
+        )
+        assert value == pytest.approx(mine - there, rel=1e-9)
+    for (subject, rate), value in figures(found, "bias.no_worse").items():
+        by = grouping(subject)
+        gaps = [
+            known["regression", model, by, subject, names[rate]]
+            - known["regression", model, by, REFERENCE[by], names[rate]]
+            for model in ("candidate", "production")
+        ]
+        assert value == pytest.approx(abs(gaps[0]) - abs(gaps[1]), rel=1e-7)
+    for (subject, _), value in figures(found, "bias.calibration").items():
+        label, score = (
+            known["regression", "candidate", grouping(subject), subject, f"mean {one}"]
+            for one in ("label", "prediction")
+        )
+        assert value == pytest.approx(label - score, rel=1e-7)
+
+
+def test_a_difference_of_means_is_welchs_test(rows):
+    found = of_hours(rows, by=["sex"], intersections=[])
+    [one] = [v for v in found if v.check == "bias.equal_loss"]
+    lost = np.abs(rows["hours_candidate"] - rows["hours"])
+    groups = [lost[rows["sex"] == sex] for sex in ("Female", "Male")]
+    reference = stats.ttest_ind(*groups, equal_var=False)
+    assert one.statistic == pytest.approx(reference.statistic)
+    assert (one.low, one.high) == pytest.approx(tuple(reference.confidence_interval(0.9)))
+    assert (one.test, one.unit) == ("Welch's t", "rows")
+    # Within two hours: two one-sided Welch tests.
+    shifted = [stats.ttest_ind(groups[0] + by, groups[1], equal_var=False) for by in (2, -2)]
+    assert one.outcome == "warn"
+    assert max(one.pvalue for one in shifted) < 0.05

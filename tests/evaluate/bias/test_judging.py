@@ -6,16 +6,19 @@ import csv
 import math
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
+from treadle.evaluate.bias.asking import asked
 from treadle.evaluate.bias.gathering import groupings, verdicts
-from treadle.evaluate.bias.judging import Sample, judge
+from treadle.evaluate.bias.judging import judge
 from treadle.evaluate.bias.measures import Judged, share, within
 from treadle.evaluate.bias.planning import plan
+from treadle.evaluate.bias.sample import Sample
 from treadle.evaluate.holdout import Holdout
 from treadle.kernel.config import BiasCheck, ChecksConfig, Config, Project
 from treadle.kernel.errors import ConfigError, InvalidInput
@@ -43,7 +46,9 @@ def compas():
 def settle(columns, labels, scores, production=None, clusters=None, seed=0, task="binary", **check):
     config = Config(project=Project(name="x", task=task), checks=ChecksConfig(bias=BiasCheck(**check)))
     holdout = Holdout(labels=labels, inputs={}, columns=columns, clusters=clusters)
-    return verdicts(config, holdout, scores, production, 0.5, np.random.default_rng(seed))
+    found = verdicts(config, holdout, scores, production, 0.5, np.random.default_rng(seed))
+    msgspec.json.encode(found)  # as they are kept: no number of numpy's
+    return found
 
 
 def of(found, check):
@@ -354,9 +359,28 @@ def test_a_plan_says_which_gaps_the_rows_can_show():
     assert told.count(["fail"]) >= 170
 
 
-def test_other_tasks_are_refused():
-    with pytest.raises(ConfigError, match="bias can't be judged of a regression model"):
-        settle({"g": np.array(["a"])}, np.zeros(1), np.zeros(1), by=["g"], task="regression")
+@pytest.mark.parametrize(
+    ("task", "check", "says"),
+    [
+        ("ranking", {}, "bias can't be judged of a ranking model"),
+        ("binary", {"measures": ["equal_loss"]}, "a binary model can't be held to equal_loss"),
+        ("binary", {"favourable": "approved"}, "a binary model has no classes to choose from"),
+        ("binary", {"max_difference": 1.5}, "rates differ by less than 1; 1.5 allows everything"),
+        ("multiclass", {"favourable": "approved"}, "'approved' is none of the classes"),
+        ("regression", {}, "nothing says how far the groups' means may lie apart"),
+        (
+            "regression",
+            {"max_difference": 2.0, "measures": ["equalised_odds"]},
+            "a regression model can't be held to equalised_odds",
+        ),
+        ("regression", {"max_difference": 2.0, "min_ratio": 0.8}, "min_ratio is about decisions"),
+        ("regression", {"max_difference": 2.0, "given": ["g"]}, "given is about decisions"),
+    ],
+)
+def test_what_a_task_cant_be_asked_is_refused(task, check, says):
+    scores = np.zeros((1, 2)) if task == "multiclass" else np.zeros(1)
+    with pytest.raises(ConfigError, match=says):
+        settle({"g": np.array(["a"])}, np.zeros(1), scores, by=["g"], task=task, **check)
 
 
 def test_nothing_declared_is_nothing_judged():
@@ -384,6 +408,9 @@ def test_probabilities_off_by_more_than_allowed_fail_in_the_group_where_they_are
 
 
 def test_a_sample_knows_what_it_selects():
-    sample = Sample(np.array([1.0, 0.0]), np.array([0.5, 0.49]), None, 0.5)
-    assert sample.judged(sample.scores).decisions.tolist() == [True, False]
-    assert judge(BiasCheck(), [], sample, 0.95, np.random.default_rng(0)) == []
+    scores = np.array([0.5, 0.49])
+    sample = Sample(np.array([1.0, 0.0]), scores, scores >= 0.5, None, chosen="yes")
+    assert sample.judged(sample.ours).decisions.tolist() == [True, False]
+    assert sample.named("selection rate") == "selection rate of yes"
+    config = Config(project=Project(name="x"))
+    assert judge(asked(config), [], [sample], 0.95, np.random.default_rng(0)) == []

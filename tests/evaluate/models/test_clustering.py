@@ -5,15 +5,18 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from scipy import stats
 from sklearn import metrics as sk
 
-from treadle.evaluate import Measure, estimate, paired_difference
+from treadle.evaluate import Holdout, Measure, Verdict, estimate, paired_difference
 from treadle.evaluate.models.clustering import Averaged, spread, too_few, worth
 from treadle.evaluate.models.comparing import Bootstrap, assess, compare
 from treadle.evaluate.models.inputs import scored
+from treadle.evaluate.performance import judge
+from treadle.kernel.config import ChecksConfig, PerformanceCheck
 
 FIXTURES = Path(__file__).parents[2] / "fixtures/clusters"
 
@@ -218,3 +221,29 @@ def test_counts_in_clusters_are_judged_by_t():
     ]
     # To first order: the two models' denominators are put together.
     assert found.found.se == pytest.approx(np.sqrt(11 / 12 * np.square(changes).sum()), rel=0.02)
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "roc_auc", "brier", "f1"])
+def test_verdicts_on_clusters_can_be_kept(metric):
+    rng = np.random.default_rng(8)
+    codes = np.repeat(np.arange(12), rng.integers(10, 60, 12))
+    labels = (rng.random(len(codes)) < 0.4).astype(float)
+    ours, theirs = (np.clip(0.3 + 0.3 * labels + rng.normal(0, 0.2, len(codes)), 0, 1) for _ in range(2))
+    checks = ChecksConfig(performance=PerformanceCheck(metric=metric, bound=0.4, recipe=True))
+    seeds = [np.clip(ours + rng.normal(0, 0.05, len(codes)), 0, 1) for _ in range(4)]
+    holdout = Holdout(labels=labels, inputs={"x": rng.random(len(codes))}, clusters=codes, unit="days")
+    found = judge(checks, holdout, ours, theirs, replicas=seeds, other_replicas=seeds)
+    assert {one.check for one in found} >= {"bound", "no_worse", "recipe"}
+    assert msgspec.json.decode(msgspec.json.encode(found), type=list[Verdict]) == found
+
+
+def test_a_recipe_on_few_clusters_is_inconclusive():
+    rng = np.random.default_rng(9)
+    codes, labels = np.arange(400) % 4, (rng.random(400) < 0.4).astype(float)
+    ours, theirs = ([np.clip(0.3 + 0.3 * labels + rng.normal(0, 0.2, 400), 0, 1)] * 5 for _ in range(2))
+    checks = ChecksConfig(performance=PerformanceCheck(metric="brier", margin=0.5, recipe=True))
+    holdout = Holdout(labels=labels, inputs={}, clusters=codes, unit="days")
+    found = judge(checks, holdout, ours[0], theirs[0], replicas=ours[1:], other_replicas=theirs[1:])
+    [recipe] = [one for one in found if one.check == "recipe"]
+    assert recipe.outcome == "inconclusive"
+    assert "4 days are too few to tell how sure that is (5 are needed)" in recipe.sentence

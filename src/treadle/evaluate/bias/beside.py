@@ -9,18 +9,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TypeAlias
 
 import numpy as np
 
-from treadle.evaluate.bias.measures import PARTS, Codes, Floats, Judged, Rows, averaged, base
+from treadle.evaluate.bias.asking import Asked
+from treadle.evaluate.bias.measures import PARTS, Codes, Floats, averaged, base
+from treadle.evaluate.bias.sample import Further, Grouping, Sample
 from treadle.evaluate.models import cells
 from treadle.evaluate.models.clustering import Averaged, spread, too_few
 from treadle.kernel.config.base import Metric
-from treadle.kernel.config.checks import BiasCheck
-
-if TYPE_CHECKING:
-    from treadle.evaluate.bias.judging import Grouping, Sample
 
 RESAMPLES = 10_000
 _METRICS: dict[str, Metric] = {
@@ -30,34 +28,8 @@ _METRICS: dict[str, Metric] = {
 }
 
 
-class Further(NamedTuple):
-    """How much further from the reference group's a rate is than production's.
-
-    Attributes:
-        rate: Which rate.
-        value: The growth of the absolute difference.
-        low: Lower end of its interval.
-        high: Upper end of its interval.
-        p_value: One-sided, of the hypothesis that it is at most the margin.
-        se: Its standard error.
-        n: Rows of both groups.
-        test: What was computed.
-        why: Why it can't be told, in words; empty where it can.
-    """
-
-    rate: str
-    value: float
-    low: float
-    high: float
-    p_value: float
-    se: float
-    n: int
-    test: str
-    why: str = ""
-
-
 def further(
-    check: BiasCheck,
+    asked: Asked,
     grouping: Grouping,
     places: Sequence[int],
     sample: Sample,
@@ -69,19 +41,19 @@ def further(
     Intervals are two one-sided bounds at ``confidence``: the bootstrap's percentiles, or t by cluster.
     A rate that isn't defined is left out: that was told beside the reference group.
     """
-    assert sample.production is not None  # noqa: S101 - nothing to be further than
-    rates = list(dict.fromkeys(rate for measure in check.measures for rate in PARTS.get(measure, ())))
+    assert sample.theirs is not None  # noqa: S101 - nothing to be further than
+    rates = list(dict.fromkeys(rate for measure in asked.measures for rate in PARTS.get(measure, ())))
     if sample.clusters is not None:
-        yield from _by_cluster(check, grouping, places, sample, rates, confidence)
+        yield from _by_cluster(asked, grouping, places, sample, rates, confidence)
         return
-    each = cells.each(sample.threshold, sample.labels, sample.scores, sample.production)
+    each = cells.each(sample.labels == 1, sample.ours, sample.theirs)
     reference, *groups = _drawn(each, grouping.codes, [grouping.reference, *places], rng)
     for place, mine in zip(places, groups, strict=True):
         for rate in rates:
             growth = _growth(rate, mine, reference)
             if not np.isnan(growth[0]):
                 n = int(mine[0].sum() + reference[0].sum())
-                yield grouping.names[place], _summary(rate, growth, check.margin, confidence, n)
+                yield grouping.names[place], _summary(sample.named(rate), growth, asked.margin, confidence, n)
 
 
 def _drawn(each: Codes, codes: Codes, chosen: Sequence[int], rng: np.random.Generator) -> list[Floats]:
@@ -116,46 +88,68 @@ def _summary(rate: str, growth: Floats, margin: float, confidence: float, n: int
 
 
 def _by_cluster(
-    check: BiasCheck,
+    asked: Asked,
     grouping: Grouping,
     places: Sequence[int],
     sample: Sample,
     rates: Sequence[str],
     confidence: float,
 ) -> Iterator[tuple[str, Further]]:
-    assert sample.production is not None  # noqa: S101 - nothing to be further than
-    both = sample.judged(sample.scores), sample.judged(sample.production)
+    assert sample.theirs is not None  # noqa: S101 - nothing to be further than
+    assert sample.clusters is not None  # noqa: S101 - whoever asks has looked
+    both = sample.judged(sample.ours), sample.judged(sample.theirs)
     reference = grouping.codes == grouping.reference
     for place in places:
         group = grouping.codes == place
+        n = int(group.sum() + reference.sum())
         for rate in rates:
             if all((base(rate, rows)[0] & part).any() for rows in both for part in (group, reference)):
-                yield grouping.names[place], _grown(rate, both, (group, reference), check.margin, confidence)
+                mine, there = (
+                    (averaged(rate, both[0], part), averaged(rate, both[1], part))
+                    for part in (group, reference)
+                )
+                found = grown(mine, there, sample.clusters, asked.margin, confidence)
+                yield grouping.names[place], found._replace(rate=sample.named(rate), n=n)
 
 
-def _grown(
-    rate: str, both: tuple[Judged, Judged], groups: tuple[Rows, Rows], margin: float, confidence: float
+Figure: TypeAlias = tuple[float, Averaged]
+"""A rate or mean of a group, and what each row contributes to it."""
+
+
+def grown(
+    mine: tuple[Figure, Figure],
+    reference: tuple[Figure, Figure],
+    clusters: Codes,
+    margin: float,
+    confidence: float,
 ) -> Further:
-    """The growth by t; candidate and production are paired in each group before clusters are summed."""
+    """The growth of a distance, by t: candidate and production are paired in each group.
+
+    Args:
+        mine: The group's figure by the candidate and by production.
+        reference: The reference group's, likewise.
+        clusters: The number of each row's cluster; each row's own where rows are independent.
+        margin: How much it may be.
+        confidence: Of each one-sided bound.
+    """
     from scipy.special import stdtr, stdtrit
 
-    (p, ours), (q, ours_there) = (averaged(rate, both[0], group) for group in groups)
-    (r, theirs), (s, theirs_there) = (averaged(rate, both[1], group) for group in groups)
-    now, before = math.copysign(1.0, p - q), math.copysign(1.0, r - s)
+    now, before = (one[0] - other[0] for one, other in zip(mine, reference, strict=True))
+    signs = math.copysign(1.0, now), math.copysign(1.0, before)
     parts = [
-        Averaged(now * a.deviations - before * b.deviations, (a.weights + b.weights) / 2)
-        for a, b in ((ours, theirs), (ours_there, theirs_there))
+        Averaged(
+            side * (signs[0] * ours.deviations - signs[1] * theirs.deviations),
+            (ours.weights + theirs.weights) / 2,
+        )
+        for side, ((_, ours), (_, theirs)) in ((1, mine), (-1, reference))
     ]
-    parts[1] = parts[1]._replace(deviations=-parts[1].deviations)
-    clusters, n = both[0].clusters, int(groups[0].sum() + groups[1].sum())
-    assert clusters is not None  # noqa: S101 - whoever asks has looked
-    known, value, test = spread(parts, clusters), abs(p - q) - abs(r - s), "paired t, by cluster"
+    known, value, test = spread(parts, clusters), abs(now) - abs(before), "paired t, by cluster"
     few = too_few(min(known.sizes), known.df, "clusters")
     if few:
-        return Further(rate, value, -1.0, 1.0, 1.0, 0.0, n, test, f"{min(known.sizes)} clusters {few}")
+        return Further("", value, -1.0, 1.0, 1.0, 0.0, 0, test, f"{min(known.sizes)} clusters {few}")
     se = math.sqrt(known.variance)
     width = float(stdtrit(known.df, confidence)) * se
     # A gap as large on the other side would be as bad: its chance counts as well.
-    far = [abs(p - q) - abs(r - s) - margin, abs(p - q) + abs(r - s) + margin]
+    far = [value - margin, abs(now) + abs(before) + margin]
     p_value = sum(float(stdtr(known.df, -one / se)) for one in far) if se else float(far[0] <= 0)
-    return Further(rate, value, value - width, value + width, min(p_value, 1.0), se, n, test)
+    return Further("", value, value - width, value + width, min(p_value, 1.0), se, 0, test)

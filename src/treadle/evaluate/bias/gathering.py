@@ -7,15 +7,16 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from treadle.evaluate.bias.judging import Grouping, Sample, judge
+from treadle.evaluate.bias.asking import WHERE, Asked, asked
+from treadle.evaluate.bias.judging import judge
 from treadle.evaluate.bias.measures import Codes, Floats
+from treadle.evaluate.bias.sample import Grouping, Numbers, Sample
 from treadle.evaluate.holdout import MISSING, Column, Holdout
+from treadle.evaluate.models.measures import measured
 from treadle.evaluate.types import Verdict
 from treadle.kernel.config import BiasCheck, Config
-from treadle.kernel.errors import ConfigError, InvalidInput
+from treadle.kernel.errors import InvalidInput
 from treadle.kernel.names import did_you_mean
-
-_WHERE = "treadle.toml [checks.bias]"
 
 
 def verdicts(
@@ -32,31 +33,42 @@ def verdicts(
     Args:
         config: Says what has to be alike.
         holdout: The rows.
-        candidate: The candidate's probabilities, which have been looked through.
+        candidate: The candidate's scores, which have been looked through: probabilities (a column a class
+            where there are several), or predicted numbers.
         production: Production's, which have been looked through; None where nothing is in production.
         threshold: From which probability on a row is selected.
         rng: For the comparison with production.
         baseline: What production is called.
 
     Raises:
-        ConfigError: If the task isn't binary.
+        ConfigError: If it asks what a model of the task can't be asked.
         InvalidInput: If the group that others are to be compared with isn't among the rows.
     """
     check = config.checks.bias
     if not check.by and not check.intersections:
         return []
-    if config.project.task != "binary":
-        raise ConfigError(f"bias can't be judged of a {config.project.task} model", where=_WHERE)
-    sample = Sample(
-        labels=np.asarray(holdout.labels, dtype=np.float64),
-        scores=_floats(candidate),
-        production=None if production is None else _floats(production),
-        threshold=threshold,
-        clusters=holdout.clusters,
-        strata=_strata(check, holdout),
-    )
+    ours = _floats(candidate)
+    theirs = None if production is None else _floats(production)
+    wanted = asked(config, ours.shape[1] if ours.ndim == 2 else 0)
     found = list(groupings(check, holdout.columns))
-    return judge(check, found, sample, config.checks.performance.confidence, rng, baseline)
+    samples = list(_samples(config, wanted, holdout, ours, theirs, threshold))
+    return judge(wanted, found, samples, config.checks.performance.confidence, rng, baseline)
+
+
+def _samples(
+    config: Config, wanted: Asked, holdout: Holdout, ours: Floats, theirs: Floats | None, threshold: float
+) -> Iterator[Sample | Numbers]:
+    """What is judged: decisions for one class or each, or numbers."""
+    labels, clusters, strata = _floats(holdout.labels), holdout.clusters, _strata(config.checks.bias, holdout)
+    if config.project.task == "regression":
+        yield Numbers(labels, ours, theirs, measured(config.checks.performance), clusters)
+    elif config.project.task == "binary":
+        before = None if theirs is None else theirs >= threshold
+        yield Sample(labels, ours, ours >= threshold, before, clusters, strata)
+    for place, name in wanted.classes:
+        before = None if theirs is None else theirs.argmax(axis=1) == place
+        right = (labels == place).astype(np.float64)
+        yield Sample(right, ours[:, place], ours.argmax(axis=1) == place, before, clusters, strata, name)
 
 
 def groupings(check: BiasCheck, columns: Mapping[str, Column]) -> Iterator[Grouping]:
@@ -68,7 +80,7 @@ def groupings(check: BiasCheck, columns: Mapping[str, Column]) -> Iterator[Group
     for name in check.reference:
         if name not in columns:
             raise InvalidInput(
-                f"no groups are by {name!r}", where=f"{_WHERE} reference", fix=did_you_mean(name, columns)
+                f"no groups are by {name!r}", where=f"{WHERE} reference", fix=did_you_mean(name, columns)
             )
     for names in ([name] for name in check.by):
         yield _grouping(check, names, columns)
@@ -90,7 +102,7 @@ def _grouping(check: BiasCheck, names: Sequence[str], columns: Mapping[str, Colu
         there = {value for values in known for value in values}
         raise InvalidInput(
             f"no row is of {said}, with which others are to be compared",
-            where=f"{_WHERE} reference",
+            where=f"{WHERE} reference",
             fix=did_you_mean(next(w for w in wanted if w is not None), there),
         )
     reference = max(fitting, key=lambda place: int(sizes[place]))

@@ -131,7 +131,7 @@ def within(
             part.weights[group] = (share_of / np.maximum(count, 1))[strata[group]]
             part.deviations[group] = sign * (rows.decisions[group] - means[strata[group]])
             parts.append(part._replace(deviations=part.deviations * part.weights))
-        return _clustered(value, parts, rows.clusters, limit, confidence)
+        return apart(value, parts, rows.clusters, limit, confidence)
     p = (n**2 * y - m**2 * x + n * m * (m - n) / 2) / (n + m) ** 2
     q = (x * (m - y) + y * (n - x)) / (2 * (n + m))
     se = math.sqrt(max(float((value * p + q).sum()), 0.0)) / float(weights.sum())
@@ -148,7 +148,7 @@ def clustered(rate: str, rows: Judged, one: Rows, other: Rows, limit: float, con
     assert rows.clusters is not None  # noqa: S101 - whoever asks has looked
     (p, mine), (q, theirs) = (averaged(rate, rows, group) for group in (one, other))
     parts = [mine, theirs._replace(deviations=-theirs.deviations)]
-    return _clustered(p - q, parts, rows.clusters, limit, confidence)
+    return apart(p - q, parts, rows.clusters, limit, confidence)
 
 
 def clustered_ratio(rows: Judged, one: Rows, other: Rows, limit: float, confidence: float) -> Gap | None:
@@ -164,7 +164,7 @@ def clustered_ratio(rows: Judged, one: Rows, other: Rows, limit: float, confiden
         mine._replace(deviations=mine.deviations / p),
         theirs._replace(deviations=-theirs.deviations / q),
     ]
-    gap = _clustered(math.log(p / q), parts, rows.clusters, -math.log(limit), confidence)
+    gap = apart(math.log(p / q), parts, rows.clusters, -math.log(limit), confidence)
     return gap and gap._replace(value=p / q, low=math.exp(gap.low), high=math.exp(gap.high), se=0.0)
 
 
@@ -182,27 +182,33 @@ def off_calibration(
     """How much more often a label is true than the probabilities say, on average; None with too few rows."""
     from scipy.special import stdtr
 
-    apart = labels[among] - scores[among]
-    value, n = float(apart.mean()), len(apart)
+    residuals = labels[among] - scores[among]
+    value, n = float(residuals.mean()), len(residuals)
     if clusters is not None:
         weights = among / n
         part = Averaged(weights * (labels - scores - value), weights)
-        return _clustered(value, [part], clusters, limit, confidence)
+        return apart(value, [part], clusters, limit, confidence)
     if n < 2:
         return None
-    return _wald(value, float(apart.std(ddof=1)) / math.sqrt(n), limit, confidence, lambda t: stdtr(n - 1, t))
+    return _wald(
+        value,
+        float(residuals.std(ddof=1)) / math.sqrt(n),
+        limit,
+        confidence,
+        lambda t: float(stdtr(n - 1, t)),
+    )
 
 
-def _clustered(
+def apart(
     value: float, parts: Sequence[Averaged], clusters: Codes, limit: float, confidence: float
 ) -> Gap | None:
-    """An estimate of rows in clusters; None with too few."""
+    """A difference of averages over rows in clusters; None with too few clusters."""
     from scipy.special import stdtr
 
     known = spread(parts, clusters)
     if too_few(min(known.sizes), known.df, "clusters"):
         return None
-    return _wald(value, math.sqrt(known.variance), limit, confidence, lambda t: stdtr(known.df, t))
+    return _wald(value, math.sqrt(known.variance), limit, confidence, lambda t: float(stdtr(known.df, t)))
 
 
 def _wald(value: float, se: float, limit: float, confidence: float, below: Callable[[float], float]) -> Gap:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from treadle.evaluate.models.measures import Floats, Integers
+from treadle.evaluate.models.measures import Booleans, Floats, Integers
 from treadle.kernel.config.base import Metric
 
 CELLS = 8
@@ -18,15 +18,15 @@ DIFFERING = _OURS != _THEIRS
 """The cells of rows that the two models decide differently."""
 
 
-def each(threshold: float, labels: Floats, ours: Floats, theirs: Floats) -> Integers:
-    """The cell of each row."""
-    found: Integers = 4 * (labels == 1) + 2 * (ours >= threshold) + (theirs >= threshold).astype(np.intp)
+def each(true: Booleans, ours: Booleans, theirs: Booleans) -> Integers:
+    """The cell of each row, from its label and the two decisions."""
+    found: Integers = 4 * true + 2 * ours + theirs.astype(np.intp)
     return found
 
 
-def count(threshold: float, labels: Floats, ours: Floats, theirs: Floats) -> Integers:
+def count(true: Booleans, ours: Booleans, theirs: Booleans) -> Integers:
     """The rows of each cell."""
-    return np.bincount(each(threshold, labels, ours, theirs), minlength=CELLS)
+    return np.bincount(each(true, ours, theirs), minlength=CELLS)
 
 
 def value(metric: Metric, cells: Floats | Integers, *, ours: bool = True) -> Floats:

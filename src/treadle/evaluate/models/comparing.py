@@ -223,7 +223,8 @@ def _drawn(
     measure: Measure, rows: Scored, linear: Estimate, level: float, bootstrap: Bootstrap, *, paired: bool
 ) -> Comparison:
     """A ratio of counts, by resamples of them."""
-    counts = cells.count(measure.threshold, rows.labels, rows.ours, rows.theirs)
+    decided = (scores >= measure.threshold for scores in (rows.ours, rows.theirs))
+    counts = cells.count(rows.labels == 1, *decided)
     draws = resampling.of_rows(measure.metric, counts, *bootstrap, paired=paired)
     low, high = draws.bounds(level)
     se = float(draws.values.std())

@@ -164,38 +164,50 @@ class GroupCheck(Table, frozen=True):
 
 
 BiasMeasure = Literal[
-    "demographic_parity", "equal_opportunity", "equalised_odds", "predictive_parity", "calibration"
+    "demographic_parity",
+    "equal_opportunity",
+    "equalised_odds",
+    "predictive_parity",
+    "calibration",
+    "equal_loss",
 ]
 
 
 class BiasCheck(Table, frozen=True):
-    """``[checks.bias]``: a model treats groups alike; of binary models.
+    """``[checks.bias]``: a model treats groups alike; of binary, multiclass and regression models.
 
     Attributes:
         by: The columns whose values are the groups.
         intersections: Columns whose values together are groups, such as ``[["sex", "race"]]``.
         reference: The group that the others are compared with, by column; the largest where none is named.
+        favourable: Of several classes the one that is selected, such as ``approved``; each in turn where
+            none is named.
         measures: What has to be alike: the share that is selected (``demographic_parity``), that of the
             true labels (``equal_opportunity``), that of true and of false labels (``equalised_odds``), the
             share of the selected that is right (``predictive_parity``), labels and probabilities within
-            each group (``calibration``).
-        max_difference: How far a rate may be from the reference group's.
+            each group (``calibration``). The first and the third when left out. Of a regression: the mean
+            prediction (``demographic_parity``), the loss that it is judged by (``equal_loss``), labels and
+            predictions within each group (``calibration``); the first two when left out.
+        max_difference: How far a rate may be from the reference group's: 0.1 when left out. Of a regression
+            how far a mean, in the label's unit; it must be said.
         min_ratio: How small the ratio of the selection rates may be, and its inverse: 0.8 is the
             four-fifths rule. Not looked at when left out.
         given: Columns within whose values the selection rates are compared as well (conditional
             demographic parity).
-        margin: How much further from the reference group than production's a rate may be.
+        margin: How much further from the reference group than production's a rate may be: 0.05 when left
+            out, of a regression half of ``max_difference``.
         min_rows: A group with fewer rows is reported and not tested.
     """
 
     by: list[str] = field(default_factory=list)
     intersections: list[Annotated[list[str], Meta(min_length=2)]] = field(default_factory=list)
     reference: dict[str, str] = field(default_factory=dict)
-    measures: list[BiasMeasure] = field(default_factory=lambda: ["demographic_parity", "equalised_odds"])
-    max_difference: Annotated[float, Meta(gt=0, lt=1)] = 0.1
+    favourable: Named | None = None
+    measures: list[BiasMeasure] | None = None
+    max_difference: Annotated[float, Meta(gt=0)] | None = None
     min_ratio: Annotated[float, Meta(gt=0, lt=1)] | None = None
     given: list[str] = field(default_factory=list)
-    margin: NotNegative = 0.05
+    margin: NotNegative | None = None
     min_rows: Positive = 100
 
     @property
