@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import random
 
@@ -10,7 +11,10 @@ import pytest
 
 from chat_server import serving
 from treadle.evaluate import Evaluations
+from treadle.evaluate.behaviour import setup
+from treadle.evaluate.behaviour.scorers.patterns import Matcher
 from treadle.evaluate.behaviour.service import Behaviour
+from treadle.evaluate.behaviour.targets import functions
 from treadle.evaluate.keeping import KeptByEvaluations
 from treadle.evaluate.watching import Watch
 from treadle.kernel.config import BehaviourCheck
@@ -418,6 +422,19 @@ def test_a_full_disk_stops_the_asking(app, monkeypatch):
     with pytest.raises(StorageFull, match="no space is left"):
         declare(app, target="app:counted").judge("eval_1", "sums")
     assert len(asked(app)) < 40
+
+
+def test_a_pattern_that_finds_no_end_costs_the_score_of_one_answer(app, monkeypatch):
+    monkeypatch.setattr(setup, "Matcher", functools.partial(Matcher, seconds=0.3))
+    monkeypatch.setattr(functions, "_CANCEL_SECONDS", 0.2)
+    code = "def answer(text):\n    return 'x' * 40 if text == '7 + 1' else 'xxy'\n"
+    (app.root / "app.py").write_text(code)
+    scorers = {"right": {"kind": "regex", "pattern": "(x+x+)+y"}}
+    found = declare(app, target="app:answer", scorers=scorers, repeats=1).judge("eval_1", "sums")
+    assert (found.outcome, found.metrics["pass_rate"]) == ("warn", 1)
+    said = verdict(found, "scored")
+    assert said.n == 1
+    assert "found no end within 0.3 s" in said.sentence
 
 
 # ── stopping early ───────────────────────────────────────────────────────

@@ -110,6 +110,7 @@ class Scoring:
                 self._call(name, some)
             else:
                 for task in some:
+                    self._setup.watch.look()
                     task.scores[name] = self._look(name, task)
         return results
 
@@ -128,10 +129,10 @@ class Scoring:
         where = f"{self._setup.where} scorers.{name}"
         makers: dict[str, Callable[[], Scorer]] = {
             "exact": lambda: Exact(config),
-            "regex": lambda: Regex(config),
+            "regex": lambda: Regex(config, self._setup.matcher),
             "contains": lambda: Contains(config),
             "number": lambda: Number(config),
-            "json_schema": lambda: JsonSchema(config, self._setup.root, where),
+            "json_schema": lambda: JsonSchema(config, self._setup.root, where, self._setup.matcher),
             "similarity": lambda: Similar(self._words if config.by == "words" else characters),
             "python": lambda: Python(config, self._setup.host, where),
         }

@@ -8,6 +8,7 @@ from typing import Self
 
 from treadle.evaluate.behaviour.asking import Asker
 from treadle.evaluate.behaviour.scorers.judge import Judge
+from treadle.evaluate.behaviour.scorers.patterns import Matcher
 from treadle.evaluate.behaviour.targets.endpoints import Embeddings, Endpoint
 from treadle.evaluate.behaviour.targets.functions import FunctionHost, FunctionTarget
 from treadle.evaluate.behaviour.targets.port import Call, Target
@@ -39,6 +40,8 @@ class Setup:
         self.stop = watch.enter(name)
         self.where = f"treadle.toml [checks.behaviour.{name}]"
         self.host = FunctionHost(root, log)
+        self._patterns = FunctionHost(root, log)
+        self.matcher = Matcher(self._patterns)
         self.opened: list[Target] = []
 
     def __enter__(self) -> Self:
@@ -48,6 +51,7 @@ class Setup:
         for target in self.opened:
             target.close()
         self.host.close()
+        self._patterns.close()
 
     def side(self, of: str, declared: str | TargetConfig) -> Asker:
         """Who asks the target, or the baseline."""

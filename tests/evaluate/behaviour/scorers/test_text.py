@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import time
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from treadle.evaluate.behaviour.scorers.numbers import Number, numbers
+from treadle.evaluate.behaviour.scorers.patterns import Matcher
 from treadle.evaluate.behaviour.scorers.schema import JsonSchema
 from treadle.evaluate.behaviour.scorers.text import Contains, Exact, Regex, normal, same
+from treadle.evaluate.behaviour.targets import functions
+from treadle.evaluate.behaviour.targets.functions import FunctionHost
 from treadle.evaluate.behaviour.types import Case
 from treadle.kernel.config import ScorerConfig
 from treadle.kernel.errors import ConfigError
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("patterns")
+    made = FunctionHost(folder, folder / "log")
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def matcher(host):
+    return Matcher(host)
+
 
 FEW = settings(max_examples=40, deadline=None)
 
@@ -80,8 +99,44 @@ def test_the_reason_says_what_was_and_what_should_be():
         ("^a.c$", "abc", {}, 1), (None, {"n": 5}, {"pattern": '"n":5'}, 1), ("(", "x", {}, None),
     ],
 )  # fmt: skip
-def test_regex(expected, answer, keys, right):
-    assert value(Regex, expected, answer, **keys) == right
+def test_regex(expected, answer, keys, right, matcher):
+    assert value(lambda config: Regex(config, matcher), expected, answer, **keys) == right
+
+
+EXPLODES, ENDLESS = "(x+x+)+y", "x" * 40
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    monkeypatch.setattr(functions, "_CANCEL_SECONDS", 0.2)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_pattern_that_finds_no_end_is_told_and_the_others_are_tried(host):
+    matcher = Matcher(host, seconds=0.3)
+    slow = Regex(ScorerConfig(kind="regex", pattern=EXPLODES), matcher)
+    assert slow.score(case(None), "xxy").value == 1
+    for _ in range(3):
+        found = slow.score(case(None), ENDLESS)
+        assert found.value is None
+        assert "found no end within 0.3 s" in found.reason
+    begun = time.monotonic()
+    assert "isn't tried any more" in slow.score(case(None), ENDLESS).reason
+    assert time.monotonic() - begun < 0.1
+    assert (
+        Regex(ScorerConfig(kind="regex", pattern="x+"), Matcher(host)).score(case(None), ENDLESS).value == 1
+    )
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_schema_whose_pattern_finds_no_end_is_told(tmp_path, host):
+    (tmp_path / "s.json").write_text(json.dumps({"properties": {"a": {"pattern": EXPLODES}}}))
+    config = ScorerConfig(kind="json_schema", schema="s.json")
+    ready = JsonSchema(config, tmp_path, "here", Matcher(host))
+    assert (ready.score(case(None), {"a": "xxy"}).value, ready.score(case(None), {"a": "y"}).value) == (1, 0)
+    found = JsonSchema(config, tmp_path, "here", Matcher(host, seconds=0.3)).score(case(None), {"a": ENDLESS})
+    assert found.value is None
+    assert "a pattern of the schema found no end" in found.reason
 
 
 @pytest.mark.parametrize(
@@ -135,16 +190,21 @@ SCHEMA = {
 }
 
 
-def schema(folder, content=None, expected=None):
+@pytest.fixture
+def schema(matcher):
+    return functools.partial(checking, matcher)
+
+
+def checking(matcher, folder, content=None, expected=None):
     keys = {}
     if content is not None:
         (folder / "s.json").write_text(content)
         keys = {"schema": "s.json"}
-    made = JsonSchema(ScorerConfig(kind="json_schema", **keys), folder, "here")
+    made = JsonSchema(ScorerConfig(kind="json_schema", **keys), folder, "here", matcher)
     return lambda answer: made.score(case(expected), answer)
 
 
-def test_json_schema(tmp_path):
+def test_json_schema(tmp_path, schema):
     check = schema(tmp_path, json.dumps(SCHEMA))
     assert check('{"sum": 3}').value == 1
     assert check({"sum": 3, "next": {"sum": 4}}).value == 1
@@ -155,19 +215,19 @@ def test_json_schema(tmp_path):
     assert schema(tmp_path, expected={"type": "wat"})("1").value is None
 
 
-def test_a_schema_is_of_the_draft_that_it_names(tmp_path):
+def test_a_schema_is_of_the_draft_that_it_names(tmp_path, schema):
     old = {"$schema": "http://json-schema.org/draft-04/schema#", "maximum": 3, "exclusiveMaximum": True}
     check = schema(tmp_path, json.dumps(old))
     assert (check("3").value, check("2").value) == (0, 1)
 
 
 @pytest.mark.parametrize(("content", "says"), [("{", "no JSON schema"), ('{"type": 3}', "no JSON schema")])
-def test_what_is_no_schema_is_refused(tmp_path, content, says):
+def test_what_is_no_schema_is_refused(tmp_path, content, says, schema, matcher):
     with pytest.raises(ConfigError, match=says):
         schema(tmp_path, content)
     with pytest.raises(ConfigError, match="No such file"):
-        JsonSchema(ScorerConfig(kind="json_schema", schema="nowhere.json"), tmp_path, "here")
+        JsonSchema(ScorerConfig(kind="json_schema", schema="nowhere.json"), tmp_path, "here", matcher)
 
 
-def test_nothing_is_fetched(tmp_path):
+def test_nothing_is_fetched(tmp_path, schema):
     assert schema(tmp_path, '{"$ref": "http://127.0.0.1:9/x"}')("1").value is None

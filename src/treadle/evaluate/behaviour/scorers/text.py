@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from treadle.evaluate.behaviour.scorers.patterns import Matcher, TooSlow
 from treadle.evaluate.behaviour.scorers.port import passed, shown
 from treadle.evaluate.behaviour.targets.paths import as_text
 from treadle.evaluate.behaviour.types import Case, Score
@@ -79,19 +80,23 @@ class Regex:
 
     Args:
         config: The pattern, and whether it is to match the whole.
+        matcher: What tries it.
     """
 
-    def __init__(self, config: ScorerConfig) -> None:
-        self._pattern, self._whole = config.pattern, config.whole
+    def __init__(self, config: ScorerConfig, matcher: Matcher) -> None:
+        self._pattern, self._whole, self._matcher = config.pattern, config.whole, matcher
 
     def score(self, case: Case, answer: Any) -> Score:
-        """1 if it is, else 0; a pattern of the case that is none can't be told."""
+        """1 if it is, else 0; a pattern of the case that is none, or finds no end, can't be told."""
+        pattern, text = case.expected if self._pattern is None else self._pattern, as_text(answer)
         try:
-            pattern = re.compile(case.expected if self._pattern is None else self._pattern)
+            re.compile(pattern)
+            found = self._matcher.found(pattern, text, whole=bool(self._whole))
         except re.error as error:
             return Score(reason=f"{shown(case.expected)} is no regular expression: {error}")
-        found = (pattern.fullmatch if self._whole else pattern.search)(as_text(answer))
-        return passed(found is not None, f"{shown(as_text(answer))} doesn't match {shown(pattern.pattern)}")
+        except (TooSlow, ValueError) as error:
+            return Score(reason=f"{shown(pattern)} on {shown(text)}: {error}")
+        return passed(found, f"{shown(text)} doesn't match {shown(pattern)}")
 
 
 class Contains:
