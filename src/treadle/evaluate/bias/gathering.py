@@ -11,7 +11,8 @@ from treadle.evaluate.bias.asking import WHERE, Asked, asked
 from treadle.evaluate.bias.judging import judge
 from treadle.evaluate.bias.measures import Codes, Floats
 from treadle.evaluate.bias.sample import Grouping, Numbers, Sample
-from treadle.evaluate.holdout import MISSING, Column, Holdout
+from treadle.evaluate.holdout import Column, Holdout
+from treadle.evaluate.models.grouping import Combined, coded, combined, named
 from treadle.evaluate.models.measures import measured
 from treadle.evaluate.types import Verdict
 from treadle.kernel.config import BiasCheck, Config
@@ -82,14 +83,13 @@ def groupings(check: BiasCheck, columns: Mapping[str, Column]) -> Iterator[Group
             raise InvalidInput(
                 f"no groups are by {name!r}", where=f"{WHERE} reference", fix=did_you_mean(name, columns)
             )
-    for names in ([name] for name in check.by):
-        yield _grouping(check, names, columns)
-    for several in check.intersections:
-        yield _grouping(check, several, columns)
+    known = {name: coded(name, columns[name], len(columns[name])) for name in columns}
+    for names in [*([name] for name in check.by), *check.intersections]:
+        yield _grouping(check, names, combined([known[name] for name in names]))
 
 
-def _grouping(check: BiasCheck, names: Sequence[str], columns: Mapping[str, Column]) -> Grouping:
-    known, codes = _combined([columns[name] for name in names])
+def _grouping(check: BiasCheck, names: Sequence[str], found: Combined) -> Grouping:
+    known, codes = found
     wanted = [check.reference.get(name) for name in names]
     sizes = np.bincount(codes, minlength=len(known))
     fitting = [
@@ -98,7 +98,8 @@ def _grouping(check: BiasCheck, names: Sequence[str], columns: Mapping[str, Colu
         if all(want in (None, value) for want, value in zip(wanted, values, strict=True))
     ]
     if not fitting:
-        said = ", ".join(f"{n}={w}" for n, w in zip(names, wanted, strict=True) if w is not None)
+        asked_for = {n: w for n, w in zip(names, wanted, strict=True) if w is not None}
+        said = named(list(asked_for), list(asked_for.values()))
         there = {value for values in known for value in values}
         raise InvalidInput(
             f"no row is of {said}, with which others are to be compared",
@@ -106,33 +107,14 @@ def _grouping(check: BiasCheck, names: Sequence[str], columns: Mapping[str, Colu
             fix=did_you_mean(next(w for w in wanted if w is not None), there),
         )
     reference = max(fitting, key=lambda place: int(sizes[place]))
-    told = [", ".join(f"{n}={v}" for n, v in zip(names, values, strict=True)) for values in known]
-    return Grouping(", ".join(names), told, codes, reference)
+    return Grouping(", ".join(names), [named(names, values) for values in known], codes, reference)
 
 
 def _strata(check: BiasCheck, holdout: Holdout) -> Codes | None:
-    return _combined([holdout.columns[name] for name in check.given])[1] if check.given else None
-
-
-def _combined(columns: Sequence[Column]) -> tuple[list[tuple[str, ...]], Codes]:
-    """The combinations of values that there are, sorted, and the number of each row's."""
-    parts = [np.unique([_text(value) for value in column], return_inverse=True) for column in columns]
-    codes = np.zeros(len(parts[0][1]), dtype=np.intp)
-    for values, inverse in parts:
-        codes = codes * len(values) + inverse
-    present, dense = np.unique(codes, return_inverse=True)
-    known = []
-    for code in present.tolist():
-        rest, reverse = code, []
-        for names, _ in reversed(parts):
-            rest, at = divmod(rest, len(names))
-            reverse.append(str(names[at]))
-        known.append(tuple(reversed(reverse)))
-    return known, dense.astype(np.intp)
-
-
-def _text(value: object) -> str:
-    return MISSING if value is None else str(value)
+    if not check.given:
+        return None
+    rows = len(holdout.labels)
+    return combined([coded(name, holdout.columns[name], rows) for name in check.given]).codes
 
 
 def _floats(values: npt.ArrayLike) -> Floats:

@@ -86,14 +86,14 @@ def _clusters(numbers: Numbers) -> tuple[Codes, str]:
 
 def _figure(rate: str, numbers: Numbers, scores: Floats, among: Rows) -> Figure:
     """A mean among some rows, and what each contributes to it."""
+    weights = among / among.sum()
     if rate == _MEAN:
-        weights = among / among.sum()
         value = float(weights @ scores)
         return value, Averaged(weights * (scores - value), weights)
     found = linearise(numbers.loss, numbers.labels[among], scores[among])
-    part = Averaged(np.zeros(len(among)), np.zeros(len(among)))
-    part.deviations[among], part.weights[among] = found.deviations, found.weights
-    return found.value, part
+    deviations = np.zeros(len(among))
+    deviations[among] = found.deviations
+    return found.value, Averaged(deviations, weights)
 
 
 def _calibration(asked: Asked, name: str, group: Rows, numbers: Numbers, level: float) -> Found:

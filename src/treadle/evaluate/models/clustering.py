@@ -87,7 +87,7 @@ def spread(parts: Sequence[Averaged], codes: Integers) -> Spread:
         total += left_out
         own.append(squared(left_out))
         dfs.append(worth(shares[there]))
-    return Spread(total, _together(own, dfs), tuple(sizes))
+    return Spread(total, satterthwaite(own, dfs), tuple(sizes))
 
 
 def worth(shares: Floats) -> float:
@@ -106,12 +106,10 @@ def squared(values: Floats) -> float:
     return float(np.einsum("i,i->", values, values))
 
 
-def _together(own: Sequence[float], dfs: Sequence[float]) -> float:
-    """Satterthwaite's degrees of freedom of a sum."""
-    below = sum(one**2 / df for one, df in zip(own, dfs, strict=True))
-    if below > 0:
-        return sum(own) ** 2 / below
-    return min(dfs, default=1.0)
+def satterthwaite(variances: Sequence[float], dfs: Sequence[float]) -> float:
+    """Degrees of freedom of a sum of independent variances (Biometrics Bulletin 2, 1946)."""
+    below = sum(one**2 / df for one, df in zip(variances, dfs, strict=True))
+    return float(sum(variances) ** 2 / below) if below > 0 else float(min(dfs, default=1.0))
 
 
 def too_few(clusters: int, df: float, unit: str) -> str:

@@ -85,21 +85,44 @@ def groups(
         yield from _cut(names, [known[name] for name in names])
 
 
-def _cut(names: Sequence[str], parts: Sequence[Coded]) -> Iterator[Group]:
+class Combined(NamedTuple):
+    """Columns together.
+
+    Attributes:
+        values: The combinations of values that there are, sorted.
+        codes: The number of each row's combination.
+    """
+
+    values: list[tuple[str, ...]]
+    codes: Integers
+
+
+def combined(parts: Sequence[Coded]) -> Combined:
+    """The combinations of columns' values that rows have."""
     together = parts[0].codes
     for part in parts[1:]:
         together = together * len(part.names) + part.codes
-    found, codes = (
-        (np.arange(len(parts[0].names)), together)
-        if len(parts) == 1
-        else np.unique(together, return_inverse=True)
-    )
-    small = codes.astype(np.uint16) if len(found) < 1 << 16 else codes  # sorted by radix
-    ends = np.cumsum(np.bincount(codes, minlength=len(found)))[:-1]
-    for code, rows in zip(found.tolist(), np.split(np.argsort(small, kind="stable"), ends), strict=True):
-        values: list[str] = []
-        rest = code
+    if len(parts) == 1:
+        return Combined([(name,) for name in parts[0].names], together)
+    present, codes = np.unique(together, return_inverse=True)
+    values = []
+    for code in present.tolist():
+        rest, reverse = code, []
         for part in reversed(parts):
             rest, place = divmod(rest, len(part.names))
-            values.insert(0, part.names[place])
-        yield Group(", ".join(f"{n}={v}" for n, v in zip(names, values, strict=True)), rows)
+            reverse.append(part.names[place])
+        values.append(tuple(reversed(reverse)))
+    return Combined(values, codes)
+
+
+def named(names: Sequence[str], values: Sequence[str]) -> str:
+    """What a group is called: ``sex=F, race=Black``."""
+    return ", ".join(f"{name}={value}" for name, value in zip(names, values, strict=True))
+
+
+def _cut(names: Sequence[str], parts: Sequence[Coded]) -> Iterator[Group]:
+    found, codes = combined(parts)
+    small = codes.astype(np.uint16) if len(found) < 1 << 16 else codes  # sorted by radix
+    ends = np.cumsum(np.bincount(codes, minlength=len(found)))[:-1]
+    for values, rows in zip(found, np.split(np.argsort(small, kind="stable"), ends), strict=True):
+        yield Group(named(names, values), rows)

@@ -6,12 +6,15 @@ Journal 42 (2000), for the degrees of freedom of an AUC. Clusters: :mod:`treadle
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from treadle.evaluate.models.clustering import Averaged, Spread, spread, squared
+from treadle.evaluate.models.clustering import Averaged, Spread, satterthwaite, spread, squared
 from treadle.evaluate.models.inputs import Scored
 from treadle.evaluate.models.linear import Linear, linearise
-from treadle.evaluate.models.measures import Integers, Measure
+from treadle.evaluate.models.measures import Floats, Measure
+from treadle.evaluate.models.weighing import weights
 from treadle.evaluate.types import Estimate
 from treadle.kernel.errors import InvalidInput
 
@@ -23,7 +26,7 @@ def estimated(measure: Measure, rows: Scored, confidence: float) -> Estimate:
         InvalidInput: If the rows don't define it, or are too few for an interval.
     """
     found = linearise(measure, rows.labels, rows.ours, rows.codes)
-    estimate = infer(measure, found, len(rows.labels), rows.codes, confidence, unsure=measure.bounded)
+    estimate = infer(measure, rows, found, [rows.ours], confidence, unsure=measure.bounded)
     low, high = max(estimate.low, 0.0), min(estimate.high, measure.top)
     return Estimate(estimate.value, estimate.se, low, high, estimate.n, estimate.clusters, estimate.df)
 
@@ -40,29 +43,37 @@ def gained(measure: Measure, rows: Scored, confidence: float) -> Estimate:
     difference = Linear(
         sign * (ours.value - theirs.value),
         sign * (ours.deviations - theirs.deviations),
-        (ours.weights + theirs.weights) / 2,
         ours.strata,
     )
     unsure = measure.bounded and not rows.same
-    return infer(measure, difference, len(rows.labels), rows.codes, confidence, unsure=unsure)
+    return infer(measure, rows, difference, [rows.ours, rows.theirs], confidence, unsure=unsure)
 
 
 def infer(
-    measure: Measure, found: Linear, n: int, codes: Integers | None, confidence: float, *, unsure: bool
+    measure: Measure,
+    rows: Scored,
+    found: Linear,
+    scores: Sequence[Floats],
+    confidence: float,
+    *,
+    unsure: bool,
 ) -> Estimate:
     """The interval of a metric, or of a difference of two, from its linear form.
 
     Args:
         measure: The metric.
+        rows: The rows.
         found: Its linear form.
-        n: How many rows there are.
-        codes: The number of each row's cluster, from 0; None when rows are independent.
+        scores: Those that it was computed of.
         confidence: Of the two-sided interval.
         unsure: Whether deviations without spread still leave doubt: 20 of 20 right may be 90 % right.
     """
-    if measure.metric == "ndcg":
-        codes = None  # queries are what was averaged
-    variance, df, sizes = _of_rows(found) if codes is None else _of_clusters(found, codes)
+    codes = None if measure.metric == "ndcg" else rows.codes  # of a ranking queries are what was averaged
+    if codes is None:
+        variance, df, sizes = _of_rows(found)
+    else:
+        known = by_cluster(measure, rows, found, scores)
+        variance, df, sizes = known.variance, min(known.df, float(codes.max())), known.sizes
     clusters = len(found.deviations) if codes is None else int(codes.max()) + 1
     if min(sizes) < 2:
         raise _too_few(measure, codes is not None, clusters)
@@ -76,7 +87,7 @@ def infer(
         se = (1 - ((1 - confidence) / 2) ** (1 / alike)) / quantile
     width = quantile * se
     units = sizes[0] if len(sizes) == 1 else clusters
-    return Estimate(found.value, se, found.value - width, found.value + width, n, units, df)
+    return Estimate(found.value, se, found.value - width, found.value + width, len(rows.labels), units, df)
 
 
 def _of_rows(found: Linear) -> tuple[float, float, tuple[int, ...]]:
@@ -90,30 +101,28 @@ def _of_rows(found: Linear) -> tuple[float, float, tuple[int, ...]]:
     ]
     variance, df = sum(parts), float(sizes[0] - 1 if len(sizes) == 1 else len(found.deviations) - 1)
     if len(sizes) == 2 and variance > 0:
-        df = min(df, variance**2 / sum(v**2 / (s - 1) for v, s in zip(parts, sizes, strict=True)))
+        df = min(df, satterthwaite(parts, [size - 1 for size in sizes]))
     return variance, df, sizes
 
 
-def _of_clusters(found: Linear, codes: Integers) -> tuple[float, float, tuple[int, ...]]:
-    """The same of clusters."""
-    known = by_cluster(found, codes)
-    return known.variance, min(known.df, float(codes.max())), known.sizes
-
-
-def by_cluster(found: Linear, codes: Integers) -> Spread:
+def by_cluster(measure: Measure, rows: Scored, found: Linear, scores: Sequence[Floats]) -> Spread:
     """What a metric owes to each cluster; one with rows of both strata ties these together.
 
     Args:
-        found: The metric's linear form.
-        codes: The number of each row's cluster, from 0.
+        measure: The metric.
+        rows: The rows, in clusters.
+        found: Its linear form, or that of a difference.
+        scores: Those that it was computed of.
     """
+    assert rows.codes is not None  # noqa: S101 - whoever asks has looked
+    shares = np.mean([weights(measure, rows.labels, one) for one in scores], axis=0)
     if len(found.strata) == 1:
-        return spread([Averaged(found.deviations, found.weights)], codes)
+        return spread([Averaged(found.deviations, shares)], rows.codes)
     parts = [
-        Averaged(np.where(stratum, found.deviations, 0.0), np.where(stratum, found.weights, 0.0))
+        Averaged(np.where(stratum, found.deviations, 0.0), np.where(stratum, shares, 0.0))
         for stratum in found.strata
     ]
-    return spread(parts, codes)
+    return spread(parts, rows.codes)
 
 
 def _too_few(measure: Measure, clustered: bool, clusters: int) -> InvalidInput:

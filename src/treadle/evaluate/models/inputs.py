@@ -32,7 +32,7 @@ class Scored(NamedTuple):
 
     def at(self, rows: Rows) -> Scored:
         """Some of the rows; clusters are numbered anew."""
-        codes = None if self.codes is None else np.unique(self.codes[rows], return_inverse=True)[1]
+        codes = None if self.codes is None else numbered(self.codes[rows])
         return Scored(self.labels[rows], self.ours[rows], self.theirs[rows], codes)
 
     @property
@@ -162,4 +162,15 @@ def _codes(measure: Measure, clusters: npt.ArrayLike | None, labels: Floats) -> 
             where="[checks.performance] cluster",
             fix="fill the column, or leave those rows out",
         )
+    return numbered(values)
+
+
+def numbered(values: Array) -> Integers:
+    """The number of each value among those that there are, from 0, in their order.
+
+    Whole numbers that are not much larger than there are rows (as the holdout's clusters are) need no sort.
+    """
+    if values.dtype.kind in "iu" and values.min() >= 0 and values.max() < 2 * len(values) + 1000:
+        there = np.bincount(values) > 0
+        return values.astype(np.intp) if there.all() else (np.cumsum(there) - 1)[values]
     return np.unique(values, return_inverse=True)[1]

@@ -30,14 +30,11 @@ class Linear(NamedTuple):
     Attributes:
         value: The metric.
         deviations: Each row's share of the deviation (each query's, for ``ndcg``); 0 where it has none.
-        weights: Each row's share of what the metric is taken of, such as the rows decided true; in sum
-            1 for each stratum.
         strata: Which rows were averaged apart from others: each class for an AUC, all otherwise.
     """
 
     value: float
     deviations: Floats
-    weights: Floats
     strata: tuple[Booleans, ...]
 
 
@@ -67,8 +64,7 @@ def linearise(measure: Measure, labels: Floats, scores: Floats, codes: Integers 
     if measure.metric == "rmse":
         squares = _mean(values)
         root = float(np.sqrt(squares.value))
-        halved = squares.deviations / (2 * root) if root else squares.deviations
-        return squares._replace(value=root, deviations=halved)
+        return Linear(root, squares.deviations / (2 * root) if root else squares.deviations, squares.strata)
     return _mean(values, among)
 
 
@@ -108,20 +104,20 @@ def _class_values(measure: Measure, labels: Integers, scores: Floats) -> Floats:
 
 def _mean(values: Floats, among: Booleans | None = None) -> Linear:
     if among is None:
-        value, n = float(values.mean()), len(values)
-        return Linear(value, (values - value) / n, np.full(n, 1 / n), (np.ones(n, dtype=bool),))
+        value = float(values.mean())
+        return Linear(value, (values - value) / len(values), (np.ones(len(values), dtype=bool),))
     count = int(among.sum())
     if not count:
         raise InvalidInput("no row has the label that the metric is about", fix="judge on more rows")
     value = float(values[among].mean())
-    return Linear(value, np.where(among, (values - value) / count, 0.0), among / count, (among,))
+    return Linear(value, np.where(among, (values - value) / count, 0.0), (among,))
 
 
 def _auc(positive: Booleans, scores: Floats) -> Linear:
     placed = _placements(positive, scores)
     value, count = float(placed[positive].mean()), int(positive.sum())
     sizes = np.where(positive, count, len(positive) - count)
-    return Linear(value, (placed - value) / sizes, 1 / sizes, (positive, ~positive))
+    return Linear(value, (placed - value) / sizes, (positive, ~positive))
 
 
 def _placements(positive: Booleans, scores: Floats) -> Floats:
@@ -147,28 +143,24 @@ def _of_counts(measure: Measure, positive: Booleans, decided: Booleans) -> Linea
     """Metrics of the four counts of decisions: ratios of sums, or a mean of such."""
     everything = np.ones(len(positive), dtype=bool)
     if measure.metric == "precision":
-        value, deviations, weights = _ratio(positive & decided, decided, "no row is decided true")
+        value, deviations = _ratio(positive & decided, decided, "no row is decided true")
     elif measure.metric == "f1":
         either = positive.astype(np.intp) + decided
-        value, deviations, weights = _ratio(
-            2 * (positive & decided), either, "no row is true or decided true"
-        )
+        value, deviations = _ratio(2 * (positive & decided), either, "no row is true or decided true")
     else:
         recall = _ratio(positive & decided, positive, "no row is true")
         passed = _ratio(~positive & ~decided, ~positive, "no row is false")
-        value = (recall[0] + passed[0]) / 2
-        deviations, weights = ((one + other) / 2 for one, other in zip(recall[1:], passed[1:], strict=True))
-    return Linear(value, deviations, weights, (everything,))
+        value, deviations = (recall[0] + passed[0]) / 2, (recall[1] + passed[1]) / 2
+    return Linear(value, deviations, (everything,))
 
 
-def _ratio(above: Counts, below: Counts, undefined: str) -> tuple[float, Floats, Floats]:
-    """A ratio of sums, each row's share of its deviation and of its denominator."""
+def _ratio(above: Counts, below: Counts, undefined: str) -> tuple[float, Floats]:
     total = float(below.sum())
     if not total:
         raise InvalidInput(f"{undefined}, so that the metric isn't defined", fix="judge on more rows")
     value = float(above.sum()) / total
     deviations: Floats = (above - value * below) / total
-    return value, deviations, below / total
+    return value, deviations
 
 
 def _macro_f1(labels: Floats, decided: Integers) -> Linear:
@@ -186,5 +178,4 @@ def _macro_f1(labels: Floats, decided: Integers) -> Linear:
     # A row counts once for its own class and once for the one that it was decided to be.
     deviations = np.where(truth == decided, 2 * weight[truth], 0.0)
     deviations -= f1[truth] * weight[truth] + f1[decided] * weight[decided]
-    weights = weight[truth] + weight[decided]
-    return Linear(float(f1[there].mean()), deviations, weights, (np.ones(len(truth), dtype=bool),))
+    return Linear(float(f1[there].mean()), deviations, (np.ones(len(truth), dtype=bool),))

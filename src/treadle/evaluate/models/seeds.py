@@ -18,13 +18,13 @@ import numpy as np
 import numpy.typing as npt
 
 from treadle.evaluate.holdout import Holdout
-from treadle.evaluate.models.clustering import Spread, too_few
+from treadle.evaluate.models.clustering import Spread, satterthwaite, too_few
 from treadle.evaluate.models.comparing import Bootstrap, Comparison, Tested
 from treadle.evaluate.models.deciding import Aim, Decision, Part, decide
 from treadle.evaluate.models.inferring import by_cluster
 from treadle.evaluate.models.inputs import scored
-from treadle.evaluate.models.linear import Linear, linearise
-from treadle.evaluate.models.measures import Floats, Integers
+from treadle.evaluate.models.linear import linearise
+from treadle.evaluate.models.measures import Floats
 from treadle.evaluate.rules import POWER
 from treadle.evaluate.types import Estimate, Verdict
 from treadle.evaluate.wording import percent, show, signed
@@ -82,11 +82,10 @@ def compare_recipes(
     Raises:
         InvalidInput: If labels or scores can't be used.
     """
-    sides = [[_linear(aim, holdout, scores) for scores in arm] for arm in (candidate, production)]
+    sides = [[_figure(aim, holdout, scores) for scores in arm] for arm in (candidate, production)]
     sign = -1 if aim.measure.loss else 1
-    values = [sign * np.array([one.value for one in arm]) for arm in sides]
-    codes = None if aim.measure.metric == "ndcg" else _codes(holdout)
-    owed = [_owed(one, codes) for arm in sides for one in arm]
+    values = [sign * np.array([value for value, _ in arm]) for arm in sides]
+    owed = [one for arm in sides for _, one in arm]
     errors = np.array([sign * one.left_out for one in owed])
     units, covariance = errors.shape[1], errors @ errors.T
     value = float(values[0].mean() - values[1].mean())
@@ -97,7 +96,7 @@ def compare_recipes(
     rows = float(weights @ covariance @ weights)
     own = [float(arm.var(ddof=1)) / len(arm) for arm in values]
     worth = min(one.df for one in owed)
-    df = _satterthwaite([*own, rows], [*(len(arm) - 1 for arm in values), worth])
+    df = satterthwaite([*own, rows], [*(len(arm) - 1 for arm in values), worth])
     found = _estimate(value, se, df, 2 * confidence - 1, len(holdout.labels), min(map(len, values)))
 
     def below(line: float) -> Tested:
@@ -108,7 +107,8 @@ def compare_recipes(
         return Tested(float(stdtr(found.df, (value - line) / found.se)), (value - line) / found.se)
 
     test = f"two-way bootstrap of seeds and rows, {bootstrap.resamples:,} samples, t"
-    few = "" if codes is None else too_few(units, worth, holdout.unit)
+    clustered = holdout.clusters is not None and aim.measure.metric != "ndcg"
+    few = too_few(units, worth, holdout.unit) if clustered else ""
     doubt = f"{units:,} {holdout.unit} {few}" if few else ""
     noise = (float(values[0].std(ddof=1)), float(values[1].std(ddof=1)))
     return Recipes(Comparison(found, test, below, "seeds"), Variances(sum(own), rows), noise, doubt)
@@ -178,22 +178,14 @@ def judge_recipes(
     )
 
 
-def _linear(aim: Aim, holdout: Holdout, scores: npt.ArrayLike) -> Linear:
+def _figure(aim: Aim, holdout: Holdout, scores: npt.ArrayLike) -> tuple[float, Spread]:
+    """A seed's figure, and what it owes to each row, query or cluster."""
     rows = scored(aim.measure, holdout.labels, scores, None, holdout.clusters)
-    return linearise(aim.measure, rows.labels, rows.ours, rows.codes)
-
-
-def _codes(holdout: Holdout) -> Integers | None:
-    clusters = holdout.clusters
-    return None if clusters is None else np.unique(np.asarray(clusters), return_inverse=True)[1]
-
-
-def _owed(found: Linear, codes: Integers | None) -> Spread:
-    """What a seed's figure owes to each row, or cluster."""
-    if codes is not None:
-        return by_cluster(found, codes)
+    found = linearise(aim.measure, rows.labels, rows.ours, rows.codes)
+    if rows.codes is not None and aim.measure.metric != "ndcg":
+        return found.value, by_cluster(aim.measure, rows, found, [rows.ours])
     n = len(found.deviations)
-    return Spread(np.sqrt(n / (n - 1)) * found.deviations, n - 1.0, (n,))
+    return found.value, Spread(np.sqrt(n / (n - 1)) * found.deviations, n - 1.0, (n,))
 
 
 def _two_way(values: Sequence[Floats], covariance: Floats, bootstrap: Bootstrap) -> float:
@@ -210,12 +202,6 @@ def _two_way(values: Sequence[Floats], covariance: Floats, bootstrap: Bootstrap)
         means.append(np.take_along_axis(total, drawn, axis=1).mean(axis=1))
         place += size
     return float((means[0] - means[1]).std())
-
-
-def _satterthwaite(variances: Sequence[float], dfs: Sequence[float]) -> float:
-    total = sum(variances)
-    below = sum(v**2 / df for v, df in zip(variances, dfs, strict=True))
-    return total**2 / below if below > 0 else float(min(dfs))
 
 
 def _estimate(value: float, se: float, df: float, level: float, n: int, seeds: int) -> Estimate:

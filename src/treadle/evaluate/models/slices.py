@@ -19,7 +19,7 @@ import numpy.typing as npt
 from treadle.evaluate.holdout import MISSING, Holdout, require
 from treadle.evaluate.models.clustering import Averaged, spread, squared, too_few
 from treadle.evaluate.models.grouping import coded
-from treadle.evaluate.models.inputs import Scored, scored
+from treadle.evaluate.models.inputs import Scored, numbered, scored
 from treadle.evaluate.models.linear import row_values
 from treadle.evaluate.models.measures import Array, Booleans, Floats, Integers, Measure
 from treadle.evaluate.rules import holm
@@ -411,7 +411,7 @@ def _error(parts: Sequence[Averaged], among: Booleans, clusters: Integers | None
         return float(
             np.sqrt(n / (n - 1) * squared(np.sum([part.deviations for part in parts], axis=0)))
         ), n - 1.0
-    known = spread(parts, np.unique(clusters, return_inverse=True)[1])
+    known = spread(parts, numbered(clusters))
     few = too_few(min(known.sizes), known.df, "clusters")
     return 0.0 if few else math.sqrt(known.variance), known.df
 
