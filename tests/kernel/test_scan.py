@@ -31,6 +31,17 @@ class TestPolars(FileScanContract):
         return PolarsScan()
 
 
+class TestPolarsInParts(FileScanContract):
+    """What is parted, hashes on disk and values in memory, comes to the same."""
+
+    @pytest.fixture
+    def engine(self, monkeypatch: pytest.MonkeyPatch) -> PolarsScan:
+        monkeypatch.setattr("treadle.kernel.scan.polars_parts.PART", 300)
+        monkeypatch.setattr("treadle.kernel.scan.polars_keys.IN_MEMORY", 300)
+        monkeypatch.setattr("treadle.kernel.scan.polars_keys._FEW", 3)
+        return PolarsScan()
+
+
 CSV = "id,x,when,name,none\n" + "".join(
     f"{i},{i / 2 if i % 5 else ''},2026-01-{i % 28 + 1:02d},n{i % 3},\n" for i in range(100)
 )

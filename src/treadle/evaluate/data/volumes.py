@@ -62,10 +62,14 @@ class Volume(msgspec.Struct, frozen=True):
 
     @property
     def p_value(self) -> float:
-        """Of a day so far away or further, on either side, if nothing has changed."""
-        from scipy.special import stdtr
+        """Of a day so far away or further, on either side, if nothing has changed.
 
-        return 2 * float(stdtr(self.freedom, -abs(self.statistic)))
+        The larger of two: of t, and of a Poisson count, whose tails a logarithm of few rows doesn't have.
+        """
+        from scipy.special import pdtr, pdtrc, stdtr
+
+        tail = min(pdtr(self.rows, self.expected), pdtrc(self.rows - 1, self.expected) if self.rows else 1.0)
+        return min(2 * max(float(stdtr(self.freedom, -abs(self.statistic))), float(tail)), 1.0)
 
     def interval(self, alpha: float) -> tuple[float, float]:
         """Where a day's rows lie with confidence ``1 - alpha``."""

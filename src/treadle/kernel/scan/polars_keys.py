@@ -2,14 +2,14 @@
 
 What streams out are 64-bit hashes. Different hashes are of different keys, so if no hash appears twice,
 no key does, and that is proven without holding a key. Only where hashes repeat are the rows that have them
-looked at again, and the keys themselves compared. Hashes of many rows lie on disk, parted by their upper
-bits, and are sorted part by part.
+looked at again, and the keys themselves compared; where many do, all keys are, part by part. Hashes of many
+rows lie on disk, parted by their upper bits, and are sorted part by part.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TypeAlias
@@ -20,6 +20,7 @@ import polars as pl
 
 from treadle.kernel.scan.answers import Repeats
 from treadle.kernel.scan.places import plain
+from treadle.kernel.scan.polars_parts import N, collected, parted
 
 Hashes: TypeAlias = npt.NDArray[np.uint64]
 
@@ -27,7 +28,7 @@ IN_MEMORY = 32_000_000
 """So many hashes are held, in 256 MB."""
 
 _BATCH = 500_000
-_N = "#rows"
+_FEW = 100_000
 
 
 def repeats(frame: pl.LazyFrame, keys: Sequence[pl.Expr], rows: int) -> Repeats:
@@ -45,19 +46,32 @@ def repeats(frame: pl.LazyFrame, keys: Sequence[pl.Expr], rows: int) -> Repeats:
     again = np.concatenate([np.empty(0, dtype=np.uint64), *twice])
     if not len(again):
         return Repeats(0, 0)
-    suspects = named.filter(hashed.is_in(pl.Series(again).implode()))
-    counted = suspects.group_by(by).agg(pl.len().alias(_N)).filter(pl.col(_N) > 1)
-    least = [pl.col(name).sort_by(by).first() for name in by]
-    found = counted.select(pl.len(), pl.col(_N).sum().alias("rows"), *least).collect(engine="streaming")
-    count, total, *example = found.row(0)
-    key = tuple(map(plain, example)) if count else None
-    return Repeats(int(count), int(total), key)  # type: ignore[arg-type]
+    if len(again) <= _FEW:
+        return _repeated([named.filter(hashed.is_in(pl.Series(again).implode()))], by)
+    return _repeated((part for [part] in parted([named], by, rows)), by)
+
+
+def _repeated(parts: Iterable[pl.LazyFrame], by: Sequence[str]) -> Repeats:
+    """The keys that stand in more than one row, of parts that share none."""
+    keys, rows, examples = 0, 0, []
+    for part in parts:
+        counted = part.group_by(by).agg(pl.len().alias(N)).filter(pl.col(N) > 1)
+        least = [pl.col(name).sort_by(by).first() for name in by]
+        found = collected(counted.select(pl.len().alias("keys"), pl.col(N).sum().alias("rows"), *least))
+        keys, rows = keys + int(found["keys"][0]), rows + int(found["rows"][0])
+        examples += [found.select(by)] if found["keys"][0] else []
+    example = tuple(map(plain, pl.concat(examples).sort(by).row(0))) if examples else None
+    return Repeats(keys, rows, example)  # type: ignore[arg-type]
 
 
 def _twice(hashes: Hashes) -> Hashes:
     """The hashes that appear more than once; sorts the array in place."""
     hashes.sort()
-    return np.unique(hashes[1:][hashes[1:] == hashes[:-1]])
+    again = hashes[1:][hashes[1:] == hashes[:-1]]
+    first: npt.NDArray[np.bool_] = np.ones(len(again), dtype=np.bool_)
+    np.not_equal(again[1:], again[:-1], out=first[1:])  # np.unique would hash them all
+    found: Hashes = again[first]
+    return found
 
 
 def _parts(frame: pl.LazyFrame, rows: int) -> Iterator[Hashes]:

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -21,13 +22,16 @@ from treadle.kernel.scan.expressions import Expression, missing_with
 from treadle.kernel.scan.places import look, plain
 from treadle.kernel.scan.polars_expr import column_of, condition, constant, number, value
 from treadle.kernel.scan.polars_keys import repeats
+from treadle.kernel.scan.polars_parts import N, collected, joined, parted, rows_of, top
 from treadle.kernel.scan.port import Row, Scan, Source, files
-
-_N = "#rows"
 
 
 class PolarsScan:
-    """Parquet files and Polars frames; memory is bounded by the groupings, which stay in it."""
+    """Parquet files and Polars frames.
+
+    Memory is bounded: of what is grouped or joined by, at most :data:`~polars_parts.PART` values are held
+    at once. What is told of few values by its meaning (cells, days) isn't parted.
+    """
 
     name = "polars"
 
@@ -61,7 +65,7 @@ class PolarsScan:
         known = _columns(frame, table)
         wanted = [value(known[name]).alias(f"c{i}") for i, name in enumerate(columns)]
         with _read(table):
-            found = _collect(frame.filter(condition(that, known).not_()).head(most).select(wanted))
+            found = collected(frame.filter(condition(that, known).not_()).head(most).select(wanted))
         return [tuple(map(plain, row)) for row in found.rows()]
 
     def shared(self, table: Source, other: Source, columns: Sequence[str]) -> answers.Shared:
@@ -73,18 +77,23 @@ class PolarsScan:
         frames = _frame(table), _frame(other)
         mine, theirs = (_columns(frame, source) for frame, source in zip(frames, (table, other), strict=True))
         names = [f"k{i}" for i in range(len(columns))]
-        pairs = [_joined(mine[name], theirs[name]) for name in columns]
+        pairs = [joined(mine[name], theirs[name]) for name in columns]
         left, right = (
             frame.select(key.alias(name) for key, name in zip(keys, names, strict=True))
             for frame, keys in zip(frames, zip(*pairs, strict=True), strict=True)
         )
         left = left.filter(pl.any_horizontal(pl.col(names).is_not_null()))
-        both = left.join(right, on=names, how="semi", nulls_equal=True)
+        rows, examples = 0, []
         with _read(table):
-            least = [pl.col(name).sort_by(names).first() for name in names]
-            found = _collect(both.select(pl.len().alias(_N), *least))
-        rows, *example = found.row(0)
-        return answers.Shared(int(rows), tuple(map(plain, example)) if rows else None)
+            for one, beside in parted([left, right], names, max(map(rows_of, frames))):
+                both = one.join(beside, on=names, how="semi", nulls_equal=True)
+                least = [pl.col(name).sort_by(names).first() for name in names]
+                found = collected(both.select(pl.len().alias(N), *least))
+                rows += int(found[N][0])
+                examples += [found.select(names)] if found[N][0] else []
+        if not rows:
+            return answers.Shared(0, None)
+        return answers.Shared(rows, tuple(map(plain, pl.concat(examples).sort(names).row(0))))
 
 
 class _Scan(Scan):
@@ -96,6 +105,11 @@ class _Scan(Scan):
         self._groupings: list[pl.LazyFrame] = []
         self._row: dict[str, Any] = {}
         self._grouped: list[pl.DataFrame] = []
+
+    @cached_property
+    def _total(self) -> int:
+        """How many rows there are, before they are scanned."""
+        return rows_of(self._frame)
 
     def answer(self, asked: list[Ask[Any]]) -> Answers:
         """Builds each answer from the one row of aggregates and the groupings, collected together."""
@@ -118,7 +132,7 @@ class _Scan(Scan):
         return lambda: int(found() or 0)
 
     def _rows(self) -> Callable[[], int]:
-        return self._count(_N, pl.len())
+        return self._count(N, pl.len())
 
     def _group(self, frame: pl.LazyFrame) -> Callable[[], pl.DataFrame]:
         at = len(self._groupings)
@@ -223,9 +237,8 @@ class _Scan(Scan):
     def top(self, ask: asks.FindTop) -> Callable[[], answers.Top]:
         column = self._columns[ask.column]
         rows, there = self._rows(), self._there(column)
-        ranked = self._counted(value(column)).filter(pl.col("v").is_not_null())
-        ranked = ranked.sort("n", "v", descending=[True, False]).head(ask.most)
-        found = self._group(ranked)
+        ranked = top(self._frame.select(value(column).alias("v")), ask.most, self._total)
+        found = self._group(ranked) if isinstance(ranked, pl.LazyFrame) else ranked
 
         def make() -> answers.Top:
             counts = {plain(one): int(count) for one, count in found().rows()}
@@ -241,7 +254,7 @@ class _Scan(Scan):
     def cells(self, ask: asks.CountCells) -> Callable[[], answers.Cells]:
         chosen = [self._cell(key).alias(f"k{i}") for i, key in enumerate(ask.columns)]
         by = [f"k{i}" for i in range(len(chosen))]
-        found = self._group(self._frame.select(chosen).group_by(by).agg(pl.len().alias(_N)))
+        found = self._group(self._frame.select(chosen).group_by(by).agg(pl.len().alias(N)))
         return lambda: answers.Cells({tuple(map(plain, key)): int(n) for *key, n in found().rows()})
 
     def _cell(self, key: str | asks.Binned) -> pl.Expr:
@@ -267,11 +280,11 @@ class _Scan(Scan):
         return make
 
     def sample(self, ask: asks.SampleRows) -> Callable[[], answers.Sample]:
-        rows = int(_collect(self._frame.select(pl.len())).item())
+        rows = self._total
         step = max(1, rows // max(ask.size, 1))
         chosen = [_sampled(self._columns[name]).alias(f"c{i}") for i, name in enumerate(ask.columns)]
         frame = (
-            self._frame.with_row_index(_N).filter(pl.col(_N).hash(seed=1) % step == 0)
+            self._frame.with_row_index(N).filter(pl.col(N).hash(seed=1) % step == 0)
             if step > 1
             else (self._frame)
         )
@@ -297,23 +310,10 @@ def _array(values: pl.Series) -> Any:
     return values.fill_null(math.nan).to_numpy()
 
 
-def _joined(mine: Column, theirs: Column) -> tuple[pl.Expr, pl.Expr]:
-    """A part of a key in two tables: Polars joins no whole numbers with fractions by itself."""
-    if mine.kind != theirs.kind and mine.is_number and theirs.is_number:
-        return number(mine), number(theirs)
-    return value(mine), value(theirs)
-
-
 def _edge(column: Column, edge: float) -> float | int:
     """At most 3.5 is at most 3 to a whole number, and needs no floats."""
     whole = column.kind == "integer" and math.isfinite(edge) and abs(edge) < 2**62
     return math.floor(edge) if whole else edge
-
-
-def _collect(frame: pl.LazyFrame) -> pl.DataFrame:
-    found = frame.collect(engine="streaming")
-    assert isinstance(found, pl.DataFrame)  # noqa: S101 - it is, unless it was asked to run in the background
-    return found
 
 
 def _frame(table: Source) -> pl.LazyFrame:
