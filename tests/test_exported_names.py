@@ -81,9 +81,9 @@ EXPORTED = {
     """,
     "treadle.kernel.config": """
         AlsoCheck BehaviourCheck BiasCheck Budget ChecksConfig Config DataCheck DatasetConfig EarlyStop
-        GroupCheck MonitorConfig PassK PerformanceCheck PredictionsConfig Project RegistryConfig
-        RemoteConfig RetrainConfig ScorerConfig ServeConfig SliceCheck Store TargetConfig TrainConfig
-        find_project load_config parse_config
+        GroupCheck ModelConfig MonitorConfig Part PassK PerformanceCheck PredictionsConfig Project
+        RegistryConfig RemoteConfig RetrainConfig ScorerConfig ServeConfig SliceCheck Store TargetConfig
+        TrainConfig find_project load_config parse_config
     """,
     "treadle.monitor": """
         Alert CategoryProfile LabelBatch MonitorKind Monitors Notifier NumericProfile
@@ -94,7 +94,8 @@ EXPORTED = {
     "treadle.registry": """
         Catalog CatalogModel CatalogVersion Field FieldKind ImportCatalogModel KeptByRegistry Lineage
         LineageStep Lineages LoadedModel MLFLOW ModelFile ModelVersion NewCatalogVersion
-        NewVersion Passport Registry Signature Stage Status Transition check_stage import_model
+        NewVersion Passport Registration Registry Signature Stage Status Transition check_stage import_model
+        register_model
     """,
     "treadle.retrain": """
         Cycle CycleState Cycles Goal KeptByCycles Loop NewCycle Plan PlannedStage Reign ReplayState

@@ -22,6 +22,7 @@ _TABLES = (
     "data",
     "train",
     "checks",
+    "model",
     "registry",
     "serve",
     "monitor",
@@ -36,7 +37,7 @@ def toml() -> str:
     """Every table and key of ``treadle.toml``, from the schema and its docstrings."""
     from treadle.kernel.config import Config
 
-    fields = {field.name: field for field in msgspec.structs.fields(Config)}
+    fields = {field.encode_name: field for field in msgspec.structs.fields(Config)}
     assert set(fields) == set(_TABLES), "a table of the schema has no place in the reference"  # noqa: S101
     told: dict[type, str] = {}
     return "\n\n".join(part for name in _TABLES for part in _table(name, fields[name].type, told))

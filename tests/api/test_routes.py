@@ -66,7 +66,7 @@ from treadle.experiment import (
 from treadle.govern import Collect
 from treadle.kernel.errors import Conflict, Deleted, InvalidInput, NotFound, Refused
 from treadle.monitor import LabelBatch, PredictionBatch
-from treadle.registry import CatalogModel, ImportCatalogModel
+from treadle.registry import CatalogModel, ImportCatalogModel, Registration
 from treadle.retrain import NewCycle
 
 MORE = """
@@ -373,6 +373,14 @@ def _a_version(client: Client) -> None:
     assert client.approve("toy/1", "looks good").reason == "looks good"
     assert client.model("toy@production").number == 1
     assert [reign.version for reign in client.reigns("toy")] == [1]
+    assert client.set_alias("toy/1", "champion").aliases == ("champion",)
+    assert client.tag_model("toy@champion", "team", "cellar").tags == {"team": "cellar"}
+    assert client.untag_model("toy@champion", "team").tags == {}
+    assert client.delete_alias("toy", "champion").aliases == ()
+    with pytest.raises(NotFound, match="no alias of toy 'champion'"):
+        client.model("toy@champion")
+    again = client.register_model(Registration(run=client.model("toy/1").run, licence="MIT"))
+    assert (again.ref, again.licence, again.signature) == ("toy/2", "MIT", client.model("toy/1").signature)
     with pytest.raises(Conflict, match="that is production can't become archived"):
         client.archive("toy/1", "too old")
     assert {"deployed", "promoted"} <= {event.kind for event in client.timeline("toy")}

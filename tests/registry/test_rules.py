@@ -133,7 +133,7 @@ def test_all_problems_are_told_at_once(make_version):
         "serve",
         "profile",
         "code",
-        "no inputs",
+        "signature",
         "model.onnx",
         "example.json",
     ):

@@ -92,7 +92,8 @@ def test_a_run_is_registered_once(registry, registered):
 def test_an_incomplete_version_is_refused_whole(registry, make_version, workspace):
     with pytest.raises(InvalidInput) as caught:
         registry.register(make_version(metrics={}, evaluations=()))
-    assert "metrics is empty; evaluations is empty" in str(caught.value)
+    assert "metrics is missing" in str(caught.value)
+    assert "evaluations is missing" in str(caught.value)
     with pytest.raises(InvalidInput, match="the profile is not in the blob store"):
         registry.register(make_version(profile="0" * 64))
     with pytest.raises(InvalidInput, match="can't be the name"):

@@ -17,6 +17,7 @@ from treadle.api.data_table_routes import DATA_TABLE_ROUTES
 from treadle.api.data_work_routes import DATA_WORK_ROUTES
 from treadle.api.deleting_routes import DELETING_ROUTES
 from treadle.api.import_routes import IMPORT_ROUTES
+from treadle.api.model_routes import MODEL_ROUTES
 from treadle.api.route import Call, Query, RouteSpec
 from treadle.data import DatasetVersion
 from treadle.deploy import DeploymentStatus, DesiredRevision, ReplicaReport, Revision
@@ -411,6 +412,7 @@ ROUTES = [
     RouteSpec("POST", "/v1/replay", _start_replay, ReplayState, query=(_AT,)),
     RouteSpec("POST", "/v1/replay/step", _step_replay, ReplayStep, query=(_UNTIL,)),
     RouteSpec("DELETE", "/v1/replay", _stop_replay, None),
+    *MODEL_ROUTES,
     *CHECK_ROUTES,
     *IMPORT_ROUTES,
     *DATA_MOVING_ROUTES,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from treadle.registry.types import ModelVersion
 
 
-@click.group(cls=Group, default="ls", for_ref="show", short_help="Model versions: ls, show, approve, archive")
+@click.group(
+    cls=Group, default="ls", for_ref="show", short_help="Model versions: ls, show, register, approve, alias …"
+)
 def models() -> None:
     """Model versions. `treadle models` alone lists.
 
@@ -70,24 +72,40 @@ def show_model(app: App, version: ModelVersion) -> None:
     """Prints a model version."""
     takes = version.signature
     inputs = ", ".join(f"{field.name} {field.kind}" for field in takes.inputs) if takes else None
+    content = version.id and f"{version.id[:16]}, {format_bytes(version.size)}"
     show.facts(
         [
             ("version", version.ref),
             ("status", show.state(version.status)),
             ("registered", version.created_at),
+            ("aliases", ", ".join(f"@{name}" for name in version.aliases) or None),
+            ("tags", ", ".join(f"{key}={value}" for key, value in version.tags.items()) or None),
+            ("what for", version.description or None),
+            ("made by", version.made_by or None),
+            ("owner", version.owner or None),
+            ("licence", version.licence or None),
+            ("needs", version.hardware or None),
+            ("files at", version.source or None),
             ("approved by", version.approved_by),
             ("run", version.run),
             ("cycle", version.cycle),
             *((data.role, _data(data)) for data in version.data),
-            ("takes", inputs),
+            *((used.context or "data", f"{used.name} {used.digest}") for used in version.used),
+            ("takes", inputs or version.interface or None),
             ("gives", takes.output if takes else None),
             ("parameters", ", ".join(f"{key}={value}" for key, value in version.params.items()) or None),
             ("seed", version.seed),
-            ("metrics", ", ".join(f"{key} {show.number(value)}" for key, value in version.metrics.items())),
-            ("code", version.code[:16]),
-            ("environment", version.environment[:16]),
-            ("recipe", version.recipe[:16]),
-            ("content", f"{version.id[:16]}, {format_bytes(sum(file.size for file in version.files))}"),
+            (
+                "metrics",
+                ", ".join(f"{key} {show.number(value)}" for key, value in version.metrics.items()) or None,
+            ),
+            ("curves", f"treadle runs show {version.run}" if version.curves else None),
+            ("code", version.code[:16] or None),
+            ("environment", version.environment[:16] or None),
+            ("recipe", version.recipe[:16] or None),
+            ("loaded as", ", ".join(version.flavors) or None),
+            ("content", content or None),
+            ("not known", ", ".join(version.missing) or None),
         ]
     )
     show.say()
@@ -109,6 +127,69 @@ def _data(data: DataInput) -> str:
 def approve(app: App, ref: str, reason: str) -> None:
     """Let a held version into production, and deploy it."""
     app.answer(app.client.approve(app.ref(ref), reason), show_approval)
+
+
+@models.command("register")
+@click.argument("run")
+@click.option("--model", metavar="NAME", help="The model; the project's own if left out.")
+@click.option(
+    "--path", default="model", show_default=True, help="The folder of the run's files that holds it."
+)
+@click.option("--licence", default="", metavar="TEXT", help="Under which licence it may be used.")
+@click.option("--hardware", default="", metavar="TEXT", help="What it needs to run.")
+@click.option("--owner", default="", metavar="TEXT", help="Who answers for it.")
+@click.option("--description", default="", metavar="TEXT", help="What it is for.")
+@json_option
+@pass_app
+def register(app: App, /, run: str, **stated: Any) -> None:
+    """Register the model that a run logged."""
+    from treadle.registry.types import Registration
+
+    app.answer(app.client.register_model(Registration(run=run, **stated)), show_registered)
+
+
+def show_registered(version: ModelVersion) -> None:
+    """Prints what was registered, and what isn't known of it."""
+    show.say(f"{version.ref} is registered")
+    if version.missing:
+        show.say(f"not known: {', '.join(version.missing)}", "dim")
+    show.following(f"treadle models show {version.ref}")
+
+
+@models.command("alias")
+@click.argument("ref")
+@click.argument("alias")
+@click.option("--remove", is_flag=True, help="Take the alias away from the model.")
+@json_option
+@pass_app
+def alias(app: App, ref: str, alias: str, remove: bool) -> None:
+    """Let a name such as champion mean a version: flights@champion."""
+    ref = app.ref(ref)
+    if remove:
+        done = app.client.delete_alias(app.client.model(ref).model, alias)
+        app.answer(done, lambda version: show.say(f"@{alias} doesn't name {version.ref} any more"))
+    else:
+        done = app.client.set_alias(ref, alias)
+        app.answer(done, lambda version: show.say(f"{version.model}@{alias} is {version.ref}"))
+
+
+@models.command("tag")
+@click.argument("ref")
+@click.argument("key")
+@click.argument("value", required=False)
+@json_option
+@pass_app
+def tag(app: App, ref: str, key: str, value: str | None) -> None:
+    """Set a version's tag; without a value, take it away."""
+    ref = app.ref(ref)
+    done = app.client.untag_model(ref, key) if value is None else app.client.tag_model(ref, key, value)
+    app.answer(done, show_tags)
+
+
+def show_tags(version: ModelVersion) -> None:
+    """Prints a version's tags."""
+    tags = ", ".join(f"{key}={value}" for key, value in sorted(version.tags.items()))
+    show.say(f"{version.ref} has {f'the tags {tags}' if tags else 'no tags'}")
 
 
 @models.command("archive")

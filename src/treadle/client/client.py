@@ -20,6 +20,7 @@ from treadle.client.importing import ImportCalls
 from treadle.client.listing import RunList
 from treadle.client.moving import MovingCalls
 from treadle.client.paths import PathCalls
+from treadle.client.registering import ModelCalls
 from treadle.client.remotes import RemoteCalls
 from treadle.client.retaining import RetentionCalls
 from treadle.client.reviewing import ReviewCalls
@@ -68,6 +69,7 @@ class Client(
     CheckCalls,
     DeletingCalls,
     ImportCalls,
+    ModelCalls,
     MovingCalls,
     PathCalls,
     RemoteCalls,

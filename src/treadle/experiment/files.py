@@ -133,6 +133,11 @@ class Files:
         names = layout.children(((file.path, file.size) for file in found), place.path)
         return [Entry(path, size) for path, size in sorted(names.items())]
 
+    def below(self, place: Place) -> Sequence[Artifact]:
+        """All files in a folder and the folders in it, by path."""
+        with self._database.read() as connection:
+            return store.select_artifacts(connection, place.owner, place.path)
+
     def find(self, place: Place) -> Artifact:
         """A file.
 

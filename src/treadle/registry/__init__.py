@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from treadle.registry.lineage import Lineages as Lineages
     from treadle.registry.lineage_types import Lineage as Lineage
     from treadle.registry.lineage_types import LineageStep as LineageStep
+    from treadle.registry.registering import register_model as register_model
     from treadle.registry.service import Registry as Registry
     from treadle.registry.types import Field as Field
     from treadle.registry.types import FieldKind as FieldKind
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from treadle.registry.types import ModelVersion as ModelVersion
     from treadle.registry.types import NewVersion as NewVersion
     from treadle.registry.types import Passport as Passport
+    from treadle.registry.types import Registration as Registration
     from treadle.registry.types import Signature as Signature
     from treadle.registry.types import Status as Status
     from treadle.registry.types import Transition as Transition
@@ -50,6 +52,7 @@ __getattr__, __all__ = attach(
         "NewCatalogVersion": "catalog_types",
         "NewVersion": "types",
         "Passport": "types",
+        "Registration": "types",
         "Registry": "service",
         "Signature": "types",
         "Stage": "catalog_types",
@@ -57,5 +60,6 @@ __getattr__, __all__ = attach(
         "Transition": "types",
         "check_stage": "catalog_rules",
         "import_model": "catalog_import",
+        "register_model": "registering",
     },
 )

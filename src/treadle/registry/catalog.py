@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 
+import msgspec
 import sqlalchemy as sa
 
 from treadle.experiment import limits, tag_logged_model, whole_milliseconds
@@ -25,7 +26,7 @@ from treadle.experiment.grammar import (
     parse_version_filter,
     parse_version_order,
 )
-from treadle.kernel.errors import AlreadyExists, Conflict, NotFound
+from treadle.kernel.errors import AlreadyExists, Conflict, InvalidInput, NotFound
 from treadle.kernel.workspace import Workspace
 from treadle.registry import catalog_rules as rules
 from treadle.registry import catalog_store as store
@@ -41,8 +42,9 @@ from treadle.registry.catalog_types import (
     Stage,
 )
 from treadle.registry.changing import MLFLOW, enter, move, write
-from treadle.registry.rules import STATUS_OF
-from treadle.registry.types import Passport, Transition
+from treadle.registry.gathering import gather
+from treadle.registry.rules import STATUS_OF, lacks, version_id
+from treadle.registry.types import NewVersion, Origin, Transition
 
 MOST_MODELS, MOST_VERSIONS = 1000, 200_000
 _VERSIONS_TAG = "mlflow.modelVersions"
@@ -56,6 +58,7 @@ class Catalog:
     """
 
     def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
         self._database = workspace.database
         self._ids = workspace.ids
 
@@ -201,13 +204,22 @@ class Catalog:
 
     # ── versions ─────────────────────────────────────────────────────────
 
-    def create_version(self, new: NewCatalogVersion) -> CatalogVersion:
-        """Registers a version of a model under its next number.
+    def create_version(
+        self, new: NewCatalogVersion, *, origin: Origin = "mlflow", actor: str = MLFLOW, reason: str = ""
+    ) -> CatalogVersion:
+        """Registers a version of a model under its next number, with all that is known of it.
+
+        Args:
+            new: The version.
+            origin: By which door it comes; what a person registers is governed at once.
+            actor: Who registers it.
+            reason: Why, in the history.
 
         Raises:
             NotFound: If there is no such model, or none of what the source names.
             InvalidInput: If the source is a path, or lies outside of the run or the logged model
-                that it is said to be of, or something else can't be used.
+                that it is said to be of, something else can't be used, or it lacks what
+                ``[registry] require`` asks for.
         """
         rules.refuse_prompt(new.tags)
         tags = rules.check_tags(new.tags)
@@ -215,28 +227,56 @@ class Catalog:
             rules.check_text(new.description, "description"),
             rules.check_text(new.run_link, "run_link"),
         )
+        known = self._gather(new, tags, about)
         with self._changing(new.model) as (connection, now):
-            origin = resolve(connection, new)
+            found = resolve(connection, new)
             version = CatalogVersion(
                 model=new.model,
                 number=store.next_number(connection, new.model),
                 created_at=now,
                 updated_at=now,
                 description=about,
-                source=origin.source,
-                storage=origin.storage,
-                run=origin.run,
+                source=found.source,
+                storage=found.storage,
+                run=found.run,
                 run_link=link,
-                logged_model=origin.logged,
+                logged_model=found.logged,
                 tags=tags,
             )
-            enter(connection, version, Passport(), key=self._ids.new("register"))
+            enter(
+                connection,
+                version,
+                known,
+                identity=version_id(known) if known.files else "",
+                origin=origin,
+                governed=origin != "mlflow" or self._workspace.config.registry.govern == "all",
+                actor=actor,
+                reason=reason or "registered by an MLflow client",
+                key=self._ids.new("register"),
+            )
             store.update_model(connection, new.model, now)
-            if origin.logged:
+            if found.logged:
                 entry = {"name": version.model, "version": version.number}
-                value = _with_entry(origin.logged_tags.get(_VERSIONS_TAG), entry)
-                tag_logged_model(connection, origin.logged, {_VERSIONS_TAG: value})
+                value = _with_entry(found.logged_tags.get(_VERSIONS_TAG), entry)
+                tag_logged_model(connection, found.logged, {_VERSIONS_TAG: value})
             return version
+
+    def _gather(self, new: NewCatalogVersion, tags: Mapping[str, str], about: str) -> NewVersion:
+        """What is known of a version; read before the transaction, for it may take a while."""
+        rules.check_model_name(new.model)
+        with self._database.read() as connection:
+            _model(connection, new.model)
+            found = resolve(connection, new)
+        spec = gather(self._workspace, new.model, found, tags)
+        known = NewVersion(model=new.model, run=found.run, description=about, **msgspec.structs.asdict(spec))
+        lacking = lacks(known, self._workspace.config.registry.require or ())
+        if lacking:
+            raise InvalidInput(
+                f"the version is not complete: {'; '.join(lacking)}",
+                where=new.model,
+                fix="[registry] require of treadle.toml asks for it; nothing was registered",
+            )
+        return known
 
     def version(self, name: str, version: str) -> CatalogVersion:
         """A version of a registered model.

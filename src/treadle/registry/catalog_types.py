@@ -76,7 +76,8 @@ class NewCatalogVersion(msgspec.Struct, frozen=True, kw_only=True):
         logged_model: The logged model that it is, if it is one; None if that isn't said.
         run_link: Where that run can be seen.
         description: Words about it.
-        tags: Anything else worth knowing.
+        tags: Anything else worth knowing; ``treadle.licence``, ``treadle.hardware`` and
+            ``treadle.owner`` become parts of its passport.
     """
 
     model: str

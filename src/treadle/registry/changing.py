@@ -34,13 +34,14 @@ def enter(
     *,
     identity: str = "",
     origin: Origin = "mlflow",
+    governed: bool = False,
     actor: str = MLFLOW,
     reason: str = "registered by an MLflow client",
     key: str,
 ) -> None:
     """Adds a version everywhere, and the first line of its history; the model must be locked."""
     catalog_store.insert_version(connection, entry)
-    store.add_version(connection, entry, spec, identity, origin)
+    store.add_version(connection, entry, spec, identity, origin, governed=governed)
     status = rules.STATUS_OF[entry.stage]
     first = Transition(
         model=entry.model,

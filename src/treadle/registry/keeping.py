@@ -42,17 +42,24 @@ class KeptByRegistry:
 
     def uses(self, connection: sa.Connection, dataset: str) -> Iterator[DataUse]:
         """The versions that models were trained or judged on, unless these are archived."""
-        columns = (versions.c.model, versions.c.number, versions.c.status, versions.c.run, versions.c.spec)
+        columns = (
+            versions.c.origin,
+            versions.c.model,
+            versions.c.number,
+            versions.c.status,
+            versions.c.run,
+            versions.c.spec,
+        )
         of = {}
-        for model, number, status, run, spec in connection.execute(sa.select(*columns)):
+        for origin, model, number, status, run, spec in connection.execute(sa.select(*columns)):
             if status == "archived":
                 continue
-            for rows in spec.data:
+            for rows in spec.data if origin == "treadle" else ():
                 if rows.spec.dataset == dataset:
                     done = "judged" if rows.role == "holdout" else "trained"
                     by = f"model {model}/{number} ({status}) was {done} on it"
                     fix = f"treadle models archive {model}/{number} --reason TEXT"
                     yield DataUse(digest=rows.spec.version, number=rows.number, by=by, fix=fix)
-            if run and not spec.data:
+            if run and origin != "treadle":
                 of[run] = (f"model version {model}/{number} came of a run that read it", _UNREGISTER)
         yield from data_uses(connection, dataset, of)

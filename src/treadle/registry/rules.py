@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Final
 
 import msgspec
 
+from treadle.kernel.config import Part
 from treadle.kernel.errors import Conflict, InvalidInput, Refused
 from treadle.kernel.ids import digest_bytes
 from treadle.registry.catalog_types import Stage
@@ -110,23 +111,64 @@ def check_expected(version: ModelVersion, current: int | None, expect: int | Non
         )
 
 
-def problems(new: NewVersion) -> list[str]:
-    """Everything that keeps a version from being registered, as far as it can be seen by looking at it."""
-    texts = {name: getattr(new, name) for name in ("run", "recipe", "code", "environment", "profile")}
-    found = [f"{name} is empty" for name, value in texts.items() if not value]
-    groups = {name: getattr(new, name) for name in ("data", "metrics", "evaluations", "serve")}
-    found += [f"{name} is empty" for name, value in groups.items() if not value]
+OWN: Final[tuple[Part, ...]] = (
+    "run", "recipe", "code", "environment", "data", "metrics", "evaluations", "signature", "example",
+    "files", "profile", "serve",
+)  # fmt: skip
+"""What a version that Treadle makes has, unless ``[registry] require`` says otherwise."""
+
+HOW: Final[dict[Part, str]] = {
+    "run": "name the run that made it",
+    "recipe": "let a cycle make it (`treadle run`)",
+    "code": "train in a Git repository, with Treadle or MLflow's client noting the commit",
+    "environment": "log the model with its requirements.txt or conda.yaml",
+    "data": "log what the run read (`treadle.data`, `mlflow.log_input`)",
+    "params": "log the run's parameters",
+    "metrics": "log the run's metrics",
+    "curves": "log the run's metrics",
+    "evaluations": "let a cycle's gate judge it, or `treadle check --model`",
+    "signature": "log the model with a signature",
+    "example": "log the model with an example",
+    "files": "log the model's files to this server",
+    "profile": "let a cycle make it (`treadle run`)",
+    "serve": "let a cycle make it (`treadle run`)",
+    "licence": "set `licence` in [model] of treadle.toml, or the version's tag `treadle.licence`",
+    "hardware": "set `hardware` in [model] of treadle.toml, or the version's tag `treadle.hardware`",
+    "owner": "set `owner` in [model] of treadle.toml, or the version's tag `treadle.owner`",
+    "description": "set `description` in [model] of treadle.toml, or register it with a description",
+}
+"""What to do about each part that is missing."""
+
+
+def missing(new: NewVersion) -> tuple[Part, ...]:
+    """The parts of a version's passport that aren't known, in the order of :data:`HOW`."""
+    known: dict[Part, object] = {
+        "data": new.data or new.used,
+        "curves": new.curves,
+        "signature": new.interface or (new.signature and new.signature.inputs),
+        "example": new.example or any(file.path == "example.json" for file in new.files),
+    }
+    return tuple(part for part in HOW if not known.get(part, getattr(new, part, None)))
+
+
+def lacks(new: NewVersion, required: Iterable[Part]) -> list[str]:
+    """What a version lacks of what it must have, each with what to do about it."""
+    absent = missing(new)
+    return [f"{part} is missing ({HOW[part]})" for part in HOW if part in absent and part in set(required)]
+
+
+def problems(new: NewVersion, required: Sequence[Part] = OWN) -> list[str]:
+    """Everything that keeps what a cycle made from being registered, as far as it can be seen here."""
+    found = lacks(new, required)
     found += [f"metric {name} is {value}" for name, value in new.metrics.items() if not math.isfinite(value)]
     names = [field.name for field in new.signature.inputs] if new.signature else []
-    if not names:
-        found.append("the signature has no inputs")
     found += [f"input {name} stands twice in the signature" for name in _repeated(names)]
-    return found + _file_problems(new.files)
+    return found + _file_problems(new.files, _NEEDED_FILES if "files" in required else ())
 
 
-def _file_problems(files: Iterable[ModelFile]) -> list[str]:
+def _file_problems(files: Iterable[ModelFile], needed: Iterable[str]) -> list[str]:
     paths = [file.path for file in files]
-    found = [f"file {name} is missing" for name in _NEEDED_FILES if name not in paths]
+    found = [f"file {name} is missing" for name in needed if name not in paths]
     found += [f"file {path} stands twice" for path in _repeated(paths)]
     for file in files:
         pure = PurePosixPath(file.path)

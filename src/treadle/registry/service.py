@@ -65,9 +65,11 @@ class Registry:
         return known
 
     def _check_complete(self, new: NewVersion) -> None:
-        problems = rules.problems(new)
+        required = self._workspace.config.registry.require
+        problems = rules.problems(new, rules.OWN if required is None else required)
         if not problems:
-            blobs = {f"file {file.path}": file.digest for file in new.files} | {"the profile": new.profile}
+            blobs = {f"file {file.path}": file.digest for file in new.files}
+            blobs |= {"the profile": new.profile} if new.profile else {}
             problems = [
                 f"{what} is not in the blob store"
                 for what, digest in blobs.items()
@@ -77,7 +79,8 @@ class Registry:
             raise InvalidInput(
                 f"the version is not complete: {'; '.join(problems)}",
                 where=f"{new.model}, run {new.run}",
-                fix="register it with everything that it is made of; nothing was registered",
+                fix="give it what is missing, or ask for less in [registry] require of treadle.toml;"
+                " nothing was registered",
             )
 
     def _add(self, new: NewVersion) -> ModelVersion:
@@ -94,6 +97,7 @@ class Registry:
                 number=number,
                 created_at=at,
                 updated_at=at,
+                description=new.description,
                 source=f"runs:/{new.run}/{FOLDER}",
                 storage=storage_of_run(connection, new.run, FOLDER),
                 run=new.run,
@@ -104,6 +108,7 @@ class Registry:
                 new,
                 identity=rules.version_id(new),
                 origin="treadle",
+                governed=True,
                 actor=f"cycle:{new.cycle}" if new.cycle else f"run:{new.run}",
                 reason=f"made by run {new.run}",
                 key=f"register:{new.run}",

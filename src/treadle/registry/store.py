@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from treadle.kernel.database import Instant, Json, schema
 from treadle.registry import catalog_store
 from treadle.registry.catalog_types import CatalogVersion
-from treadle.registry.rules import STAGE_OF, STATUS_OF
+from treadle.registry.rules import STAGE_OF, STATUS_OF, missing
 from treadle.registry.types import ModelVersion, Origin, Passport, Status, Transition
 
 versions = sa.Table(
@@ -112,12 +112,19 @@ def _complete(connection: sa.Connection, query: sa.Select[Any]) -> list[ModelVer
         key = row["model"], row["number"]
         plain = {name: value for name, value in row.items() if name != "spec"}
         spec = {name: getattr(row["spec"], name) for name in Passport.__struct_fields__}
-        found.append(ModelVersion(**spec, **plain, tags=tags[key], aliases=tuple(aliases[key])))
+        one = ModelVersion(**spec, **plain, tags=tags[key], aliases=tuple(aliases[key]))
+        found.append(msgspec.structs.replace(one, missing=missing(one)))
     return found
 
 
 def add_version(
-    connection: sa.Connection, entry: CatalogVersion, spec: Passport, identity: str, origin: Origin
+    connection: sa.Connection,
+    entry: CatalogVersion,
+    spec: Passport,
+    identity: str,
+    origin: Origin,
+    *,
+    governed: bool,
 ) -> None:
     """Adds what is known of a version that has just been entered in the catalogue."""
     plain = {name: getattr(spec, name) for name in Passport.__struct_fields__}
@@ -127,7 +134,7 @@ def add_version(
             number=entry.number,
             id=identity,
             origin=origin,
-            governed=origin == "treadle",
+            governed=governed,
             run=entry.run,
             created_at=entry.created_at,
             status=STATUS_OF[entry.stage],

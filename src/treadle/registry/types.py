@@ -11,7 +11,7 @@ from treadle.data.types import DataInput
 
 Scalar: TypeAlias = bool | int | float | str
 Status = Literal["candidate", "staging", "production", "deprecated", "refused", "archived"]
-Origin = Literal["treadle", "mlflow"]
+Origin = Literal["treadle", "mlflow", "person"]
 FieldKind = Literal["float", "int", "string", "bool"]
 
 
@@ -42,6 +42,20 @@ class ModelFile(msgspec.Struct, frozen=True, order=True):
     size: int
 
 
+class UsedData(msgspec.Struct, frozen=True, kw_only=True):
+    """A dataset that a run named, as its tracker wrote it.
+
+    Attributes:
+        name: Its name.
+        digest: What identifies its content, as the tracker computed it.
+        context: What it was used for, such as ``training``; empty if that wasn't said.
+    """
+
+    name: str
+    digest: str
+    context: str = ""
+
+
 class Passport(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of how a version was made and judged; what isn't known is empty.
 
@@ -59,6 +73,15 @@ class Passport(msgspec.Struct, frozen=True, kw_only=True):
         evaluations: The evaluations that it went through.
         profile: Blob with the reference profile of inputs and predictions, for monitoring.
         serve: The deployment configuration: host, port and limits, as text by name.
+        used: Datasets that its run named but that aren't rows of a version kept here.
+        interface: What it takes and gives in MLflow's own words, as JSON, where it has these.
+        example: The file among its files that holds an example of what it takes.
+        flavors: How MLflow can load it, such as ``python_function`` and ``sklearn``.
+        curves: The metrics of its run: their values step by step are its learning curves.
+        licence: Under which licence it may be used.
+        hardware: What it needs to run.
+        owner: Who answers for it.
+        made_by: Who had it made.
     """
 
     recipe: str = ""
@@ -74,6 +97,15 @@ class Passport(msgspec.Struct, frozen=True, kw_only=True):
     profile: str = ""
     serve: dict[str, str] = {}
     cycle: str | None = None
+    used: tuple[UsedData, ...] = ()
+    interface: str = ""
+    example: str = ""
+    flavors: tuple[str, ...] = ()
+    curves: tuple[str, ...] = ()
+    licence: str = ""
+    hardware: str = ""
+    owner: str = ""
+    made_by: str = ""
 
     @property
     def size(self) -> int:
@@ -87,10 +119,38 @@ class NewVersion(Passport, frozen=True, kw_only=True):
     Attributes:
         model: The model's name.
         run: The run that made it; a run is registered once.
+        description: Words about it, which can be changed.
     """
 
     model: str
     run: str
+    description: str = ""
+
+
+class Registration(msgspec.Struct, frozen=True, kw_only=True):
+    """A model of a run that somebody registers.
+
+    Attributes:
+        model: The model's name; made if there is none. The project's own when left out.
+        run: The run that logged it.
+        path: The folder among the run's files that holds it.
+        licence: Under which licence it may be used.
+        hardware: What it needs to run.
+        owner: Who answers for it.
+        description: Words about it.
+        tags: Anything else worth knowing.
+        actor: Who registers it.
+    """
+
+    run: str
+    model: str | None = None
+    path: str = "model"
+    licence: str = ""
+    hardware: str = ""
+    owner: str = ""
+    description: str = ""
+    tags: dict[str, str] = {}
+    actor: str = ""
 
 
 class ModelVersion(NewVersion, frozen=True, kw_only=True):
@@ -102,15 +162,15 @@ class ModelVersion(NewVersion, frozen=True, kw_only=True):
         created_at: When it was registered.
         status: Where it stands now.
         approved_by: Who let it into production.
-        origin: Whether Treadle made it, or an MLflow client registered it.
+        origin: Whether Treadle's cycle made it, or an MLflow client or a person registered it.
         governed: Whether it moves through its states under their guards only. One that an MLflow
             client registered does so from the moment at which Treadle puts it to work.
-        description: Words about it.
         source: Where its files are, as whoever registered it said.
         logged_model: The logged model that it is, if it is one.
         updated_at: When its row, description or status was changed last.
         tags: Anything else worth knowing.
         aliases: The aliases that name it.
+        missing: The parts of a passport that aren't known of it.
     """
 
     number: int
@@ -120,12 +180,12 @@ class ModelVersion(NewVersion, frozen=True, kw_only=True):
     approved_by: str | None = None
     origin: Origin = "treadle"
     governed: bool = True
-    description: str = ""
     source: str = ""
     logged_model: str = ""
     updated_at: datetime | None = None
     tags: dict[str, str] = {}
     aliases: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
 
     @property
     def ref(self) -> str:

@@ -82,7 +82,7 @@ def register(context: CycleContext) -> Step:
     workspace, cycle, work = context.workspace, context.cycle, context.work
     assert work.recipe is not None  # noqa: S101 - the data stage has set it
     assert work.signature is not None  # noqa: S101 - the evaluate stage has set it
-    shipped = work.trainings[0]
+    shipped, about = work.trainings[0], workspace.config.about
     version = Registry(workspace).register(
         NewVersion(
             model=cycle.model,
@@ -102,6 +102,12 @@ def register(context: CycleContext) -> Step:
                 name: str(value) for name, value in msgspec.structs.asdict(workspace.config.serve).items()
             },
             cycle=cycle.id,
+            curves=tuple(sorted(Experiments(workspace).get(shipped.run).metrics)),
+            made_by=cycle.trigger.actor,
+            licence=about.licence,
+            hardware=about.hardware,
+            owner=about.owner,
+            description=about.description,
         )
     )
     work = msgspec.structs.replace(work, number=version.number)

@@ -119,6 +119,29 @@ class TrainConfig(Table, frozen=True):
     params: dict[str, Scalar] = field(default_factory=dict)
 
 
+Part = Literal[
+    "run", "recipe", "code", "environment", "data", "params", "metrics", "curves", "evaluations",
+    "signature", "example", "files", "profile", "serve", "licence", "hardware", "owner", "description",
+]  # fmt: skip
+"""What a version's passport may have."""
+
+
+class ModelConfig(Table, frozen=True):
+    """``[model]``: what nobody can find out of the project's model by looking at it.
+
+    Attributes:
+        licence: Under which licence it may be used, such as ``Apache-2.0``.
+        hardware: What it needs to run, such as ``1 GPU with 16 GB``.
+        owner: Who answers for it.
+        description: What it is for.
+    """
+
+    licence: str = ""
+    hardware: str = ""
+    owner: str = ""
+    description: str = ""
+
+
 class RegistryConfig(Table, frozen=True):
     """``[registry]``
 
@@ -126,10 +149,17 @@ class RegistryConfig(Table, frozen=True):
         model: The model's name; the project's by default.
         approval: Whether a version that passed the gate goes to production by itself,
             or waits for ``treadle models approve``.
+        require: What a version must have to be registered, whoever registers it. When left out,
+            what Treadle itself makes has all that it can know, and what an MLflow client
+            registers needs nothing.
+        govern: Which versions move between stages by their guards only: those that Treadle
+            made or runs (``own``), or also all that are registered from then on (``all``).
     """
 
     model: str | None = None
     approval: Literal["automatic", "manual"] = "automatic"
+    require: list[Part] | None = None
+    govern: Literal["own", "all"] = "own"
 
 
 class ServeConfig(Table, frozen=True):
@@ -216,6 +246,7 @@ class Config(Table, frozen=True):
     data: dict[str, DatasetConfig] = field(default_factory=dict)
     train: TrainConfig | None = None
     checks: ChecksConfig = field(default_factory=ChecksConfig)
+    about: ModelConfig = field(default_factory=ModelConfig, name="model")
     registry: RegistryConfig = field(default_factory=RegistryConfig)
     serve: ServeConfig = field(default_factory=ServeConfig)
     monitor: MonitorConfig = field(default_factory=MonitorConfig)

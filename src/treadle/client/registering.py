@@ -1,0 +1,40 @@
+"""What the client asks of the registry: to register, name and tag versions."""
+
+from __future__ import annotations
+
+import msgspec
+
+from treadle.client.calls import Calls
+from treadle.registry.types import ModelVersion, Registration
+
+
+class ModelCalls(Calls):
+    """Calls of the routes of models."""
+
+    def register_model(self, asked: Registration) -> ModelVersion:
+        """Registers the model that a run logged, with all that is known of it."""
+        from treadle.client.client import actor
+
+        asked = msgspec.structs.replace(asked, actor=actor())
+        found: ModelVersion = self._ask(ModelVersion, "POST", "/v1/models", asked)
+        return found
+
+    def set_alias(self, ref: str, alias: str) -> ModelVersion:
+        """Lets an alias name a version; it then names no other."""
+        found: ModelVersion = self._ask(ModelVersion, "POST", "/v1/model/alias", ref=ref, alias=alias)
+        return found
+
+    def delete_alias(self, model: str, alias: str) -> ModelVersion:
+        """Takes an alias away from the version that it names."""
+        found: ModelVersion = self._ask(ModelVersion, "DELETE", "/v1/model/alias", model=model, alias=alias)
+        return found
+
+    def tag_model(self, ref: str, key: str, value: str) -> ModelVersion:
+        """Sets a tag of a version."""
+        found: ModelVersion = self._ask(ModelVersion, "POST", "/v1/model/tag", ref=ref, key=key, value=value)
+        return found
+
+    def untag_model(self, ref: str, key: str) -> ModelVersion:
+        """Takes a tag from a version, if it has it."""
+        found: ModelVersion = self._ask(ModelVersion, "DELETE", "/v1/model/tag", ref=ref, key=key)
+        return found
