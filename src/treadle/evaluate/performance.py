@@ -26,12 +26,12 @@ from treadle.evaluate.models.seeds import MIN_SEEDS, judge_recipes
 from treadle.evaluate.models.slices import weak_slices
 from treadle.evaluate.rules import against, needed
 from treadle.evaluate.types import Planned, Verdict
+from treadle.evaluate.untested import too_small
 from treadle.evaluate.wording import percent, show, size, would
 from treadle.kernel.config.base import METRICS, Metric, Task
 from treadle.kernel.config.checks import ChecksConfig, GroupCheck, PerformanceCheck
 from treadle.kernel.errors import ConfigError, InvalidInput
 
-_NAMED = 20
 _ALWAYS: dict[Task, tuple[Metric, ...]] = {
     "binary": ("roc_auc", "log_loss", "brier", "accuracy"),
     "regression": ("mae", "mse"),
@@ -273,8 +273,9 @@ class _Judging:
             verdict(part, decision, self._sure, baseline, family(parts, part))
             for part, decision in zip(parts, decisions, strict=True)
         ]
-        small = [group for group in cut if len(group.rows) < self._checks.groups.min_rows]
-        return [*verdicts, *open_, *([_small(self._checks, small)] if small else [])]
+        least = self._checks.groups.min_rows
+        small = [(group.name, len(group.rows)) for group in cut if len(group.rows) < least]
+        return [*verdicts, *open_, *too_small(small, least)]
 
     def recipe(
         self, aim: Aim, ours: Sequence[npt.ArrayLike], theirs: Sequence[npt.ArrayLike], baseline: str
@@ -317,18 +318,3 @@ class _Judging:
             n=len(group.rows),
             groups=(group.name,),
         )
-
-
-def _small(checks: ChecksConfig, untested: Sequence[Group]) -> Verdict:
-    named = ", ".join(f"{group.name} ({len(group.rows):,} rows)" for group in untested[:_NAMED])
-    rest = f" and {len(untested) - _NAMED:,} more" if len(untested) > _NAMED else ""
-    return Verdict(
-        check="small_groups",
-        subject="groups",
-        outcome="pass",
-        sentence=f"Too small to be tested (under {checks.groups.min_rows:,} rows): {named}{rest}.",
-        bound=float(checks.groups.min_rows),
-        n=len(untested),
-        unit="groups",
-        groups=tuple(group.name for group in untested),
-    )

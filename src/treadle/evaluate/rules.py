@@ -93,6 +93,13 @@ def share_increase(
     return low, high, float(ndtr(-(p - q) / se)) if se else 1.0
 
 
+def hanley_mcneil(auc: float, positive: float, negative: float) -> float:
+    """The standard error of an AUC from its value and the sizes of the classes (Radiology 143, 1982)."""
+    one, two = auc / (2 - auc), 2 * auc**2 / (1 + auc)
+    variance = auc * (1 - auc) + (positive - 1) * (one - auc**2) + (negative - 1) * (two - auc**2)
+    return math.sqrt(max(variance, 0.0) / (positive * negative))
+
+
 def holm(p_values: Sequence[float]) -> list[float]:
     """P-values adjusted by Holm's step-down procedure, in the order given.
 

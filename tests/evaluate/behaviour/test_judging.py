@@ -104,7 +104,7 @@ def test_small_groups_are_named_and_nothing_in_common_is_no_comparison():
     declared = check(baseline="x:y", by=["group"], min_cases=20)
     found = no_worse(declared, [Pair(case, 1.0, 1.0) for case in every], "x:y")
     assert found[-1].check == "small_groups"
-    assert "group=0 (10)" in found[-1].sentence
+    assert "group=0 (10 cases)" in found[-1].sentence
     assert no_worse(declared, [], "x:y")[0].outcome == "inconclusive"
 
 

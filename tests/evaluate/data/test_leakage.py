@@ -12,9 +12,9 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from treadle.evaluate.data.check import check_data
-from treadle.evaluate.data.leakage import hanley_mcneil
 from treadle.evaluate.data.suite import Suite
 from treadle.evaluate.data.univariate import _area, separation
+from treadle.evaluate.rules import hanley_mcneil
 from treadle.evaluate.types import Verdict
 from treadle.kernel.config import DataCheck
 from treadle.kernel.engine import DuckDBEngine

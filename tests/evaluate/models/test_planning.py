@@ -8,8 +8,9 @@ from scipy import stats
 from statsmodels.stats.power import zt_ind_solve_power
 
 from treadle.evaluate import Holdout, estimate
-from treadle.evaluate.models.planning import Assumed, hanley_mcneil
+from treadle.evaluate.models.planning import Assumed
 from treadle.evaluate.performance import judge, plan
+from treadle.evaluate.rules import hanley_mcneil
 from treadle.kernel.config import AlsoCheck, ChecksConfig, GroupCheck, PerformanceCheck
 
 

@@ -12,9 +12,8 @@ from treadle.evaluate.bias.asking import Asked
 from treadle.evaluate.bias.sample import Found, Further, Grouping, Numbers, Sample
 from treadle.evaluate.rules import holm, needed
 from treadle.evaluate.types import Outcome, Verdict
+from treadle.evaluate.untested import too_small
 from treadle.evaluate.wording import would
-
-_NAMED = 20
 
 
 def judge(
@@ -42,15 +41,15 @@ def judge(
     """
     found: list[Found] = []
     further: list[tuple[str, Further]] = []
-    small: list[str] = []
+    small: list[tuple[str, int]] = []
     alone: list[Verdict] = []
     for grouping in groupings:
         sizes = np.bincount(grouping.codes, minlength=len(grouping.names))
         large = [place for place in range(len(grouping.names)) if sizes[place] >= asked.min_rows]
         small += [
-            f"{grouping.names[place]} ({size:,} rows)"
-            for place, size in enumerate(sizes)
-            if place not in large
+            (name, size)
+            for name, size in zip(grouping.names, sizes.tolist(), strict=True)
+            if size < asked.min_rows
         ]
         if grouping.reference not in large:
             alone.append(_alone(asked, grouping, int(sizes[grouping.reference])))
@@ -70,7 +69,7 @@ def judge(
         _no_further(asked, name, one, p, alpha, baseline)
         for (name, one), p in zip(further, worse, strict=True)
     ]
-    return [*alone, *verdicts, *([_small(asked, small)] if small else [])]
+    return [*alone, *verdicts, *too_small(small, asked.min_rows, check="bias.small_groups", what=" for bias")]
 
 
 def _compared(
@@ -203,18 +202,4 @@ def _alone(asked: Asked, grouping: Grouping, size: int) -> Verdict:
         n=size,
         n_needed=asked.min_rows,
         groups=(name,),
-    )
-
-
-def _small(asked: Asked, small: Sequence[str]) -> Verdict:
-    named = ", ".join(small[:_NAMED])
-    rest = f" and {len(small) - _NAMED:,} more" if len(small) > _NAMED else ""
-    return Verdict(
-        check="bias.small_groups",
-        subject="groups",
-        outcome="pass",
-        sentence=f"Too small to be tested for bias (under {asked.min_rows:,} rows): {named}{rest}.",
-        bound=float(asked.min_rows),
-        n=len(small),
-        unit="groups",
     )

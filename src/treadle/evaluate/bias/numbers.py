@@ -14,6 +14,7 @@ from treadle.evaluate.bias import measures
 from treadle.evaluate.bias.asking import Asked
 from treadle.evaluate.bias.beside import Figure, grown
 from treadle.evaluate.bias.measures import Codes, Floats, Rows
+from treadle.evaluate.bias.rates import calibrated
 from treadle.evaluate.bias.sample import FEW, Found, Further, Grouping, Numbers
 from treadle.evaluate.models.clustering import Averaged
 from treadle.evaluate.models.linear import linearise
@@ -97,12 +98,9 @@ def _figure(rate: str, numbers: Numbers, scores: Floats, among: Rows) -> Figure:
 
 
 def _calibration(asked: Asked, name: str, group: Rows, numbers: Numbers, level: float) -> Found:
-    limit = asked.max_difference
-    gap = measures.off_calibration(numbers.labels, numbers.scores, numbers.clusters, group, limit, level)
-    truth, said = float(numbers.labels[group].mean()), float(numbers.scores[group].mean())
-    what = f"labels are {show(truth)} on average, and predictions {show(said)}"
-    why = "" if gap else FEW
-    n = int(group.sum())
-    return Found(
-        "bias.calibration", name, "calibration", what, gap, (-limit, limit), n, why, "t of the residuals"
+    truth, said = (show(float(values[group].mean())) for values in (numbers.labels, numbers.scores))
+    what = f"labels are {truth} on average, and predictions {said}"
+    gap = measures.off_calibration(
+        numbers.labels, numbers.scores, numbers.clusters, group, asked.max_difference, level
     )
+    return calibrated(asked, name, "calibration", what, gap, int(group.sum()))

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from treadle.evaluate.bias import measures
 from treadle.evaluate.bias.asking import Asked
-from treadle.evaluate.bias.measures import PARTS, Judged, Rows
+from treadle.evaluate.bias.measures import PARTS, Gap, Judged, Rows
 from treadle.evaluate.bias.sample import FEW, Found, Grouping, Sample
 from treadle.evaluate.bias.shares import Share
 from treadle.evaluate.wording import percent
@@ -121,23 +121,19 @@ def _conditional(
 
 
 def _calibration(asked: Asked, name: str, group: Rows, sample: Sample, level: float) -> Found:
-    limit = asked.max_difference
-    gap = measures.off_calibration(sample.labels, sample.scores, sample.clusters, group, limit, level)
-    truth, said = sample.labels[group].mean(), sample.scores[group].mean()
-    right = sample.chosen or "true"
-    what = f"{percent(truth)} of the labels are {right}, and the probabilities say {percent(said)}"
-    why = "" if gap else FEW
-    return Found(
-        "bias.calibration",
-        name,
-        sample.named("calibration"),
-        what,
-        gap,
-        (-limit, limit),
-        int(group.sum()),
-        why,
-        "t of the residuals",
+    right, rate = sample.chosen or "true", sample.named("calibration")
+    truth, said = (percent(float(values[group].mean())) for values in (sample.labels, sample.scores))
+    what = f"{truth} of the labels are {right}, and the probabilities say {said}"
+    gap = measures.off_calibration(
+        sample.labels, sample.scores, sample.clusters, group, asked.max_difference, level
     )
+    return calibrated(asked, name, rate, what, gap, int(group.sum()))
+
+
+def calibrated(asked: Asked, name: str, rate: str, what: str, gap: Gap | None, n: int) -> Found:
+    """Labels and scores of a group, held against each other."""
+    limits, why = (-asked.max_difference, asked.max_difference), "" if gap else FEW
+    return Found("bias.calibration", name, rate, what, gap, limits, n, why, "t of the residuals")
 
 
 def _shown(share: Share | None) -> str:

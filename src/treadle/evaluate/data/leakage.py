@@ -12,7 +12,7 @@ import numpy.typing as npt
 from treadle.evaluate.data.part import Asks, Facts, Finding, Part, Sizes, Test, say
 from treadle.evaluate.data.suite import Suite, present
 from treadle.evaluate.data.univariate import Separation, separation
-from treadle.evaluate.rules import POWER
+from treadle.evaluate.rules import POWER, hanley_mcneil
 from treadle.evaluate.types import Planned, Verdict
 from treadle.kernel.scan import expressions as ex
 from treadle.kernel.scan.asks import CountMissing, CountWhere, SampleRows
@@ -128,13 +128,6 @@ class Leakage(Part):
                 detectable=reach,
                 enough=reach <= 1 - bound,
             )
-
-
-def hanley_mcneil(area: float, true: float, false: float) -> float:
-    """Standard error of an area under the ROC curve (Hanley and McNeil, Radiology 143, 1982)."""
-    one, two = area / (2 - area), 2 * area**2 / (1 + area)
-    variance = area * (1 - area) + (true - 1) * (one - area**2) + (false - 1) * (two - area**2)
-    return float(np.sqrt(max(variance, 0.0) / (true * false)))
 
 
 def _usable(column: Column) -> bool:

@@ -19,7 +19,7 @@ from treadle.evaluate.models.deciding import Aim
 from treadle.evaluate.models.inferring import estimated
 from treadle.evaluate.models.inputs import Scored, scored
 from treadle.evaluate.models.measures import Rows
-from treadle.evaluate.rules import POWER
+from treadle.evaluate.rules import POWER, hanley_mcneil
 from treadle.evaluate.types import Planned
 from treadle.evaluate.wording import percent, show
 from treadle.kernel.errors import InvalidInput
@@ -49,13 +49,6 @@ class Expected(NamedTuple):
 
     se: float | None
     why: str
-
-
-def hanley_mcneil(auc: float, positive: int, negative: int) -> float:
-    """The standard error of an AUC from its value and the sizes of the classes (Radiology 143, 1982)."""
-    q1, q2 = auc / (2 - auc), 2 * auc**2 / (1 + auc)
-    variance = auc * (1 - auc) + (positive - 1) * (q1 - auc**2) + (negative - 1) * (q2 - auc**2)
-    return math.sqrt(variance / (positive * negative))
 
 
 class Planning:

@@ -16,6 +16,7 @@ from treadle.evaluate.behaviour.outcomes import Side, values
 from treadle.evaluate.behaviour.types import Case
 from treadle.evaluate.rules import holm
 from treadle.evaluate.types import Estimate, Outcome, Verdict
+from treadle.evaluate.untested import too_small
 from treadle.evaluate.wording import percent, show, signed
 from treadle.kernel.config import BehaviourCheck
 
@@ -100,10 +101,8 @@ def no_worse(check: BehaviourCheck, found: Sequence[Pair], baseline: str) -> lis
     p_values = [one.bounds.p_below(-one.margin) for one in tested]
     for part, p_value, adjusted in zip(tested, p_values, holm(p_values), strict=True):
         verdicts.append(_verdict(check, part, p_value, adjusted, baseline, alpha / len(tested)))
-    small = [f"{name} ({len(one):,})" for name, one in sorted(groups.items()) if len(one) < check.min_cases]
-    if small:
-        verdicts.append(_small(check, small))
-    return [*verdicts, *regressions(found)]
+    small = [(name, len(one)) for name, one in sorted(groups.items()) if len(one) < check.min_cases]
+    return [*verdicts, *too_small(small, check.min_cases, "cases"), *regressions(found)]
 
 
 def _part(check: BehaviourCheck, subject: str, found: Sequence[Pair], margin: float) -> _Part:
@@ -167,20 +166,6 @@ def _sentence(check: BehaviourCheck, part: _Part, outcome: Outcome, baseline: st
             f"{signed(found.low)} and {signed(found.high)}, on {cases})."
         )
     return f"{effect}; with {confidence} confidence the gain is at least {signed(found.low)}, on {cases}."
-
-
-def _small(check: BehaviourCheck, small: Sequence[str]) -> Verdict:
-    rest = f" and {len(small) - _NAMED:,} more" if len(small) > _NAMED else ""
-    return Verdict(
-        check="small_groups",
-        subject="groups",
-        outcome="pass",
-        sentence=f"Too small to be tested (under {check.min_cases:,} cases): "
-        f"{', '.join(small[:_NAMED])}{rest}.",
-        bound=float(check.min_cases),
-        n=len(small),
-        unit="groups",
-    )
 
 
 def regressions(found: Sequence[Pair]) -> list[Verdict]:
