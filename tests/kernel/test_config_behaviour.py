@@ -93,7 +93,7 @@ MISTAKES = [
     (
         change("repeats = 4", "repeats = 4\nstop_early = { worse = 0.1 }"),
         "stop_early",
-        "baseline and pass_hat_k needs all cases",
+        "pass_hat_k and by needs all cases",
     ),
     (change("input_price = 2", "").replace("repeats = 4", "budget = 1\nrepeats = 4"), "budget", "no price"),
     (change("repeats = 4", "repaets = 4"), "repaets", "did you mean 'repeats'"),

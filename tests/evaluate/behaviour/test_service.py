@@ -453,6 +453,43 @@ def test_asking_stops_when_the_answer_is_known(app, target, outcome):
     assert bound.low < bound.estimate or bound.estimate == 0
 
 
+@pytest.mark.parametrize(("target", "outcome"), [("app:perfect", "pass"), ("app:bad", "fail")])
+@pytest.mark.parametrize("bound", [{}, {"bound": 0.7, "stop_early": {"worse": 0.2}}])
+def test_asking_stops_beside_a_baseline_when_the_answer_is_known(app, target, outcome, bound):
+    write(app, 300)
+    keys = {"bound": None, "stop_early": {}, "margin": 0.1, "repeats": 2, **bound}
+    behaviour = declare(app, target=target, baseline="app:perfect", **keys)
+    found = behaviour.judge("eval_1", "sums")
+    told = verdict(found, "no_worse")
+    assert (found.outcome, told.outcome, told.test) == (outcome, outcome, "betting, paired")
+    assert told.n < 60
+    assert found.metrics["calls"] < 2 * 80  # of the target, of 600
+    assert f"{told.n} cases were enough to tell" in told.sentence
+    assert told.low < told.estimate < told.high
+    assert (told.low > -0.1) == (outcome == "pass")
+
+
+def test_answers_that_stopped_early_are_a_baseline_and_without_one_all_are_asked(app):
+    write(app, 100)
+    keys = {"bound": None, "baseline": "last", "stop_early": {}, "margin": 0.1, "repeats": 1}
+    behaviour = declare(app, target="app:perfect", **keys)
+    assert behaviour.judge("eval_1", "sums").metrics["calls"] == 100
+    second = behaviour.judge("eval_2", "sums")
+    assert (second.outcome, second.baseline) == ("pass", "eval_1")
+    assert second.metrics["calls"] < 50
+    third = declare(app, target="app:bad", **keys).judge("eval_3", "sums")
+    assert (third.outcome, third.baseline) == ("fail", "eval_2")
+
+
+def test_pairs_that_do_not_suffice_say_how_many_would(app):
+    keys = {"bound": None, "stop_early": {}, "margin": 0.02, "repeats": 1}
+    found = declare(app, target="app:perfect", baseline="app:perfect", **keys).judge("eval_1", "sums")
+    told = verdict(found, "no_worse")
+    assert (found.outcome, told.n) == ("inconclusive", 40)
+    assert 140 < told.n_needed < 400  # all alike, bets of everything need 149
+    assert f"about {told.n_needed} cases would" in told.sentence
+
+
 def test_cases_that_do_not_suffice_say_how_many_would(app):
     found = declare(app, bound=0.9, stop_early={"worse": 0.01}).judge("eval_1", "sums")
     bound = verdict(found, "bound")

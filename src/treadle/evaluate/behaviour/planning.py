@@ -42,7 +42,7 @@ def _plan(check: BehaviourCheck, cases: Cases, known: dict[str, float]) -> Itera
     told = (
         f"answers to a case as alike as {alike:.2g}, as {'measured' if 'correlation' in known else 'assumed'}"
     )
-    if check.stop_early is not None:
+    if check.bound is not None and check.stop_early is not None:
         yield _early(check, count)
     elif check.bound is not None:
         yield _bound(check, count, alike, told)
@@ -224,12 +224,13 @@ def _paired(
     least = _reach(check) * math.sqrt(variance) + 1 / (count + 1)
     hypothesis = f"{check.measure} is no more than {margin:g} worse than the baseline's"
     said = "is enough" if least <= margin else "isn't enough"
+    early = "" if check.stop_early is None else " Asking ends as soon as it is told."
     return Planned(
         check="no_worse",
         subject=subject,
         hypothesis=hypothesis,
         sentence=f"{hypothesis}: one that is as good will be shown to be within {least:.2g} nine times in "
-        f"ten, which {said}, on {count:,} cases, {check.repeats} times each ({told}).",
+        f"ten, which {said}, on {count:,} cases, {check.repeats} times each ({told}).{early}",
         n=count,
         unit="cases",
         detectable=least,

@@ -9,11 +9,10 @@ from typing import NamedTuple
 
 from treadle.evaluate.behaviour.asking import Asker, Budget, Job, ask_all
 from treadle.evaluate.behaviour.cases import question
-from treadle.evaluate.behaviour.judging.early import sprt
+from treadle.evaluate.behaviour.judging.early import all_told
 from treadle.evaluate.behaviour.known import Known
-from treadle.evaluate.behaviour.outcomes import Result, Side, side, values
+from treadle.evaluate.behaviour.outcomes import Result, Side, side
 from treadle.evaluate.behaviour.scoring import Scoring
-from treadle.evaluate.behaviour.sequential import decide
 from treadle.evaluate.behaviour.setup import BASELINE, TARGET, Setup
 from treadle.evaluate.behaviour.targets.port import Call, seed_of
 from treadle.evaluate.behaviour.types import Answered, Case
@@ -105,7 +104,7 @@ class Running:
             for of, found in results.items():
                 self._score(of, block, found)
                 self._watch.look()  # scores may be missing, if somebody stopped it
-            if self._enough(results[TARGET]) or not complete:
+            if not complete or self._enough(results):
                 break
         baseline = side(self._order, results[BASELINE]) if BASELINE in results else None
         return Gathered(side(self._order, results[TARGET]), baseline, planned, complete)
@@ -118,12 +117,11 @@ class Running:
         for start in range(0, len(self._order), size):
             yield self._order[start : start + size]
 
-    def _enough(self, results: Mapping[str, list[Result]]) -> bool:
+    def _enough(self, results: Mapping[str, Mapping[str, list[Result]]]) -> bool:
         if self._check.stop_early is None:
             return False
-        found = values(side(self._order, results), self._check, self._check.measure)
-        shares = [float(one.mean()) for one in found if len(one)]
-        return decide(sprt(self._check), shares).outcome != "inconclusive"
+        sides = {of: side(self._order, found) for of, found in results.items()}
+        return all_told(self._check, sides[TARGET], sides.get(BASELINE))
 
     # ── asking ───────────────────────────────────────────────────────────
 

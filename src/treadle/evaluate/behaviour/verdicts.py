@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 from treadle.evaluate.behaviour.judging import running
-from treadle.evaluate.behaviour.judging.baseline import no_worse, pairs
+from treadle.evaluate.behaviour.judging.baseline import no_worse, pairs, regressions
 from treadle.evaluate.behaviour.judging.bounds import every_case, reaches, together
-from treadle.evaluate.behaviour.judging.early import early
+from treadle.evaluate.behaviour.judging.early import early, early_no_worse
 from treadle.evaluate.behaviour.means import means, spread
 from treadle.evaluate.behaviour.outcomes import Side, errors, values
 from treadle.evaluate.types import Verdict
@@ -95,6 +95,8 @@ def _beside(check: BehaviourCheck, found: Found) -> list[Verdict]:
                 unit="cases",
             )
         )
+    if check.stop_early is not None and both:
+        return [*verdicts, early_no_worse(check, both, found.against), *regressions(both)]
     return [*verdicts, *no_worse(check, both, found.against)]
 
 

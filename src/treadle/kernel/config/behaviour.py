@@ -126,15 +126,20 @@ class PassK(Table, frozen=True):
 
 
 class EarlyStop(Table, frozen=True):
-    """When to stop asking because the answer is known: Wald's sequential probability ratio test.
+    """When to stop asking because the answer is known.
+
+    At a ``bound`` by Wald's sequential probability ratio test, beside a baseline by betting on the paired
+    differences; where there are both, when both are known.
 
     Attributes:
         worse: How far below ``bound`` the pass rate must lie to be surely told from it.
-        false_fail: The chance to fail a system whose pass rate is ``bound``.
-        false_pass: The chance to pass one whose pass rate is ``bound`` less ``worse``.
+        false_fail: The chance to fail a system whose pass rate is ``bound``, or one that is no worse than the
+            baseline.
+        false_pass: The chance to pass one whose pass rate is ``bound`` less ``worse``, or one that is worse
+            than the baseline by ``margin``.
     """
 
-    worse: Annotated[float, Meta(gt=0, lt=1)]
+    worse: Annotated[float, Meta(gt=0, lt=1)] | None = None
     false_fail: Annotated[float, Meta(gt=0, lt=0.5)] = 0.05
     false_pass: Annotated[float, Meta(gt=0, lt=0.5)] = 0.05
 
@@ -165,7 +170,7 @@ class BehaviourCheck(Table, frozen=True):
         pass_at_k: A bound on the share of cases of which at least one of ``k`` answers passes.
         max_errors: The largest share of calls that may fail; each counts as an answer that doesn't pass.
         max_latency: The longest that answers may take, but for one in twenty.
-        stop_early: When to stop asking because the verdict is known; for ``bound`` alone.
+        stop_early: When to stop asking because the verdict is known; for ``bound`` and the baseline overall.
         budget: The most that a run of the check may cost, in the currency of the prices.
         correlation: How alike answers to one case are taken to be (0: as different as answers to different
             cases, 1: the same) where no earlier evaluation tells; for plans.

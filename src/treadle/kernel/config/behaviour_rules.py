@@ -221,12 +221,22 @@ def costs(target: TargetConfig) -> bool:
 
 
 def _early(check: BehaviourCheck) -> Iterator[Problem]:
-    if check.bound is None:
-        yield Problem(("stop_early",), "asking is stopped early at a bound, and there is none", "add `bound`")
-    elif check.stop_early is not None and check.stop_early.worse >= check.bound:
+    worse = check.stop_early.worse if check.stop_early else None
+    if check.bound is None and check.baseline is None:
+        yield Problem(
+            ("stop_early",),
+            "asking is stopped early at a bound or beside a baseline, and there is neither",
+            "add `bound` or `baseline`",
+        )
+    elif check.bound is not None and worse is None:
+        yield Problem(
+            ("stop_early",), "nothing says what is to be told from the bound", "add `worse`, such as 0.1"
+        )
+    elif check.bound is not None and worse is not None and worse >= check.bound:
         yield Problem(("stop_early", "worse"), f"`worse` must be less than the bound of {check.bound:g}")
-    others = ("baseline", "case_bound", "pass_hat_k", "pass_at_k")
+    others = ("case_bound", "pass_hat_k", "pass_at_k")
     taken = [key for key in others if getattr(check, key) is not None]
+    taken += ["by"] if check.by else []
     taken += [f"scorers.{name}.bound" for name, one in check.scorers.items() if one.bound is not None]
     if taken:
         yield Problem(

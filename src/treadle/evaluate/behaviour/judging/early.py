@@ -1,4 +1,4 @@
-"""Whether a bound is reached, told as early as it can be. No I/O."""
+"""Whether a bound is reached, and a baseline kept up with, told as early as it can be. No I/O."""
 
 from __future__ import annotations
 
@@ -7,9 +7,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from treadle.evaluate.behaviour.betting import Sided, needed, side_of
+from treadle.evaluate.behaviour.judging.baseline import Pair, pairs
+from treadle.evaluate.behaviour.judging.words import enough
+from treadle.evaluate.behaviour.means import Floats, means
+from treadle.evaluate.behaviour.outcomes import Side, values
 from treadle.evaluate.behaviour.sequential import Sprt, decide, expected_cases, sequence
-from treadle.evaluate.types import Verdict
-from treadle.evaluate.wording import percent, show
+from treadle.evaluate.types import Outcome, Verdict
+from treadle.evaluate.wording import percent, show, signed
 from treadle.kernel.config import BehaviourCheck
 
 
@@ -61,5 +66,77 @@ def sprt(check: BehaviourCheck) -> Sprt:
     """The sequential test that is declared."""
     assert check.stop_early is not None  # noqa: S101 - whoever asks has looked
     assert check.bound is not None  # noqa: S101 - the configuration was checked
-    early_stop = check.stop_early
-    return Sprt(check.bound, check.bound - early_stop.worse, early_stop.false_fail, early_stop.false_pass)
+    assert check.stop_early.worse is not None  # noqa: S101 - likewise
+    early_stop, bad = check.stop_early, check.bound - check.stop_early.worse
+    return Sprt(check.bound, bad, early_stop.false_fail, early_stop.false_pass)
+
+
+def all_told(check: BehaviourCheck, ours: Side, theirs: Side | None) -> bool:
+    """Whether the cases so far tell all that is to be told.
+
+    Args:
+        check: What is declared; with ``stop_early``.
+        ours: The answers of the target.
+        theirs: Those of what it is held against; None where nothing is.
+    """
+    if check.bound is None and theirs is None:
+        return False  # they are asked to be a baseline later
+    if check.bound is not None:
+        shares = means(values(ours, check, check.measure)).tolist()
+        if decide(sprt(check), shares).outcome == "inconclusive":
+            return False
+    return theirs is None or _gain(check, pairs(check, ours, theirs)).outcome != "inconclusive"
+
+
+def early_no_worse(check: BehaviourCheck, found: Sequence[Pair], baseline: str) -> Verdict:
+    """What betting on the paired differences says of the cases so far, in the order in which they were asked.
+
+    It passes where the gain is surely above -margin, and fails where it is surely below.
+
+    Args:
+        check: What is declared; with ``stop_early``.
+        found: The cases that both answered; at least one.
+        baseline: What to call the other side.
+    """
+    told = _gain(check, found)
+    value = float(np.mean([one.ours - one.theirs for one in found[: told.used]]))
+    word = "worse" if value < 0 else "better"
+    effect = f"overall: {check.measure} is {show(abs(value))} {word} than {baseline}'s"
+    between = f"a gain between {signed(told.low)} and {signed(told.high)}, at whatever moment one stops"
+    outcome: Outcome = "warn" if told.outcome == "pass" and told.high < 0 else told.outcome
+    said = {
+        "inconclusive": f"can't tell whether it lost more than the {check.margin:g} allowed",
+        "fail": f"were enough to tell that it lost more than the {check.margin:g} allowed",
+        "warn": f"were enough to tell that it is worse, and by no more than the {check.margin:g} allowed",
+        "pass": f"were enough to tell that it lost no more than the {check.margin:g} allowed",
+    }[outcome]
+    more = None
+    if outcome == "inconclusive":
+        more = needed(*_bet(check, found))
+        said += enough(more)
+    return Verdict(
+        check="no_worse",
+        subject="overall",
+        outcome=outcome,
+        sentence=f"{effect} ({between}): {told.used:,} cases {said}.",
+        hypothesis=f"the gain in {check.measure} is at least -{check.margin:g} (to pass) or below (to fail)",
+        estimate=value,
+        low=told.low,
+        high=told.high,
+        bound=-check.margin,
+        test="betting, paired",
+        n=told.used,
+        n_needed=more,
+        unit="cases",
+    )
+
+
+def _gain(check: BehaviourCheck, found: Sequence[Pair]) -> Sided:
+    return side_of(*_bet(check, found))
+
+
+def _bet(check: BehaviourCheck, found: Sequence[Pair]) -> tuple[Floats, float, float, float]:
+    """The gains, the line, and the chances to be wrong about it."""
+    assert check.stop_early is not None  # noqa: S101 - whoever asks has looked
+    gains = np.array([one.ours - one.theirs for one in found])
+    return gains, -check.margin, check.stop_early.false_fail, check.stop_early.false_pass
