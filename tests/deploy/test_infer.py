@@ -231,7 +231,7 @@ BAD = {
     "nested two": (row(hour=tensor("hour", "FP64", [[1.0, 2.0]], [1, 1])), "'hour': nested data"),
     "half nested": (row(hour=tensor("hour", "FP64", [[1.0], 2.0], [2, 1])), "'hour': nested data"),
     "no rows": ({"inputs": [tensor("hour", "FP64", [], [0])]}, "no rows"),
-    "unequal": (row(stops=tensor("stops", "INT64", [1, 2])), "'stops' has 2 rows, 'hour' has 1"),
+    "unequal": (row(stops=tensor("stops", "INT64", [1, 2])), "'stops' has 2 rows, those before it 1"),
     "too many": ({"inputs": [tensor("hour", "FP64", [1.0] * 101)]}, "101 rows; at most 100"),
     "null key": (row(x=tensor("id", "BYTES", [None])), "'id' names each row; row 0 has no name"),
     "empty key": (row(x=tensor("id", "BYTES", [""])), "'id' names each row"),
@@ -312,7 +312,11 @@ def test_metadata_and_health(replica):
     assert get("/v2/health/live") == (200, {"live": True})
     assert get("/v2/health/ready") == (200, {"live": True, "ready": True})
     status, server = get("/v2")
-    assert (status, server["name"], server["extensions"]) == (200, "treadle", [])
+    assert (status, server["name"], server["extensions"]) == (
+        200,
+        "treadle",
+        ["binary_tensor_data", "model_repository"],
+    )
     assert get("/v2/models/toy/ready") == (200, {"name": "toy", "ready": True})
     assert get("/v2/models/toy/versions/7/ready")[0] == 200
     assert get("/v2/models/toy/versions/8/ready")[0] == 404

@@ -8,14 +8,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias
 
 import msgspec
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from treadle.deploy.replica.batcher import Batcher, Overloaded
+from treadle.deploy.replica.document import document
 from treadle.deploy.replica.fleet import Fleet
+from treadle.deploy.replica.holder import Holder
 from treadle.deploy.replica.infer import Inference
+from treadle.deploy.replica.intake import read_body
 from treadle.deploy.replica.metrics import Metrics
 from treadle.deploy.replica.reply import (
     CLOSE,
@@ -38,8 +42,20 @@ log = logging.getLogger("treadle.replica")
 
 _MODELS = "/v2/models/"
 _FLUSH_TIMEOUT = 20.0
+_INDEX_BODY = 10_000
+_EXTENSIONS = ["binary_tensor_data", "model_repository"]
+_TEXT = (b"content-type", b"text/plain; charset=utf-8")
 # What nginx notes of a caller that hung up before its answer.
 _HUNG_UP = 499
+
+
+Ask: TypeAlias = Callable[[Scope, Receive, Holder, str], Awaitable[Reply]]
+
+
+class _Index(msgspec.Struct):
+    """What the index is asked: all models, or those that are ready."""
+
+    ready: bool = False
 
 
 class App:
@@ -82,9 +98,17 @@ class App:
         path: str = scope["path"]
         try:
             if path.endswith("/infer") and path.startswith(_MODELS):
-                status, headers, body = await self._infer(path, scope, receive)
+                name, _, version = path[len(_MODELS) : -len("/infer")].partition("/versions/")
+                ask = self._inference.infer
+                status, headers, body = await self._asked(ask, name, version, scope, receive)
+            elif path.endswith("/invocations"):
+                name = self._invoked(path.removesuffix("/invocations"))
+                ask = self._inference.invoke
+                status, headers, body = await self._asked(ask, name, "", scope, receive)
+                if status != 200:
+                    body = self._mlflow_error(body)
             else:
-                status, headers, body = await self._other(path, scope["method"])
+                status, headers, body = await self._other(path, scope, receive)
         except Gone:
             return
         except Exception as error:  # noqa: BLE001 - every request gets an answer
@@ -100,9 +124,8 @@ class App:
         )
         await send({"type": "http.response.body", "body": body})
 
-    async def _infer(self, path: str, scope: Scope, receive: Receive) -> Reply:
+    async def _asked(self, ask: Ask, name: str, version: str, scope: Scope, receive: Receive) -> Reply:
         """Asks a model, and counts how it went."""
-        name, _, version = path[len(_MODELS) : -len("/infer")].partition("/versions/")
         holder = self._inference.holder(name)
         started = scope["treadle.started"] = time.perf_counter()
         task: asyncio.Task[Any] = asyncio.current_task()  # type: ignore[assignment]
@@ -111,7 +134,7 @@ class App:
             self._admit(scope["method"])
             watch.enter(task, started)
             try:
-                reply = await self._inference.infer(scope, receive, holder, version)
+                reply = await ask(scope, receive, holder, version)
             finally:
                 watch.leave(task)
         except asyncio.CancelledError:
@@ -126,6 +149,19 @@ class App:
             ended = time.perf_counter()
             holder.desk.stats.answered(reply.status if reply else _HUNG_UP, ended, ended - started)
         return reply
+
+    def _invoked(self, path: str) -> str:
+        """The model that ``/invocations``, or ``/models/NAME/invocations``, asks."""
+        names = self._fleet.names
+        if path.startswith("/models/"):
+            return path.removeprefix("/models/")
+        if path or len(names) != 1:
+            raise Denied(404, f"of several models each has its own, such as /models/{names[0]}/invocations")
+        return names[0]
+
+    def _mlflow_error(self, body: bytes) -> bytes:
+        said = msgspec.json.decode(body)["error"]
+        return self._encode({"error_code": "BAD_REQUEST", "message": said})
 
     def _admit(self, method: str) -> None:
         if len(self.watch) >= self._options.max_concurrency:
@@ -157,17 +193,54 @@ class App:
 
     # ── everything else ──────────────────────────────────────────────────
 
-    async def _other(self, path: str, method: str) -> Reply:
-        if path == "/treadle/flush":
+    async def _other(self, path: str, scope: Scope, receive: Receive) -> Reply:
+        method = scope["method"]
+        if path in ("/treadle/flush", "/v2/repository/index"):
             if method != "POST":
-                raise Denied(405, "flush is asked for by POST", (b"allow", b"POST"))
-            return await self._flush()
+                raise Denied(405, f"{path} is asked for by POST", (b"allow", b"POST"))
+            if path == "/treadle/flush":
+                return await self._flush()
+            return await self._index(scope, receive)
         if method not in ("GET", "HEAD"):
             raise Denied(405, f"{path} is asked for by GET", (b"allow", b"GET"))
         if path == "/metrics":
             kind = (b"content-type", CONTENT_TYPE_LATEST.encode())
             return Reply(200, (kind,), generate_latest(self._registry))
+        if path in ("/ping", "/health", "/version"):
+            return self._mlflow(path)
+        if path == "/openapi.json":
+            served = [served for holder in self._fleet.holders if (served := holder.pick())]
+            return self._json(document(served, self._version, self._options.max_rows))
         return self._describe(path.rstrip("/"))
+
+    def _mlflow(self, path: str) -> Reply:
+        """What MLflow's scoring server answers to probes: an empty line once it is ready; its version."""
+        if path == "/version":
+            return Reply(200, (_TEXT,), self._version.encode())
+        ready = self._fleet.ready() and not self.draining
+        return Reply(200 if ready else 404, (JSON,), b"\n")
+
+    async def _index(self, scope: Scope, receive: Receive) -> Reply:
+        """Triton's model repository extension: which models are here, and how they are."""
+        try:
+            async with asyncio.timeout(self._options.timeout):
+                body = await read_body(scope, receive, _INDEX_BODY, self.watch)
+        except TimeoutError:
+            raise self._late(received=False) from None
+        try:
+            asked = msgspec.json.decode(body or b"{}", type=_Index)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise Denied(400, f"the body is no question for the index: {error}") from None
+        entries = []
+        for holder in self._fleet.holders:
+            served, ready = holder.pick(), holder.ready()
+            if asked.ready and not ready:
+                continue
+            reason = "" if ready else ("it fails at everything" if served else "nothing has been loaded yet")
+            version = str(served.version) if served else ""
+            state = "READY" if ready else "UNAVAILABLE"
+            entries.append({"name": holder.desk.model, "version": version, "state": state, "reason": reason})
+        return self._json(entries)
 
     def _describe(self, path: str) -> Reply:
         if path == "/v2/health/live":
@@ -176,7 +249,8 @@ class App:
             ready = self._fleet.ready() and not self.draining
             return self._json({"live": True, "ready": ready}, 200 if ready else 503)
         if path == "/v2":
-            return self._json({"name": "treadle", "version": self._version, "extensions": []})
+            about = {"name": "treadle", "version": self._version, "extensions": _EXTENSIONS}
+            return self._json(about)
         if path.startswith(_MODELS):
             return self._describe_model(path.removeprefix(_MODELS))
         names = self._fleet.names

@@ -18,10 +18,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeAlias
 
 import msgspec
+import numpy as np
 
 from treadle.deploy.replica.holder import Served
 from treadle.deploy.replica.journal import Answered, Journal
-from treadle.deploy.replica.protocol import Rows
+from treadle.deploy.replica.rows import Rows
 from treadle.kernel.errors import InvalidInput, ModelInvalid, TreadleError
 
 log = logging.getLogger("treadle.replica")
@@ -272,4 +273,8 @@ def _columns(jobs: list[Job], features: tuple[str, ...]) -> dict[str, list[Any]]
         dict(zip(features, zip(job.rows.row, strict=True), strict=True)) if job.rows.row else job.rows.columns
         for job in jobs
     ]
-    return {name: [value for part in parts for value in part[name]] for name in features}
+    return {name: [value for part in parts for value in _plain(part[name])] for name in features}
+
+
+def _plain(values: Any) -> Any:
+    return values.tolist() if isinstance(values, np.ndarray) else values

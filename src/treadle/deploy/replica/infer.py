@@ -7,13 +7,14 @@ from typing import Any
 
 import msgspec
 
-from treadle.deploy.replica import protocol
+from treadle.deploy.replica import invocations, protocol, tensors
 from treadle.deploy.replica.batcher import Answer, Batcher, Job
 from treadle.deploy.replica.fleet import Fleet
 from treadle.deploy.replica.holder import Holder, Served
 from treadle.deploy.replica.intake import read_body, unpacked
-from treadle.deploy.replica.protocol import InferenceResponse, OutputTensor, Rows
+from treadle.deploy.replica.protocol import InferenceResponse, OutputTensor, Wanted
 from treadle.deploy.replica.reply import JSON, Denied, Gone, Receive, Reply, Scope, retry_after
+from treadle.deploy.replica.rows import Rows, read_rows
 from treadle.deploy.replica.watch import Watch
 from treadle.deploy.types import ReplicaOptions
 from treadle.kernel.names import did_you_mean
@@ -63,21 +64,48 @@ class Inference:
             request, rows = read
         else:
             request, rows = self._read(scope, body, model)
-        wants_value, wants_id = protocol.pick_outputs(request, model.loaded.signature.output)
+        output = model.loaded.signature.output
+        wanted = protocol.pick_outputs(request, output)
         answer = await self._predict(Job(model, rows, started, _future()), receive)
         outputs = []
-        if wants_value:
-            outputs.append(OutputTensor(model.loaded.signature.output, (rows.count,), "FP64", answer.outputs))
-        if wants_id:
+        if wanted.value is not None:
+            outputs.append(OutputTensor(output, (rows.count,), "FP64", answer.outputs))
+        if wanted.ids is not None:
             outputs.append(OutputTensor(protocol.PREDICTION_ID, (rows.count,), "BYTES", answer.ids))
+        if wanted.value or wanted.ids:
+            return self._binary(holder.desk.model, model, request.id, outputs, wanted)
         response = InferenceResponse(holder.desk.model, str(model.version), outputs, request.id)
         return Reply(200, _HEADERS, self._encode(response))
+
+    async def invoke(self, scope: Scope, receive: Receive, holder: Holder, version: str) -> Reply:
+        """Answers by MLflow's scoring protocol; arguments and errors are those of :meth:`infer`."""
+        started: float = scope["treadle.started"]
+        body = await read_body(scope, receive, self._options.max_body, self._watch)
+        scope["treadle.body"] = True
+        model = self.served(holder, version)
+        headers = dict(scope["headers"])
+        body = unpacked(body, headers.get(b"content-encoding"), self._options.max_body)
+        kind = headers.get(b"content-type", b"")
+        rows = invocations.read(body, kind, model.inputs, self._options.max_rows)
+        answer = await self._predict(Job(model, rows, started, _future()), receive)
+        return Reply(200, _HEADERS, self._encode({"predictions": answer.outputs}))
+
+    def _binary(
+        self, name: str, model: Served, request: str | None, outputs: list[OutputTensor], wanted: Wanted
+    ) -> Reply:
+        ways = [way for way in wanted if way is not None]
+        told, binary = tensors.pack(list(zip(outputs, ways, strict=True)))
+        head = self._encode(InferenceResponse(name, str(model.version), told, request))
+        length = (tensors.HEADER, b"%d" % len(head))
+        return Reply(200, ((b"content-type", b"application/octet-stream"), length), head + binary)
 
     def _read(self, scope: Scope, body: bytes, model: Served) -> tuple[Any, Rows]:
         headers = dict(scope["headers"])
         body = unpacked(body, headers.get(b"content-encoding"), self._options.max_body)
-        request = protocol.decode(body)
-        return request, protocol.read_rows(request, model.inputs, self._options.max_rows)
+        text, binary = tensors.split(body, headers.get(tensors.HEADER))
+        request = protocol.decode(text)
+        tensors.attach(request, binary)
+        return request, read_rows(request, model.inputs, self._options.max_rows)
 
     async def _predict(self, job: Job, receive: Receive) -> Answer:
         if self._batcher.submit(job):

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import math
 import os
 import struct
 import threading
@@ -22,11 +23,13 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from treadle.kernel.ids import Ids
 from treadle.monitor.types import PredictionBatch
 
 _HEADER = struct.Struct(">II")
+_ARRAY = 1
 
 
 class Answered(msgspec.Struct, array_like=True, gc=False):
@@ -36,7 +39,7 @@ class Answered(msgspec.Struct, array_like=True, gc=False):
     at: list[float]
     version: int
     revision: int
-    inputs: dict[str, list[Any]]
+    inputs: dict[str, Any]
     outputs: list[float]
     latency_ms: list[float]
 
@@ -64,7 +67,7 @@ class Journal:
         self._ids = ids
         self._segment_size = segment_size
         self._lock = threading.Lock()
-        self._encoder = msgspec.msgpack.Encoder()
+        self._encoder = msgspec.msgpack.Encoder(enc_hook=_pack)
         self._file = -1
         self._path = folder
         self._size = self._rows = self._revision = 0
@@ -156,10 +159,28 @@ class Journal:
         return segment.path.rename(segment.path.with_suffix(".refused"))
 
 
+def _pack(values: Any) -> msgspec.msgpack.Ext:
+    """An array as its type and its bytes: making a list of it can wait until it is shipped."""
+    kind = values.dtype.str.encode()
+    return msgspec.msgpack.Ext(_ARRAY, bytes([len(kind)]) + kind + values.tobytes())
+
+
+def _unpack(code: int, data: memoryview) -> list[Any]:
+    """The values of an array; NaN is what stands for a missing number."""
+    if code != _ARRAY:
+        raise ValueError(f"extension {code} is none of the journal's")
+    size = data[0]
+    values = np.frombuffer(data[1 + size :], bytes(data[1 : 1 + size]).decode())
+    found: list[Any] = values.tolist()
+    if values.dtype.kind == "f" and np.isnan(values).any():
+        return [None if math.isnan(value) else value for value in found]
+    return found
+
+
 def _records(path: Path) -> Iterator[Answered]:
     """The whole records of a segment; a torn one at the end was never answered."""
     data = path.read_bytes()
-    decoder = msgspec.msgpack.Decoder(Answered)
+    decoder = msgspec.msgpack.Decoder(Answered, ext_hook=_unpack)
     start = 0
     while start + _HEADER.size <= len(data):
         length, checksum = _HEADER.unpack_from(data, start)

@@ -14,7 +14,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from treadle.deploy.replica.protocol import EARLIEST, FLOAT32_MAX, LATEST, Inputs, RequestedOutput, Role, Rows
+from treadle.deploy.replica.protocol import Inputs, RequestedOutput, RequestParameters, Role
+from treadle.deploy.replica.rows import EARLIEST, FLOAT32_MAX, LATEST, Rows
 
 _SHAPE = Annotated[tuple[Literal[1], ...], Meta(min_length=1, max_length=2)]
 _Real = Annotated[float, Meta(ge=-FLOAT32_MAX, le=FLOAT32_MAX)]
@@ -65,6 +66,7 @@ class OneRow:
             ("inputs", list[one]),
             ("id", str | None, None),
             ("outputs", list[RequestedOutput] | None, None),
+            ("parameters", RequestParameters | None, None),
         ]
         self._decode = msgspec.json.Decoder(msgspec.defstruct("Request", fields)).decode
         self._features = [kinds[name] for name in inputs.features]
