@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from datetime import UTC, datetime
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -173,6 +174,51 @@ def test_predictions_are_judged_wherever_they_come_from(predicted):
     planned = {(one.check, one.subject) for one in plan.planned}
     assert ("no_worse", "overall") in planned
     assert any(check == "bias.equalised_odds" for check, _ in planned)
+
+
+FAIRNESS = Path(__file__).parents[1] / "fixtures/fairness/predictions.parquet"
+
+
+@pytest.mark.parametrize(
+    ("task", "metric", "bias", "file", "check"),
+    [
+        (
+            "multiclass",
+            "accuracy",
+            {"favourable": "long"},
+            {"label": "band", "candidate": ["candidate"], "production": ["production"]},
+            "bias.equalised_odds",
+        ),
+        (
+            "regression",
+            "mae",
+            {"max_difference": 2.0},
+            {"label": "hours", "candidate": ["hours_candidate"], "production": ["hours_production"]},
+            "bias.equal_loss",
+        ),
+    ],
+)
+def test_bias_of_several_classes_and_of_numbers_is_judged_and_planned(
+    placed, task, metric, bias, file, check
+):
+    """Trained models' predictions of Adult (see fixtures/fairness/make.py)."""
+    raw = msgspec.to_builtins(placed.config)
+    raw["project"]["task"] = task
+    raw["checks"]["performance"] = {"metric": metric, "margin": 0.5, "resamples": 1000}
+    raw["checks"]["groups"] = {}
+    raw["checks"]["bias"] = bias | {"by": ["sex"]}
+    classes = ["part", "full", "long"] if task == "multiclass" else []
+    raw["checks"]["predictions"] = {"path": "p.parquet", "classes": classes, **file}
+    placed.config = msgspec.convert(raw, type(placed.config))
+    (placed.root / "p.parquet").write_bytes(FAIRNESS.read_bytes())
+    [evaluation] = Checks(placed).run(CheckRequest(only=("model",))).evaluations
+    told = {(one.check, one.subject): one for one in evaluation.verdicts}
+    assert told["bias.demographic_parity", "sex=Female"].estimate < 0
+    assert told["bias.no_worse", "sex=Female"].p_value is not None
+    planned = Checks(placed).plan(CheckRequest(only=("model",))).planned
+    tested = {(one.check, one.subject) for one in evaluation.verdicts if one.check.startswith("bias.")}
+    assert {(one.check, one.subject) for one in planned if one.check.startswith("bias.")} <= tested
+    assert (check, "sex=Female") in tested
 
 
 def test_productions_predictions_may_lie_in_another_file(predicted):

@@ -96,6 +96,20 @@ def test_rows_that_stand_together_tell_less():
     assert "at least that, because rows stand or fall together" in blind.sentence
 
 
+@pytest.mark.parametrize("metric", ["brier", "accuracy"])
+def test_few_clusters_are_planned_with_t_and_fewer_say_so(metric):
+    rng = np.random.default_rng(6)
+    labels = (rng.random(600) < 0.4).astype(float)
+    scores = np.clip(labels * 0.4 + rng.random(600) * 0.6, 0, 1)
+    days = [Holdout(labels=labels, inputs={}, clusters=np.arange(600) % many, unit="days") for many in (6, 4)]
+    found, none = (plan(checks(metric, bound=0.2), one, scores, "toy/3") for one in days)
+    reach = stats.t.ppf(0.95, 5) + stats.t.ppf(0.9, 5)
+    se = estimate(metric, labels, scores, np.arange(600) % 6).se
+    assert found[0].detectable == pytest.approx(reach * se, rel=1e-3)
+    assert [one.detectable for one in none] == [None, None]
+    assert all("4 days are too few to tell how sure that is (5 are needed)" in one.sentence for one in none)
+
+
 def test_seeds_and_slices_are_announced():
     rows = Holdout(labels=np.repeat([0.0, 1.0], 200), inputs={"hour": np.arange(400) % 24})
     asked = ChecksConfig(performance=PerformanceCheck(metric="accuracy", recipe=True))

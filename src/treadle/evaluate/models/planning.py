@@ -1,8 +1,8 @@
 """The smallest effects that held-out rows can show, before any candidate has been scored. No I/O.
 
 A comparison passes nine times in ten if candidate and production are equally good and the margin is at
-least ``(z of the confidence + z of 0.9) * standard error``. What the error will be depends on how alike
-the two models are, which nobody knows yet: it is assumed, and said.
+least ``(z of the confidence + z of 0.9) * standard error``, with t of clusters. What the error will be
+depends on how alike the two models are, which nobody knows yet: it is assumed, and said.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from treadle.evaluate.holdout import Holdout
+from treadle.evaluate.models.clustering import too_few
 from treadle.evaluate.models.deciding import Aim
 from treadle.evaluate.models.inferring import estimated
 from treadle.evaluate.models.inputs import Scored, scored
 from treadle.evaluate.models.measures import Rows
 from treadle.evaluate.rules import POWER, hanley_mcneil
-from treadle.evaluate.types import Planned
+from treadle.evaluate.types import Estimate, Planned
 from treadle.evaluate.wording import percent, show
 from treadle.kernel.errors import InvalidInput
 
@@ -45,10 +46,12 @@ class Expected(NamedTuple):
     Attributes:
         se: The error; None where nothing is known of it.
         why: What it rests on, in words.
+        df: Degrees of freedom of what it rests on, where rows stand or fall together.
     """
 
     se: float | None
     why: str
+    df: float = math.inf
 
 
 class Planning:
@@ -68,11 +71,9 @@ class Planning:
         confidence: float,
         assumed: Assumed | None = None,
     ) -> None:
-        from scipy.special import ndtri
-
         self._holdout = holdout
         self._production = production
-        self._reach = float(ndtri(confidence) + ndtri(POWER))
+        self._confidence = confidence
         self._assumed = assumed or Assumed()
 
     def bound(self, aim: Aim) -> Planned:
@@ -81,7 +82,7 @@ class Planning:
         hypothesis = f"{metric} is {'at most' if aim.measure.loss else 'at least'} {line:g}"
         units, unit = self._units(aim, slice(None))
         expected = self._alone(aim, line)
-        detectable = None if expected.se is None else self._reach * expected.se
+        detectable = self._detectable(expected)
         told = (
             f"nothing can be said of what it would show ({expected.why})"
             if detectable is None
@@ -110,7 +111,7 @@ class Planning:
             expected = self._difference(aim, rows)
         except InvalidInput as error:
             expected = Expected(None, error.message)
-        detectable = None if expected.se is None else self._reach * expected.se
+        detectable = self._detectable(expected)
         if detectable is None:
             told = f"what it will show can't be said ({expected.why})"
         else:
@@ -127,6 +128,25 @@ class Planning:
             detectable=detectable,
             enough=None if detectable is None or margin == 0 else detectable <= margin,
         )
+
+    def _detectable(self, expected: Expected) -> float | None:
+        """The effect that is found nine times in ten; None where that isn't known."""
+        from scipy.special import ndtri, stdtrit
+
+        if expected.se is None:
+            return None
+        if math.isinf(expected.df):
+            return float(ndtri(self._confidence) + ndtri(POWER)) * expected.se
+        return float(stdtrit(expected.df, self._confidence) + stdtrit(expected.df, POWER)) * expected.se
+
+    def _known(self, se: float, why: str, found: Estimate) -> Expected:
+        """An error that rests on production's, which few clusters may tell nothing of."""
+        if self._holdout.clusters is None:
+            return Expected(se, why)
+        few = too_few(found.clusters, found.df, self._holdout.unit)
+        if few:
+            return Expected(None, f"{found.clusters:,} {self._holdout.unit} {few}")
+        return Expected(se, why, found.df)
 
     def _units(self, aim: Aim, rows: Rows) -> tuple[int, str]:
         """How many units there are, and what they are called."""
@@ -148,7 +168,7 @@ class Planning:
         if theirs is not None:
             found = estimated(how, theirs.at(rows), 0.9)
             why = f"if the two models' errors correlate by {assumed.correlation:g}"
-            return Expected(alike * found.se, f"{why}, from production's own error")
+            return self._known(alike * found.se, f"{why}, from production's own error", found)
         if how.metric != "roc_auc":
             return Expected(None, "no model has been scored on these rows")
         positive, negative = self._classes(rows)
@@ -178,16 +198,17 @@ class Planning:
         if theirs is None:
             return Expected(se, f"{why}, and at least that, because rows stand or fall together")
         part = theirs.at(rows)
-        clustered = estimated(aim.measure, part, 0.9).se
+        clustered = estimated(aim.measure, part, 0.9)
         alone = estimated(aim.measure, part._replace(codes=None), 0.9).se
-        effect = clustered / alone if alone else 1.0
-        return Expected(se * effect, f"{why}, clustered like production's errors")
+        effect = clustered.se / alone if alone else 1.0
+        return self._known(se * effect, f"{why}, clustered like production's errors", clustered)
 
     def _alone(self, aim: Aim, line: float) -> Expected:
         how, everything = aim.measure, slice(None)
         theirs = self._scored(aim)
         if theirs is not None:
-            return Expected(estimated(how, theirs, 0.9).se, "with production's own error")
+            found = estimated(how, theirs, 0.9)
+            return self._known(found.se, "with production's own error", found)
         if how.proportion and 0 < line < 1:
             n, _ = self._units(aim, everything)
             return Expected(math.sqrt(line * (1 - line) / n) if n else None, "by the binomial")
