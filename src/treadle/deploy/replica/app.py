@@ -42,6 +42,7 @@ log = logging.getLogger("treadle.replica")
 
 _MODELS = "/v2/models/"
 _FLUSH_TIMEOUT = 20.0
+_MLFLOW_CODES = {404: "RESOURCE_DOES_NOT_EXIST", 503: "TEMPORARILY_UNAVAILABLE"}
 _INDEX_BODY = 10_000
 _EXTENSIONS = ["binary_tensor_data", "model_repository"]
 _TEXT = (b"content-type", b"text/plain; charset=utf-8")
@@ -106,7 +107,7 @@ class App:
                 ask = self._inference.invoke
                 status, headers, body = await self._asked(ask, name, "", scope, receive)
                 if status != 200:
-                    body = self._mlflow_error(body)
+                    body = self._mlflow_error(status, body)
             else:
                 status, headers, body = await self._other(path, scope, receive)
         except Gone:
@@ -159,9 +160,9 @@ class App:
             raise Denied(404, f"of several models each has its own, such as /models/{names[0]}/invocations")
         return names[0]
 
-    def _mlflow_error(self, body: bytes) -> bytes:
-        said = msgspec.json.decode(body)["error"]
-        return self._encode({"error_code": "BAD_REQUEST", "message": said})
+    def _mlflow_error(self, status: int, body: bytes) -> bytes:
+        code = _MLFLOW_CODES.get(status, "INTERNAL_ERROR" if status >= 500 else "BAD_REQUEST")
+        return self._encode({"error_code": code, "message": msgspec.json.decode(body)["error"]})
 
     def _admit(self, method: str) -> None:
         if len(self.watch) >= self._options.max_concurrency:

@@ -74,6 +74,7 @@ def _failures(schema: dict[str, Any]) -> dict[str, Any]:
     return {
         "400": _answer("Not what the model takes", schema),
         "413": _answer("Too large", schema),
+        "415": _answer("Of a type or encoding that can't be read", schema),
         "500": _answer("The model failed", schema),
         "503": _answer("Nothing answers yet, or too much waits; come again after `Retry-After`", schema),
         "504": _answer("No answer in time", schema),

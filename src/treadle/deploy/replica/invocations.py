@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from treadle.deploy.replica.protocol import Inputs, Role
+from treadle.deploy.replica.reply import Denied
 from treadle.deploy.replica.rows import Rows, add_column, complete
 from treadle.kernel.errors import InvalidInput
 
@@ -55,6 +56,7 @@ def read(body: bytes, kind: bytes, known: Inputs, max_rows: int) -> Rows:
 
     Raises:
         InvalidInput: If it is none of the forms, or not what the model takes.
+        Denied: If it is of a type that can't be read (415).
     """
     media = kind.partition(b";")[0].strip().lower()
     if media == b"text/csv":
@@ -62,8 +64,8 @@ def read(body: bytes, kind: bytes, known: Inputs, max_rows: int) -> Rows:
     elif media in (b"application/json", b""):
         columns = _from_json(body, known)
     else:
-        raise InvalidInput(
-            f"bodies of type {media[:60].decode('latin-1')!r} can't be read; send JSON or text/csv"
+        raise Denied(
+            415, f"bodies of type {media[:60].decode('latin-1')!r} can't be read; send JSON or text/csv"
         )
     rows = Rows(-1, {})
     for name, role in known.roles.items():
