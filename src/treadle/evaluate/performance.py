@@ -6,6 +6,7 @@ of a verdict are the two one-sided bounds, so 95 % confidence shows a 90 % inter
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -214,7 +215,8 @@ class _Judging:
             outcome = "inconclusive"
             sentence = f"{how.metric} {show(found.value)}: {on} {few}."
         elif outcome == "inconclusive":
-            more = needed(found.clusters, found.value - line, found.se, 1 - sure)
+            df = math.inf if rows.codes is None else found.df
+            more = needed(found.clusters, found.value - line, found.se, 1 - sure, df)
             sentence = (
                 f"{how.metric} {show(found.value)} (between {show(found.low)} and {show(found.high)}): "
                 f"{on} can't tell whether it is {goal}{would(more)}."

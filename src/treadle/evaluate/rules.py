@@ -9,6 +9,7 @@ from importlib.metadata import version
 from treadle.evaluate.types import Outcome, Verdict
 
 POWER = 0.9
+_STEPS = 8
 VERSION = version("treadle")
 """Of what judges: kept with every verdict."""
 
@@ -32,7 +33,7 @@ def against(low: float, high: float, bound: float) -> Outcome:
     return "pass" if low >= bound else "fail" if high < bound else "inconclusive"
 
 
-def needed(n: int, distance: float, se: float, alpha: float) -> int | None:
+def needed(n: int, distance: float, se: float, alpha: float, df: float = math.inf) -> int | None:
     """How many units would probably have decided, if the estimate stays what it is.
 
     ``n * ((z_alpha + z_beta) * se / distance)^2`` with 90 % power: so many that a one-sided
@@ -44,13 +45,22 @@ def needed(n: int, distance: float, se: float, alpha: float) -> int | None:
         distance: From the estimate to the line that decides.
         se: Standard error of the estimate with ``n`` units.
         alpha: One-sided error level of the decision.
+        df: Degrees of freedom of the standard error, where units are few clusters: they grow as the
+            units do, and the quantiles are Student's.
     """
     if distance == 0:
         return None
-    from scipy.special import ndtri
+    from scipy.special import ndtri, stdtrit
 
     reach = float(ndtri(1 - alpha) + ndtri(POWER)) * se / abs(distance)
-    return max(math.ceil(n * reach**2), n + 1)
+    found = max(math.ceil(n * reach**2), n + 1)
+    if math.isinf(df):
+        return found
+    for _ in range(_STEPS):
+        then = df * found / n
+        reach = float(stdtrit(then, 1 - alpha) + stdtrit(then, POWER)) * se / abs(distance)
+        found = max(math.ceil(n * reach**2), n + 1)
+    return found
 
 
 def wilson(count: int, n: int, confidence: float = 0.95) -> tuple[float, float]:

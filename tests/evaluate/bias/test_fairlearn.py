@@ -117,10 +117,9 @@ def test_ratios_of_selection_rates_are_those_of_metric_frame_and_of_aequitas(fou
         values = row["attribute_value"].split(", ")
         columns = {"both": ["sex", "race"]}.get(row["attribute_name"], [row["attribute_name"]])
         subject = ", ".join(f"{name}={value}" for name, value in zip(columns, values, strict=True))
-        if (subject, "ratio of selection rates") in told:
-            assert told[subject, "ratio of selection rates"] == pytest.approx(
-                float(row["pprev_disparity"]), rel=1e-9
-            )
+        if subject not in REFERENCE.values():
+            found_there = told[subject, "ratio of selection rates"]
+            assert found_there == pytest.approx(float(row["pprev_disparity"]), rel=1e-9)
 
 
 def test_calibration_is_mean_label_less_mean_prediction(found, known):

@@ -16,6 +16,7 @@ from treadle.evaluate.models.clustering import Averaged, spread, too_few, worth
 from treadle.evaluate.models.comparing import Bootstrap, assess, compare
 from treadle.evaluate.models.inputs import scored
 from treadle.evaluate.performance import judge
+from treadle.evaluate.rules import needed
 from treadle.kernel.config import ChecksConfig, PerformanceCheck
 
 FIXTURES = Path(__file__).parents[2] / "fixtures/clusters"
@@ -109,6 +110,19 @@ def test_a_cluster_with_nearly_all_rows_makes_the_others_too_few():
     assert "too unequal" in too_few(8, found.df, "days")
     assert "too few" in too_few(4, 3.0, "days")
     assert too_few(5, 4.0, "days") == ""
+
+
+@pytest.mark.parametrize("alpha", [0.05, 0.01])
+def test_as_many_clusters_as_are_asked_for_decide_nine_times_in_ten(alpha):
+    """Of six clusters Student's quantiles count: by the normal's, too few would be asked for."""
+    distance = 0.8  # in standard deviations of a cluster
+    asked = needed(6, distance, 1 / np.sqrt(6), alpha, 5.0)
+    few = needed(6, distance, 1 / np.sqrt(6), alpha)
+    power = [
+        1 - stats.nct.cdf(stats.t.ppf(1 - alpha, n - 1), n - 1, distance * np.sqrt(n)) for n in (asked, few)
+    ]
+    assert 0.89 < power[0] < 0.93
+    assert power[1] < 0.89
 
 
 # ── how often bounds hold ────────────────────────────────────────────────

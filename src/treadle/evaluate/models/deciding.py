@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -146,7 +147,8 @@ def _more(part: Part, alpha: float, tested: int) -> int | None:
     ways = [(found.value + part.margin, alpha if found.value > -part.margin else alpha / tested)]
     if part.line > -part.margin and found.value < part.line:
         ways.append((found.value - part.line, alpha / tested))
-    sizes = [needed(found.clusters, distance, found.se, level) for distance, level in ways]
+    df = found.df if part.clustered else math.inf
+    sizes = [needed(found.clusters, distance, found.se, level, df) for distance, level in ways]
     return min((number for number in sizes if number), default=None)
 
 
