@@ -9,9 +9,11 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pyarrow as pa
+import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
+from treadle.data import Datasets
 from treadle.evaluate import CheckRequest, Checks, Evaluations
 from treadle.kernel.errors import ConfigError, CorruptData, InvalidInput, NotFound
 from treadle.kernel.workspace import Workspace
@@ -80,8 +82,6 @@ def test_csv_is_read_as_datasets_read_it(placed):
 
 
 def test_a_version_is_checked_under_its_name(placed):
-    from treadle.data import Datasets
-
     version = Datasets(placed).snapshot("rows", "ada")
     [evaluation] = Checks(placed).run(CheckRequest(data="rows@v1")).evaluations
     assert (evaluation.subject, evaluation.data) == (version.ref, version.digest)
@@ -290,3 +290,29 @@ def test_a_project_that_trains_nothing_checks_the_rows_that_are_named(tmp_path, 
     with pytest.raises(ConfigError, match="nothing to check"):
         Checks(workspace).run(CheckRequest())
     workspace.close()
+
+
+@pytest.mark.soak
+@pytest.mark.filterwarnings("ignore")  # Spark warns of what it does itself
+def test_spark_checks_what_is_named_where_the_project_says_so(placed, configure, write, monkeypatch):
+    """Of a version, a file and a folder, as CSV and as Parquet, Spark's verdicts are DuckDB's."""
+    sql = pytest.importorskip("pyspark.sql", reason="Spark isn't installed: pip install 'treadle[spark]'")
+    monkeypatch.setenv("SPARK_LOCAL_IP", "127.0.0.1")
+    session = sql.SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false").getOrCreate()
+    session.sparkContext.setLogLevel("OFF")
+    session.conf.set("spark.sql.session.timeZone", "Asia/Tokyo")
+    given = {"unique": ["id"], "values": {"carrier": ["AA", "UA"]}, "max_volume_change": 0.5, "drift": True}
+    source = write(300, name="other", known_at=KNOWN.slice(0, 300), carrier=["AA", "UA", "B6"] * 100)
+    (placed.root / "parts").mkdir()
+    pa.csv.write_csv(pq.read_table(source), placed.root / "parts" / "a.csv")
+    version = Datasets(placed).snapshot("rows", "ada")
+    for data in (version.ref, "rows", str(source), "parts"):
+        asked = CheckRequest(data=data, reference="rows", only=("data",), again=True)
+        found = {}
+        for engine in ("duckdb", "spark"):
+            [evaluation] = Checks(configure(data={**given, "engine": engine})).run(asked).evaluations
+            found[engine] = [(one.check, one.outcome, one.sentence) for one in evaluation.verdicts]
+        assert found["spark"] == found["duckdb"], data
+        assert {"pass", "fail"} <= {outcome for _, outcome, _ in found["spark"]}
+    assert session.conf.get("spark.sql.session.timeZone") == "Asia/Tokyo"
+    session.stop()
