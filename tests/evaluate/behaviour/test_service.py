@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import json
 import random
+import threading
+import time
 
 import msgspec
 import pytest
@@ -16,7 +18,7 @@ from treadle.evaluate.behaviour.scorers.patterns import Matcher
 from treadle.evaluate.behaviour.service import Behaviour
 from treadle.evaluate.behaviour.targets import functions
 from treadle.evaluate.keeping import KeptByEvaluations
-from treadle.evaluate.watching import Watch
+from treadle.evaluate.watching import Cancelled, Watch
 from treadle.kernel.config import BehaviourCheck
 from treadle.kernel.errors import (
     Busy,
@@ -317,6 +319,23 @@ def test_an_interrupted_check_goes_on_where_it_was(app):
     assert told.n == kept
     assert "were asked for again" not in told.sentence
     assert not journal.exists()
+
+
+def test_whoever_stops_it_does_not_wait_for_a_scorer_that_takes_its_time(app):
+    (app.root / "slow.py").write_text("import time\n\ndef score(answer, case):\n    time.sleep(30)\n")
+    behaviour = declare(app, target="app:counted", scorers={"slow": {"kind": "python", "call": "slow:score"}})
+    begun = []
+
+    def all_answered(_):
+        if len(asked(app)) == 120 and not begun:
+            begun.append(time.monotonic())
+            threading.Timer(0.3, watch.cancel, ["ana stopped it"]).start()
+
+    watch = Watching(all_answered)
+    with pytest.raises(Cancelled, match="ana"):
+        behaviour.judge("eval_1", "sums", watch=watch)
+    assert time.monotonic() - begun[0] < 20
+    assert Evaluations(app).list() == []
 
 
 def test_what_changed_is_not_gone_on_with(app):

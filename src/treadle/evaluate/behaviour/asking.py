@@ -303,13 +303,19 @@ def _work(
     put(end)
 
 
-def at_once(work: Iterable[Callable[[], None]], width: int, stop: threading.Event) -> None:
+def at_once(
+    work: Iterable[Callable[[], None]],
+    width: int,
+    stop: threading.Event,
+    look: Callable[[], None] = lambda: None,
+) -> None:
     """Does several things at once, on threads that don't outlive the process.
 
     Args:
         work: What to do.
         width: How many at once.
         stop: Set to begin nothing new.
+        look: Called again and again; what it raises ends it without waiting for what is under way.
     """
     left = iter(work)
     lock = threading.Lock()
@@ -331,8 +337,14 @@ def at_once(work: Iterable[Callable[[], None]], width: int, stop: threading.Even
 
     for _ in range(width):
         threading.Thread(target=go, daemon=True).start()
+    errors: list[BaseException] = []
+    under_way = width
     try:
-        errors = [error for _ in range(width) if (error := ended.get()) is not None]
+        while under_way:
+            look()
+            with contextlib.suppress(queue.Empty):
+                errors += filter(None, [ended.get(timeout=_PATIENCE)])
+                under_way -= 1
     except BaseException:
         stop.set()
         raise

@@ -146,7 +146,8 @@ class Scoring:
         def look(task: _Task) -> None:
             task.scores[name] = self._look(name, task)
 
-        at_once([partial(look, task) for task in tasks], _AT_ONCE, self._setup.stop)
+        work = [partial(look, task) for task in tasks]
+        at_once(work, _AT_ONCE, self._setup.stop, self._setup.watch.look)
 
     def _compare(self, name: str, tasks: Sequence[_Task], budget: Budget) -> None:
         """Asks for the vectors that are missing, many texts at a time, and compares."""
