@@ -113,7 +113,7 @@ class App:
         except Gone:
             return
         except Exception as error:  # noqa: BLE001 - every request gets an answer
-            status, headers, body = self._failed(error)
+            status, headers, body = self.failed(error)
         if self.draining:
             headers = (*headers, CLOSE)
         await send(
@@ -141,11 +141,11 @@ class App:
         except asyncio.CancelledError:
             if not watch.ended(task):
                 raise
-            reply = self._failed(self._late(received="treadle.body" in scope))
+            reply = self.failed(self._late(received="treadle.body" in scope))
         except Gone:
             raise
         except Exception as error:  # noqa: BLE001 - every request gets an answer
-            reply = self._failed(error)
+            reply = self.failed(error)
         finally:
             ended = time.perf_counter()
             holder.desk.stats.answered(reply.status if reply else _HUNG_UP, ended, ended - started)
@@ -176,7 +176,8 @@ class App:
             return Denied(504, f"no answer within {limit}; send fewer rows, or raise [serve] timeout", CLOSE)
         return Denied(408, f"the body did not arrive within {limit} of its headers", CLOSE)
 
-    def _failed(self, error: Exception) -> Reply:
+    def failed(self, error: Exception) -> Reply:
+        """What an error is answered with."""
         status, message = 500, "the server failed; its log says why"
         headers: tuple[Header, ...] = (JSON,)
         if isinstance(error, Denied):

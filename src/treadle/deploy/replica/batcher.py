@@ -15,7 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import msgspec
 import numpy as np
@@ -44,6 +44,16 @@ class Answer(msgspec.Struct, gc=False):
     outputs: list[float]
 
 
+class Slot(Protocol):
+    """Where an outcome goes: a future, or straight to the caller."""
+
+    def done(self) -> bool:
+        """Whether nobody waits any more."""
+
+    def set_result(self, outcome: Outcome, /) -> None:
+        """Gets the outcome."""
+
+
 class Job(msgspec.Struct, eq=False):
     """A request that waits to be predicted.
 
@@ -58,7 +68,7 @@ class Job(msgspec.Struct, eq=False):
     model: Served
     rows: Rows
     started: float
-    outcome: asyncio.Future[Outcome]
+    outcome: Slot
     cost: float = 0.0
 
 
@@ -121,23 +131,26 @@ class Batcher:
         """
         if len(self._waiting) + len(self._beside) + len(self._running) >= self._max_queue:
             raise Overloaded(len(self), self.owed)
-        count, vitals = job.rows.count, job.model.vitals
-        if count <= _SMALL and count * vitals.alone <= _BRIEF:
+        if self.is_brief(job.model, job.rows.count):
             if not self._waiting:
-                job.outcome.get_loop().call_soon(self._flush)
+                asyncio.get_running_loop().call_soon(self.flush)
             self._waiting.append(job)
             return False
         if self.owed > self._timeout:
             raise Overloaded(len(self), self.owed)
-        job.cost = count * vitals.among
+        job.cost = job.rows.count * job.model.vitals.among
         self._owed += job.cost
         self._beside.append(job)
         self._pump()
         return True
 
+    @staticmethod
+    def is_brief(model: Served, rows: int) -> bool:
+        """Whether a request is predicted in this turn of the event loop, rather than beside it."""
+        return rows <= _SMALL and rows * model.vitals.alone <= _BRIEF
+
     def withdraw(self, job: Job) -> None:
         """Nobody waits for a request any more: its place is free, unless it is being predicted."""
-        job.outcome.cancel()
         with contextlib.suppress(ValueError):
             self._beside.remove(job)
             self._owed -= job.cost
@@ -146,7 +159,10 @@ class Batcher:
         """Ends the worker when it has done what it has."""
         self._worker.shutdown()
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Predicts what waits on the event loop."""
+        if not self._waiting:
+            return
         waiting, self._waiting = self._waiting, []
         by_model: dict[int, list[Job]] = {}
         for job in waiting:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from treadle.deploy.replica import invocations, protocol, tensors
-from treadle.deploy.replica.batcher import Answer, Batcher, Job
+from treadle.deploy.replica.batcher import Answer, Batcher, Job, Outcome
 from treadle.deploy.replica.fleet import Fleet
 from treadle.deploy.replica.holder import Holder, Served
 from treadle.deploy.replica.intake import read_body, unpacked
@@ -66,7 +66,7 @@ class Inference:
             request, rows = self._read(scope, body, model)
         output = model.loaded.signature.output
         wanted = protocol.pick_outputs(request, output)
-        answer = await self._predict(Job(model, rows, started, _future()), receive)
+        answer = await self._predict(model, rows, started, receive)
         outputs = []
         if wanted.value is not None:
             outputs.append(OutputTensor(output, (rows.count,), "FP64", answer.outputs))
@@ -87,7 +87,7 @@ class Inference:
         body = unpacked(body, headers.get(b"content-encoding"), self._options.max_body)
         kind = headers.get(b"content-type", b"")
         rows = invocations.read(body, kind, model.inputs, self._options.max_rows)
-        answer = await self._predict(Job(model, rows, started, _future()), receive)
+        answer = await self._predict(model, rows, started, receive)
         return Reply(200, _HEADERS, self._encode({"predictions": answer.outputs}))
 
     def _binary(
@@ -107,26 +107,27 @@ class Inference:
         tensors.attach(request, binary)
         return request, read_rows(request, model.inputs, self._options.max_rows)
 
-    async def _predict(self, job: Job, receive: Receive) -> Answer:
+    async def _predict(self, model: Served, rows: Rows, started: float, receive: Receive) -> Answer:
+        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        job = Job(model, rows, started, future)
         if self._batcher.submit(job):
-            outcome = await self._wait(job, receive)
-        else:
-            outcome = await job.outcome
+            await self._wait(job, future, receive)
+        outcome = await future
         if not isinstance(outcome, Answer):
             raise outcome
         return outcome
 
-    async def _wait(self, job: Job, receive: Receive) -> Any:
+    async def _wait(self, job: Job, outcome: asyncio.Future[Outcome], receive: Receive) -> None:
         """Waits for a request that may take a while; its place is free once nobody waits for it."""
         gone = asyncio.ensure_future(_until_gone(receive))
         try:
-            await asyncio.wait((job.outcome, gone), return_when=asyncio.FIRST_COMPLETED)
-            if not job.outcome.done():
+            await asyncio.wait((outcome, gone), return_when=asyncio.FIRST_COMPLETED)
+            if not outcome.done():
                 raise Gone
-            return job.outcome.result()
         finally:
             gone.cancel()
-            if not job.outcome.done():
+            if not outcome.done():
+                outcome.cancel()
                 self._batcher.withdraw(job)
 
     def holder(self, model: str) -> Holder:
@@ -156,10 +157,6 @@ class Inference:
         if version and version != str(model.version):
             raise Denied(404, f"version {version!r} is not served here; version {model.version} is")
         return model
-
-
-def _future() -> asyncio.Future[Any]:
-    return asyncio.get_running_loop().create_future()
 
 
 async def _until_gone(receive: Receive) -> None:

@@ -28,6 +28,7 @@ from treadle.deploy.replica.holder import Desk, Holder
 from treadle.deploy.replica.platform import Platform
 from treadle.deploy.replica.server import DRAIN, Server, make_server
 from treadle.deploy.replica.shipper import Shipper
+from treadle.deploy.replica.shortway import Door
 from treadle.deploy.types import ReplicaOptions, ReplicaReport
 from treadle.kernel.errors import InvalidInput, TreadleError
 from treadle.kernel.files import storage_errors
@@ -128,7 +129,9 @@ class ReplicaServer:
         app = App(options, fleet, batcher, shipper, package_version("treadle"))
         stuck_after = max(_STUCK_TIMES * options.timeout, _STUCK)
         guard = Guard(options.max_memory, self.restart, batcher.busy_since, stuck_after, self._abort)
-        self._server = make_server(app, app.drain, app.watch.sweep, options.timeout)
+        self._server = make_server(
+            app, app.drain, app.watch.sweep, options.timeout, Door(options, app, fleet, batcher)
+        )
         if self._stopping.is_set():
             return
         before = sys.getswitchinterval(), gc.get_threshold()

@@ -12,6 +12,8 @@ from typing import Any
 
 import uvicorn
 
+from treadle.deploy.replica.shortway import Door, ShortWay
+
 DRAIN = 5.0
 """Seconds that requests in hand have to end, once the server takes no new ones."""
 
@@ -19,6 +21,8 @@ DRAIN = 5.0
 # are idle connections cut, and with them hardly ever a request that was just on its way.
 _LAST_CALL = 1.0
 _QUIET = 0.1
+# Seconds that a connection may idle between two requests.
+_IDLE = 75
 
 
 class Server(uvicorn.Server):
@@ -113,15 +117,15 @@ class Server(uvicorn.Server):
 
 
 class _Connections:
-    """Lets go of connections that send their headers too slowly, or don't take their answer.
+    """Lets go of connections that send their headers too slowly, don't take their answer, or idle.
 
-    uvicorn waits for both for ever. A request whose headers are there has its own limit.
+    uvicorn waits for the first two for ever. A request whose headers are there has its own limit.
     """
 
     def __init__(self, patience: float) -> None:
         self._patience = patience
         # Since when each has been without a request, and with the same bytes to be taken.
-        self._asking: dict[Any, float] = {}
+        self._asking: dict[Any, tuple[int, float]] = {}
         self._taking: dict[Any, tuple[int, float]] = {}
 
     def sweep(self, connections: set[Any], now: float) -> None:
@@ -137,8 +141,11 @@ class _Connections:
                 if now - since > self._patience:
                     transport.abort()
             elif connection.timeout_keep_alive_task is None and (cycle is None or cycle.response_complete):
-                asking[connection] = self._asking.get(connection, now)
-                if now - asking[connection] > self._patience:
+                answered = getattr(connection, "answered", 0)
+                before, since = self._asking.get(connection, (answered, now))
+                since = since if before == answered else now
+                asking[connection] = (answered, since)
+                if now - since > (self._patience if getattr(connection, "reading", True) else _IDLE):
                     transport.close()
         self._asking, self._taking = asking, taking
 
@@ -148,11 +155,12 @@ def make_server(
     on_drain: Callable[[], None] = lambda: None,
     on_tick: Callable[[], None] = lambda: None,
     patience: float = 30.0,
+    door: Door | None = None,
 ) -> Server:
-    """A server of an ASGI application, to be run on sockets; see :class:`Server`."""
+    """A server of an ASGI application, to be run on sockets; see :class:`Server` and :class:`Door`."""
     config = uvicorn.Config(
         app,
-        http="httptools",
+        http=type("Connection", (ShortWay,), {"door": door}) if door else "httptools",
         loop="uvloop",
         ws="none",
         lifespan="off",
@@ -160,7 +168,7 @@ def make_server(
         log_config=None,
         server_header=False,
         proxy_headers=False,
-        timeout_keep_alive=75,
+        timeout_keep_alive=_IDLE,
         timeout_graceful_shutdown=int(DRAIN),
     )
     return Server(config, on_drain, on_tick, patience)

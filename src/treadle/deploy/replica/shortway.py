@@ -1,0 +1,221 @@
+"""The short way for the most common request: one row, whole when it arrives, answered as JSON.
+
+uvicorn makes a scope, a task and an event for each request; asyncio a future for each wait. Together
+they cost more than the model. What can be read at once, and will be predicted in this turn of the event
+loop, is answered without any of them. All else goes uvicorn's way as if this were not here.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import msgspec
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from treadle.deploy.replica.app import App
+from treadle.deploy.replica.batcher import Answer, Batcher, Job, Outcome, Overloaded
+from treadle.deploy.replica.fleet import Fleet
+from treadle.deploy.replica.holder import Holder, Served
+from treadle.deploy.replica.protocol import PREDICTION_ID, InferenceResponse, OutputTensor
+from treadle.deploy.replica.reply import JSON, Header
+from treadle.deploy.types import ReplicaOptions
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Door:
+    """Decides which requests go the short way, and has them predicted.
+
+    Args:
+        options: Limits.
+        app: Answers all others.
+        fleet: The models.
+        batcher: Predicts.
+    """
+
+    def __init__(self, options: ReplicaOptions, app: App, fleet: Fleet, batcher: Batcher) -> None:
+        self._app = app
+        self._batcher = batcher
+        self._max_body = options.max_body
+        self._max_concurrency = options.max_concurrency
+        self._holders = {f"/v2/models/{name}/infer".encode(): fleet.find(name) for name in fleet.names}
+
+    def find(self, url: bytes) -> Holder | None:
+        """The model that is asked at an address; None if it isn't one of inference."""
+        return self._holders.get(url)
+
+    def enter(self, holder: Holder, body: bytes, connection: ShortWay) -> bool:
+        """Takes a request if it can go the short way; it is answered in this turn of the event loop."""
+        app, model = self._app, holder.pick()
+        if model is None or app.draining or len(body) > self._max_body:
+            return False
+        if len(app.watch) >= self._max_concurrency:
+            return False
+        started = time.perf_counter()
+        read = model.one_row.read(body)
+        if read is None:
+            return False
+        request, rows = read
+        if request.outputs or request.parameters is not None or not self._batcher.is_brief(model, rows.count):
+            return False
+        job = Job(model, rows, started, _Seat(app, connection, model, started, request.id))
+        try:
+            self._batcher.submit(job)
+        except Overloaded:
+            return False
+        return True
+
+    def flush(self) -> None:
+        """Answers what was taken, so that what comes after it on its connection is answered after it."""
+        self._batcher.flush()
+
+
+class _Seat:
+    """Where the outcome of a request goes, in place of a future: straight to its connection."""
+
+    __slots__ = ("_app", "_connection", "_id", "_model", "_started")
+
+    def __init__(
+        self, app: App, connection: ShortWay, model: Served, started: float, request: str | None
+    ) -> None:
+        self._app = app
+        self._connection = connection
+        self._model = model
+        self._started = started
+        self._id = request
+
+    def done(self) -> bool:
+        """Never before its outcome is set."""
+        return False
+
+    def set_result(self, outcome: Outcome) -> None:
+        """Writes the answer."""
+        status: int = 200
+        headers: tuple[Header, ...] = (JSON,)
+        model = self._model
+        if type(outcome) is Answer:
+            outputs = [
+                OutputTensor(model.loaded.signature.output, (1,), "FP64", outcome.outputs),
+                OutputTensor(PREDICTION_ID, (1,), "BYTES", outcome.ids),
+            ]
+            body = _encode(InferenceResponse(model.desk.model, str(model.version), outputs, self._id))
+        else:
+            status, headers, body = self._app.failed(outcome)  # type: ignore[arg-type]
+        self._connection.answer(status, headers, body)
+        ended = time.perf_counter()
+        model.desk.stats.answered(status, ended, ended - self._started)
+
+
+class ShortWay(HttpToolsProtocol):
+    """uvicorn's protocol, with a short way past it.
+
+    Attributes:
+        door: Decides which requests take it; set on a subclass.
+        reading: Whether a request has begun and is not all here.
+        answered: How many requests went the short way.
+    """
+
+    door: Door | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.reading = False
+        self.answered = 0
+        self._asked: Holder | None = None
+        self._body = b""
+        self._heads: tuple[object, bytes] = (None, b"")
+
+    def data_received(self, data: bytes) -> None:
+        """Takes what arrived; a request of which that is only a part can't go the short way."""
+        super().data_received(data)
+        if self._asked is not None:
+            self._asked = None
+            self._long_way()
+            if self._body:
+                super().on_body(self._body)
+
+    def on_message_begin(self) -> None:
+        """A request begins; uvicorn's scope for it is made when it turns out to be needed."""
+        self.reading = True
+        self.url = b""
+        self.expect_100_continue = False
+        self.headers = []
+        self._body = b""
+
+    def on_headers_complete(self) -> None:
+        """Its headers are there: which way does it go?"""
+        holder = self.door.find(self.url) if self.door else None
+        if holder is not None and self._is_plain():
+            self._asked = holder
+        else:
+            self._long_way()
+
+    def _is_plain(self) -> bool:
+        parser, cycle = self.parser, self.cycle
+        return (
+            parser.get_method() == b"POST"
+            and parser.get_http_version() == "1.1"
+            and parser.should_keep_alive()
+            and not parser.should_upgrade()
+            and not self.expect_100_continue
+            and not self.flow.write_paused
+            and (cycle is None or cycle.response_complete)
+        )
+
+    def _long_way(self) -> None:
+        if self.door:
+            self.door.flush()
+        url, headers = self.url, self.headers
+        super().on_message_begin()
+        self.url = url
+        self.headers.extend(headers)
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of its body."""
+        if self._asked is None:
+            super().on_body(body)
+        else:
+            self._body = self._body + body if self._body else body
+
+    def on_message_complete(self) -> None:
+        """It is all here."""
+        self.reading = False
+        holder, self._asked = self._asked, None
+        if holder is None:
+            super().on_message_complete()
+        elif self.door is None or not self.door.enter(holder, self._body, self):
+            self._long_way()
+            if self._body:
+                super().on_body(self._body)
+            super().on_message_complete()
+
+    def answer(self, status: int, headers: tuple[Header, ...], body: bytes) -> None:
+        """Writes an answer, unless the caller has hung up."""
+        self.answered += 1
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        if status == 200:
+            head = self._head()
+        else:
+            head = self._line(status, (*self.server_state.default_headers, *headers))
+        self.transport.write(b"%scontent-length: %d\r\n\r\n%s" % (head, len(body), body))
+
+    def _head(self) -> bytes:
+        """The head of a good answer, made anew when uvicorn has made its `date` anew."""
+        defaults = self.server_state.default_headers
+        if self._heads[0] is not defaults:
+            self._heads = (defaults, self._line(200, (*defaults, JSON)))
+        return self._heads[1]
+
+    @staticmethod
+    def _line(status: int, headers: tuple[Header, ...]) -> bytes:
+        return STATUS_LINE[status] + b"".join(b"%s: %s\r\n" % header for header in headers)
+
+    def shutdown(self) -> None:
+        """The server ends: what was taken is answered first."""
+        if self.door:
+            self.door.flush()
+        super().shutdown()
