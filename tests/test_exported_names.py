@@ -82,8 +82,8 @@ EXPORTED = {
     "treadle.kernel.config": """
         AlsoCheck BehaviourCheck BiasCheck Budget ChecksConfig Config DataCheck DatasetConfig EarlyStop
         GroupCheck ModelConfig MonitorConfig Part PassK PerformanceCheck PredictionsConfig Project
-        RegistryConfig RemoteConfig RetrainConfig ScorerConfig ServeConfig SliceCheck Store TargetConfig
-        TrainConfig find_project load_config parse_config
+        RegistryConfig RemoteConfig RetrainConfig ScorerConfig ServeConfig SliceCheck StageConfig Store
+        TargetConfig TeamConfig TrainConfig find_project load_config parse_config
     """,
     "treadle.monitor": """
         Alert CategoryProfile LabelBatch MonitorKind Monitors Notifier NumericProfile
@@ -92,14 +92,14 @@ EXPORTED = {
     """,
     "treadle.paths": "Place TreadleFileSystem bring find_place needs_names read_place",
     "treadle.registry": """
-        Catalog CatalogModel CatalogVersion Field FieldKind ImportCatalogModel KeptByRegistry Lineage
-        LineageStep Lineages LoadedModel MLFLOW ModelFile ModelVersion NewCatalogVersion
-        NewVersion Passport Registration Registry Signature Stage Status Transition check_stage import_model
-        register_model
+        Approval Approvals Catalog CatalogModel CatalogVersion Field FieldKind ImportCatalogModel
+        KeptByRegistry Lineage LineageStep Lineages LoadedModel MLFLOW ModelFile ModelVersion
+        NewCatalogVersion NewVersion Passport Registration Registry Signature Stage Standing Status Transition
+        check_stage import_model register_model stage_of
     """,
     "treadle.retrain": """
-        Cycle CycleState Cycles Goal KeptByCycles Loop NewCycle Plan PlannedStage Reign ReplayState
-        ReplayStep Replays Stage Tick Trigger Worker render_report
+        Approved Cycle CycleState Cycles Goal KeptByCycles Loop NewCycle Plan PlannedStage Reign
+        ReplayState ReplayStep Replays Stage Tick Trigger Worker render_report
     """,
     "treadle.retrain.report": "render_report",
     "treadle.sdk": """

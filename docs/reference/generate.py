@@ -29,6 +29,7 @@ _TABLES = (
     "retrain",
     "budget",
     "store",
+    "teams",
     "remotes",
 )
 

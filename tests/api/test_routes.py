@@ -370,7 +370,10 @@ def _a_version(client: Client) -> None:
     assert [(version.ref, version.status) for version in client.models("toy")] == [("toy/1", "candidate")]
     assert [client.evaluation(one).outcome for one in held.evaluations] == ["pass", "pass"]
     assert client.reigns("toy") == []
-    assert client.approve("toy/1", "looks good").reason == "looks good"
+    assert client.standing("toy/1").needed == 0
+    done = client.approve("toy/1", "looks good")
+    assert (done.revision.reason, done.standing.status) == ("looks good", "production")
+    assert [one.reason for one in client.withdraw_approval("toy/1", "mistaken").approvals] == ["looks good"]
     assert client.model("toy@production").number == 1
     assert [reign.version for reign in client.reigns("toy")] == [1]
     assert client.set_alias("toy/1", "champion").aliases == ("champion",)

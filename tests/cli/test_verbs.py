@@ -32,9 +32,13 @@ from treadle.deploy.types import DeploymentStatus, Revision
 from treadle.experiment import Comparison
 from treadle.experiment.types import Run
 from treadle.monitor.types import Alert, WindowResult
-from treadle.registry.types import ModelVersion
-from treadle.retrain.types import Cycle, Reign, Tick
+from treadle.registry.types import ModelVersion, Standing
+from treadle.retrain.types import Approved, Cycle, Reign, Tick
 
+STANDING = Standing(
+    ref="flights/3", status="candidate", next="production", given=1, needed=2, may=("ada", "ben")
+)
+APPROVED = Approved(standing=STANDING, revision=revision(3, 3))
 RUN = run(0, metrics={"roc_auc": 0.71})
 
 
@@ -53,7 +57,9 @@ def _answers(wire: Wire) -> None:
             "POST /v1/datasets/flights/versions": DATASET,
             "GET /v1/models": [version(3), version(2, status="deprecated")],
             "GET /v1/model": version(3),
-            "POST /v1/model/approval": revision(3, 3),
+            "POST /v1/model/approval": APPROVED,
+            "DELETE /v1/model/approval": STANDING,
+            "GET /v1/model/approval": msgspec.structs.replace(STANDING, next=None, needed=0),
             "POST /v1/models": version(3),
             "(POST|DELETE) /v1/model/(alias|tag)": version(3),
             "GET /v1/evaluations/ev_data": evaluation("pass"),
@@ -83,7 +89,8 @@ READS: list[tuple[str, Any, Any]] = [
     ("models", list[ModelVersion], [version(3), version(2, status="deprecated")]),
     ("models show flights/3", ModelVersion, version(3)),
     ("models 3", ModelVersion, version(3)),
-    ("models approve flights/3 --reason ok", Revision, revision(3, 3)),
+    ("models approve flights/3 --reason ok", Approved, APPROVED),
+    ("models withdraw 3 --reason no", Standing, STANDING),
     ("models register run_0 --licence MIT", ModelVersion, version(3)),
     ("models alias flights/3 champion", ModelVersion, version(3)),
     ("models alias flights champion --remove", ModelVersion, version(3)),
@@ -243,10 +250,11 @@ def test_a_model_shows_what_it_is_made_of_and_how_it_was_judged(call: Call) -> N
 
 def test_a_candidate_can_be_approved_next(call: Call, wire: Wire) -> None:
     wire.answers["GET /v1/model"] = version(3, status="candidate")
-    assert (
-        call("models", "show", "3").out.splitlines()[-1]
-        == "next: treadle models approve flights/3 --reason 'why'"
-    )
+    wire.answers["GET /v1/model/approval"] = STANDING
+    assert call("models", "show", "3").out.splitlines()[-2:] == [
+        "flights/3 has 1 of 2 approvals for production (ada, ben may)",
+        "next: treadle models approve flights/3 --reason 'why'",
+    ]
 
 
 @pytest.mark.parametrize(

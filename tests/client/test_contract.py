@@ -126,7 +126,8 @@ def test_the_reads_are_all_of_the_client() -> None:
         "restore_table", "table", "table_diff", "table_history", "vacuum_table",
         "data_archive", "import_bucket", "import_version", "put_contents",
         "change_data", "read_data",
-        "delete_alias", "register_model", "set_alias", "tag_model", "untag_model",
+        "delete_alias", "register_model", "set_alias", "standing", "tag_model", "untag_model",
+        "withdraw_approval",
         "archive", "delete_data", "prune_data", "restore_data",
         "restore_experiment", "restore_logged_model", "restore_run",
     }  # fmt: skip

@@ -34,7 +34,7 @@ def served(workspace: Workspace) -> list[tuple[int, int]]:
 
 def test_a_held_version_is_let_in_once(manual: Workspace) -> None:
     assert turn(manual).state == "held"
-    revision = approve(manual, "toy/1", "ada", "looks good")
+    revision = approve(manual, "toy/1", "ada", "looks good").revision
     version = Registry(manual).get("toy/1")
     assert (version.status, version.approved_by) == ("production", "ada")
     assert (revision.version, revision.actor, revision.reason) == (1, "ada", "looks good")
@@ -42,7 +42,7 @@ def test_a_held_version_is_let_in_once(manual: Workspace) -> None:
     [reign] = Cycles(manual).reigns("toy")
     assert (reign.version, reign.actor, reign.reason) == (1, "ada", "looks good")
     assert reign.cycle == Cycles(manual).list()[0].id
-    with pytest.raises(Conflict, match="toy/1 is production; only a candidate can be approved"):
+    with pytest.raises(Conflict, match="toy/1 is production; only a version on its way"):
         approve(manual, "toy/1", "ada", "again")
     with pytest.raises(NotFound):
         approve(manual, "toy/7", "ada", "which?")
@@ -84,9 +84,19 @@ def test_an_mlflow_client_moves_a_version_by_its_guards(manual: Workspace, clock
     catalog = Catalog(manual)
     with pytest.raises(InvalidInput, match="is no stage"):
         move_stage(manual, "toy", "1", "live")
-    assert move_stage(manual, "toy", "1", "production", archive=True).stage == "Production"
+    file = Path(manual.root) / "treadle.toml"
+    before = file.read_text()
+    file.write_text(before + "[registry.stages.production]\napprovals = 2\n")
+    with opened(Path(manual.root), clock) as strict:
+        with pytest.raises(Refused, match="1 more of 2 approvals are needed for production"):
+            move_stage(strict, "toy", "1", "Production")
+        assert served(strict) == []
+        done = approve(strict, "toy/1", "ada", "looks good")
+        assert done.revision is not None
+        assert [one.actor for one in done.standing.approvals] == ["mlflow", "ada"]
+    file.write_text(before)
+    assert Registry(manual).history("toy")[-1].actor == "ada"
     assert served(manual) == [(1, 1)]
-    assert Registry(manual).history("toy")[-1].actor == "mlflow"
     assert move_stage(manual, "toy", "1", "Production").stage == "Production"
     for stage in ("Archived", "None"):
         with pytest.raises(Conflict, match="that is production can't become"):

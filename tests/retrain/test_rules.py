@@ -62,18 +62,18 @@ def test_without_a_window_all_of_the_past_is_learned_from(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("outcomes", "approval", "end"),
+    ("outcomes", "by_hand", "end"),
     [
-        (["pass", "pass"], "automatic", "promoted"),
-        (["pass", "pass"], "manual", "held"),
-        (["inconclusive", "pass"], "automatic", "held"),
-        (["pass", "inconclusive"], "manual", "held"),
-        (["inconclusive", "fail"], "automatic", "refused"),
-        (["fail", "pass"], "manual", "refused"),
+        (["pass", "pass"], False, "promoted"),
+        (["pass", "pass"], True, "held"),
+        (["inconclusive", "pass"], False, "held"),
+        (["pass", "inconclusive"], True, "held"),
+        (["inconclusive", "fail"], False, "refused"),
+        (["fail", "pass"], True, "refused"),
     ],
 )
-def test_what_the_outcomes_lead_to(outcomes: list[str], approval: str, end: str) -> None:
-    assert rules.conclusion(outcomes, approval) == end
+def test_what_the_outcomes_lead_to(outcomes: list[str], by_hand: bool, end: str) -> None:
+    assert rules.conclusion(outcomes, by_hand=by_hand) == end
 
 
 def test_the_reason_is_the_worst_verdict() -> None:

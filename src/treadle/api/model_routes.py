@@ -1,9 +1,11 @@
-"""The routes by which versions are registered, named and tagged."""
+"""The routes by which versions are registered, named, tagged, approved and put away."""
 
 from __future__ import annotations
 
 from treadle.api.route import Call, Query, RouteSpec
-from treadle.registry import ModelVersion, Registration, register_model
+from treadle.registry import Approvals, ModelVersion, Registration, Standing, register_model
+from treadle.retrain import Approved
+from treadle.retrain.publish import approve
 
 
 def _register(call: Call) -> ModelVersion:
@@ -40,11 +42,41 @@ def _untag(call: Call) -> ModelVersion:
     return call.rooms.registry.get(version.ref)
 
 
+def _approve(call: Call) -> Approved:
+    """Approves a version for its next stage; once enough have, it goes there."""
+    return approve(call.rooms.workspace, call.need("ref"), call.need("actor"), call.need("reason"))
+
+
+def _withdraw(call: Call) -> Standing:
+    """Takes back what somebody has approved."""
+    ref, actor, reason = (call.need(name) for name in ("ref", "actor", "reason"))
+    return Approvals(call.rooms.workspace).withdraw(ref, actor, reason)
+
+
+def _standing(call: Call) -> Standing:
+    """Where a version stands on its way to production, and who approved it."""
+    return Approvals(call.rooms.workspace).standing(call.need("ref"))
+
+
+def _archive(call: Call) -> ModelVersion:
+    """Puts a version away for good, so that nothing keeps its data but its run."""
+    ref, actor, reason = (call.need(name) for name in ("ref", "actor", "reason"))
+    registry, key = call.rooms.registry, call.rooms.workspace.ids.new("archival")
+    version = registry.get(ref)
+    registry.archive(version.model, version.number, actor, reason, key)
+    return registry.get(version.ref)
+
+
 _MODEL, _REF, _ALIAS, _KEY, _VALUE = (
     Query(name, required=True) for name in ("model", "ref", "alias", "key", "value")
 )
+_DECISION = (_REF, *(Query(name, required=True) for name in ("actor", "reason")))
 MODEL_ROUTES = (
     RouteSpec("POST", "/v1/models", _register, ModelVersion, Registration),
+    RouteSpec("POST", "/v1/model/approval", _approve, Approved, query=_DECISION),
+    RouteSpec("DELETE", "/v1/model/approval", _withdraw, Standing, query=_DECISION),
+    RouteSpec("GET", "/v1/model/approval", _standing, Standing, query=(_REF,)),
+    RouteSpec("POST", "/v1/model/archival", _archive, ModelVersion, query=_DECISION),
     RouteSpec("POST", "/v1/model/alias", _set_alias, ModelVersion, query=(_REF, _ALIAS)),
     RouteSpec("DELETE", "/v1/model/alias", _delete_alias, ModelVersion, query=(_MODEL, _ALIAS)),
     RouteSpec("POST", "/v1/model/tag", _tag, ModelVersion, query=(_REF, _KEY, _VALUE)),

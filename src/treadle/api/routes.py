@@ -43,7 +43,7 @@ from treadle.kernel.types import Event, Health
 from treadle.monitor import Alert, LabelBatch, PredictionBatch, WindowResult
 from treadle.registry import Lineage, ModelVersion
 from treadle.retrain import Cycle, NewCycle, Plan, Reign, ReplayState, ReplayStep, Tick
-from treadle.retrain.publish import approve, redeploy
+from treadle.retrain.publish import redeploy
 
 
 def _health(call: Call) -> Health:
@@ -178,20 +178,6 @@ def _models(call: Call) -> list[ModelVersion]:
 def _model(call: Call) -> ModelVersion:
     """A version, by number, status or alias."""
     return call.rooms.registry.get(call.need("ref"))
-
-
-def _approve(call: Call) -> Revision:
-    """Lets a held version into production and deploys it."""
-    return approve(call.rooms.workspace, call.need("ref"), call.need("actor"), call.need("reason"))
-
-
-def _archive(call: Call) -> ModelVersion:
-    """Puts a version away for good, so that nothing keeps its data but its run."""
-    ref, actor, reason = (call.need(name) for name in ("ref", "actor", "reason"))
-    registry, key = call.rooms.registry, call.rooms.workspace.ids.new("archival")
-    version = registry.get(ref)
-    registry.archive(version.model, version.number, actor, reason, key)
-    return registry.get(version.ref)
 
 
 def _reigns(call: Call) -> list[Reign]:
@@ -387,8 +373,6 @@ ROUTES = [
     RouteSpec("GET", "/v1/datasets/{dataset}/versions", _data_log, list[DatasetVersion]),
     RouteSpec("GET", "/v1/models", _models, list[ModelVersion], query=(Query("model"),)),
     RouteSpec("GET", "/v1/model", _model, ModelVersion, query=(_REF,)),
-    RouteSpec("POST", "/v1/model/archival", _archive, ModelVersion, query=(_REF, _ACTOR, _REASON)),
-    RouteSpec("POST", "/v1/model/approval", _approve, Revision, query=(_REF, _ACTOR, _REASON)),
     RouteSpec("GET", f"{_MODEL}/reigns", _reigns, list[Reign]),
     RouteSpec("GET", f"{_MODEL}/timeline", _timeline, list[Event]),
     RouteSpec("GET", f"{_MODEL}/spending", _spending, Spending),

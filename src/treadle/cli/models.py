@@ -12,8 +12,8 @@ from treadle.kernel.units import format_bytes
 
 if TYPE_CHECKING:
     from treadle.data.types import DataInput
-    from treadle.deploy.types import Revision
-    from treadle.registry.types import ModelVersion
+    from treadle.registry.types import ModelVersion, Standing
+    from treadle.retrain.types import Approved
 
 
 @click.group(
@@ -110,7 +110,13 @@ def show_model(app: App, version: ModelVersion) -> None:
     )
     show.say()
     show.verdicts(app.client.evaluation(name) for name in version.evaluations)
-    if version.status in ("candidate", "staging"):
+    standing = app.client.standing(version.ref)
+    for one in standing.approvals:
+        taken = f", withdrawn by {one.withdrawn_by}: {one.withdrawn_reason}" if one.withdrawn_at else ""
+        show.say(f"approved for {one.stage} by {one.actor}, {show.when(one.at)}: {one.reason}{taken}")
+    if standing.needed:
+        show_standing(standing)
+    if standing.next:
         show.following(f"treadle models approve {version.ref} --reason 'why'")
 
 
@@ -125,7 +131,7 @@ def _data(data: DataInput) -> str:
 @json_option
 @pass_app
 def approve(app: App, ref: str, reason: str) -> None:
-    """Let a held version into production, and deploy it."""
+    """Approve a version for its next stage; production deploys it."""
     app.answer(app.client.approve(app.ref(ref), reason), show_approval)
 
 
@@ -203,7 +209,33 @@ def archive(app: App, ref: str, reason: str) -> None:
     app.answer(done, lambda version: show.say(f"{version.ref} is archived"))
 
 
-def show_approval(revision: Revision) -> None:
+def show_approval(done: Approved) -> None:
     """Prints what an approval set off."""
-    show.say(f"{revision.model}/{revision.version} is approved; revision {revision.revision} deploys it")
-    show.following("treadle deploy status")
+    standing, revision = done.standing, done.revision
+    if revision is not None:
+        show.say(f"{standing.ref} is approved; revision {revision.revision} deploys it")
+        show.following("treadle deploy status")
+        return
+    if standing.given < standing.needed:
+        show_standing(standing)
+    else:
+        show.say(f"{standing.ref} is in {standing.status}")
+    show.following(f"treadle models show {standing.ref}")
+
+
+def show_standing(standing: Standing) -> None:
+    """Prints how many approvals a version has, and who may give more."""
+    may = f" ({', '.join(standing.may)} may)" if standing.may else ""
+    counted = show.counted(standing.needed, "approval")
+    show.say(f"{standing.ref} has {standing.given} of {counted} for {standing.next}{may}")
+
+
+@models.command("withdraw")
+@click.argument("ref")
+@click.option("--reason", required=True, metavar="TEXT", help="Why; kept in the history.")
+@json_option
+@pass_app
+def withdraw(app: App, ref: str, reason: str) -> None:
+    """Take back your approval of a version."""
+    done = app.client.withdraw_approval(app.ref(ref), reason)
+    app.answer(done, lambda standing: show.say(f"{standing.ref} is not approved by you any more"))

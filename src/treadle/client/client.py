@@ -302,20 +302,6 @@ class Client(
         found: ModelVersion = self._ask(ModelVersion, "GET", "/v1/model", ref=ref)
         return found
 
-    def approve(self, ref: str, reason: str) -> Revision:
-        """Lets a held version into production and deploys it."""
-        found: Revision = self._ask(
-            Revision, "POST", "/v1/model/approval", ref=ref, reason=reason, actor=actor()
-        )
-        return found
-
-    def archive(self, ref: str, reason: str) -> ModelVersion:
-        """Puts a version away for good."""
-        found: ModelVersion = self._ask(
-            ModelVersion, "POST", "/v1/model/archival", ref=ref, reason=reason, actor=actor()
-        )
-        return found
-
     def reigns(self, model: str) -> list[Reign]:
         """What was in production when, oldest first."""
         found: list[Reign] = self._ask(list[Reign], "GET", f"/v1/models/{_part(model)}/reigns")

@@ -1,11 +1,14 @@
-"""What the client asks of the registry: to register, name and tag versions."""
+"""What the client asks of the registry: to register, name, tag, approve and archive versions."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import msgspec
 
 from treadle.client.calls import Calls
-from treadle.registry.types import ModelVersion, Registration
+from treadle.registry.types import ModelVersion, Registration, Standing
+from treadle.retrain.types import Approved
 
 
 class ModelCalls(Calls):
@@ -38,3 +41,28 @@ class ModelCalls(Calls):
         """Takes a tag from a version, if it has it."""
         found: ModelVersion = self._ask(ModelVersion, "DELETE", "/v1/model/tag", ref=ref, key=key)
         return found
+
+    def approve(self, ref: str, reason: str) -> Approved:
+        """Approves a version for its next stage; once enough have, it goes there."""
+        found: Approved = self._decide(Approved, "POST", "/v1/model/approval", ref, reason)
+        return found
+
+    def withdraw_approval(self, ref: str, reason: str) -> Standing:
+        """Takes back what one has approved."""
+        found: Standing = self._decide(Standing, "DELETE", "/v1/model/approval", ref, reason)
+        return found
+
+    def standing(self, ref: str) -> Standing:
+        """Where a version stands on its way to production, and who approved it."""
+        found: Standing = self._ask(Standing, "GET", "/v1/model/approval", ref=ref)
+        return found
+
+    def archive(self, ref: str, reason: str) -> ModelVersion:
+        """Puts a version away for good."""
+        found: ModelVersion = self._decide(ModelVersion, "POST", "/v1/model/archival", ref, reason)
+        return found
+
+    def _decide(self, kind: Any, method: str, path: str, ref: str, reason: str) -> Any:
+        from treadle.client.client import actor
+
+        return self._ask(kind, method, path, ref=ref, reason=reason, actor=actor())

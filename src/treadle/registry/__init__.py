@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from treadle.kernel.lazy import attach
 
 if TYPE_CHECKING:
+    from treadle.registry.approving import Approvals as Approvals
     from treadle.registry.catalog import Catalog as Catalog
     from treadle.registry.catalog_import import import_model as import_model
     from treadle.registry.catalog_rules import check_stage as check_stage
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from treadle.registry.lineage_types import Lineage as Lineage
     from treadle.registry.lineage_types import LineageStep as LineageStep
     from treadle.registry.registering import register_model as register_model
+    from treadle.registry.rules import stage_of as stage_of
     from treadle.registry.service import Registry as Registry
+    from treadle.registry.types import Approval as Approval
     from treadle.registry.types import Field as Field
     from treadle.registry.types import FieldKind as FieldKind
     from treadle.registry.types import ModelFile as ModelFile
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from treadle.registry.types import Passport as Passport
     from treadle.registry.types import Registration as Registration
     from treadle.registry.types import Signature as Signature
+    from treadle.registry.types import Standing as Standing
     from treadle.registry.types import Status as Status
     from treadle.registry.types import Transition as Transition
 
@@ -36,6 +40,8 @@ __getattr__, __all__ = attach(
     __name__,
     {
         "KeptByRegistry": "keeping",
+        "Approval": "types",
+        "Approvals": "approving",
         "Catalog": "catalog",
         "CatalogModel": "catalog_types",
         "CatalogVersion": "catalog_types",
@@ -56,10 +62,12 @@ __getattr__, __all__ = attach(
         "Registry": "service",
         "Signature": "types",
         "Stage": "catalog_types",
+        "Standing": "types",
         "Status": "types",
         "Transition": "types",
         "check_stage": "catalog_rules",
         "import_model": "catalog_import",
         "register_model": "registering",
+        "stage_of": "rules",
     },
 )

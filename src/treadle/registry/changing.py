@@ -91,13 +91,16 @@ def write(connection: sa.Connection, transition: Transition, key: str) -> None:
     facts = {"version": ref, "before": transition.before or "", "after": transition.after}
     if transition.override:
         facts["override"] = "true"
-    verb = _KIND[transition.after] + (" against its gate" if transition.override else "")
+    kind = _KIND.get(transition.after, "staged")
+    verb = f"staged in {transition.after}" if kind == "staged" else kind
+    if transition.override:
+        verb += " against its gate"
     event = Event(
         id=f"registry:{model}:{transition.number}:{key}",
         at=transition.at,
         recorded_at=SystemClock().now(),
         subject=f"model:{model}",
-        kind=_KIND[transition.after],
+        kind=kind,
         actor=transition.actor,
         message=f"{ref} {verb}: {transition.reason}",
         facts=facts,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Final
@@ -37,6 +37,12 @@ STAGE_OF: Final[dict[Status, Stage]] = {
 }
 """How MLflow's clients see each status."""
 
+
+def stage_of(status: Status) -> Stage:
+    """How MLflow's clients see a status; a team's own stages lie before production."""
+    return STAGE_OF.get(status, "Staging")
+
+
 STATUS_OF: Final[dict[Stage, Status]] = {
     "None": "candidate",
     "Staging": "staging",
@@ -54,13 +60,15 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 _ALIAS = re.compile(r"[\w-]{1,255}")
 
 
-def check_move(version: ModelVersion, after: Status) -> None:
-    """Refuses a change of status that isn't one of :data:`MOVES`.
+def check_move(
+    version: ModelVersion, after: Status, moves: Mapping[Status, tuple[Status, ...]] = MOVES
+) -> None:
+    """Refuses a change of status that isn't among those that there are.
 
     Raises:
         Conflict: With what can be done instead.
     """
-    allowed = MOVES[version.status]
+    allowed = moves.get(version.status, ("archived",))  # a stage that was undeclared since
     if after in allowed:
         return
     if version.status == "production":

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from treadle.kernel.errors import Conflict, InvalidInput, NotFound
 from treadle.kernel.names import check_name, unknown
 from treadle.kernel.workspace import Workspace
-from treadle.registry import catalog_store, rules, store
+from treadle.registry import catalog_store, guards, rules, store
 from treadle.registry.cache import materialise
 from treadle.registry.catalog_source import storage_of_run
 from treadle.registry.catalog_types import CatalogVersion
@@ -30,6 +30,19 @@ FOLDER = "model"
 
 def _made_by(run: str) -> tuple[sa.ColumnElement[bool], ...]:
     return store.versions.c.run == run, store.versions.c.origin == "treadle"
+
+
+def makers_of(connection: sa.Connection, version: ModelVersion) -> set[str]:
+    """Who made or registered a version."""
+    first = next(
+        (
+            one.actor
+            for one in store.read_transitions(connection, version.model)
+            if one.number == version.number and one.before is None
+        ),
+        "",
+    )
+    return {first, version.made_by} - {""}
 
 
 class Registry:
@@ -235,6 +248,7 @@ class Registry:
             live = self._live(connection, model)
             rules.check_expected(version, live.number if live else None, expect)
             rules.check_outcome(version, outcome, reason, override=override)
+            self._check_guard(connection, version, "production", outcome)
 
         overridden = override and outcome not in rules.PASSING
         return self._move(model, number, "production", actor, reason, key, check, override=overridden)
@@ -269,14 +283,54 @@ class Registry:
             model, number, actor, reason, key, outcome=outcome, override=override, expect=expect
         )
 
-    def stage(self, model: str, number: int, actor: str, reason: str, key: str) -> Transitions:
-        """Marks a candidate as waiting for approval.
+    def stage(
+        self,
+        model: str,
+        number: int,
+        actor: str,
+        reason: str,
+        key: str,
+        *,
+        to: str = "staging",
+        outcome: str = "",
+    ) -> Transitions:
+        """Moves a version to a stage before production.
+
+        Args:
+            model: The model.
+            number: The version.
+            actor: Who decides.
+            reason: Why.
+            key: The decision's identity.
+            to: The stage, which comes next after where the version is.
+            outcome: What the version's evaluation came to.
 
         Raises:
             NotFound: If there is no such version.
-            Conflict: If it is no candidate.
+            Refused: If it lacks what the stage takes.
+            Conflict: If that isn't its next stage.
         """
-        return self._move(model, number, "staging", actor, reason, key)
+
+        def check(connection: sa.Connection, version: ModelVersion) -> None:
+            self._check_guard(connection, version, to, outcome)
+
+        return self._move(model, number, to, actor, reason, key, check)
+
+    def check_guard(self, version: ModelVersion, stage: str, outcome: str) -> None:
+        """Checks that a version has what a stage takes.
+
+        Raises:
+            Refused: With all that is missing.
+        """
+        with self._database.read() as connection:
+            self._check_guard(connection, version, stage, outcome)
+
+    def _check_guard(
+        self, connection: sa.Connection, version: ModelVersion, stage: str, outcome: str
+    ) -> None:
+        given = store.read_approvals(connection, version.model, version.number)
+        makers = makers_of(connection, version)
+        guards.check_guard(self._workspace.config, version, stage, given, makers, outcome)
 
     def refuse(self, model: str, number: int, actor: str, reason: str, key: str) -> Transitions:
         """Marks a candidate as refused by the gate.
@@ -287,14 +341,13 @@ class Registry:
         """
         return self._move(model, number, "refused", actor, reason, key)
 
-    @staticmethod
-    def check_move(version: ModelVersion, after: Status) -> None:
+    def check_move(self, version: ModelVersion, after: Status) -> None:
         """Checks that a version's status can change.
 
         Raises:
             Conflict: With what can be done instead.
         """
-        rules.check_move(version, after)
+        rules.check_move(version, after, guards.moves(self._workspace.config))
 
     @staticmethod
     def check_outcome(version: ModelVersion, outcome: str) -> None:
@@ -339,7 +392,7 @@ class Registry:
             wanted = self._need(connection, model, number)
             if wanted.status == after:
                 return []
-            rules.check_move(wanted, after)
+            rules.check_move(wanted, after, guards.moves(self._workspace.config))
             if check is not None:
                 check(connection, wanted)
             moves: list[tuple[ModelVersion, Status, str]] = [(wanted, after, reason)]

@@ -14,8 +14,8 @@ import sqlalchemy as sa
 from treadle.kernel.database import Instant, Json, schema
 from treadle.registry import catalog_store
 from treadle.registry.catalog_types import CatalogVersion
-from treadle.registry.rules import STAGE_OF, STATUS_OF, missing
-from treadle.registry.types import ModelVersion, Origin, Passport, Status, Transition
+from treadle.registry.rules import STATUS_OF, missing, stage_of
+from treadle.registry.types import Approval, ModelVersion, Origin, Passport, Status, Transition
 
 versions = sa.Table(
     "model_versions",
@@ -72,6 +72,29 @@ transitions = sa.Table(
     sa.Column("override", sa.Boolean, nullable=False),
     sa.ForeignKeyConstraint(["model"], [catalog_store.models.c.name], onupdate="CASCADE", ondelete="CASCADE"),
     sa.UniqueConstraint("model", "key", "number"),
+)
+
+
+approvals = sa.Table(
+    "model_approvals",
+    schema,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("model", sa.Text, nullable=False),
+    sa.Column("number", sa.BigInteger, nullable=False),
+    sa.Column("stage", sa.Text, nullable=False),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("at", Instant, nullable=False),
+    sa.Column("withdrawn_at", Instant),
+    sa.Column("withdrawn_by", sa.Text, nullable=False, server_default=""),
+    sa.Column("withdrawn_reason", sa.Text, nullable=False, server_default=""),
+    sa.ForeignKeyConstraint(
+        ["model", "number"],
+        [catalog_store.versions.c.model, catalog_store.versions.c.number],
+        onupdate="CASCADE",
+        ondelete="CASCADE",
+    ),
+    sa.Index("model_approvals_by_version", "model", "number", "at"),
 )
 
 
@@ -158,7 +181,7 @@ def set_status(
         .where(versions.c.model == version.model, versions.c.number == version.number)
         .values(status=after, approved_by=approved_by, governed=governed)
     )
-    catalog_store.update_version(connection, version.model, version.number, at, stage=STAGE_OF[after])
+    catalog_store.update_version(connection, version.model, version.number, at, stage=stage_of(after))
     catalog_store.update_model(connection, version.model, at)
 
 
@@ -177,3 +200,23 @@ def read_transitions(connection: sa.Connection, model: str, key: str | None = No
     if key is not None:
         query = query.where(transitions.c.key == key)
     return [Transition(**row) for row in connection.execute(query).mappings()]
+
+
+def add_approval(connection: sa.Connection, approval: Approval) -> None:
+    """Adds an approval."""
+    connection.execute(approvals.insert().values(**msgspec.structs.asdict(approval)))
+
+
+def withdraw_approval(
+    connection: sa.Connection, approval: Approval, at: datetime, actor: str, reason: str
+) -> None:
+    """Marks an approval as taken back."""
+    values = {"withdrawn_at": at, "withdrawn_by": actor, "withdrawn_reason": reason}
+    connection.execute(approvals.update().where(approvals.c.id == approval.id).values(**values))
+
+
+def read_approvals(connection: sa.Connection, model: str, number: int) -> list[Approval]:
+    """All approvals of a version, oldest first."""
+    query = sa.select(approvals).where(approvals.c.model == model, approvals.c.number == number)
+    rows = connection.execute(query.order_by(approvals.c.at, approvals.c.id)).mappings()
+    return [Approval(**row) for row in rows]

@@ -10,7 +10,9 @@ import msgspec
 from treadle.data.types import DataInput
 
 Scalar: TypeAlias = bool | int | float | str
-Status = Literal["candidate", "staging", "production", "deprecated", "refused", "archived"]
+Status: TypeAlias = str
+"""``candidate``, ``staging``, ``production``, ``deprecated``, ``refused``, ``archived``, or a stage of
+the team's own; in a history also ``deleted``."""
 Origin = Literal["treadle", "mlflow", "person"]
 FieldKind = Literal["float", "int", "string", "bool"]
 
@@ -210,8 +212,58 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     number: int
     before: Status | None
-    after: Status | Literal["deleted"]
+    after: Status
     at: datetime
     actor: str
     reason: str
     override: bool = False
+
+
+class Approval(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody's word that a version may go to a stage.
+
+    Attributes:
+        id: Its identity.
+        model: The model.
+        number: The version that was looked at.
+        stage: Where it may go.
+        actor: Who said so.
+        reason: Why.
+        at: When.
+        withdrawn_at: When it was taken back; None while it stands.
+        withdrawn_by: Who took it back.
+        withdrawn_reason: Why.
+    """
+
+    id: str
+    model: str
+    number: int
+    stage: str
+    actor: str
+    reason: str
+    at: datetime
+    withdrawn_at: datetime | None = None
+    withdrawn_by: str = ""
+    withdrawn_reason: str = ""
+
+
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a version stands on its way to production.
+
+    Attributes:
+        ref: The version.
+        status: Its status.
+        next: Where it goes next; None if nowhere.
+        approvals: All approvals of it, the withdrawn ones too, oldest first.
+        given: How many count for where it goes next.
+        needed: How many it takes.
+        may: Who may approve; empty if anybody may.
+    """
+
+    ref: str
+    status: Status
+    next: str | None
+    approvals: tuple[Approval, ...] = ()
+    given: int = 0
+    needed: int = 0
+    may: tuple[str, ...] = ()

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from treadle.retrain.replay import Replays as Replays
     from treadle.retrain.report import render_report as render_report
     from treadle.retrain.service import Cycles as Cycles
+    from treadle.retrain.types import Approved as Approved
     from treadle.retrain.types import Cycle as Cycle
     from treadle.retrain.types import CycleState as CycleState
     from treadle.retrain.types import Goal as Goal
@@ -28,6 +29,7 @@ __getattr__, __all__ = attach(
     __name__,
     {
         "KeptByCycles": "keeping",
+        "Approved": "types",
         "Cycle": "types",
         "CycleState": "types",
         "Cycles": "service",

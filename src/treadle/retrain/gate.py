@@ -120,7 +120,7 @@ def approve(context: CycleContext) -> Step:
     """Decides by the verdicts: on to production, refused, or held for a person."""
     workspace, cycle, work = context.workspace, context.cycle, context.work
     evaluations = [Evaluations(workspace).get(e) for e in (work.data_evaluation, work.model_evaluation)]
-    end = rules.conclusion([e.outcome for e in evaluations], workspace.config.registry.approval)
+    end = rules.conclusion([e.outcome for e in evaluations], by_hand=workspace.config.registry.by_hand)
     why = rules.reason(evaluations)
     if end == "refused":
         by = f"cycle:{cycle.id}"

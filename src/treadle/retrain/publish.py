@@ -6,11 +6,22 @@ import msgspec
 
 from treadle.deploy import Deployments, Revision
 from treadle.evaluate import Evaluations, aggregate
-from treadle.kernel.errors import Conflict, JobFailed
+from treadle.kernel.errors import Conflict, JobFailed, Refused
 from treadle.kernel.workspace import Workspace
-from treadle.registry import MLFLOW, Catalog, CatalogVersion, ModelVersion, Registry, check_stage
+from treadle.registry import (
+    MLFLOW,
+    Approvals,
+    Catalog,
+    CatalogVersion,
+    ModelVersion,
+    Registry,
+    Stage,
+    check_stage,
+    stage_of,
+)
 from treadle.retrain import rules
 from treadle.retrain.step import CycleContext, Step
+from treadle.retrain.types import Approved
 
 _PATIENCE = 60.0
 
@@ -42,8 +53,10 @@ def publish(
         outcome: The gate's outcome; anything but ``pass`` is recorded as overridden.
 
     Raises:
+        Refused: If it lacks what ``[registry.stages.production]`` asks for.
         JobFailed: If the replicas can't load it; the revision before it serves on.
     """
+    Registry(workspace).check_guard(version, "production", outcome)
     deployments = Deployments(workspace)
     revision = deployments.deploy(version.model, version.number, actor, reason, key)
     revision = deployments.wait(version.model, revision.revision, _PATIENCE)
@@ -65,20 +78,29 @@ def publish(
     return revision
 
 
-def approve(workspace: Workspace, ref: str, actor: str, reason: str) -> Revision:
-    """Lets a held version into production.
+def approve(workspace: Workspace, ref: str, actor: str, reason: str) -> Approved:
+    """Approves a version for its next stage, and moves it there once enough have.
+
+    Into production means: deployed, and in production once it serves.
 
     Raises:
-        Conflict: If the version isn't waiting for approval.
+        InvalidInput: If there is no reason.
+        Refused: If this person may not, or the version lacks what the stage takes.
+        Conflict: If the version isn't on its way to production.
+        JobFailed: If the replicas can't load it.
     """
-    version = Registry(workspace).get(ref)
-    if version.status != "candidate":
-        raise Conflict(
-            f"{version.ref} is {version.status}; only a candidate can be approved",
-            where=version.ref,
-            fix="`treadle models ls` shows what waits",
-        )
-    return publish(workspace, version, actor, reason, f"approve:{version.id}", _outcome(workspace, version))
+    registry, approvals = Registry(workspace), Approvals(workspace)
+    version = registry.get(ref)
+    outcome = _outcome(workspace, version)
+    standing = approvals.add(version.ref, actor, reason, outcome)
+    if standing.given < standing.needed or standing.next is None:
+        return Approved(standing=standing)
+    key = f"approve:{version.ref}:{standing.next}"
+    if standing.next == "production":
+        revision = publish(workspace, version, actor, reason, key, outcome)
+        return Approved(standing=approvals.standing(version.ref), revision=revision)
+    registry.stage(version.model, version.number, actor, reason, key, to=standing.next, outcome=outcome)
+    return Approved(standing=approvals.standing(version.ref))
 
 
 def redeploy(workspace: Workspace, ref: str, actor: str, reason: str) -> Revision:
@@ -127,17 +149,38 @@ def move_stage(
         return catalog.move_version(model, number, stage, archive=archive)
     if entry.stage != wanted:
         reason, key = f"moved to {wanted} by an MLflow client", workspace.ids.new("move")
-        if wanted == "Production":
+        if wanted == "Production" and version.status == "deprecated":
             registry.check_outcome(version, _outcome(workspace, version))
-            put = redeploy if version.status == "deprecated" else approve
-            put(workspace, version.ref, MLFLOW, reason)
-        elif wanted == "Staging":
-            registry.stage(model, entry.number, MLFLOW, reason, key)
+            redeploy(workspace, version.ref, MLFLOW, reason)
         elif wanted == "Archived":
             registry.archive(model, entry.number, MLFLOW, reason, key)
-        else:
+        elif wanted == "None":
             registry.check_move(version, "candidate")
+        else:
+            registry.check_outcome(version, _outcome(workspace, version))
+            _approve_for(workspace, version, wanted, reason)
     return catalog.version(model, number)
+
+
+def _approve_for(workspace: Workspace, version: ModelVersion, stage: Stage, reason: str) -> None:
+    """Approves a version for its next stage, if that is the one which an MLflow client means."""
+    to = Approvals(workspace).standing(version.ref).next
+    if stage_of(to or version.status) != stage and not (to == "production" and version.status == "candidate"):
+        raise Conflict(
+            f"{version.ref} is {version.status} and goes to {to or 'no stage'} next, not to {stage}",
+            where=version.ref,
+            fix="move it stage by stage",
+        )
+    if stage == "Staging" and to == "production":
+        Registry(workspace).stage(version.model, version.number, MLFLOW, reason, workspace.ids.new("move"))
+        return
+    done = approve(workspace, version.ref, MLFLOW, reason).standing
+    if done.status == version.status:
+        raise Refused(
+            f"{done.needed - done.given} more of {done.needed} approvals are needed for {done.next}",
+            where=version.ref,
+            fix=f"treadle models approve {version.ref} --reason TEXT",
+        )
 
 
 def _outcome(workspace: Workspace, version: ModelVersion) -> str:

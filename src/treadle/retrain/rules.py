@@ -34,15 +34,15 @@ def windows(config: Config, version: str, as_of: datetime) -> tuple[SliceSpec, S
     )
 
 
-def conclusion(outcomes: Sequence[str], approval: str) -> CycleState:
+def conclusion(outcomes: Sequence[str], *, by_hand: bool) -> CycleState:
     """What the gate's outcomes lead to.
 
     A failed check refuses. One that can't tell never deploys by itself: the version is
-    held for a person, as it is where approval is manual.
+    held for a person, as it is where no version goes to production by itself.
     """
     if "fail" in outcomes:
         return "refused"
-    if "inconclusive" in outcomes or approval == "manual":
+    if "inconclusive" in outcomes or by_hand:
         return "held"
     return "promoted"
 

@@ -7,8 +7,10 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from treadle.deploy.types import Revision
 from treadle.experiment.types import DEFAULT
 from treadle.monitor.types import Alert, WindowResult
+from treadle.registry.types import Standing
 
 TriggerKind = Literal["manual", "alert"]
 StageName = Literal["data", "check", "train", "evaluate", "register", "approve", "deploy"]
@@ -184,6 +186,18 @@ class ReplayStep(msgspec.Struct, frozen=True, kw_only=True):
     rows: int
     labels: int
     tick: Tick
+
+
+class Approved(msgspec.Struct, frozen=True, kw_only=True):
+    """What an approval set off.
+
+    Attributes:
+        standing: Where the version stands now.
+        revision: The revision that deploys it, if it went to production.
+    """
+
+    standing: Standing
+    revision: Revision | None = None
 
 
 class Reign(msgspec.Struct, frozen=True, kw_only=True):

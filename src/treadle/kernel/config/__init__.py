@@ -30,7 +30,9 @@ from treadle.kernel.config.schema import (
     RemoteConfig,
     RetrainConfig,
     ServeConfig,
+    StageConfig,
     Store,
+    TeamConfig,
     TrainConfig,
 )
 
@@ -58,8 +60,10 @@ __all__ = [
     "ScorerConfig",
     "ServeConfig",
     "SliceCheck",
+    "StageConfig",
     "Store",
     "TargetConfig",
+    "TeamConfig",
     "TrainConfig",
     "find_project",
     "load_config",

@@ -249,6 +249,7 @@ def _check_references(config: Config, text: str, where: str) -> None:
         _check_name("remote", name, _place(text, ("remotes", name), where))
     if config.registry.model:
         _check_name("model", config.registry.model, _place(text, ("registry", "model"), where))
+    _check_stages(config, text, where)
     train = config.train
     if train is None:
         return
@@ -276,6 +277,34 @@ def _check_references(config: Config, text: str, where: str) -> None:
             f"`train.features` has {min(hidden)!r}, which gives the label away",
             where=_place(text, ("train", "features"), where),
         )
+
+
+_STATUSES = ("candidate", "deprecated", "refused", "archived", "deleted", "latest")
+
+
+def _check_stages(config: Config, text: str, where: str) -> None:
+    """Stages have names of their own, and whoever must approve can."""
+    for name, stage in config.registry.stages.items():
+        place = _place(text, ("registry", "stages", name), where)
+        _check_name("stage", name, place)
+        if name in _STATUSES:
+            raise ConfigError(
+                f"{name!r} can't be a stage: it means something else", where=place, fix="choose another name"
+            )
+        for role in stage.roles:
+            if role not in config.teams:
+                raise ConfigError(
+                    f"`roles` names {role!r}, which no [teams.*] table describes",
+                    where=place,
+                    fix=did_you_mean(role, config.teams) or f"add [teams.{role}] with its members",
+                )
+        able = {member for role in stage.roles for member in config.teams[role].members}
+        if stage.roles and len(able) < stage.needed:
+            raise ConfigError(
+                f"{stage.needed} must approve, and {len(able)} may",
+                where=place,
+                fix="add members to the teams, or ask for fewer approvals",
+            )
 
 
 def _check_name(kind: str, name: str, place: str) -> None:

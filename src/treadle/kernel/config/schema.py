@@ -142,6 +142,40 @@ class ModelConfig(Table, frozen=True):
     description: str = ""
 
 
+class StageConfig(Table, frozen=True):
+    """``[registry.stages.NAME]``: what a version needs to go there.
+
+    Stages lie between candidate and production in the order of the file, and a version goes from
+    each to the next. ``production`` may be among them, to say what it needs.
+
+    Attributes:
+        needs: ``verdict``: only what passed its evaluations goes there, and nobody can override it.
+        approvals: By how many people a version must be approved; 1 where roles or four eyes are asked for.
+        roles: Which teams' members may approve.
+        four_eyes: Whether nobody who made or registered a version may approve it.
+    """
+
+    needs: list[Literal["verdict"]] = field(default_factory=list)
+    approvals: Annotated[int, Meta(ge=0, le=20)] = 0
+    roles: list[str] = field(default_factory=list)
+    four_eyes: bool = False
+
+    @property
+    def needed(self) -> int:
+        """By how many people a version must be approved."""
+        return max(self.approvals, 1 if self.roles or self.four_eyes else 0)
+
+
+class TeamConfig(Table, frozen=True):
+    """``[teams.NAME]``: people, by the names under which they act.
+
+    Attributes:
+        members: Who they are, as ``TREADLE_ACTOR`` or the machine says.
+    """
+
+    members: list[str] = field(default_factory=list)
+
+
 class RegistryConfig(Table, frozen=True):
     """``[registry]``
 
@@ -160,6 +194,13 @@ class RegistryConfig(Table, frozen=True):
     approval: Literal["automatic", "manual"] = "automatic"
     require: list[Part] | None = None
     govern: Literal["own", "all"] = "own"
+    stages: dict[str, StageConfig] = field(default_factory=dict)
+
+    @property
+    def by_hand(self) -> bool:
+        """Whether no version goes to production by itself."""
+        between = [name for name in self.stages if name != "production"]
+        return self.approval == "manual" or bool(between) or any(s.needed for s in self.stages.values())
 
 
 class ServeConfig(Table, frozen=True):
@@ -253,6 +294,7 @@ class Config(Table, frozen=True):
     retrain: RetrainConfig = field(default_factory=RetrainConfig)
     budget: Budget = field(default_factory=Budget)
     store: Store = field(default_factory=Store)
+    teams: dict[str, TeamConfig] = field(default_factory=dict)
     remotes: dict[str, RemoteConfig] = field(default_factory=dict)
 
     @property
