@@ -18,6 +18,7 @@ BENCHMARKS = {
     "log_call": "one logging call in the training's thread, beside MLflow, wandb and Trackio",
     "serving": "single-row inference under load and while models are swapped, beside four servers",
     "gate": "verdicts for every subgroup on a million rows, beside Fairlearn",
+    "groupings": "groupings and joins of 10 and 100 million values, by Polars and by DuckDB",
     "checks": "53 checks of ten million rows, beside Polars by hand, Pandera and Great Expectations",
     "drift": "a window of a million rows and 50 columns, beside NannyML and Evidently",
     "tracking": "logging, searching and reading curves, beside MLflow's server",

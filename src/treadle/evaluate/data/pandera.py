@@ -6,6 +6,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 from treadle.evaluate.data.imported import ANY, ImportedSuite, Unsaid, built, put
@@ -92,8 +93,8 @@ def _column(name: str, column: Mapping[str, Any], made: dict[str, Any]) -> Itera
 
 def _rules(column: Mapping[str, Any]) -> Iterator[tuple[Callable[..., None], Any]]:
     yield _kind, column.get("dtype")
-    if column.get("nullable"):
-        yield _nullable, None
+    if column.get("dtype") is None or _kind_of(column["dtype"]):
+        yield _nullable, bool(column.get("nullable"))
     if column.get("unique"):
         yield _unique, None
     nested = column.get("checks") or {}
@@ -119,16 +120,19 @@ def _no_such(check: str) -> Callable[..., None]:
 def _kind(name: str, value: Any, made: dict[str, Any]) -> None:
     if value is None:
         return
-    written = str(value).lower()
-    kind = next((kind for pattern, kind in _KINDS if re.fullmatch(pattern, written)), None)
+    kind = _kind_of(value)
     if kind is None:
-        raise Unsaid(f"the type {value!r} isn't known")
+        raise Unsaid(f"the type {value!r} isn't known: say it and `max_null` yourself")
     put(made, "types", name, kind)
 
 
+def _kind_of(named: object) -> str | None:
+    written = str(named).lower()
+    return next((kind for pattern, kind in _KINDS if re.fullmatch(pattern, written)), None)
+
+
 def _nullable(name: str, value: Any, made: dict[str, Any]) -> None:
-    del value
-    put(made, "max_null", name, 1.0)
+    put(made, "max_null", name, 1.0 if value else 0.0)
 
 
 def _unique(name: str, value: Any, made: dict[str, Any]) -> None:
@@ -137,11 +141,17 @@ def _unique(name: str, value: Any, made: dict[str, Any]) -> None:
 
 
 def _least(name: str, value: Any, made: dict[str, Any]) -> None:
-    _within(name, float(value), math.inf, made)
+    if isinstance(value, str):
+        _compare(">=")(name, value, made)
+    else:
+        _within(name, float(value), math.inf, made)
 
 
 def _most(name: str, value: Any, made: dict[str, Any]) -> None:
-    _within(name, -math.inf, float(value), made)
+    if isinstance(value, str):
+        _compare("<=")(name, value, made)
+    else:
+        _within(name, -math.inf, float(value), made)
 
 
 def _range(name: str, value: Any, made: dict[str, Any]) -> None:
@@ -164,6 +174,8 @@ def _compare(sign: str) -> Callable[..., None]:
     def say(name: str, value: Any, made: dict[str, Any]) -> None:
         quoted = '"' + name.replace('"', '""') + '"'
         literal = "'" + value.replace("'", "''") + "'" if isinstance(value, str) else json.dumps(value)
+        if isinstance(value, str) and made.get("types", {}).get(name) in {"date", "timestamp"}:
+            literal = f"TIMESTAMP '{datetime.fromisoformat(value).isoformat(sep=' ')}'"
         put(made, "conditions", f"{name} {sign} {value}", f"{quoted} {sign} {literal}")
 
     return say
