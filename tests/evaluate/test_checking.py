@@ -13,7 +13,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
-from treadle.data import Datasets
+from treadle.data import ChangeRows, Datasets, Rows, Tables, WriteRows
 from treadle.evaluate import CheckRequest, Checks, Evaluations
 from treadle.kernel.errors import ConfigError, CorruptData, InvalidInput, NotFound
 from treadle.kernel.workspace import Workspace
@@ -289,6 +289,25 @@ def test_a_project_that_trains_nothing_checks_the_rows_that_are_named(tmp_path, 
     assert (found["unique", "id"], found["ranges", "hour"]) == ("pass", "fail")
     with pytest.raises(ConfigError, match="nothing to check"):
         Checks(workspace).run(CheckRequest())
+    workspace.close()
+
+
+def test_of_a_table_the_rows_that_are_there_now_are_checked(tmp_path):
+    """Not those that lie in its folder and were deleted."""
+    (tmp_path / "treadle.toml").write_text(
+        '[project]\nname = "toy"\n[data.sales]\npath = "lake/sales"\nformat = "delta"\nkey = "id"\n'
+        "[checks.data]\nmin_rows = 10\nranges = { id = [0, 89] }\n"
+    )
+    pq.write_table(pa.table({"id": range(100)}), tmp_path / "new.parquet")
+    workspace = Workspace.open(tmp_path)
+    tables = Tables(workspace)
+    tables.create("sales", WriteRows(rows=Rows(path="new.parquet")))
+    tables.change("sales", ChangeRows(where="id >= 90"))
+    for data, outcome in (("sales", "pass"), ("sales@delta:0", "fail"), ("sales@delta:1", "pass")):
+        [evaluation] = Checks(workspace).run(CheckRequest(data=data)).evaluations
+        assert outcomes(evaluation)["ranges", "id"] == outcome
+    with pytest.raises(InvalidInput, match="'lake/sales' is a Delta table"):
+        Checks(workspace).run(CheckRequest(data="lake/sales"))
     workspace.close()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from treadle.data import Datasets, csv_to_parquet
+from treadle.data import Datasets, Tables, csv_to_parquet
 from treadle.kernel.errors import InvalidInput, NotFound
 from treadle.kernel.ids import digest_bytes, digest_file
 from treadle.kernel.names import unknown
@@ -34,23 +34,29 @@ def rows_of(workspace: Workspace, named: str) -> Rows:
     Args:
         workspace: The workspace.
         named: ``flights@v3`` for a version (also a branch, tag or commit), ``flights`` for what
-            ``[data.flights] path`` holds now, or the path of a Parquet or CSV file or a folder of them.
+            ``[data.flights]`` holds now (of a table, its latest version), or the path of a Parquet or CSV
+            file or a folder of them.
 
     Raises:
         NotFound: If there is nothing of that name.
-        InvalidInput: If a folder holds no such file.
+        InvalidInput: If a folder holds no such file, or is a Delta table.
         CorruptData: If a file can't be read.
     """
     dataset, at, _ = named.partition("@")
     path = Path(named) if Path(named).is_absolute() else workspace.root / named
     if path.exists() and not (named in workspace.config.data and path.is_dir()):
         return _files(workspace, named, path)
-    if at:
+    declared = workspace.config.data.get(dataset)
+    if (
+        not at and declared is not None and declared.format == "delta"
+    ):  # its folder has rows that are gone, too
+        named = f"{dataset}@delta:{Tables(workspace).state(dataset).version}"
+    if "@" in named:
         datasets = Datasets(workspace)
         version = datasets.get(named)
         return Rows(version.ref, version.digest, datasets.paths(version))
-    if dataset in workspace.config.data:
-        return _files(workspace, named, workspace.root / workspace.config.data[dataset].path)
+    if declared is not None:
+        return _files(workspace, named, workspace.root / declared.path)
     if Path(named).suffix.lower() in _SUFFIXES or "/" in named:
         raise NotFound(f"there is no file {named!r}", where=str(workspace.root), fix="check the path")
     raise unknown("dataset", named, workspace.config.data)
@@ -59,6 +65,12 @@ def rows_of(workspace: Workspace, named: str) -> Rows:
 def _files(workspace: Workspace, name: str, path: Path) -> Rows:
     if not path.exists():
         raise NotFound(f"{name!r} isn't there", where=str(path), fix="check the path, or bring the data")
+    if (path / "_delta_log").is_dir():
+        raise InvalidInput(
+            f"{name!r} is a Delta table, whose folder has rows that are gone, too",
+            where=str(path),
+            fix='declare it as a dataset with format = "delta", and name that',
+        )
     found = [path] if path.is_file() else sorted(one for one in path.rglob("*") if one.is_file())
     found = [one for one in found if one.suffix.lower() in _SUFFIXES]
     if not found:
