@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -38,3 +42,31 @@ class TestSpark(FileScanContract):
         from treadle.kernel.scan.spark_scan import SparkScan
 
         return SparkScan(session)
+
+
+def test_spark_that_can_not_be_started(tmp_path: Path) -> None:
+    """In a process of its own, which finds no Java."""
+    pytest.importorskip("pyspark.sql", reason="Spark isn't installed: pip install pyspark")
+    program = (
+        "from treadle.kernel.scan.spark_scan import SparkScan\n"
+        "try: SparkScan().columns('a.parquet')\n"
+        "except Exception as error: print(type(error).__name__, error)"
+    )
+    home = {key: value for key, value in os.environ.items() if key != "JAVA_HOME"}
+    made = subprocess.run(
+        [sys.executable, "-c", program],
+        env=home | {"PATH": _without_java(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert made.stdout.startswith("Unavailable Spark can't be started"), made.stderr
+    assert "install Java" in made.stdout
+
+
+def _without_java(folder: Path) -> str:
+    """A search path with what Spark's scripts need, but for Java."""
+    for name in ("bash", "dirname", "env", "python3", "ps", "rm", "cat", "sh"):
+        if found := shutil.which(name):
+            (folder / name).symlink_to(found)
+    return str(folder)

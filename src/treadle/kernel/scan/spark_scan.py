@@ -15,7 +15,7 @@ from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import functions as F  # noqa: N812 - as Spark's own documents call it
 
-from treadle.kernel.errors import CorruptData
+from treadle.kernel.errors import CorruptData, Unavailable
 from treadle.kernel.scan import answers, asks
 from treadle.kernel.scan.answers import Scalar
 from treadle.kernel.scan.asks import Answers, Ask
@@ -100,6 +100,7 @@ class SparkScan:
         Raises:
             NotFound: If a file isn't there.
             CorruptData: If it can't be read.
+            Unavailable: If Spark can't be started.
         """
         paths = files(table)
         session = table.sparkSession if paths is None else self._found()
@@ -121,11 +122,22 @@ class SparkScan:
             session.conf.set(_ZONE, zone)
 
     def _found(self) -> Any:
+        """A session for files.
+
+        Raises:
+            Unavailable: If Spark can't be started.
+        """
         if self._session is None:
             from pyspark.sql import SparkSession
 
-            # Its time zone is set while it scans; in a session of its own nobody else is touched by that.
-            self._session = SparkSession.builder.getOrCreate().newSession()
+            try:
+                # Its time zone is set while it scans; in a session of its own nobody else is touched by that.
+                self._session = SparkSession.builder.getOrCreate().newSession()
+            except (PySparkException, Py4JJavaError, OSError) as error:
+                raise Unavailable(
+                    f"Spark can't be started: {str(error).strip().partition(chr(10))[0]}",
+                    fix="install Java 17 or newer (JAVA_HOME), and see what Spark wrote above",
+                ) from error
         return self._session
 
 
