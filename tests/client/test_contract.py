@@ -42,6 +42,7 @@ READS: dict[str, Callable[[Client], Any]] = {
     "data_log": lambda c: c.data_log("rows"),
     "datasets": lambda c: c.datasets(),
     "deployment": lambda c: c.deployment("toy").desired,
+    "deployment_plan": lambda c: c.deployment_plan("toy/1", "canary"),
     "desired": lambda c: c.desired("toy"),
     "evaluation": lambda c: [c.evaluation(one) for one in c.cycles()[0].evaluations],
     "imported": lambda c: list(c.imported("nowhere")),
@@ -65,6 +66,9 @@ READS: dict[str, Callable[[Client], Any]] = {
 ERRORS: dict[str, tuple[type[TreadleError], Callable[[Client], Any]]] = {
     "no such run": (NotFound, lambda c: c.run("nope")),
     "no such model": (NotFound, lambda c: c.model("toi/1")),
+    "no trial to promote": (NotFound, lambda c: c.promote("toy", "better")),
+    "no trial to take back": (NotFound, lambda c: c.withdraw_trial("toy", "worse")),
+    "no such strategy": (InvalidInput, lambda c: c.deployment_plan("toy/1", "slow")),
     "no such dataset": (NotFound, lambda c: c.add_data("row")),
     "no such blob": (NotFound, lambda c: c.fetch_blob("0" * 64, Path("never"))),
     "no such cycle": (NotFound, lambda c: c.cycle("nope")),

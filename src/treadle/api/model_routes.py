@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from treadle.api.deployment_routes import STRATEGY, strategy
 from treadle.api.route import Call, Query, RouteSpec
 from treadle.registry import Approvals, ModelVersion, Registration, Standing, register_model
-from treadle.retrain import Approved
-from treadle.retrain.publish import approve
+from treadle.retrain import Approved, approve
 
 
 def _register(call: Call) -> ModelVersion:
@@ -44,7 +44,8 @@ def _untag(call: Call) -> ModelVersion:
 
 def _approve(call: Call) -> Approved:
     """Approves a version for its next stage; once enough have, it goes there."""
-    return approve(call.rooms.workspace, call.need("ref"), call.need("actor"), call.need("reason"))
+    ref, actor, reason = (call.need(name) for name in ("ref", "actor", "reason"))
+    return approve(call.rooms.workspace, ref, actor, reason, strategy(call))
 
 
 def _withdraw(call: Call) -> Standing:
@@ -73,7 +74,7 @@ _MODEL, _REF, _ALIAS, _KEY, _VALUE = (
 _DECISION = (_REF, *(Query(name, required=True) for name in ("actor", "reason")))
 MODEL_ROUTES = (
     RouteSpec("POST", "/v1/models", _register, ModelVersion, Registration),
-    RouteSpec("POST", "/v1/model/approval", _approve, Approved, query=_DECISION),
+    RouteSpec("POST", "/v1/model/approval", _approve, Approved, query=(*_DECISION, STRATEGY)),
     RouteSpec("DELETE", "/v1/model/approval", _withdraw, Standing, query=_DECISION),
     RouteSpec("GET", "/v1/model/approval", _standing, Standing, query=(_REF,)),
     RouteSpec("POST", "/v1/model/archival", _archive, ModelVersion, query=_DECISION),

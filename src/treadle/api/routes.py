@@ -16,11 +16,11 @@ from treadle.api.data_review_routes import DATA_REVIEW_ROUTES
 from treadle.api.data_table_routes import DATA_TABLE_ROUTES
 from treadle.api.data_work_routes import DATA_WORK_ROUTES
 from treadle.api.deleting_routes import DELETING_ROUTES
+from treadle.api.deployment_routes import DEPLOYMENT_ROUTES
 from treadle.api.import_routes import IMPORT_ROUTES
 from treadle.api.model_routes import MODEL_ROUTES
 from treadle.api.route import Call, Query, RouteSpec
 from treadle.data import DatasetVersion
-from treadle.deploy import DeploymentStatus, DesiredRevision, ReplicaReport, Revision
 from treadle.evaluate import Evaluation
 from treadle.experiment import (
     Artifact,
@@ -43,7 +43,6 @@ from treadle.kernel.types import Event, Health
 from treadle.monitor import Alert, LabelBatch, PredictionBatch, WindowResult
 from treadle.registry import Lineage, ModelVersion
 from treadle.retrain import Cycle, NewCycle, Plan, Reign, ReplayState, ReplayStep, Tick
-from treadle.retrain.publish import redeploy
 
 
 def _health(call: Call) -> Health:
@@ -193,34 +192,6 @@ def _timeline(call: Call) -> list[Event]:
 def _evaluation(call: Call) -> Evaluation:
     """What a gate found."""
     return call.rooms.evaluations.get(call.path["evaluation"])
-
-
-# ── deploy ───────────────────────────────────────────────────────────────
-
-
-def _deploy(call: Call) -> Revision:
-    """Deploys a version that has been in production before."""
-    return redeploy(call.rooms.workspace, call.need("ref"), call.need("actor"), call.need("reason"))
-
-
-def _deployment(call: Call) -> DeploymentStatus:
-    """What should run and what does."""
-    return call.rooms.deployments.status(call.path["model"])
-
-
-def _revisions(call: Call) -> list[Revision]:
-    """A model's deployments, oldest first."""
-    return call.rooms.deployments.history(call.path["model"])
-
-
-def _desired(call: Call) -> DesiredRevision | None:
-    """What a replica is to serve."""
-    return call.rooms.deployments.desired(call.path["model"])
-
-
-def _report_replica(call: Call) -> DesiredRevision | None:
-    """Takes a replica's report; answers with what it is to serve."""
-    return call.rooms.deployments.report(call.body)
 
 
 # ── monitor ──────────────────────────────────────────────────────────────
@@ -377,11 +348,6 @@ ROUTES = [
     RouteSpec("GET", f"{_MODEL}/timeline", _timeline, list[Event]),
     RouteSpec("GET", f"{_MODEL}/spending", _spending, Spending),
     RouteSpec("GET", "/v1/evaluations/{evaluation}", _evaluation, Evaluation),
-    RouteSpec("POST", "/v1/deployments", _deploy, Revision, query=(_REF, _ACTOR, _REASON)),
-    RouteSpec("GET", "/v1/deployments/{model}", _deployment, DeploymentStatus),
-    RouteSpec("GET", "/v1/deployments/{model}/revisions", _revisions, list[Revision]),
-    RouteSpec("GET", "/v1/deployments/{model}/desired", _desired, DesiredRevision | None),
-    RouteSpec("POST", "/v1/replicas", _report_replica, DesiredRevision | None, ReplicaReport),
     RouteSpec("POST", "/v1/predictions/{model}", _log_predictions, None, PredictionBatch),
     RouteSpec("POST", "/v1/labels/{model}", _log_labels, None, LabelBatch),
     RouteSpec("POST", "/v1/monitors/{model}/look", _look, Tick),
@@ -405,6 +371,7 @@ ROUTES = [
     *DATA_REMOTE_ROUTES,
     *DATA_BRANCH_ROUTES,
     *DATA_DELETING_ROUTES,
+    *DEPLOYMENT_ROUTES,
     *DATA_REVIEW_ROUTES,
     *DATA_TABLE_ROUTES,
     *DELETING_ROUTES,

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import click
 
 from treadle.cli import show
 from treadle.cli.app import App, Group, json_option, pass_app
-from treadle.kernel.errors import Conflict
+from treadle.kernel.config import StrategyName
+from treadle.kernel.errors import Conflict, InvalidInput
 
 if TYPE_CHECKING:
-    from treadle.deploy.types import DeploymentStatus, Replica, Revision
+    from treadle.deploy.types import DeploymentPlan, DeploymentStatus, Replica, Revision, Rollout
+    from treadle.kernel.config import DeployConfig
+
+strategy_option = click.option(
+    "--strategy",
+    type=click.Choice(get_args(StrategyName)),
+    help="How it takes over; as [deploy] says by default.",
+)
+_why = click.option("--reason", required=True, metavar="TEXT", help="Why; kept in the history.")
 
 
 @click.group(cls=Group, default="status", for_ref="to", short_help="What serves: status, to REF, rollback")
@@ -22,14 +31,31 @@ def deploy() -> None:
     """
 
 
-@deploy.command("to")
+@deploy.command("to", short_help="Deploy a version that was approved before")
 @click.argument("ref")
-@click.option("--reason", required=True, metavar="TEXT", help="Why; kept in the history.")
+@click.option("--reason", default="", metavar="TEXT", help="Why; kept in the history.")
+@strategy_option
+@click.option("--plan", "only_plan", is_flag=True, help="Only tell what would change.")
 @json_option
 @pass_app
-def to(app: App, ref: str, reason: str) -> None:
-    """Deploy a version that was approved before."""
-    app.answer(app.client.deploy(app.ref(ref), reason), show_revision)
+def to(app: App, ref: str, reason: str, strategy: StrategyName | None, only_plan: bool) -> None:
+    """Deploy a version that was approved before, at once or step by step."""
+    if only_plan:
+        app.answer(app.client.deployment_plan(app.ref(ref), strategy), show_plan)
+        return
+    if not reason:
+        raise InvalidInput("a deployment needs a reason", fix="say why: --reason TEXT; or look first: --plan")
+    app.answer(app.client.deploy(app.ref(ref), reason, strategy), show_revision)
+
+
+@deploy.command("promote")
+@click.argument("model", required=False)
+@_why
+@json_option
+@pass_app
+def promote(app: App, model: str | None, reason: str) -> None:
+    """Let the version in trial take over now."""
+    app.answer(app.client.promote(app.model(model), reason), show_revision)
 
 
 @deploy.command("rollback")
@@ -41,10 +67,13 @@ def to(app: App, ref: str, reason: str) -> None:
 @json_option
 @pass_app
 def rollback(app: App, model: str | None, version: int | None, reason: str) -> None:
-    """Go back to the version that served before."""
+    """Take a version in trial back, or go back to the version that served before."""
     model = app.model(model)
+    if version is None and app.client.deployment(model).rollout:
+        app.answer(app.client.withdraw_trial(model, reason), _show_withdrawn)
+        return
     target = version or previous(app.client.revisions(model), model)
-    app.answer(app.client.deploy(f"{model}/{target}", reason), show_revision)
+    app.answer(app.client.deploy(f"{model}/{target}", reason, "at-once"), show_revision)
 
 
 def previous(revisions: list[Revision], model: str) -> int:
@@ -63,8 +92,50 @@ def previous(revisions: list[Revision], model: str) -> int:
 
 def show_revision(revision: Revision) -> None:
     """Prints a deployment that was asked for."""
-    show.say(f"revision {revision.revision}: {revision.model}/{revision.version} is to serve")
+    ref = f"{revision.model}/{revision.version}"
+    if revision.state == "trial" and revision.plan:
+        show.say(f"revision {revision.revision}: {ref} is in trial: {_steps(revision.plan)}")
+    else:
+        show.say(f"revision {revision.revision}: {ref} is to serve")
     show.following("treadle deploy status")
+
+
+def _show_withdrawn(revision: Revision) -> None:
+    show.say(f"revision {revision.revision}: {revision.model}/{revision.version} was taken back")
+    show.following("treadle deploy status")
+
+
+def _steps(plan: DeployConfig) -> str:
+    """A plan in a few words."""
+    each = f"{plan.bake} each and {plan.min_requests:,} requests at least"
+    return {
+        "at-once": "every replica swaps at once",
+        "rolling": f"one replica after another, {each}",
+        "blue-green": f"all replicas at one moment, then {plan.bake} until the old one goes",
+        "canary": f"{', '.join(f'{share:.0%}' for share in plan.steps)} of the requests, {each}",
+        "shadow": "asked beside what serves and compared, until somebody decides",
+        "challenger": f"{plan.steps[0]:.0%} of the requests, until somebody decides",
+    }[plan.strategy]
+
+
+def show_plan(found: DeploymentPlan) -> None:
+    """Prints what a deployment would change."""
+    serving = found.serving
+    show.facts(
+        [
+            ("serves now", _revision(serving) if serving else "nothing"),
+            ("would serve", f"{found.model}/{found.version}"),
+            ("takes over", _steps(found.plan) if found.plan else "every replica swaps at once"),
+            ("ends", _revision(found.replaces) if found.replaces else None),
+            ("replicas", found.replicas),
+        ]
+    )
+    if serving:
+        show.say()
+        show.table(
+            ["what changes"], [(line,) for line in found.changes], empty="nothing: it is the same model"
+        )
+    show.following(f"treadle deploy {found.model}/{found.version} --reason TEXT")
 
 
 @deploy.command("status")
@@ -91,6 +162,8 @@ def show_status(found: DeploymentStatus, start: str) -> None:
             ("trouble", found.desired.error),
         ]
     )
+    if found.rollout:
+        _show_rollout(found.rollout)
     show.say()
     show.table(
         ["replica at", ">revision", ">requests", ">errors", ">p50 ms", ">p99 ms", "!heard"],
@@ -99,6 +172,26 @@ def show_status(found: DeploymentStatus, start: str) -> None:
     )
     if not found.replicas:
         show.following(start)
+
+
+def _show_rollout(found: Rollout) -> None:
+    trial, plan = found.revision, found.revision.plan
+    does = "is asked, and never answers" if found.shadow else f"answers {found.share:.0%} of the requests"
+    show.say()
+    show.facts(
+        [
+            ("in trial", _revision(trial)),
+            ("plan", f"{plan.strategy}: {_steps(plan)}" if plan else None),
+            ("now", f"step {trial.step + 1} of {found.steps}: it {does}" if trial.step_at else "not begun"),
+            ("waits for", found.waits or None),
+            ("asked", f"{found.counts.requests:,} requests; beside it {found.beside.requests:,}"),
+            ("apart", f"{found.apart:.4g} on average, {found.compared:,} rows" if found.compared else None),
+        ]
+    )
+    for guard in found.guards:
+        mark = "✗" if guard.broken else "✓"
+        show.say(f"  {mark} {guard.name}: {guard.sentence}")
+    show.following("treadle deploy promote --reason TEXT", "treadle deploy rollback")
 
 
 def _revision(revision: Revision) -> str:

@@ -8,10 +8,12 @@ import click
 
 from treadle.cli import show
 from treadle.cli.app import App, Group, json_option, pass_app
+from treadle.cli.deploy import strategy_option
 from treadle.kernel.units import format_bytes
 
 if TYPE_CHECKING:
     from treadle.data.types import DataInput
+    from treadle.kernel.config import StrategyName
     from treadle.registry.types import ModelVersion, Standing
     from treadle.retrain.types import Approved
 
@@ -128,11 +130,12 @@ def _data(data: DataInput) -> str:
 @models.command("approve")
 @click.argument("ref")
 @click.option("--reason", required=True, metavar="TEXT", help="Why; kept in the history.")
+@strategy_option
 @json_option
 @pass_app
-def approve(app: App, ref: str, reason: str) -> None:
+def approve(app: App, ref: str, reason: str, strategy: StrategyName | None) -> None:
     """Approve a version for its next stage; production deploys it."""
-    app.answer(app.client.approve(app.ref(ref), reason), show_approval)
+    app.answer(app.client.approve(app.ref(ref), reason, strategy), show_approval)
 
 
 @models.command("register")

@@ -16,6 +16,7 @@ from treadle.client.asking import AskCalls
 from treadle.client.branching import BranchCalls
 from treadle.client.checking import CheckCalls
 from treadle.client.deleting import DeletingCalls
+from treadle.client.deploying import DeployCalls
 from treadle.client.importing import ImportCalls
 from treadle.client.listing import RunList
 from treadle.client.moving import MovingCalls
@@ -28,7 +29,6 @@ from treadle.client.tables import TableCalls
 from treadle.client.transport import Answer, Body, Transport
 from treadle.client.working import WorkCalls
 from treadle.data.types import DataInput, DatasetVersion
-from treadle.deploy.types import DeploymentStatus, DesiredRevision, ReplicaReport, Revision
 from treadle.evaluate.types import Evaluation
 from treadle.experiment.types import Artifact, JournalBatch, Media, NewRun, Point, Run
 from treadle.govern.types import Spending
@@ -68,6 +68,7 @@ class Client(
     BranchCalls,
     CheckCalls,
     DeletingCalls,
+    DeployCalls,
     ImportCalls,
     ModelCalls,
     MovingCalls,
@@ -175,12 +176,12 @@ class Client(
 
     def append_journal(self, run_id: str, batch: JournalBatch) -> Run:
         """Adds records to one of a run's journals, each once."""
-        run: Run = self._ask(Run, "POST", f"/v1/runs/{_part(run_id)}/journal", batch)
+        run: Run = self._ask(Run, "POST", f"/v1/runs/{part(run_id)}/journal", batch)
         return run
 
     def run(self, run_id: str) -> Run:
         """A run, by its identifier or the beginning of it."""
-        run: Run = self._ask(Run, "GET", f"/v1/runs/{_part(run_id)}")
+        run: Run = self._ask(Run, "GET", f"/v1/runs/{part(run_id)}")
         return run
 
     def runs(
@@ -207,22 +208,22 @@ class Client(
 
     def history(self, run_id: str, metric: str) -> list[Point]:
         """A metric's curve."""
-        points: list[Point] = self._ask(list[Point], "GET", f"/v1/runs/{_part(run_id)}/curve", metric=metric)
+        points: list[Point] = self._ask(list[Point], "GET", f"/v1/runs/{part(run_id)}/curve", metric=metric)
         return points
 
     def artifacts(self, run_id: str) -> list[Artifact]:
         """The files that a run made."""
-        found: list[Artifact] = self._ask(list[Artifact], "GET", f"/v1/runs/{_part(run_id)}/artifacts")
+        found: list[Artifact] = self._ask(list[Artifact], "GET", f"/v1/runs/{part(run_id)}/artifacts")
         return found
 
     def media(self, run_id: str) -> list[Media]:
         """The files of a run that show something."""
-        found: list[Media] = self._ask(list[Media], "GET", f"/v1/runs/{_part(run_id)}/media")
+        found: list[Media] = self._ask(list[Media], "GET", f"/v1/runs/{part(run_id)}/media")
         return found
 
     def fetch_file(self, run_id: str, file: str, path: Path) -> None:
         """Writes a file of a run to a local one, atomically."""
-        target = f"/v1/runs/{_part(run_id)}/file?{urlencode({'path': file})}"
+        target = f"/v1/runs/{part(run_id)}/file?{urlencode({'path': file})}"
         with replacing(path) as temporary, temporary.open("wb") as out:
             for piece in self._send("GET", target).body:
                 out.write(piece)
@@ -243,7 +244,7 @@ class Client(
     def fetch_blob(self, digest: str, path: Path) -> None:
         """Writes the bytes of a digest to a file, atomically."""
         with replacing(path) as temporary, temporary.open("wb") as file:
-            for piece in self._send("GET", f"/v1/blobs/{_part(digest)}").body:
+            for piece in self._send("GET", f"/v1/blobs/{part(digest)}").body:
                 file.write(piece)
 
     # ── data ─────────────────────────────────────────────────────────────
@@ -256,14 +257,14 @@ class Client(
     def add_data(self, name: str) -> DatasetVersion:
         """Makes a version of what a dataset's path holds now; the same version if nothing changed."""
         version: DatasetVersion = self._ask(
-            DatasetVersion, "POST", f"/v1/datasets/{_part(name)}/versions", actor=actor()
+            DatasetVersion, "POST", f"/v1/datasets/{part(name)}/versions", actor=actor()
         )
         return version
 
     def data_log(self, name: str) -> list[DatasetVersion]:
         """A dataset's versions, newest first."""
         found: list[DatasetVersion] = self._ask(
-            list[DatasetVersion], "GET", f"/v1/datasets/{_part(name)}/versions"
+            list[DatasetVersion], "GET", f"/v1/datasets/{part(name)}/versions"
         )
         return found
 
@@ -274,12 +275,12 @@ class Client(
     def training_rows(self, name: str, folder: Path | None = None) -> TrainingRows:
         """The rows that a training would see now, as a local Parquet file, and which they are."""
         target = (folder or Path(".treadle/cache/data")) / f"{name}.parquet"
-        return self._rows(f"/v1/datasets/{_part(name)}/training", target)
+        return self._rows(f"/v1/datasets/{part(name)}/training", target)
 
     def version_rows(self, version: DatasetVersion, folder: Path) -> TrainingRows:
         """All rows of a version of a dataset of ``treadle.toml``, as a local Parquet file."""
         target = folder / f"{version.ref}.parquet"
-        return self._rows(f"/v1/datasets/{_part(version.dataset)}/rows/v{version.number}", target)
+        return self._rows(f"/v1/datasets/{part(version.dataset)}/rows/v{version.number}", target)
 
     def _rows(self, path: str, target: Path) -> TrainingRows:
         answer = self._send("GET", path)
@@ -304,63 +305,32 @@ class Client(
 
     def reigns(self, model: str) -> list[Reign]:
         """What was in production when, oldest first."""
-        found: list[Reign] = self._ask(list[Reign], "GET", f"/v1/models/{_part(model)}/reigns")
+        found: list[Reign] = self._ask(list[Reign], "GET", f"/v1/models/{part(model)}/reigns")
         return found
 
     def timeline(self, model: str) -> list[Event]:
         """Every decision about a model, oldest first."""
-        found: list[Event] = self._ask(list[Event], "GET", f"/v1/models/{_part(model)}/timeline")
+        found: list[Event] = self._ask(list[Event], "GET", f"/v1/models/{part(model)}/timeline")
         return found
 
     def evaluation(self, evaluation_id: str) -> Evaluation:
         """What a gate found."""
-        found: Evaluation = self._ask(Evaluation, "GET", f"/v1/evaluations/{_part(evaluation_id)}")
-        return found
-
-    # ── deploy ───────────────────────────────────────────────────────────
-
-    def deploy(self, ref: str, reason: str) -> Revision:
-        """Deploys a version that has been approved before (a rollback, say)."""
-        found: Revision = self._ask(
-            Revision, "POST", "/v1/deployments", ref=ref, reason=reason, actor=actor()
-        )
-        return found
-
-    def deployment(self, model: str) -> DeploymentStatus:
-        """What should run and what does."""
-        found: DeploymentStatus = self._ask(DeploymentStatus, "GET", f"/v1/deployments/{_part(model)}")
-        return found
-
-    def revisions(self, model: str) -> list[Revision]:
-        """A model's deployments, oldest first."""
-        found: list[Revision] = self._ask(list[Revision], "GET", f"/v1/deployments/{_part(model)}/revisions")
-        return found
-
-    def desired(self, model: str) -> DesiredRevision | None:
-        """What a replica is to serve."""
-        found: DesiredRevision | None = self._ask(
-            DesiredRevision | None, "GET", f"/v1/deployments/{_part(model)}/desired"
-        )
-        return found
-
-    def report(self, report: ReplicaReport) -> DesiredRevision | None:
-        """Tells how a replica is; returns what it is to serve."""
-        found: DesiredRevision | None = self._ask(DesiredRevision | None, "POST", "/v1/replicas", report)
+        found: Evaluation = self._ask(Evaluation, "GET", f"/v1/evaluations/{part(evaluation_id)}")
         return found
 
     # ── monitor ──────────────────────────────────────────────────────────
 
     def send_predictions(self, model: str, batch: PredictionBatch) -> None:
         """Logs predictions; sending a batch twice is sending it once."""
-        self._send("POST", f"/v1/predictions/{_part(model)}", msgspec.json.encode(batch)).read()
+        self._send("POST", f"/v1/predictions/{part(model)}", msgspec.json.encode(batch)).read()
 
     def send_labels(self, model: str, batch: LabelBatch) -> None:
         """Logs labels; sending a batch twice is sending it once."""
-        self._send("POST", f"/v1/labels/{_part(model)}", msgspec.json.encode(batch)).read()
+        self._send("POST", f"/v1/labels/{part(model)}", msgspec.json.encode(batch)).read()
 
     def look(self, model: str) -> Tick:
         """Computes the windows that have ended, raises alerts, starts what they trigger."""
-        found: Tick = self._ask(Tick, "POST", f"/v1/monitors/{_part(model)}/look")
+        found: Tick = self._ask(Tick, "POST", f"/v1/monitors/{part(model)}/look")
         return found
 
     def windows(self, model: str, since: datetime | None = None) -> list[WindowResult]:
@@ -368,14 +338,14 @@ class Client(
         found: list[WindowResult] = self._ask(
             list[WindowResult],
             "GET",
-            f"/v1/monitors/{_part(model)}/windows",
+            f"/v1/monitors/{part(model)}/windows",
             since=since.isoformat() if since else None,
         )
         return found
 
     def alerts(self, model: str) -> list[Alert]:
         """The alerts raised, oldest first."""
-        found: list[Alert] = self._ask(list[Alert], "GET", f"/v1/monitors/{_part(model)}/alerts")
+        found: list[Alert] = self._ask(list[Alert], "GET", f"/v1/monitors/{part(model)}/alerts")
         return found
 
     # ── retrain ──────────────────────────────────────────────────────────
@@ -397,7 +367,7 @@ class Client(
 
     def cycle(self, cycle_id: str) -> Cycle:
         """A cycle as it stands."""
-        found: Cycle = self._ask(Cycle, "GET", f"/v1/cycles/{_part(cycle_id)}")
+        found: Cycle = self._ask(Cycle, "GET", f"/v1/cycles/{part(cycle_id)}")
         return found
 
     def cycles(self, model: str | None = None) -> list[Cycle]:
@@ -426,17 +396,17 @@ class Client(
 
     def report_page(self, model: str) -> bytes:
         """A model's history as a self-contained HTML page."""
-        return self._send("GET", f"/v1/models/{_part(model)}/report").read()
+        return self._send("GET", f"/v1/models/{part(model)}/report").read()
 
     # ── govern ───────────────────────────────────────────────────────────
 
     def spending(self, model: str) -> Spending:
         """What was spent in the last 30 days."""
-        found: Spending = self._ask(Spending, "GET", f"/v1/models/{_part(model)}/spending")
+        found: Spending = self._ask(Spending, "GET", f"/v1/models/{part(model)}/spending")
         return found
 
 
-def _part(name: str) -> str:
+def part(name: str) -> str:
     """A name as one part of a path.
 
     Raises:

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from treadle.client.calls import Calls
+from treadle.kernel.config import StrategyName
 from treadle.registry.types import ModelVersion, Registration, Standing
 from treadle.retrain.types import Approved
 
@@ -42,9 +43,10 @@ class ModelCalls(Calls):
         found: ModelVersion = self._ask(ModelVersion, "DELETE", "/v1/model/tag", ref=ref, key=key)
         return found
 
-    def approve(self, ref: str, reason: str) -> Approved:
-        """Approves a version for its next stage; once enough have, it goes there."""
-        found: Approved = self._decide(Approved, "POST", "/v1/model/approval", ref, reason)
+    def approve(self, ref: str, reason: str, strategy: StrategyName | None = None) -> Approved:
+        """Approves a version for its next stage; once enough have, it goes there, by a strategy if one is named."""
+        more = {"strategy": strategy} if strategy else {}
+        found: Approved = self._decide(Approved, "POST", "/v1/model/approval", ref, reason, **more)
         return found
 
     def withdraw_approval(self, ref: str, reason: str) -> Standing:
@@ -62,7 +64,7 @@ class ModelCalls(Calls):
         found: ModelVersion = self._decide(ModelVersion, "POST", "/v1/model/archival", ref, reason)
         return found
 
-    def _decide(self, kind: Any, method: str, path: str, ref: str, reason: str) -> Any:
+    def _decide(self, kind: Any, method: str, path: str, ref: str, reason: str, **more: str) -> Any:
         from treadle.client.client import actor
 
-        return self._ask(kind, method, path, ref=ref, reason=reason, actor=actor())
+        return self._ask(kind, method, path, ref=ref, reason=reason, actor=actor(), **more)

@@ -12,24 +12,36 @@ if TYPE_CHECKING:
     from treadle.deploy.service import Deployments as Deployments
     from treadle.deploy.supervisor import Supervisor as Supervisor
     from treadle.deploy.supervisor import replica_command as replica_command
+    from treadle.deploy.types import ArmCounts as ArmCounts
+    from treadle.deploy.types import DeploymentPlan as DeploymentPlan
     from treadle.deploy.types import DeploymentStatus as DeploymentStatus
     from treadle.deploy.types import DesiredRevision as DesiredRevision
+    from treadle.deploy.types import Guard as Guard
     from treadle.deploy.types import Replica as Replica
     from treadle.deploy.types import ReplicaOptions as ReplicaOptions
     from treadle.deploy.types import ReplicaReport as ReplicaReport
     from treadle.deploy.types import Revision as Revision
+    from treadle.deploy.types import Rollout as Rollout
+    from treadle.deploy.types import Trial as Trial
+    from treadle.deploy.types import TrialReport as TrialReport
 
 __getattr__, __all__ = attach(
     __name__,
     {
+        "ArmCounts": "types",
+        "DeploymentPlan": "types",
         "DeploymentStatus": "types",
         "Deployments": "service",
         "DesiredRevision": "types",
+        "Guard": "types",
         "Replica": "types",
         "ReplicaOptions": "types",
         "ReplicaReport": "types",
         "Revision": "types",
+        "Rollout": "types",
         "Supervisor": "supervisor",
+        "Trial": "types",
+        "TrialReport": "types",
         "listen": "listening",
         "replica_command": "supervisor",
         "replica_options": "options",

@@ -1,7 +1,8 @@
 """The life of a revision, as pure decisions: pending, serving, failed, superseded.
 
-The desired revision is the newest that is pending or serving. Every decision takes a
-model's revisions as they stand and returns those that change.
+The desired revision is the newest that is pending or serving; one in trial is tried beside it
+(:mod:`treadle.deploy.rollout`). Every decision takes a model's revisions as they stand and
+returns those that change.
 """
 
 from __future__ import annotations
@@ -27,18 +28,27 @@ def serving(revisions: Sequence[Revision]) -> Revision | None:
 
 
 def started(revisions: Sequence[Revision], new: Revision) -> tuple[Revision, list[Revision]]:
-    """A new revision becomes the desired one; those still pending are superseded.
+    """A new revision becomes the desired one, or is tried if it has a plan; earlier such ones are superseded.
 
     It falls back to what serves now, for that is known to work; only when nothing
-    serves, to what was desired before.
+    serves, to what was desired before. While nothing serves there is nothing to take over
+    from: it starts at once, whatever its plan.
 
     Returns:
         The new revision with its number, and the revisions that change.
     """
     before = serving(revisions) or desired(revisions)
     number = max((r.revision for r in revisions), default=0) + 1
-    new = replace(new, revision=number, previous=before.revision if before else None)
-    return new, [replace(r, state="superseded") for r in revisions if r.state == "pending"]
+    tried = new.plan is not None and serving(revisions) is not None
+    new = replace(
+        new,
+        revision=number,
+        previous=before.revision if before else None,
+        state="trial" if tried else "pending",
+        plan=new.plan if tried else None,
+    )
+    ended = ("trial",) if tried else ("pending", "trial")
+    return new, [replace(r, state="superseded") for r in revisions if r.state in ended]
 
 
 def served(revisions: Sequence[Revision], report: ReplicaReport, now: datetime) -> list[Revision]:

@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import sqlalchemy as sa
 
-from treadle.deploy import rules, store
-from treadle.deploy.types import DeploymentStatus, DesiredRevision, ReplicaReport, Revision
-from treadle.kernel.errors import NotFound
+from treadle.deploy import rollout, rules, store
+from treadle.deploy.differing import differences
+from treadle.deploy.types import (
+    DeploymentPlan,
+    DeploymentStatus,
+    DesiredRevision,
+    Replica,
+    ReplicaReport,
+    Revision,
+    RevisionState,
+    Rollout,
+    Trial,
+)
+from treadle.kernel.config import DeployConfig
+from treadle.kernel.errors import NotFound, TreadleError
 from treadle.kernel.events import record
 from treadle.kernel.types import Event
 from treadle.kernel.workspace import Workspace
@@ -19,6 +33,7 @@ _ALIVE = timedelta(seconds=30)
 _LISTENING = timedelta(seconds=10)
 _POLL = 0.1
 _ATTEMPTS = 5
+_ROLLOUT = "rollout"
 
 
 class Deployments:
@@ -32,8 +47,20 @@ class Deployments:
         self._workspace = workspace
         self._files: dict[str, dict[str, str]] = {}
 
-    def deploy(self, model: str, version: int, actor: str, reason: str, key: str) -> Revision:
-        """Makes a model version the one that should run.
+    # ── asking ───────────────────────────────────────────────────────────
+
+    def deploy(
+        self,
+        model: str,
+        version: int,
+        actor: str,
+        reason: str,
+        key: str,
+        *,
+        plan: DeployConfig | None = None,
+        outcome: str = "",
+    ) -> Revision:
+        """Makes a model version the one that should run, at once or step by step.
 
         Args:
             model: The model.
@@ -41,10 +68,13 @@ class Deployments:
             actor: Who asks.
             reason: Why.
             key: The request's identity: asking twice under one key is asking once.
+            plan: How it takes over from what serves; at once when left out, or where nothing serves.
+            outcome: What the version's gate came to: one that takes over step by step becomes
+                production with it, once its last step has ended well.
 
         Returns:
-            The new revision, pending until a replica serves it; or, under a known key,
-            that revision as it stands.
+            The new revision, pending until a replica serves it, or in trial; or, under a known
+            key, that revision as it stands.
 
         Raises:
             NotFound: If there is no such version.
@@ -57,6 +87,8 @@ class Deployments:
             at=self._workspace.clock.now(),
             actor=actor,
             reason=reason,
+            plan=plan if plan and plan.strategy != "at-once" else None,
+            outcome=outcome,
         )
         for attempt in range(_ATTEMPTS):
             try:
@@ -77,22 +109,74 @@ class Deployments:
             for revision in changed:
                 store.update_revision(connection, revision)
             store.add_revision(connection, new, key)
-            message = f"version {new.version} deployed: {new.reason}"
+            how = f"in trial, {new.plan.strategy}" if new.plan else "deployed"
+            message = f"version {new.version} {how}: {new.reason}"
             self._tell(connection, new, "deployed", new.actor, message, new.at)
         return new
+
+    def plan(self, model: str, version: int, plan: DeployConfig) -> DeploymentPlan:
+        """What deploying a version would change; does nothing.
+
+        Raises:
+            NotFound: If there is no such version.
+        """
+        registry = Registry(self._workspace)
+        new = registry.get(f"{model}/{version}")
+        since = datetime.now(UTC) - _ALIVE
+        with self._workspace.database.read() as connection:
+            known = store.read_revisions(connection, model)
+            alive = store.read_replicas(connection, model, since)
+        serving = rules.serving(known)
+        asked = Revision(
+            model=model, revision=0, version=version, at=since, actor="", reason="",
+            plan=plan if plan.strategy != "at-once" else None,
+        )  # fmt: skip
+        started, ended = rules.started(known, asked)
+        old = registry.get(f"{model}/{serving.version}") if serving else None
+        return DeploymentPlan(
+            model=model,
+            version=version,
+            serving=serving,
+            plan=started.plan,
+            replicas=len(alive),
+            replaces=ended[-1] if ended else None,
+            changes=tuple(differences(old, new)) if old else (),
+        )
+
+    def promote(self, model: str, actor: str, reason: str) -> Revision:
+        """Lets the revision in trial take over now, whatever its plan still asks for.
+
+        Raises:
+            NotFound: If none is in trial.
+            Refused: If its gate doesn't let it into production.
+        """
+        trial = self._trial(model)
+        return self._finish(trial, actor, reason)
+
+    def stop(self, model: str, actor: str, reason: str) -> Revision:
+        """Takes the revision in trial back; what serves goes on.
+
+        Raises:
+            NotFound: If none is in trial.
+        """
+        trial = self._trial(model)
+        return self._back(trial, actor, reason)
+
+    # ── replicas ─────────────────────────────────────────────────────────
 
     def desired(self, model: str) -> DesiredRevision | None:
         """What replicas are to serve; None before the first deployment or when every one failed."""
         with self._workspace.database.read() as connection:
-            wanted = rules.desired(store.read_revisions(connection, model))
-        return self._describe(wanted)
+            known = store.read_revisions(connection, model)
+        return self._describe(known)
 
     def report(self, report: ReplicaReport, now: datetime | None = None) -> DesiredRevision | None:
         """Hears from a replica: it lives, and it serves or could not load some revision.
 
         A pending revision that a replica serves is serving from then on. One that a replica
         could not load, and that no other live replica serves, has failed: the revision before
-        it becomes the desired one again.
+        it becomes the desired one again. One in trial goes on, takes over or is taken back
+        as its plan says (:mod:`treadle.deploy.rollout`).
 
         Args:
             report: What the replica tells.
@@ -107,8 +191,8 @@ class Deployments:
             store.lock(connection, report.model)
             store.save_report(connection, report, heard_at)
             known = store.read_revisions(connection, report.model)
-            others = store.read_replicas(connection, report.model, heard_at - _ALIVE)
-            changed = rules.failed(known, report, others)
+            alive = store.read_replicas(connection, report.model, heard_at - _ALIVE)
+            changed = rules.failed(known, report, alive)
             if changed:
                 self._tell_rollback(connection, report, changed, effect_at)
             else:
@@ -119,8 +203,102 @@ class Deployments:
                     self._tell(connection, changed[0], "serving", actor, message, effect_at)
             for revision in changed:
                 store.update_revision(connection, revision)
-            latest = {r.revision: r for r in (*known, *changed)}
-        return self._describe(rules.desired(list(latest.values())))
+            trial = rollout.trial_of(known)
+            asked = self._advance(connection, trial, report, alive, effect_at) if trial else None
+        if trial and asked:
+            self._settle(trial, asked)
+        with self._workspace.database.read() as connection:
+            known = store.read_revisions(connection, report.model)
+        return self._describe(known, [one.replica for one in alive].index(report.replica))
+
+    def _advance(
+        self,
+        connection: sa.Connection,
+        trial: Revision,
+        report: ReplicaReport,
+        alive: list[Replica],
+        now: datetime,
+    ) -> rollout.Decision | None:
+        """Notes what a replica saw of a trial; what is to be done once that is written, if anything."""
+        if report.trial and report.trial.revision == trial.revision:
+            store.save_trial(connection, trial.model, report.replica, report.trial)
+        if report.failed == trial.revision:
+            return rollout.Decision("back", f"it could not be loaded: {report.error}")
+        found, names = self._rollout(connection, trial, alive, now)
+        decided = rollout.decide(found, names)
+        if decided.kind in ("finish", "back"):
+            return decided
+        if decided.kind == "step":
+            step = trial.step + 1 if trial.step_at else 0
+            moved = msgspec.structs.replace(trial, step=step, step_at=now)
+            store.update_revision(connection, moved)
+            share = rollout.share(moved, 0)
+            does = "is asked beside" if found.shadow else f"answers {share:.0%} of the requests"
+            message = f"version {trial.version} {does}: {decided.reason}"
+            self._tell(connection, moved, "rollout_step", _ROLLOUT, message, now, _seen(found))
+        return None
+
+    def _rollout(
+        self, connection: sa.Connection, trial: Revision, alive: list[Replica], now: datetime
+    ) -> tuple[Rollout, list[str]]:
+        kept = store.read_trials(connection, trial.model, trial.revision)
+        return rollout.rollout(trial, alive, [one for _, one in kept], now), [name for name, _ in kept]
+
+    def _settle(self, trial: Revision, decided: rollout.Decision) -> None:
+        if decided.kind == "back":
+            self._back(trial, _ROLLOUT, decided.reason)
+            return
+        try:
+            self._finish(trial, trial.actor, decided.reason)
+        except TreadleError as error:
+            self._back(trial, _ROLLOUT, f"it may not become production: {error.message}")
+
+    def _finish(self, trial: Revision, actor: str, reason: str) -> Revision:
+        """Makes a revision in trial the desired one; the registry is told first, under one key."""
+        with self._workspace.database.read() as connection:
+            key = store.key_of(connection, trial)
+        Registry(self._workspace).promote(
+            trial.model,
+            trial.version,
+            actor=actor,
+            reason=f"{trial.reason}; {reason}",
+            key=key,
+            outcome=trial.outcome or "pass",
+            override=trial.outcome not in ("", "pass"),
+        )
+        return self._end(trial, "pending", "", "rollout_finished", actor, f"takes over: {reason}")
+
+    def _back(self, trial: Revision, actor: str, reason: str) -> Revision:
+        return self._end(trial, "failed", reason, "rolled_back", actor, f"taken back: {reason}")
+
+    def _end(
+        self, trial: Revision, state: RevisionState, error: str, kind: str, actor: str, message: str
+    ) -> Revision:
+        """Ends a trial, unless somebody else has ended it meanwhile; the revision as it is then."""
+        now = self._workspace.clock.now()
+        with self._workspace.database.write() as connection:
+            store.lock(connection, trial.model)
+            known = {one.revision: one for one in store.read_revisions(connection, trial.model)}
+            found = known[trial.revision]
+            if found.state != "trial":
+                return found
+            seen, _ = self._rollout(connection, found, [], now)
+            changed = msgspec.structs.replace(found, state=state, error=error or None)
+            store.update_revision(connection, changed)
+            message = f"version {trial.version} {message}"
+            self._tell(connection, changed, kind, actor, message, now, _seen(seen))
+        return changed
+
+    def _trial(self, model: str) -> Revision:
+        with self._workspace.database.read() as connection:
+            found = rollout.trial_of(store.read_revisions(connection, model))
+        if found is None:
+            raise NotFound(
+                f"no revision of {model!r} is in trial", fix=f"see what serves: treadle deploy status {model}"
+            )
+        return found
+
+    # ── looking ──────────────────────────────────────────────────────────
 
     def wait(self, model: str, revision: int, timeout: float) -> Revision:
         """Waits until a replica serves a revision or it has failed.
@@ -163,8 +341,15 @@ class Deployments:
         with self._workspace.database.read() as connection:
             known = store.read_revisions(connection, model)
             replicas = store.read_replicas(connection, model, since)
+            trial = rollout.trial_of(known)
+            at = self._workspace.clock.now()
+            found = self._rollout(connection, trial, replicas, at)[0] if trial else None
         return DeploymentStatus(
-            model=model, desired=rules.desired(known), serving=rules.serving(known), replicas=replicas
+            model=model,
+            desired=rules.desired(known),
+            serving=rules.serving(known),
+            replicas=replicas,
+            rollout=found,
         )
 
     def history(self, model: str) -> list[Revision]:
@@ -179,7 +364,9 @@ class Deployments:
             self._files[ref] = {file.path: file.digest for file in version.files}
         return self._files[ref]
 
-    def _describe(self, wanted: Revision | None) -> DesiredRevision | None:
+    def _describe(self, known: list[Revision], place: int = 0) -> DesiredRevision | None:
+        """What the replica in a place is to serve, and to try beside it."""
+        wanted, trial = rules.desired(known), rollout.trial_of(known)
         if wanted is None:
             return None
         config = self._workspace.config
@@ -191,6 +378,19 @@ class Deployments:
             files=self._files_of(f"{wanted.model}/{wanted.version}"),
             key=data.key if data and data.key not in features else None,
             time=data.time if data and data.time not in features else None,
+            trial=self._described(trial, place) if trial else None,
+        )
+
+    def _described(self, trial: Revision, place: int) -> Trial:
+        plan = trial.plan or DeployConfig()
+        return Trial(
+            revision=trial.revision,
+            version=trial.version,
+            files=self._files_of(f"{trial.model}/{trial.version}"),
+            share=rollout.share(trial, place),
+            shadow=plan.strategy == "shadow" and trial.step_at is not None,
+            sticky=plan.sticky,
+            slow_ms=plan.guards.max_p99_ms,
         )
 
     def _tell_rollback(
@@ -211,8 +411,9 @@ class Deployments:
         actor: str,
         message: str,
         at: datetime,
+        more: Mapping[str, str] | None = None,
     ) -> None:
-        facts = {"revision": str(revision.revision), "version": str(revision.version)}
+        facts = {"revision": str(revision.revision), "version": str(revision.version), **(more or {})}
         if revision.error:
             facts["error"] = revision.error
         record(
@@ -228,3 +429,14 @@ class Deployments:
                 facts=facts,
             ),
         )
+
+
+def _seen(found: Rollout) -> dict[str, str]:
+    """The evidence on which something is decided, as facts of an event."""
+    facts = {
+        "requests": str(found.counts.requests),
+        "errors": str(found.counts.errors),
+        "requests_beside": str(found.beside.requests),
+        "errors_beside": str(found.beside.errors),
+    }
+    return facts | {f"guard {guard.name}": guard.sentence for guard in found.guards}

@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 import msgspec
 import sqlalchemy as sa
 
-from treadle.deploy.types import Replica, ReplicaReport, Revision
+from treadle.deploy.types import Replica, ReplicaReport, Revision, TrialReport
+from treadle.kernel.config import DeployConfig
 from treadle.kernel.database import Instant, Json, schema
 
 _FORGOTTEN_AFTER = timedelta(days=1)
@@ -26,7 +27,21 @@ revisions = sa.Table(
     sa.Column("served_at", Instant),
     sa.Column("error", sa.Text),
     sa.Column("previous", sa.Integer),
+    sa.Column("plan", Json(DeployConfig)),
+    sa.Column("outcome", sa.Text, nullable=False),
+    sa.Column("step", sa.Integer, nullable=False),
+    sa.Column("step_at", Instant),
     sa.UniqueConstraint("model", "key"),
+)
+
+trials = sa.Table(
+    "trial_counts",
+    schema,
+    sa.Column("model", sa.Text, primary_key=True),
+    sa.Column("revision", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("process", sa.Text, primary_key=True),
+    sa.Column("replica", sa.Text, nullable=False),
+    sa.Column("report", Json(TrialReport), nullable=False),
 )
 
 replicas = sa.Table(
@@ -71,8 +86,41 @@ def update_revision(connection: sa.Connection, revision: Revision) -> None:
     connection.execute(
         revisions.update()
         .where(revisions.c.model == revision.model, revisions.c.revision == revision.revision)
-        .values(state=revision.state, served_at=revision.served_at, error=revision.error)
+        .values(
+            state=revision.state,
+            served_at=revision.served_at,
+            error=revision.error,
+            step=revision.step,
+            step_at=revision.step_at,
+        )
     )
+
+
+def key_of(connection: sa.Connection, revision: Revision) -> str:
+    """The key under which a revision was asked for."""
+    query = sa.select(revisions.c.key).where(
+        revisions.c.model == revision.model, revisions.c.revision == revision.revision
+    )
+    return str(connection.execute(query).scalar_one())
+
+
+def save_trial(connection: sa.Connection, model: str, replica: str, report: TrialReport) -> None:
+    """Keeps what a process saw of a revision in trial, in place of what it said before."""
+    mine = (trials.c.model == model) & (trials.c.revision == report.revision)
+    connection.execute(trials.delete().where(mine & (trials.c.process == report.process)))
+    connection.execute(
+        trials.insert().values(
+            model=model, revision=report.revision, process=report.process, replica=replica, report=report
+        )
+    )
+
+
+def read_trials(connection: sa.Connection, model: str, revision: int) -> list[tuple[str, TrialReport]]:
+    """What each process saw of a revision in trial, with the replica that it is or was."""
+    query = sa.select(trials.c.replica, trials.c.report).where(
+        trials.c.model == model, trials.c.revision == revision
+    )
+    return [(row.replica, row.report) for row in connection.execute(query.order_by(trials.c.process))]
 
 
 def save_report(connection: sa.Connection, report: ReplicaReport, now: datetime) -> None:

@@ -7,7 +7,9 @@ from typing import Literal
 
 import msgspec
 
-RevisionState = Literal["pending", "serving", "failed", "superseded"]
+from treadle.kernel.config import DeployConfig
+
+RevisionState = Literal["pending", "trial", "serving", "failed", "superseded"]
 
 
 class Revision(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,10 +22,15 @@ class Revision(msgspec.Struct, frozen=True, kw_only=True):
         at: When it was asked for.
         actor: Who asked.
         reason: Why.
-        state: Pending until a replica serves it, then serving; failed if none could load it.
+        state: Pending until a replica serves it, then serving; in trial while it takes over step by
+            step; failed if none could load it or a guard took it back.
         served_at: When the first replica served it.
         error: Why it failed.
         previous: The revision that it replaced, and returns to if it fails.
+        plan: How it takes over; None where it did so at once.
+        outcome: What the version's gate came to; becomes production with it when the trial ends well.
+        step: The step of the plan that it is in, from 0.
+        step_at: When that step began; None until every replica has loaded it.
     """
 
     model: str
@@ -36,6 +43,46 @@ class Revision(msgspec.Struct, frozen=True, kw_only=True):
     served_at: datetime | None = None
     error: str | None = None
     previous: int | None = None
+    plan: DeployConfig | None = None
+    outcome: str = ""
+    step: int = 0
+    step_at: datetime | None = None
+
+
+class ArmCounts(msgspec.Struct, frozen=True):
+    """What came of the requests that one revision was asked.
+
+    Attributes:
+        requests: How many.
+        errors: Of those, answered with an error of the server.
+        slow: Of those, answered later than the plan's guard allows.
+        answers: How many rows were answered in each of the bins of :mod:`treadle.deploy.answers`.
+    """
+
+    requests: int = 0
+    errors: int = 0
+    slow: int = 0
+    answers: tuple[int, ...] = ()
+
+
+class TrialReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What a replica saw of a revision in trial, and of the one beside it, since it loaded it.
+
+    Attributes:
+        revision: The revision in trial.
+        process: Identifies the replica's process, whose counts begin at 0.
+        trial: Of the revision in trial.
+        beside: Of the one that it is to replace, meanwhile.
+        compared: Rows that both answered, of a shadow.
+        apart: The sum of the absolute differences between their answers.
+    """
+
+    revision: int
+    process: str
+    trial: ArmCounts
+    beside: ArmCounts
+    compared: int = 0
+    apart: float = 0.0
 
 
 class ReplicaReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +102,7 @@ class ReplicaReport(msgspec.Struct, frozen=True, kw_only=True):
         p99_ms: 99th percentile of the same.
         unlogged: Rows answered whose predictions could not be written down or were given up.
         backlog: Bytes of predictions that the platform has not taken yet.
+        trial: What it saw of the revision in trial, once it has loaded one.
     """
 
     replica: str
@@ -70,12 +118,35 @@ class ReplicaReport(msgspec.Struct, frozen=True, kw_only=True):
     p99_ms: float | None = None
     unlogged: int = 0
     backlog: int = 0
+    trial: TrialReport | None = None
 
 
 class Replica(ReplicaReport, frozen=True, kw_only=True):
     """A replica as last heard of."""
 
     heard_at: datetime
+
+
+class Trial(msgspec.Struct, frozen=True, kw_only=True):
+    """A revision that a replica is to try beside the one that it serves.
+
+    Attributes:
+        revision: The revision.
+        version: The model version.
+        files: Path and digest of each of the model's files.
+        share: The share of requests that it answers.
+        shadow: Whether it is asked what the other one answers, and answers nothing itself.
+        sticky: The input by which a caller stays with one of them; empty for none.
+        slow_ms: From when on an answer counts as slow; None for never.
+    """
+
+    revision: int
+    version: int
+    files: dict[str, str]
+    share: float = 0.0
+    shadow: bool = False
+    sticky: str = ""
+    slow_ms: float | None = None
 
 
 class DesiredRevision(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,6 +159,7 @@ class DesiredRevision(msgspec.Struct, frozen=True, kw_only=True):
         key: An input of this name is no feature but names each row (the prediction's id).
         time: An input of this name is no feature but says when each row happened,
             in seconds since 1970.
+        trial: What to try beside it.
     """
 
     revision: int
@@ -95,15 +167,86 @@ class DesiredRevision(msgspec.Struct, frozen=True, kw_only=True):
     files: dict[str, str]
     key: str | None = None
     time: str | None = None
+    trial: Trial | None = None
+
+
+class Guard(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that a revision in trial must keep within, and the evidence that it doesn't.
+
+    Attributes:
+        name: Such as ``errors`` or ``slow beside``.
+        sentence: What was seen, in words.
+        evidence: The e-value: how much likelier the counts are if the guard is broken; None where
+            the guard is looked at once a step only.
+        limit: The evidence from which on the revision is taken back.
+        broken: Whether it is reached.
+    """
+
+    name: str
+    sentence: str
+    evidence: float | None
+    limit: float | None
+    broken: bool = False
+
+
+class Rollout(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a revision is with taking over.
+
+    Attributes:
+        revision: The revision in trial.
+        share: The share of requests that it answers now.
+        shadow: Whether it is only asked.
+        steps: How many steps its plan has.
+        counts: What came of its requests so far.
+        beside: What came of the other's meanwhile.
+        guards: What it must keep within.
+        waits: What the step still waits for, in words; empty when it is to go on.
+        compared: Rows that both answered, of a shadow.
+        apart: The mean absolute difference between their answers; None where none were compared.
+    """
+
+    revision: Revision
+    share: float
+    shadow: bool
+    steps: int
+    counts: ArmCounts
+    beside: ArmCounts
+    guards: tuple[Guard, ...]
+    waits: str
+    compared: int = 0
+    apart: float | None = None
+
+
+class DeploymentPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """What deploying a version would change; nothing has been done.
+
+    Attributes:
+        model: The model.
+        version: The version that would be deployed.
+        serving: What serves now, if anything does.
+        plan: How it would take over; None where it would do so at once.
+        replicas: How many replicas live.
+        replaces: The revision in trial or waiting that would end, if there is one.
+        changes: How the version differs from what serves, a line each.
+    """
+
+    model: str
+    version: int
+    serving: Revision | None
+    plan: DeployConfig | None
+    replicas: int
+    replaces: Revision | None
+    changes: tuple[str, ...]
 
 
 class DeploymentStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """A model's deployment: what should run and what does."""
+    """A model's deployment: what should run, what does, and what is about to take over."""
 
     model: str
     desired: Revision | None
     serving: Revision | None
     replicas: list[Replica]
+    rollout: Rollout | None = None
 
 
 class ReplicaOptions(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ import msgspec
 
 from treadle.deploy import Deployments, Revision
 from treadle.evaluate import Evaluations, aggregate
+from treadle.kernel.config import DeployConfig, StrategyName
 from treadle.kernel.errors import Conflict, JobFailed, Refused
 from treadle.kernel.workspace import Workspace
 from treadle.registry import (
@@ -35,14 +36,25 @@ def deploy(context: CycleContext) -> Step:
         workspace, version, f"cycle:{cycle.id}", rules.reason(evaluations), cycle.id, outcome="pass"
     )
     work = msgspec.structs.replace(work, revision=revision.revision)
+    if revision.plan is not None:
+        how = f"{version.ref} in trial, revision {revision.revision}, {revision.plan.strategy}"
+        return Step(work, how, "promoted")
     served = "serving" if revision.state == "serving" else "served as soon as `treadle up` runs"
     return Step(work, f"{version.ref} in production, revision {revision.revision}, {served}", "promoted")
 
 
 def publish(
-    workspace: Workspace, version: ModelVersion, actor: str, reason: str, key: str, outcome: str
+    workspace: Workspace,
+    version: ModelVersion,
+    actor: str,
+    reason: str,
+    key: str,
+    outcome: str,
+    strategy: StrategyName | None = None,
 ) -> Revision:
     """Deploys a version and, once it serves (or nothing serves at all), makes it production.
+
+    One that takes over step by step becomes production when its last step has ended well.
 
     Args:
         workspace: The project's workspace.
@@ -51,6 +63,7 @@ def publish(
         reason: Why.
         key: The decision's identity: publishing it twice is publishing it once.
         outcome: The gate's outcome; anything but ``pass`` is recorded as overridden.
+        strategy: How it takes over; as ``[deploy]`` says when None.
 
     Raises:
         Refused: If it lacks what ``[registry.stages.production]`` asks for.
@@ -58,7 +71,10 @@ def publish(
     """
     Registry(workspace).check_guard(version, "production", outcome)
     deployments = Deployments(workspace)
-    revision = deployments.deploy(version.model, version.number, actor, reason, key)
+    plan = chosen(workspace, strategy)
+    revision = deployments.deploy(
+        version.model, version.number, actor, reason, key, plan=plan, outcome=outcome
+    )
     revision = deployments.wait(version.model, revision.revision, _PATIENCE)
     if revision.state == "failed":
         raise JobFailed(
@@ -66,6 +82,8 @@ def publish(
             where=f"{version.ref}, revision {revision.revision}",
             fix="the version before it serves on; see .treadle/logs/replica.log",
         )
+    if revision.plan is not None:
+        return revision
     Registry(workspace).promote(
         version.model,
         version.number,
@@ -78,7 +96,15 @@ def publish(
     return revision
 
 
-def approve(workspace: Workspace, ref: str, actor: str, reason: str) -> Approved:
+def chosen(workspace: Workspace, strategy: StrategyName | None) -> DeployConfig:
+    """The plan of ``[deploy]``, with another strategy if one was chosen."""
+    plan = workspace.config.deploy
+    return msgspec.structs.replace(plan, strategy=strategy) if strategy else plan
+
+
+def approve(
+    workspace: Workspace, ref: str, actor: str, reason: str, strategy: StrategyName | None = None
+) -> Approved:
     """Approves a version for its next stage, and moves it there once enough have.
 
     Into production means: deployed, and in production once it serves.
@@ -97,13 +123,15 @@ def approve(workspace: Workspace, ref: str, actor: str, reason: str) -> Approved
         return Approved(standing=standing)
     key = f"approve:{version.ref}:{standing.next}"
     if standing.next == "production":
-        revision = publish(workspace, version, actor, reason, key, outcome)
+        revision = publish(workspace, version, actor, reason, key, outcome, strategy)
         return Approved(standing=approvals.standing(version.ref), revision=revision)
     registry.stage(version.model, version.number, actor, reason, key, to=standing.next, outcome=outcome)
     return Approved(standing=approvals.standing(version.ref))
 
 
-def redeploy(workspace: Workspace, ref: str, actor: str, reason: str) -> Revision:
+def redeploy(
+    workspace: Workspace, ref: str, actor: str, reason: str, strategy: StrategyName | None = None
+) -> Revision:
     """Puts a version that was in production before back to work.
 
     Raises:
@@ -117,7 +145,7 @@ def redeploy(workspace: Workspace, ref: str, actor: str, reason: str) -> Revisio
             fix="a cycle's gate or `treadle models approve` lets a version in",
         )
     key = workspace.ids.new("deploy")
-    return publish(workspace, version, actor, reason, key, _outcome(workspace, version))
+    return publish(workspace, version, actor, reason, key, _outcome(workspace, version), strategy)
 
 
 def move_stage(

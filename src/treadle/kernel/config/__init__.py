@@ -17,6 +17,7 @@ from treadle.kernel.config.checks import (
     PredictionsConfig,
     SliceCheck,
 )
+from treadle.kernel.config.deploy import DeployConfig, GuardsConfig, StrategyName
 from treadle.kernel.config.load import find_project, load_config, parse_config
 from treadle.kernel.config.schema import (
     Budget,
@@ -45,8 +46,10 @@ __all__ = [
     "Config",
     "DataCheck",
     "DatasetConfig",
+    "DeployConfig",
     "EarlyStop",
     "GroupCheck",
+    "GuardsConfig",
     "ModelConfig",
     "MonitorConfig",
     "Part",
@@ -62,6 +65,7 @@ __all__ = [
     "SliceCheck",
     "StageConfig",
     "Store",
+    "StrategyName",
     "TargetConfig",
     "TeamConfig",
     "TrainConfig",

@@ -12,6 +12,7 @@ from msgspec import Meta, field
 
 from treadle.kernel.config.base import Duration, Positive, Scalar, Size, Table, Task
 from treadle.kernel.config.checks import ChecksConfig
+from treadle.kernel.config.deploy import DeployConfig
 
 
 class Project(Table, frozen=True):
@@ -289,6 +290,7 @@ class Config(Table, frozen=True):
     checks: ChecksConfig = field(default_factory=ChecksConfig)
     about: ModelConfig = field(default_factory=ModelConfig, name="model")
     registry: RegistryConfig = field(default_factory=RegistryConfig)
+    deploy: DeployConfig = field(default_factory=DeployConfig)
     serve: ServeConfig = field(default_factory=ServeConfig)
     monitor: MonitorConfig = field(default_factory=MonitorConfig)
     retrain: RetrainConfig = field(default_factory=RetrainConfig)

@@ -1,0 +1,91 @@
+"""The routes of deployments: what should run, what does, and how the one takes over from the other."""
+
+from __future__ import annotations
+
+from typing import cast, get_args
+
+from treadle.api.route import Call, Query, RouteSpec
+from treadle.deploy import (
+    DeploymentPlan,
+    DeploymentStatus,
+    DesiredRevision,
+    ReplicaReport,
+    Revision,
+)
+from treadle.kernel.config import StrategyName
+from treadle.kernel.errors import InvalidInput
+from treadle.kernel.names import did_you_mean
+from treadle.retrain.publish import chosen, redeploy
+
+_MODEL = "/v1/deployments/{model}"
+_REF, _ACTOR, _REASON = (Query(name, required=True) for name in ("ref", "actor", "reason"))
+STRATEGY = Query("strategy")
+
+
+def strategy(call: Call) -> StrategyName | None:
+    """The strategy that was asked for, if one was.
+
+    Raises:
+        InvalidInput: If there is none of that name.
+    """
+    name = call.query.get("strategy")
+    if name is None or name in get_args(StrategyName):
+        return cast("StrategyName | None", name)
+    raise InvalidInput(
+        f"there is no strategy {name!r}", where="strategy", fix=did_you_mean(name, get_args(StrategyName))
+    )
+
+
+def _deploy(call: Call) -> Revision:
+    """Deploys a version that has been in production before."""
+    ref, actor, reason = (call.need(name) for name in ("ref", "actor", "reason"))
+    return redeploy(call.rooms.workspace, ref, actor, reason, strategy(call))
+
+
+def _plan(call: Call) -> DeploymentPlan:
+    """What deploying a version would change; does nothing."""
+    version = call.rooms.registry.get(call.need("ref"))
+    plan = chosen(call.rooms.workspace, strategy(call))
+    return call.rooms.deployments.plan(version.model, version.number, plan)
+
+
+def _deployment(call: Call) -> DeploymentStatus:
+    """What should run, what does, and what is about to take over."""
+    return call.rooms.deployments.status(call.path["model"])
+
+
+def _revisions(call: Call) -> list[Revision]:
+    """A model's deployments, oldest first."""
+    return call.rooms.deployments.history(call.path["model"])
+
+
+def _promote(call: Call) -> Revision:
+    """Lets the revision in trial take over now."""
+    return call.rooms.deployments.promote(call.path["model"], call.need("actor"), call.need("reason"))
+
+
+def _stop(call: Call) -> Revision:
+    """Takes the revision in trial back; what serves goes on."""
+    return call.rooms.deployments.stop(call.path["model"], call.need("actor"), call.need("reason"))
+
+
+def _desired(call: Call) -> DesiredRevision | None:
+    """What a replica is to serve."""
+    return call.rooms.deployments.desired(call.path["model"])
+
+
+def _report_replica(call: Call) -> DesiredRevision | None:
+    """Takes a replica's report; answers with what it is to serve."""
+    return call.rooms.deployments.report(call.body)
+
+
+DEPLOYMENT_ROUTES = (
+    RouteSpec("POST", "/v1/deployments", _deploy, Revision, query=(_REF, _ACTOR, _REASON, STRATEGY)),
+    RouteSpec("GET", "/v1/deployment-plan", _plan, DeploymentPlan, query=(_REF, STRATEGY)),
+    RouteSpec("GET", _MODEL, _deployment, DeploymentStatus),
+    RouteSpec("GET", f"{_MODEL}/revisions", _revisions, list[Revision]),
+    RouteSpec("GET", f"{_MODEL}/desired", _desired, DesiredRevision | None),
+    RouteSpec("POST", f"{_MODEL}/promotion", _promote, Revision, query=(_ACTOR, _REASON)),
+    RouteSpec("POST", f"{_MODEL}/withdrawal", _stop, Revision, query=(_ACTOR, _REASON)),
+    RouteSpec("POST", "/v1/replicas", _report_replica, DesiredRevision | None, ReplicaReport),
+)

@@ -1,0 +1,71 @@
+"""What the client asks of deployments."""
+
+from __future__ import annotations
+
+from treadle.client.calls import Calls
+from treadle.deploy.types import DeploymentPlan, DeploymentStatus, DesiredRevision, ReplicaReport, Revision
+from treadle.kernel.config import StrategyName
+
+
+class DeployCalls(Calls):
+    """Calls of the routes of deployments."""
+
+    def deploy(self, ref: str, reason: str, strategy: StrategyName | None = None) -> Revision:
+        """Deploys a version that has been approved before; as ``[deploy]`` says, or by a strategy."""
+        asked = {"ref": ref, "reason": reason, "actor": _actor(), **_chosen(strategy)}
+        found: Revision = self._ask(Revision, "POST", "/v1/deployments", **asked)
+        return found
+
+    def deployment_plan(self, ref: str, strategy: StrategyName | None = None) -> DeploymentPlan:
+        """What deploying a version would change; does nothing."""
+        asked = {"ref": ref, **_chosen(strategy)}
+        found: DeploymentPlan = self._ask(DeploymentPlan, "GET", "/v1/deployment-plan", **asked)
+        return found
+
+    def deployment(self, model: str) -> DeploymentStatus:
+        """What should run, what does, and what is about to take over."""
+        found: DeploymentStatus = self._ask(DeploymentStatus, "GET", _of(model))
+        return found
+
+    def revisions(self, model: str) -> list[Revision]:
+        """A model's deployments, oldest first."""
+        found: list[Revision] = self._ask(list[Revision], "GET", f"{_of(model)}/revisions")
+        return found
+
+    def promote(self, model: str, reason: str) -> Revision:
+        """Lets the revision in trial take over now."""
+        path = f"{_of(model)}/promotion"
+        found: Revision = self._ask(Revision, "POST", path, reason=reason, actor=_actor())
+        return found
+
+    def withdraw_trial(self, model: str, reason: str) -> Revision:
+        """Takes the revision in trial back; what serves goes on."""
+        path = f"{_of(model)}/withdrawal"
+        found: Revision = self._ask(Revision, "POST", path, reason=reason, actor=_actor())
+        return found
+
+    def desired(self, model: str) -> DesiredRevision | None:
+        """What a replica is to serve."""
+        found: DesiredRevision | None = self._ask(DesiredRevision | None, "GET", f"{_of(model)}/desired")
+        return found
+
+    def report(self, report: ReplicaReport) -> DesiredRevision | None:
+        """Tells how a replica is; returns what it is to serve."""
+        found: DesiredRevision | None = self._ask(DesiredRevision | None, "POST", "/v1/replicas", report)
+        return found
+
+
+def _chosen(strategy: StrategyName | None) -> dict[str, str]:
+    return {"strategy": strategy} if strategy else {}
+
+
+def _of(model: str) -> str:
+    from treadle.client.client import part
+
+    return f"/v1/deployments/{part(model)}"
+
+
+def _actor() -> str:
+    from treadle.client.client import actor
+
+    return actor()

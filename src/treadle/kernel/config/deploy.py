@@ -1,0 +1,58 @@
+"""The table ``[deploy]``: how a new revision takes over from the one that serves."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, field
+
+from treadle.kernel.config.base import Duration, Fraction, Positive, Table
+
+StrategyName = Literal["at-once", "rolling", "blue-green", "canary", "shadow", "challenger"]
+Step = Annotated[float, Meta(gt=0, le=1)]
+
+
+class GuardsConfig(Table, frozen=True):
+    """``[deploy.guards]``: what takes a new revision back while it takes over.
+
+    Every guard is looked at twice a second; how often doesn't make false alarms more likely.
+
+    Attributes:
+        max_error_rate: The share of its requests that may end with an error of the server.
+        max_p99_ms: The time within which 99 of 100 of its requests must be answered; none when left out.
+        beside: Whether it may have neither more errors nor more slow answers than what it replaces.
+        max_shift: How far its answers may be from those of what it replaces, as a population
+            stability index; none when left out, for a better model may well answer otherwise.
+        false_alarm: The chance that a revision that keeps within all of this is taken back all the same.
+    """
+
+    max_error_rate: Fraction = 0.01
+    max_p99_ms: Annotated[float, Meta(gt=0)] | None = None
+    beside: bool = True
+    max_shift: Annotated[float, Meta(gt=0)] | None = None
+    false_alarm: Annotated[float, Meta(gt=0, lt=0.5)] = 0.01
+
+
+class DeployConfig(Table, frozen=True):
+    """``[deploy]``: how a new revision takes over.
+
+    Attributes:
+        strategy: ``at-once``: every replica swaps as soon as it has it. ``rolling``: one replica
+            after another. ``blue-green``: all at the same moment, once every one has it; the old
+            one is kept loaded until ``bake`` has passed. ``canary``: for a growing share of the
+            requests. ``shadow``: it is asked too, compared, and never answers. ``challenger``: it
+            answers a share of the requests until somebody decides.
+        steps: The shares of requests of a canary, one after another; the first is a challenger's.
+        bake: How long each step lasts at least.
+        min_requests: How many requests the new revision must have answered before a step ends.
+        sticky: An input by which a caller stays with one revision; else each request is drawn alone.
+            The header ``x-treadle-key`` does the same for any request.
+        guards: What takes it back.
+    """
+
+    strategy: StrategyName = "at-once"
+    steps: Annotated[tuple[Step, ...], Meta(min_length=1)] = (0.05, 0.25, 0.5)
+    bake: Duration = "10m"
+    min_requests: Positive = 200
+    sticky: str = ""
+    guards: GuardsConfig = field(default_factory=GuardsConfig)
