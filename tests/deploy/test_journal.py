@@ -17,8 +17,8 @@ from replica_parts import (
     write_model,
 )
 
-from treadle.deploy.replica.holder import Desk
 from treadle.deploy.replica.journal import Answered, Journal
+from treadle.deploy.replica.served import Desk
 from treadle.deploy.replica.shipper import Shipper
 from treadle.deploy.replica.stats import Stats
 from treadle.kernel.errors import TreadleError, Unavailable
@@ -72,18 +72,30 @@ def test_what_is_written_is_what_is_shipped(tmp_path):
     assert journal.backlog() == 0
 
 
-def test_a_segment_holds_one_revision_and_at_most_so_many_bytes(tmp_path):
+def test_a_segment_has_at_most_so_many_bytes(tmp_path):
     journal = Journal(tmp_path, SequentialIds(), segment_size=1000)
     for i in range(30):
         journal.append(answered(f"a{i}"))
-    journal.append(answered("b", revision=2, other=[1]))
     journal.seal()
     segments = journal.sealed()
-    assert len(segments) > 3
-    assert sum(segment.rows for segment in segments) == 31
+    assert len(segments) > 2
+    assert sum(segment.rows for segment in segments) == 30
     assert all(segment.size < 1200 for segment in segments)
-    assert journal.read(segments[-1]).inputs == {"other": [1]}
     assert segments == sorted(segments)
+
+
+def test_revisions_that_take_turns_share_a_segment_unless_they_disagree_about_a_type(tmp_path):
+    journal = Journal(tmp_path, SequentialIds())
+    for turn in range(3):
+        journal.append(answered(f"a{turn}", hour=[1.0]))
+        journal.append(answered(f"b{turn}", revision=2, hour=[None], other=[2.0]))
+    journal.append(answered("c", revision=3, hour=["late"]))
+    journal.append(answered("d", revision=3, hour=[None]))
+    journal.seal()
+    first, second = (journal.read(segment) for segment in journal.sealed())
+    assert first.revision == [1, 2] * 3
+    assert first.inputs == {"hour": [1.0, None] * 3, "other": [None, 2.0] * 3}
+    assert (second.ids, second.inputs) == (["c", "d"], {"hour": ["late", None]})
 
 
 @pytest.mark.parametrize("cut", [1, 5, 60])

@@ -44,7 +44,7 @@ class ModelCalls(Calls):
         return found
 
     def approve(self, ref: str, reason: str, strategy: StrategyName | None = None) -> Approved:
-        """Approves a version for its next stage; once enough have, it goes there, by a strategy if one is named."""
+        """Approves a version for its next stage; once enough have, it goes there."""
         more = {"strategy": strategy} if strategy else {}
         found: Approved = self._decide(Approved, "POST", "/v1/model/approval", ref, reason, **more)
         return found

@@ -12,10 +12,10 @@ def differences(old: ModelVersion, new: ModelVersion) -> Iterator[str]:
     """What callers and operators would notice of the new one, a line each; nothing if they are the same."""
     if old.id == new.id:
         return
-    inputs = ({field.name: field.kind for field in one.signature.inputs} for one in (old, new))
-    yield from _changed("input", *inputs)
-    if old.signature.output != new.signature.output:
-        yield f"output: {old.signature.output} -> {new.signature.output}"
+    yield from _changed("input", _inputs(old), _inputs(new))
+    outputs = [one.signature.output for one in (old, new) if one.signature]
+    if len(set(outputs)) > 1:
+        yield f"output: {' -> '.join(outputs)}"
     yield from _changed("parameter", old.params, new.params)
     yield from _changed("metric", old.metrics, new.metrics)
     yield from _changed("data", _data(old), _data(new))
@@ -24,6 +24,10 @@ def differences(old: ModelVersion, new: ModelVersion) -> Iterator[str]:
     sizes = [sum(file.size for file in one.files) for one in (old, new)]
     if sizes[0] != sizes[1]:
         yield f"size: {format_bytes(sizes[0])} -> {format_bytes(sizes[1])}"
+
+
+def _inputs(version: ModelVersion) -> dict[str, str]:
+    return {field.name: field.kind for field in version.signature.inputs} if version.signature else {}
 
 
 def _data(version: ModelVersion) -> dict[str, str]:

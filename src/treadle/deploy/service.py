@@ -388,7 +388,7 @@ class Deployments:
             version=trial.version,
             files=self._files_of(f"{trial.model}/{trial.version}"),
             share=rollout.share(trial, place),
-            shadow=plan.strategy == "shadow" and trial.step_at is not None,
+            shadow=plan.strategy == "shadow",
             sticky=plan.sticky,
             slow_ms=plan.guards.max_p99_ms,
         )

@@ -20,9 +20,9 @@ from typing import Any, Protocol, TypeAlias
 import msgspec
 import numpy as np
 
-from treadle.deploy.replica.holder import Served
 from treadle.deploy.replica.journal import Answered, Journal
 from treadle.deploy.replica.rows import Rows
+from treadle.deploy.replica.served import Served
 from treadle.kernel.errors import InvalidInput, ModelInvalid, TreadleError
 
 log = logging.getLogger("treadle.replica")

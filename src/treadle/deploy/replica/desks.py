@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from treadle.deploy.replica.holder import Desk
 from treadle.deploy.replica.journal import Journal
+from treadle.deploy.replica.served import Desk
 from treadle.deploy.replica.stats import Stats
 from treadle.kernel.ids import Ids
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from treadle.deploy.replica.holder import Served
 from treadle.deploy.replica.protocol import PREDICTION_ID, Role
 from treadle.deploy.replica.rows import EARLIEST, LATEST
+from treadle.deploy.replica.served import Served
 
 _TYPES: dict[Role, tuple[list[str], dict[str, Any]]] = {
     "float": (["FP64", "FP32"], {"type": ["number", "null"], "minimum": -3.4e38, "maximum": 3.4e38}),

@@ -8,6 +8,7 @@ the version they came to.
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import time
 from collections.abc import Callable
@@ -16,10 +17,11 @@ from pathlib import Path, PurePosixPath
 import msgspec
 
 from treadle.deploy.replica import protocol
-from treadle.deploy.replica.journal import Journal
 from treadle.deploy.replica.onerow import OneRow
 from treadle.deploy.replica.platform import Platform
+from treadle.deploy.replica.served import Desk, Served
 from treadle.deploy.replica.stats import Stats
+from treadle.deploy.replica.trials import Tried
 from treadle.deploy.replica.vitals import Vitals
 from treadle.deploy.types import DesiredRevision, ReplicaReport
 from treadle.kernel.errors import CorruptData, ModelInvalid, TreadleError, Unavailable
@@ -31,44 +33,6 @@ log = logging.getLogger("treadle.replica")
 _KEPT = 3
 # A process that dies this often while it loads a revision is killed by the revision.
 _FATAL = 2
-
-
-class Desk(msgspec.Struct, frozen=True):
-    """What outlives a model's versions.
-
-    Attributes:
-        model: The model's name.
-        stats: Its figures.
-        journal: Where its predictions are written down; None when they are not kept.
-    """
-
-    model: str
-    stats: Stats
-    journal: Journal | None
-
-
-class Served(msgspec.Struct, frozen=True, kw_only=True):
-    """A model that answers.
-
-    Attributes:
-        revision: The deployment's revision.
-        version: The model's version.
-        loaded: The model.
-        inputs: What a request to it may bring.
-        one_row: Reads the most common requests to it.
-        metadata: What it takes and gives, as the protocol's JSON.
-        vitals: What is learnt of it while it answers.
-        desk: Its model's figures and journal.
-    """
-
-    revision: int
-    version: int
-    loaded: LoadedModel
-    inputs: protocol.Inputs
-    one_row: OneRow
-    metadata: bytes
-    vitals: Vitals
-    desk: Desk
 
 
 class Holder:
@@ -84,6 +48,7 @@ class Holder:
 
     Attributes:
         current: What answers; None before the first.
+        tried: What is tried beside it, if anything is.
     """
 
     def __init__(
@@ -97,6 +62,7 @@ class Holder:
         nullable: bool = True,
     ) -> None:
         self.current: Served | None = None
+        self.tried: Tried | None = None
         self.desk = desk
         self._folder = folder
         self._marker = marker
@@ -106,6 +72,7 @@ class Holder:
         self._failed: int | None = None
         self._error: str | None = None
         self._away = False
+        self._process = f"{os.getpid()}-{time.time_ns()}"
 
     def pick(self) -> Served | None:
         """What answers the next request."""
@@ -120,7 +87,11 @@ class Holder:
         """Reports once and takes what is wanted; True if there is something new to report."""
         current = self.current.revision if self.current else None
         report = msgspec.structs.replace(
-            self._report(), revision=current, failed=self._failed, error=self._error
+            self._report(),
+            revision=current,
+            failed=self._failed,
+            error=self._error,
+            trial=self.tried.report() if self.tried else None,
         )
         try:
             wanted = self._platform.report(report)
@@ -128,27 +99,61 @@ class Holder:
             self._noted(error)
             return False
         self._noted(None)
-        if wanted is None or wanted.revision in (current, self._failed):
+        if wanted is None:
             return False
-        return self._take(wanted)
+        if wanted.revision not in (current, self._failed):
+            return self._take(wanted)
+        return self._try(wanted)
 
     def _take(self, wanted: DesiredRevision) -> bool:
-        try:
-            self._check_alive(wanted.revision)
-            self.current = self._load(wanted)
-        except Unavailable as error:
-            self._noted(error)
-            return False
-        except Exception as error:  # noqa: BLE001 - whatever it is, the old model goes on answering
-            self._failed, self._error = wanted.revision, _said(error)
-            log.warning("revision %d can't be loaded: %s", wanted.revision, self._error)
-            return True
-        finally:
-            self._marker.unlink(missing_ok=True)
+        """Lets what is wanted answer from now on; True if there is something new to report."""
+        if self.tried and self.tried.served.revision == wanted.revision:
+            self.current, self.tried = msgspec.structs.replace(self.tried.served, desk=self.desk), None
+        else:
+            loaded, again = self._loaded(wanted, self.desk)
+            if loaded is None:
+                return again
+            self.current = loaded
         self._failed = self._error = None
         self.desk.stats.swaps += 1
         log.info("%s version %d (revision %d) answers", self.desk.model, wanted.version, wanted.revision)
         return True
+
+    def _try(self, wanted: DesiredRevision) -> bool:
+        """Tries what is to be tried beside what answers; True if there is something new to report."""
+        asked = wanted.trial
+        if asked is None:
+            self.tried = None
+        elif self.tried and self.tried.served.revision == asked.revision:
+            self.tried.adjust(asked)
+        elif asked.revision != self._failed:
+            like = msgspec.structs.replace(
+                wanted, revision=asked.revision, version=asked.version, files=asked.files, trial=None
+            )
+            # What a shadow says is not an answer: it is neither counted as one nor written down.
+            desk = Desk(self.desk.model, Stats(), None) if asked.shadow else self.desk
+            loaded, again = self._loaded(like, desk)
+            if loaded is None:
+                return again
+            self.tried = Tried(loaded, asked, self._process)
+            log.info("%s version %d (revision %d) is tried", self.desk.model, asked.version, asked.revision)
+            return True
+        return False
+
+    def _loaded(self, wanted: DesiredRevision, desk: Desk) -> tuple[Served | None, bool]:
+        """A revision, loaded and proven; if it can't be, whether there is something new to report."""
+        try:
+            self._check_alive(wanted.revision)
+            return self._load(wanted, desk), True
+        except Unavailable as error:
+            self._noted(error)
+            return None, False
+        except Exception as error:  # noqa: BLE001 - whatever it is, the old model goes on answering
+            self._failed, self._error = wanted.revision, _said(error)
+            log.warning("revision %d can't be loaded: %s", wanted.revision, self._error)
+            return None, True
+        finally:
+            self._marker.unlink(missing_ok=True)
 
     def _check_alive(self, revision: int) -> None:
         """Marks that a revision is being loaded, and refuses one that has killed the process.
@@ -174,7 +179,7 @@ class Holder:
             log.info("the platform answers again")
         self._away = error is not None
 
-    def _load(self, wanted: DesiredRevision) -> Served:
+    def _load(self, wanted: DesiredRevision, desk: Desk) -> Served:
         loaded = LoadedModel.load(self._fetch(wanted))
         signature = loaded.signature
         inputs = protocol.inputs_of(signature, wanted.key, wanted.time, nullable=self._nullable)
@@ -187,7 +192,7 @@ class Holder:
             one_row=OneRow(inputs),
             metadata=msgspec.json.encode(described),
             vitals=_first_vitals(loaded),
-            desk=self.desk,
+            desk=desk,
         )
 
     def _fetch(self, wanted: DesiredRevision) -> Path:

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
 from treadle.deploy.replica import invocations, protocol, tensors
-from treadle.deploy.replica.batcher import Answer, Batcher, Job, Outcome
+from treadle.deploy.replica.batcher import Answer, Batcher, Job, Outcome, Overloaded
 from treadle.deploy.replica.fleet import Fleet
-from treadle.deploy.replica.holder import Holder, Served
+from treadle.deploy.replica.holder import Holder
 from treadle.deploy.replica.intake import read_body, unpacked
 from treadle.deploy.replica.protocol import InferenceResponse, OutputTensor, Wanted
 from treadle.deploy.replica.reply import JSON, Denied, Gone, Receive, Reply, Scope, retry_after
 from treadle.deploy.replica.rows import Rows, read_rows
+from treadle.deploy.replica.served import Served
+from treadle.deploy.replica.trials import KEY_HEADER, Tried
 from treadle.deploy.replica.watch import Watch
 from treadle.deploy.types import ReplicaOptions
+from treadle.kernel.errors import InvalidInput, TreadleError
 from treadle.kernel.names import did_you_mean
 
 _HEADERS = (JSON,)
@@ -38,6 +43,7 @@ class Inference:
         self._batcher = batcher
         self._watch = watch
         self._encode = msgspec.json.Encoder().encode
+        self._shadows: set[asyncio.Task[None]] = set()
 
     async def infer(self, scope: Scope, receive: Receive, holder: Holder, version: str) -> Reply:
         """Answers by the Open Inference Protocol.
@@ -58,15 +64,14 @@ class Inference:
         started: float = scope["treadle.started"]
         body = await read_body(scope, receive, self._options.max_body, self._watch)
         scope["treadle.body"] = True
-        model = self.served(holder, version)
-        read = model.one_row.read(body)
-        if read:
-            request, rows = read
-        else:
-            request, rows = self._read(scope, body, model)
+
+        def read(model: Served) -> tuple[Any, Rows]:
+            return model.one_row.read(body) or self._read(scope, body, model)
+
+        tried, model, (request, rows) = self._choose(scope, holder, version, read)
         output = model.loaded.signature.output
         wanted = protocol.pick_outputs(request, output)
-        answer = await self._predict(model, rows, started, receive)
+        answer = await self._answer(tried, model, rows, started, receive, read)
         outputs = []
         if wanted.value is not None:
             outputs.append(OutputTensor(output, (rows.count,), "FP64", answer.outputs))
@@ -82,12 +87,15 @@ class Inference:
         started: float = scope["treadle.started"]
         body = await read_body(scope, receive, self._options.max_body, self._watch)
         scope["treadle.body"] = True
-        model = self.served(holder, version)
         headers = dict(scope["headers"])
         body = unpacked(body, headers.get(b"content-encoding"), self._options.max_body)
         kind = headers.get(b"content-type", b"")
-        rows = invocations.read(body, kind, model.inputs, self._options.max_rows)
-        answer = await self._predict(model, rows, started, receive)
+
+        def read(model: Served) -> tuple[Any, Rows]:
+            return None, invocations.read(body, kind, model.inputs, self._options.max_rows)
+
+        tried, model, (_, rows) = self._choose(scope, holder, version, read)
+        answer = await self._answer(tried, model, rows, started, receive, read)
         return Reply(200, _HEADERS, self._encode({"predictions": answer.outputs}))
 
     def _binary(
@@ -116,6 +124,71 @@ class Inference:
         if not isinstance(outcome, Answer):
             raise outcome
         return outcome
+
+    # ── trials ───────────────────────────────────────────────────────────
+
+    def _choose(
+        self, scope: Scope, holder: Holder, version: str, read: Callable[[Served], tuple[Any, Rows]]
+    ) -> tuple[Tried | None, Served, tuple[Any, Rows]]:
+        """What is in trial, if anything; what answers a request; and the request as that reads it."""
+        tried = holder.tried
+        if tried is None:
+            model = self.served(holder, version)
+            return None, model, read(model)
+        if version == str(tried.served.version):
+            return tried, tried.served, read(tried.served)
+        model = self.served(holder, version)
+        found = read(model)
+        key = next((value for name, value in scope["headers"] if name == KEY_HEADER), None)
+        if not version and tried.takes(key, found[1], model.inputs.features):
+            return tried, tried.served, read(tried.served)
+        return tried, model, found
+
+    async def _answer(
+        self,
+        tried: Tried | None,
+        model: Served,
+        rows: Rows,
+        started: float,
+        receive: Receive,
+        read: Callable[[Served], tuple[Any, Rows]],
+    ) -> Answer:
+        """Predicts; while something is in trial, what comes of it counts for whoever answers."""
+        if tried is None:
+            return await self._predict(model, rows, started, receive)
+        arm = tried.trial if model is tried.served else tried.beside
+        try:
+            answer = await self._predict(model, rows, started, receive)
+        except (Overloaded, Gone):
+            raise
+        except BaseException as error:  # a request that is cancelled took too long
+            if type(error) is not InvalidInput:  # a model that is invalid is one as well
+                arm.failed()
+            raise
+        arm.answered(time.perf_counter() - started, answer.outputs)
+        # A shadow is asked what was just answered, unless the server has better things to do.
+        if tried.shadow and arm is tried.beside and 2 * len(self._batcher) < self._options.max_queue:
+            task = asyncio.get_running_loop().create_task(self._shadow(tried, read, answer))
+            self._shadows.add(task)
+            task.add_done_callback(self._shadows.discard)
+        return answer
+
+    async def _shadow(self, tried: Tried, read: Callable[[Served], tuple[Any, Rows]], answer: Answer) -> None:
+        started = time.perf_counter()
+        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        outcome: Outcome
+        try:
+            self._batcher.submit(Job(tried.served, read(tried.served)[1], started, future))
+            outcome = await future
+        except Overloaded:
+            return
+        except TreadleError as error:
+            outcome = error
+        if not isinstance(outcome, Answer):
+            tried.trial.failed()
+            return
+        tried.trial.answered(time.perf_counter() - started, outcome.outputs)
+        tried.compare(answer.outputs, outcome.outputs)
 
     async def _wait(self, job: Job, outcome: asyncio.Future[Outcome], receive: Receive) -> None:
         """Waits for a request that may take a while; its place is free once nobody waits for it."""

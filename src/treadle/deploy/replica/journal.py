@@ -71,6 +71,7 @@ class Journal:
         self._file = -1
         self._path = folder
         self._size = self._rows = self._revision = 0
+        self._texts: dict[str, bool] = {}
         folder.mkdir(parents=True, exist_ok=True)
         for left in sorted(folder.glob("*.open")):
             self._seal_file(left, sum(len(record.outputs) for record in _records(left)))
@@ -84,10 +85,12 @@ class Journal:
         body = self._encoder.encode(record)
         data = _HEADER.pack(len(body), zlib.crc32(body)) + body
         with self._lock:
-            if self._file >= 0 and record.revision != self._revision:
-                self._seal()
+            if record.revision != self._revision:
+                if self._clashes(record):
+                    self._seal()
+                self._revision = record.revision
             if self._file < 0:
-                self._open(record.revision)
+                self._open()
             written = os.write(self._file, data)
             if written != len(data):
                 os.ftruncate(self._file, self._size)
@@ -97,10 +100,18 @@ class Journal:
             if self._size >= self._segment_size:
                 self._seal()
 
-    def _open(self, revision: int) -> None:
+    def _clashes(self, record: Answered) -> bool:
+        """Whether an input is text where it is a number in the segment being written, or the reverse."""
+        kinds = {name: _is_text(values) for name, values in record.inputs.items()}
+        texts = {name: text for name, text in kinds.items() if text is not None}
+        clash = any(self._texts.get(name, text) != text for name, text in texts.items())
+        self._texts = texts if clash else self._texts | texts
+        return clash
+
+    def _open(self) -> None:
         path = self._folder / f"{self._ids.new('segment')}.open"
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
-        self._path, self._size, self._rows, self._revision = path, 0, 0, revision
+        self._path, self._size, self._rows = path, 0, 0
 
     def seal(self) -> None:
         """Ends the segment being written, if any: all that was appended can be shipped."""
@@ -144,8 +155,12 @@ class Journal:
             batch.at.extend(record.at)
             batch.version.extend([record.version] * rows)
             batch.revision.extend([record.revision] * rows)
-            for name, values in record.inputs.items():
-                batch.inputs.setdefault(name, []).extend(values)
+            # Revisions that take turns may take other inputs: what one doesn't take is empty in its rows.
+            before = len(batch.outputs)
+            for name in record.inputs.keys() - batch.inputs.keys():
+                batch.inputs[name] = [None] * before
+            for name, values in batch.inputs.items():
+                values.extend(record.inputs.get(name) or [None] * rows)
             batch.outputs.extend(record.outputs)
             batch.latency_ms.extend(record.latency_ms)
         return batch
@@ -175,6 +190,11 @@ def _unpack(code: int, data: memoryview) -> list[Any]:
     if values.dtype.kind == "f" and np.isnan(values).any():
         return [None if math.isnan(value) else value for value in found]
     return found
+
+
+def _is_text(values: list[Any]) -> bool | None:
+    """Whether values are text; None if all of them are missing."""
+    return next((isinstance(value, str) for value in values if value is not None), None)
 
 
 def _records(path: Path) -> Iterator[Answered]:

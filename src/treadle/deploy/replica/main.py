@@ -24,8 +24,9 @@ from treadle.deploy.replica.batcher import Batcher
 from treadle.deploy.replica.desks import open_desks
 from treadle.deploy.replica.fleet import Fleet
 from treadle.deploy.replica.guard import RESTART, Guard
-from treadle.deploy.replica.holder import Desk, Holder
+from treadle.deploy.replica.holder import Holder
 from treadle.deploy.replica.platform import Platform
+from treadle.deploy.replica.served import Desk
 from treadle.deploy.replica.server import DRAIN, Server, make_server
 from treadle.deploy.replica.shipper import Shipper
 from treadle.deploy.replica.shortway import Door

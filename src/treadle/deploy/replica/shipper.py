@@ -7,9 +7,9 @@ import threading
 import time
 from collections.abc import Sequence
 
-from treadle.deploy.replica.holder import Desk
 from treadle.deploy.replica.journal import Journal
 from treadle.deploy.replica.platform import Platform
+from treadle.deploy.replica.served import Desk
 from treadle.kernel.errors import InvalidInput, TreadleError, Unavailable
 
 log = logging.getLogger("treadle.replica")

@@ -16,9 +16,10 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from treadle.deploy.replica.app import App
 from treadle.deploy.replica.batcher import Answer, Batcher, Job, Outcome, Overloaded
 from treadle.deploy.replica.fleet import Fleet
-from treadle.deploy.replica.holder import Holder, Served
+from treadle.deploy.replica.holder import Holder
 from treadle.deploy.replica.protocol import PREDICTION_ID, InferenceResponse, OutputTensor
 from treadle.deploy.replica.reply import JSON, Header
+from treadle.deploy.replica.served import Served
 from treadle.deploy.types import ReplicaOptions
 
 _encode = msgspec.json.Encoder().encode
@@ -42,8 +43,9 @@ class Door:
         self._holders = {f"/v2/models/{name}/infer".encode(): fleet.find(name) for name in fleet.names}
 
     def find(self, url: bytes) -> Holder | None:
-        """The model that is asked at an address; None if it isn't one of inference."""
-        return self._holders.get(url)
+        """The model that is asked at an address; None if it isn't one of inference, or one is in trial."""
+        found = self._holders.get(url)
+        return found if found is None or found.tried is None else None
 
     def enter(self, holder: Holder, body: bytes, connection: ShortWay) -> bool:
         """Takes a request if it can go the short way; it is answered in this turn of the event loop."""

@@ -1,0 +1,50 @@
+"""A model that answers, and what it shares with those before and after it."""
+
+from __future__ import annotations
+
+import msgspec
+
+from treadle.deploy.replica import protocol
+from treadle.deploy.replica.journal import Journal
+from treadle.deploy.replica.onerow import OneRow
+from treadle.deploy.replica.stats import Stats
+from treadle.deploy.replica.vitals import Vitals
+from treadle.registry import LoadedModel
+
+
+class Desk(msgspec.Struct, frozen=True):
+    """What outlives a model's versions.
+
+    Attributes:
+        model: The model's name.
+        stats: Its figures.
+        journal: Where its predictions are written down; None when they are not kept.
+    """
+
+    model: str
+    stats: Stats
+    journal: Journal | None
+
+
+class Served(msgspec.Struct, frozen=True, kw_only=True):
+    """A model that answers.
+
+    Attributes:
+        revision: The deployment's revision.
+        version: The model's version.
+        loaded: The model.
+        inputs: What a request to it may bring.
+        one_row: Reads the most common requests to it.
+        metadata: What it takes and gives, as the protocol's JSON.
+        vitals: What is learnt of it while it answers.
+        desk: Its model's figures and journal.
+    """
+
+    revision: int
+    version: int
+    loaded: LoadedModel
+    inputs: protocol.Inputs
+    one_row: OneRow
+    metadata: bytes
+    vitals: Vitals
+    desk: Desk
