@@ -35,8 +35,8 @@ EXPORTED = {
         csv_to_parquet frame_content ignore
     """,
     "treadle.deploy": """
-        DeploymentStatus Deployments DesiredRevision Replica ReplicaOptions ReplicaReport Revision
-        Supervisor listen replica_command replica_options
+        ArmCounts DeploymentPlan DeploymentStatus Deployments DesiredRevision Guard Replica ReplicaOptions
+        ReplicaReport Revision Rollout Supervisor Trial TrialReport listen replica_command replica_options
     """,
     "treadle.deploy.replica": "Platform ReplicaServer serve",
     "treadle.evaluate": """
@@ -80,10 +80,11 @@ EXPORTED = {
         open_source
     """,
     "treadle.kernel.config": """
-        AlsoCheck BehaviourCheck BiasCheck Budget ChecksConfig Config DataCheck DatasetConfig EarlyStop
-        GroupCheck ModelConfig MonitorConfig Part PassK PerformanceCheck PredictionsConfig Project
-        RegistryConfig RemoteConfig RetrainConfig ScorerConfig ServeConfig SliceCheck StageConfig Store
-        TargetConfig TeamConfig TrainConfig find_project load_config parse_config
+        AlsoCheck BehaviourCheck BiasCheck Budget ChecksConfig Config DataCheck DatasetConfig DeployConfig
+        EarlyStop GroupCheck GuardsConfig ModelConfig MonitorConfig Part PassK PerformanceCheck
+        PredictionsConfig Project RegistryConfig RemoteConfig RetrainConfig ScorerConfig ServeConfig
+        SliceCheck StageConfig Store StrategyName TargetConfig TeamConfig TrainConfig find_project
+        load_config parse_config
     """,
     "treadle.monitor": """
         Alert CategoryProfile LabelBatch MonitorKind Monitors Notifier NumericProfile
@@ -99,7 +100,7 @@ EXPORTED = {
     """,
     "treadle.retrain": """
         Approved Cycle CycleState Cycles Goal KeptByCycles Loop NewCycle Plan PlannedStage Reign
-        ReplayState ReplayStep Replays Stage Tick Trigger Worker render_report
+        ReplayState ReplayStep Replays Stage Tick Trigger Worker approve chosen redeploy render_report
     """,
     "treadle.retrain.report": "render_report",
     "treadle.sdk": """

@@ -21,8 +21,6 @@ GROUND = ("kernel", "api", "cli", "sdk", "client", "interop", "paths")
 WINDOWS = {
     ("api/mlflow/registry.py", "treadle.retrain.publish"): "what a client asks is what a person may do",
     ("api/raw.py", "treadle.retrain.rules"): "a pure function that only this route needs",
-    ("api/model_routes.py", "treadle.retrain.publish"): "as with MLflow's",
-    ("api/routes.py", "treadle.retrain.publish"): "what a person may do by hand is no part of the cycle",
     ("api/server.py", "treadle.retrain.worker"): "the lock's place is the worker's to choose",
     ("cli/run.py", "treadle.client.client"): "who asks is written into the request by hand there",
     ("sdk/origin.py", "treadle.client.client"): "who runs a script is who would ask",

@@ -24,6 +24,7 @@ _TABLES = (
     "checks",
     "model",
     "registry",
+    "deploy",
     "serve",
     "monitor",
     "retrain",
@@ -126,7 +127,7 @@ def _type(info: Any) -> str:  # noqa: C901, PLR0911 - one line a kind
         return " or ".join(f'`"{value}"`' for value in info.values)
     if isinstance(info, inspect.DictType):
         return f"table of {_plural(info.value_type)}"
-    if isinstance(info, inspect.ListType):
+    if isinstance(info, inspect.ListType | inspect.VarTupleType):
         count = f"{info.min_length} " if info.min_length and info.min_length == info.max_length else ""
         return f"list of {count}{_plural(info.item_type)}"
     if isinstance(info, inspect.StructType):

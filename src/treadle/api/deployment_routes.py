@@ -15,7 +15,7 @@ from treadle.deploy import (
 from treadle.kernel.config import StrategyName
 from treadle.kernel.errors import InvalidInput
 from treadle.kernel.names import did_you_mean
-from treadle.retrain.publish import chosen, redeploy
+from treadle.retrain import chosen, redeploy
 
 _MODEL = "/v1/deployments/{model}"
 _REF, _ACTOR, _REASON = (Query(name, required=True) for name in ("ref", "actor", "reason"))
@@ -42,7 +42,7 @@ def _deploy(call: Call) -> Revision:
     return redeploy(call.rooms.workspace, ref, actor, reason, strategy(call))
 
 
-def _plan(call: Call) -> DeploymentPlan:
+def _deployment_plan(call: Call) -> DeploymentPlan:
     """What deploying a version would change; does nothing."""
     version = call.rooms.registry.get(call.need("ref"))
     plan = chosen(call.rooms.workspace, strategy(call))
@@ -81,7 +81,7 @@ def _report_replica(call: Call) -> DesiredRevision | None:
 
 DEPLOYMENT_ROUTES = (
     RouteSpec("POST", "/v1/deployments", _deploy, Revision, query=(_REF, _ACTOR, _REASON, STRATEGY)),
-    RouteSpec("GET", "/v1/deployment-plan", _plan, DeploymentPlan, query=(_REF, STRATEGY)),
+    RouteSpec("GET", "/v1/deployment-plan", _deployment_plan, DeploymentPlan, query=(_REF, STRATEGY)),
     RouteSpec("GET", _MODEL, _deployment, DeploymentStatus),
     RouteSpec("GET", f"{_MODEL}/revisions", _revisions, list[Revision]),
     RouteSpec("GET", f"{_MODEL}/desired", _desired, DesiredRevision | None),

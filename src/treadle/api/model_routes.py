@@ -5,8 +5,7 @@ from __future__ import annotations
 from treadle.api.deployment_routes import STRATEGY, strategy
 from treadle.api.route import Call, Query, RouteSpec
 from treadle.registry import Approvals, ModelVersion, Registration, Standing, register_model
-from treadle.retrain import Approved
-from treadle.retrain.publish import approve
+from treadle.retrain import Approved, approve
 
 
 def _register(call: Call) -> ModelVersion:

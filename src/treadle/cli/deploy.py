@@ -48,7 +48,7 @@ def to(app: App, ref: str, reason: str, strategy: StrategyName | None, only_plan
     app.answer(app.client.deploy(app.ref(ref), reason, strategy), show_revision)
 
 
-@deploy.command("promote")
+@deploy.command("promote", short_help="Let the version in trial take over")
 @click.argument("model", required=False)
 @_why
 @json_option
@@ -58,7 +58,7 @@ def promote(app: App, model: str | None, reason: str) -> None:
     app.answer(app.client.promote(app.model(model), reason), show_revision)
 
 
-@deploy.command("rollback")
+@deploy.command("rollback", short_help="Take a trial back, or go back a version")
 @click.argument("model", required=False)
 @click.option(
     "--to", "version", type=int, metavar="N", help="The version to go back to; the one before by default."

@@ -7,6 +7,9 @@ from treadle.kernel.lazy import attach
 if TYPE_CHECKING:
     from treadle.retrain.keeping import KeptByCycles as KeptByCycles
     from treadle.retrain.loop import Loop as Loop
+    from treadle.retrain.publish import approve as approve
+    from treadle.retrain.publish import chosen as chosen
+    from treadle.retrain.publish import redeploy as redeploy
     from treadle.retrain.replay import Replays as Replays
     from treadle.retrain.report import render_report as render_report
     from treadle.retrain.service import Cycles as Cycles
@@ -46,6 +49,9 @@ __getattr__, __all__ = attach(
         "Tick": "types",
         "Trigger": "types",
         "Worker": "worker",
+        "approve": "publish",
+        "chosen": "publish",
+        "redeploy": "publish",
         "render_report": "report",
     },
 )
