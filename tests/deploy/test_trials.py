@@ -140,7 +140,7 @@ def test_a_canary_that_fails_is_gone_within_seconds(platform, tmp_path, holders,
     with running(options(tmp_path / "state"), platform) as server:
         start(platform, holders, CANARY)
         statuses = [post(server.url, one_row())[0] for _ in range(40)]
-        assert 3 <= statuses.count(500) <= 15
+        assert 1 <= statuses.count(500) <= 15
         wait_for(lambda: holders[-1].tried is None)
         assert {post(server.url, one_row())[0] for _ in range(8)} == {200}
     assert "guard 'errors" in platform.deployments.history("toy")[-1].error
