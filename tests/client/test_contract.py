@@ -110,7 +110,8 @@ def both(live: Up) -> Iterator[tuple[Client, Client]]:
 def test_the_reads_are_all_of_the_client() -> None:
     """A method that is new belongs into the contract."""
     does = {
-        "add_data", "append_journal", "approve", "close", "create_run", "deploy", "promote", "withdraw_trial", "fetch_blob", "fetch_file",
+        "add_data", "append_journal", "approve", "close", "create_run", "deploy", "fetch_blob", "fetch_file",
+        "promote", "withdraw_trial",
         "http",
         "in_process", "look", "put_blob", "report", "resume", "send_labels", "send_predictions",
         "start_cycle", "start_replay", "step_replay", "stop_replay", "training_data", "training_rows",
