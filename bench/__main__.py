@@ -20,6 +20,7 @@ BENCHMARKS = {
     "gate": "verdicts for every subgroup on a million rows, beside Fairlearn",
     "groupings": "groupings and joins of 10 and 100 million values, by Polars and by DuckDB",
     "checks": "53 checks of ten million rows, beside Polars by hand, Pandera and Great Expectations",
+    "behaviour": "a thousand answers asked and scored, beside Inspect and promptfoo; whose intervals hold",
     "drift": "a window of a million rows and 50 columns, beside NannyML and Evidently",
     "tracking": "logging, searching and reading curves, beside MLflow's server",
     "artifacts": "files of a gigabyte through the server, beside a copy and MLflow's server",
