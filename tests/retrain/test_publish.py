@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from retrain.wheel import FIRST, SECOND, make, opened, turn, turned
-from treadle.deploy import Deployments
+from treadle.deploy import ArmCounts, Deployments, ReplicaReport, TrialReport
 from treadle.kernel.clock import ManualClock
 from treadle.kernel.errors import Conflict, InvalidInput, NotFound, Refused
 from treadle.kernel.workspace import Workspace
@@ -77,6 +78,32 @@ def test_an_earlier_version_can_be_had_back(tmp_path: Path, clock: ManualClock) 
         redeploy(workspace, "toy/1", "ada", "once more")  # serves it anew; its status stays
         assert served(workspace) == [(1, 1), (2, 2), (3, 1), (4, 1)]
         assert [reign.version for reign in Cycles(workspace).reigns("toy")] == [1, 2, 1]
+
+
+def test_what_takes_over_step_by_step_is_production_when_its_last_step_has_ended(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    root = make(tmp_path / "project", turned(52, 76, per_day=60), replicas="1")
+    plan = '[deploy]\nstrategy = "canary"\nsteps = [0.5]\nbake = "1m"\nmin_requests = 9\n'
+    (root / "treadle.toml").write_text((root / "treadle.toml").read_text() + plan)
+    with opened(root, clock) as workspace:
+        clock.at = FIRST
+        assert turn(workspace).state == "promoted"  # there was nothing to take over from
+        deployments, registry = Deployments(workspace), Registry(workspace)
+        deployments.report(ReplicaReport(replica="a", model="toy", url="http://a", revision=1))
+        clock.at = SECOND
+        cycle = turn(workspace)
+        assert cycle.state == "trial"
+        assert registry.production("toy").number == 1
+        counts = ArmCounts(9)
+        for _ in range(2):
+            seen = TrialReport(revision=2, process="p", trial=counts, beside=counts)
+            deployments.report(
+                ReplicaReport(replica="a", model="toy", url="http://a", revision=1, trial=seen)
+            )
+            clock.at += timedelta(minutes=2)
+        assert registry.production("toy").number == cycle.version
+        assert registry.history("toy")[-1].reason.endswith("its last step ended with all guards kept")
 
 
 def test_an_mlflow_client_moves_a_version_by_its_guards(manual: Workspace, clock: ManualClock) -> None:

@@ -143,6 +143,7 @@ def headline(cycle: Cycle) -> str:
     what = f"{cycle.model}/{cycle.version}" if cycle.version else f"cycle {cycle.id}"
     words = {
         "trained": f"{show.counted(len(cycle.runs), 'run')} of {cycle.model} trained",
+        "trial": f"{what} is in trial: it becomes production when its last step has ended",
         "promoted": f"{what} is in production",
         "refused": f"{what} was refused",
         "held": f"{what} is held: it waits for an approval",
@@ -173,6 +174,8 @@ def next_commands(app: App, cycle: Cycle) -> list[str]:
     ref = f"{cycle.model}/{cycle.version}"
     if cycle.state == "held":
         return [f"treadle models approve {ref} --reason 'why'", f"treadle models show {ref}"]
+    if cycle.state == "trial":
+        return ["treadle deploy status"]
     if cycle.state == "promoted":
         served = app.client.deployment(cycle.model).replicas
         start = "treadle up" if app.client.embedded else "treadle serve"

@@ -57,7 +57,7 @@ def show_reigns(model: str, found: list[Reign], at: datetime | None) -> None:
 
 def show_others(cycles: list[Cycle]) -> None:
     """Prints the cycles that put nothing into production, and what all cycles cost."""
-    others = [cycle for cycle in cycles if cycle.state not in ("promoted", "running")]
+    others = [cycle for cycle in cycles if cycle.state not in ("promoted", "trial", "running")]
     if others:
         show.say()
         rows = [

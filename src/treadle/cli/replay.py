@@ -211,4 +211,4 @@ def brief(sentence: str) -> str:
 
 
 def _because(cycle: Cycle) -> str:
-    return f": {why(cycle)}" if cycle.state not in ("promoted", "trained") and why(cycle) else ""
+    return f": {why(cycle)}" if cycle.state not in ("promoted", "trained", "trial") and why(cycle) else ""

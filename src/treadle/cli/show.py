@@ -39,6 +39,7 @@ _MARKS = {
     "inconclusive": ("?", "yellow"),
     "warn": ("!", "yellow"),
     "held": ("?", "yellow"),
+    "trial": ("…", "cyan"),
     "running": ("…", "cyan"),
     "pending": ("·", "dim"),
     "skipped": ("-", "dim"),

@@ -38,7 +38,7 @@ def deploy(context: CycleContext) -> Step:
     work = msgspec.structs.replace(work, revision=revision.revision)
     if revision.plan is not None:
         how = f"{version.ref} in trial, revision {revision.revision}, {revision.plan.strategy}"
-        return Step(work, how, "promoted")
+        return Step(work, how, "trial")
     served = "serving" if revision.state == "serving" else "served as soon as `treadle up` runs"
     return Step(work, f"{version.ref} in production, revision {revision.revision}, {served}", "promoted")
 

@@ -15,7 +15,7 @@ from treadle.registry.types import Standing
 TriggerKind = Literal["manual", "alert"]
 StageName = Literal["data", "check", "train", "evaluate", "register", "approve", "deploy"]
 StageState = Literal["pending", "running", "done", "failed", "skipped"]
-CycleState = Literal["running", "trained", "promoted", "refused", "held", "unchanged", "failed"]
+CycleState = Literal["running", "trained", "trial", "promoted", "refused", "held", "unchanged", "failed"]
 Goal = Literal["train", "deploy"]
 Scalar: TypeAlias = bool | int | float | str
 
@@ -83,8 +83,9 @@ class Cycle(msgspec.Struct, frozen=True, kw_only=True):
         goal: To train and compare only, or to get into production.
         trigger: Why it was started.
         as_of: The moment from which it looks back.
-        state: Running, or how it ended: trained (its goal was no more), promoted, refused by
-            the gate, held for approval, unchanged (production was made of the same), failed.
+        state: Running, or how it ended: trained (its goal was no more), in trial (its version takes
+            over step by step), promoted, refused by the gate, held for approval, unchanged
+            (production was made of the same), failed.
         stages: Its stages, in order.
         started_at: When it began, by the machine's clock.
         ended_at: When it ended, by the machine's clock.

@@ -14,6 +14,7 @@ from treadle.retrain.report.facts import Facts
 WIDTH, LEFT, RIGHT = 960, 96, 16
 OUTCOME = {
     "promoted": ("#2e7d32", "▲"),
+    "trial": ("#1565c0", "▷"),
     "refused": ("#c62828", "✕"),
     "held": ("#b26a00", "●"),
     "failed": ("#616161", "!"),
