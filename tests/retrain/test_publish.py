@@ -83,7 +83,7 @@ def test_an_earlier_version_can_be_had_back(tmp_path: Path, clock: ManualClock) 
 def test_what_takes_over_step_by_step_is_production_when_its_last_step_has_ended(
     tmp_path: Path, clock: ManualClock
 ) -> None:
-    root = make(tmp_path / "project", turned(52, 76, per_day=60), replicas="1")
+    root = make(tmp_path / "project", replicas="1")
     plan = '[deploy]\nstrategy = "canary"\nsteps = [0.5]\nbake = "1m"\nmin_requests = 9\n'
     (root / "treadle.toml").write_text((root / "treadle.toml").read_text() + plan)
     with opened(root, clock) as workspace:
