@@ -99,8 +99,9 @@ EXPORTED = {
         check_stage import_model register_model stage_of
     """,
     "treadle.retrain": """
-        Approved Cycle CycleState Cycles Goal KeptByCycles Loop NewCycle Plan PlannedStage Reign
-        ReplayState ReplayStep Replays Stage Tick Trigger Worker approve chosen redeploy render_report
+        Approved Cycle CycleState Cycles Evidence Goal InProduction KeptByCycles Loop NewCycle Plan
+        PlannedStage Reign ReplayState ReplayStep Replays Stage Tick Trigger Worker approve
+        chosen in_production redeploy render_report
     """,
     "treadle.retrain.report": "render_report",
     "treadle.sdk": """

@@ -376,6 +376,7 @@ def _a_version(client: Client) -> None:
     assert [one.reason for one in client.withdraw_approval("toy/1", "mistaken").approvals] == ["looks good"]
     assert client.model("toy@production").number == 1
     assert [reign.version for reign in client.reigns("toy")] == [1]
+    assert [one.ref for one in client.in_production("toy")] == ["toy/1"]
     assert client.set_alias("toy/1", "champion").aliases == ("champion",)
     assert client.tag_model("toy@champion", "team", "cellar").tags == {"team": "cellar"}
     assert client.untag_model("toy@champion", "team").tags == {}

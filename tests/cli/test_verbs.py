@@ -32,13 +32,24 @@ from treadle.deploy.types import DeploymentStatus, Revision
 from treadle.experiment import Comparison
 from treadle.experiment.types import Run
 from treadle.monitor.types import Alert, WindowResult
-from treadle.registry.types import ModelVersion, Standing
-from treadle.retrain.types import Approved, Cycle, Reign, Tick
+from treadle.registry.types import Approval, ModelVersion, Standing
+from treadle.retrain.types import Approved, Cycle, Evidence, InProduction, Reign, Tick
 
 STANDING = Standing(
     ref="flights/3", status="candidate", next="production", given=1, needed=2, may=("ada", "ben")
 )
 APPROVED = Approved(standing=STANDING, revision=revision(3, 3))
+THEN = InProduction(
+    ref="flights/3",
+    at=NOON,
+    share=0.9,
+    revision=2,
+    reign=Reign(version=3, since=NOON, until=None, actor="ada", reason="it is better", override=True),
+    approvals=(
+        Approval(id="a", model="flights", number=3, stage="production", actor="ben", reason="fine", at=NOON),
+    ),
+    evidence=(Evidence(evaluation="ev_model", outcome="fail", sentence="worse by 0.1"),),
+)
 RUN = run(0, metrics={"roc_auc": 0.71})
 
 
@@ -374,18 +385,31 @@ def test_history_tells_what_was_in_production_when_and_what_every_cycle_cost(cal
 
 
 @pytest.mark.parametrize(
-    ("at", "versions"),
+    ("at", "sent"),
     [
-        ("2013-07-01 11:59", []),
-        ("2013-07-01T12:00", [1]),
-        ("2013-08-10 13:59+02:00", [1]),
-        ("2013-08-10T12:00Z", [3]),
+        ("2013-07-01 11:59", "2013-07-01T11:59:00+00:00"),
+        ("2013-08-10 13:59+02:00", "2013-08-10T11:59:00+00:00"),
+        ("2013-08-10T12:00Z", "2013-08-10T12:00:00+00:00"),
     ],
 )
-def test_history_at_a_moment(at: str, versions: list[int], call: Call) -> None:
-    assert [reign.version for reign in call("history", "--at", at, "--json").json(list[Reign])] == versions
-    if not versions:
-        assert "nothing of flights was in production at 2013-07-01 11:59" in call("history", "--at", at).out
+def test_history_at_a_moment(at: str, sent: str, call: Call, wire: Wire) -> None:
+    wire.answers["GET /v1/models/flights/production"] = [THEN]
+    assert call("history", "--at", at, "--json").json(list[InProduction]) == [THEN]
+    assert wire.asked[-1].query == {"at": sent}
+    out = call("history", "--at", at).out
+    for word in ("flights/3", "90% of the requests, revision 2", "ada, against its gate", "it is better",
+                 "ben, 2013-07-01 12:00: fine", "evaluation fail", "worse by 0.1"):  # fmt: skip
+        assert word in out
+    gone = msgspec.structs.replace(THEN, share=None, revision=None, deleted=True)
+    wire.answers["GET /v1/models/flights/production"] = [gone]
+    out = call("history", "--at", at).out
+    assert "flights/3 (deleted since)" in out
+    assert "not served by Treadle then" in out
+    wire.answers["GET /v1/models/flights/production"] = []
+    assert (
+        "nothing of flights was in production at 2013-07-01 11:59"
+        in call("history", "--at", "2013-07-01 11:59").out
+    )
 
 
 def test_history_of_another_model(call: Call, wire: Wire) -> None:

@@ -45,6 +45,7 @@ READS: dict[str, Callable[[Client], Any]] = {
     "deployment_plan": lambda c: c.deployment_plan("toy/1", "canary"),
     "desired": lambda c: c.desired("toy"),
     "evaluation": lambda c: [c.evaluation(one) for one in c.cycles()[0].evaluations],
+    "in_production": lambda c: (c.in_production("toy"), c.in_production("toy", LONG_AGO)),
     "imported": lambda c: list(c.imported("nowhere")),
     "history": lambda c: c.history(c.runs()[0].id, "loss"),
     "media": lambda c: c.media(c.runs()[0].id),

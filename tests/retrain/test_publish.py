@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,8 +13,8 @@ from treadle.deploy import ArmCounts, Deployments, ReplicaReport, TrialReport
 from treadle.kernel.clock import ManualClock
 from treadle.kernel.errors import Conflict, InvalidInput, NotFound, Refused
 from treadle.kernel.workspace import Workspace
-from treadle.registry import Catalog, NewCatalogVersion, Registry
-from treadle.retrain import Cycles
+from treadle.registry import Approvals, Catalog, NewCatalogVersion, Registry
+from treadle.retrain import Cycles, in_production
 from treadle.retrain.publish import approve, move_stage, redeploy
 
 
@@ -33,7 +33,39 @@ def served(workspace: Workspace) -> list[tuple[int, int]]:
     return [(r.revision, r.version) for r in Deployments(workspace).history("toy")]
 
 
-def test_a_held_version_is_let_in_once(manual: Workspace) -> None:
+def _was_in_production(manual: Workspace, clock: ManualClock) -> None:
+    """What is told of a moment: version, traffic, approver and evidence."""
+    [told] = in_production(manual, "toy", FIRST)
+    assert (told.ref, told.share, told.revision, told.reign.actor) == ("toy/1", None, None, "ada")
+    assert [(one.actor, one.reason) for one in told.approvals] == [("ada", "looks good")]
+    assert [one.outcome for one in told.evidence] == ["pass", "pass"]
+    assert "nothing to be worse than" in told.evidence[1].sentence
+    assert in_production(manual, "toy", FIRST - timedelta(seconds=1)) == []
+
+    clock.at = FIRST + timedelta(hours=1)
+    Deployments(manual).report(ReplicaReport(replica="r", model="toy", url="http://x", revision=1))
+    Approvals(manual).withdraw("toy/1", "ada", "not so sure")
+    catalog = Catalog(manual)
+    for _ in range(2):
+        beside = catalog.create_version(NewCatalogVersion(model="toy", source="s3://bucket/m"))
+        catalog.move_version("toy", str(beside.number), "Production")
+    later = datetime.now(UTC) + timedelta(days=1)
+    found = {one.ref: one for one in in_production(manual, "toy", later)}
+    assert {ref: (one.share, one.revision) for ref, one in found.items()} == {
+        "toy/1": (1.0, 1),
+        "toy/2": (0.0, None),
+        "toy/3": (0.0, None),
+    }
+    assert found["toy/1"].approvals == ()
+    assert (found["toy/2"].reign.actor, found["toy/2"].evidence) == ("mlflow", ())
+    catalog.delete_version("toy", "3")
+    then = found["toy/3"].reign.since
+    assert {one.ref: one.deleted for one in in_production(manual, "toy", then)}["toy/3"]
+    assert "toy/3" not in {one.ref for one in in_production(manual, "toy", later)}
+    catalog.delete_version("toy", "2")
+
+
+def test_a_held_version_is_let_in_once(manual: Workspace, clock: ManualClock) -> None:
     assert turn(manual).state == "held"
     revision = approve(manual, "toy/1", "ada", "looks good").revision
     version = Registry(manual).get("toy/1")
@@ -43,6 +75,7 @@ def test_a_held_version_is_let_in_once(manual: Workspace) -> None:
     [reign] = Cycles(manual).reigns("toy")
     assert (reign.version, reign.actor, reign.reason) == (1, "ada", "looks good")
     assert reign.cycle == Cycles(manual).list()[0].id
+    _was_in_production(manual, clock)
     with pytest.raises(Conflict, match="toy/1 is production; only a version on its way"):
         approve(manual, "toy/1", "ada", "again")
     with pytest.raises(NotFound):

@@ -42,7 +42,17 @@ from treadle.kernel.events import timeline
 from treadle.kernel.types import Event, Health
 from treadle.monitor import Alert, LabelBatch, PredictionBatch, WindowResult
 from treadle.registry import Lineage, ModelVersion
-from treadle.retrain import Cycle, NewCycle, Plan, Reign, ReplayState, ReplayStep, Tick
+from treadle.retrain import (
+    Cycle,
+    InProduction,
+    NewCycle,
+    Plan,
+    Reign,
+    ReplayState,
+    ReplayStep,
+    Tick,
+    in_production,
+)
 
 
 def _health(call: Call) -> Health:
@@ -179,6 +189,12 @@ def _model(call: Call) -> ModelVersion:
     return call.rooms.registry.get(call.need("ref"))
 
 
+def _in_production(call: Call) -> list[InProduction]:
+    """What was in production at a moment, who let it in, and on what evidence; now, if none is given."""
+    workspace, at = call.rooms.workspace, call.query.get("at")
+    return in_production(workspace, call.path["model"], _moment(at) if at else workspace.clock.now())
+
+
 def _reigns(call: Call) -> list[Reign]:
     """What was in production when, oldest first."""
     return call.rooms.cycles.reigns(call.path["model"])
@@ -301,6 +317,7 @@ def _moment(text: str) -> datetime:
 _MODEL: Any = "/v1/models/{model}"
 _REF, _ACTOR, _REASON = (Query(name, required=True) for name in ("ref", "actor", "reason"))
 _AT, _UNTIL = (Query(name, required=True, format="date-time") for name in ("at", "until"))
+_WHEN = Query("at", format="date-time")
 _METRIC = Query("metric", required=True)
 _RUN, _OTHER = (Query(name, required=True) for name in ("run", "other"))
 _RUNS = Query("run", required=True, many=True)
@@ -345,6 +362,7 @@ ROUTES = [
     RouteSpec("GET", "/v1/models", _models, list[ModelVersion], query=(Query("model"),)),
     RouteSpec("GET", "/v1/model", _model, ModelVersion, query=(_REF,)),
     RouteSpec("GET", f"{_MODEL}/reigns", _reigns, list[Reign]),
+    RouteSpec("GET", f"{_MODEL}/production", _in_production, list[InProduction], query=(_WHEN,)),
     RouteSpec("GET", f"{_MODEL}/timeline", _timeline, list[Event]),
     RouteSpec("GET", f"{_MODEL}/spending", _spending, Spending),
     RouteSpec("GET", "/v1/evaluations/{evaluation}", _evaluation, Evaluation),

@@ -14,34 +14,63 @@ from treadle.cli.follow import why
 from treadle.kernel.units import format_bytes
 
 if TYPE_CHECKING:
-    from treadle.retrain.types import Cycle, Reign
+    from treadle.retrain.types import Cycle, InProduction, Reign
 
 
 @click.command(short_help="What was in production when, why, and its cost")
 @click.argument("model", required=False)
-@click.option("--at", metavar="TIME", callback=moment, help="Only what was in production at a moment.")
+@click.option(
+    "--at", metavar="TIME", callback=moment, help="What was there at a moment, and on what evidence."
+)
 @json_option
 @pass_app
 def history(app: App, model: str | None, at: datetime | None) -> None:
     """Show what was in production when, why it changed, and what each cycle cost."""
     model = app.model(model)
-    found = app.client.reigns(model)
-    if at is not None:
-        found = [reign for reign in found if reign.since <= at and (reign.until is None or at < reign.until)]
-    app.answer(found, lambda reigns: show_history(app, model, reigns, at))
-
-
-def show_history(app: App, model: str, found: list[Reign], at: datetime | None) -> None:
-    """Prints what was in production when, and the cycles that changed nothing."""
-    show_reigns(model, found, at)
     if at is None:
-        show_others([cycle for cycle in app.client.cycles(model) if cycle.goal == "deploy"])
+        app.answer(app.client.reigns(model), lambda reigns: show_history(app, model, reigns))
+    else:
+        app.answer(app.client.in_production(model, at), lambda found: show_moment(model, found, at))
+
+
+def show_moment(model: str, found: list[InProduction], at: datetime) -> None:
+    """Prints what was in production at a moment, who let it in, and on what evidence."""
+    if not found:
+        show.say(f"nothing of {model} was in production at {show.when(at)}")
+        show.following(f"treadle history {model}")
+        return
+    for one in found:
+        reign = one.reign
+        until = show.when(reign.until) if reign.until else "now"
+        share = "not served by Treadle then" if one.share is None else f"{one.share:.0%} of the requests"
+        show.facts(
+            [
+                ("version", one.ref + (" (deleted since)" if one.deleted else "")),
+                ("in production", f"{show.when(reign.since)} to {until}"),
+                ("traffic", f"{share}, revision {one.revision}" if one.revision else share),
+                ("let in by", reign.actor + (", against its gate" if reign.override else "")),
+                ("why", reign.reason),
+                *(
+                    ("approved by", f"{who.actor}, {show.when(who.at)}: {who.reason}")
+                    for who in one.approvals
+                ),
+                *((f"evaluation {told.outcome}", told.sentence) for told in one.evidence),
+            ]
+        )
+        show.say()
+    show.following(f"treadle models show {found[0].ref}")
+
+
+def show_history(app: App, model: str, found: list[Reign]) -> None:
+    """Prints what was in production when, and the cycles that changed nothing."""
+    show_reigns(model, found)
+    show_others([cycle for cycle in app.client.cycles(model) if cycle.goal == "deploy"])
     show.following("treadle report" if found else "treadle run")
 
 
-def show_reigns(model: str, found: list[Reign], at: datetime | None) -> None:
+def show_reigns(model: str, found: list[Reign]) -> None:
     """Prints what was in production when."""
-    empty = f"nothing of {model} was in production" + (f" at {show.when(at)}" if at else "")
+    empty = f"nothing of {model} was in production"
     rows = [
         (
             f"{model}/{reign.version}",

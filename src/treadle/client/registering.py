@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
 from treadle.client.calls import Calls
 from treadle.kernel.config import StrategyName
 from treadle.registry.types import ModelVersion, Registration, Standing
-from treadle.retrain.types import Approved
+from treadle.retrain.types import Approved, InProduction
 
 
 class ModelCalls(Calls):
@@ -57,6 +59,13 @@ class ModelCalls(Calls):
     def standing(self, ref: str) -> Standing:
         """Where a version stands on its way to production, and who approved it."""
         found: Standing = self._ask(Standing, "GET", "/v1/model/approval", ref=ref)
+        return found
+
+    def in_production(self, model: str, at: datetime | None = None) -> list[InProduction]:
+        """What was in production at a moment, who let it in, and on what evidence; now, if none is given."""
+        when = at.isoformat() if at else None
+        path = f"/v1/models/{quote(model, safe='')}/production"
+        found: list[InProduction] = self._ask(list[InProduction], "GET", path, at=when)
         return found
 
     def archive(self, ref: str, reason: str) -> ModelVersion:

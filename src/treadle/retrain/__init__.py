@@ -13,10 +13,13 @@ if TYPE_CHECKING:
     from treadle.retrain.replay import Replays as Replays
     from treadle.retrain.report import render_report as render_report
     from treadle.retrain.service import Cycles as Cycles
+    from treadle.retrain.standing import in_production as in_production
     from treadle.retrain.types import Approved as Approved
     from treadle.retrain.types import Cycle as Cycle
     from treadle.retrain.types import CycleState as CycleState
+    from treadle.retrain.types import Evidence as Evidence
     from treadle.retrain.types import Goal as Goal
+    from treadle.retrain.types import InProduction as InProduction
     from treadle.retrain.types import NewCycle as NewCycle
     from treadle.retrain.types import Plan as Plan
     from treadle.retrain.types import PlannedStage as PlannedStage
@@ -36,7 +39,9 @@ __getattr__, __all__ = attach(
         "Cycle": "types",
         "CycleState": "types",
         "Cycles": "service",
+        "Evidence": "types",
         "Goal": "types",
+        "InProduction": "types",
         "Loop": "loop",
         "NewCycle": "types",
         "Plan": "types",
@@ -51,6 +56,7 @@ __getattr__, __all__ = attach(
         "Worker": "worker",
         "approve": "publish",
         "chosen": "publish",
+        "in_production": "standing",
         "redeploy": "publish",
         "render_report": "report",
     },

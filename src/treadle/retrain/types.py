@@ -10,7 +10,7 @@ import msgspec
 from treadle.deploy.types import Revision
 from treadle.experiment.types import DEFAULT
 from treadle.monitor.types import Alert, WindowResult
-from treadle.registry.types import Standing
+from treadle.registry.types import Approval, Standing
 
 TriggerKind = Literal["manual", "alert"]
 StageName = Literal["data", "check", "train", "evaluate", "register", "approve", "deploy"]
@@ -212,6 +212,7 @@ class Reign(msgspec.Struct, frozen=True, kw_only=True):
         reason: Why.
         cycle: The cycle that made it, if any.
         cpu_seconds: What that cycle cost.
+        override: Whether it went there although its gate had not let it pass.
     """
 
     version: int
@@ -221,3 +222,43 @@ class Reign(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     cycle: str | None = None
     cpu_seconds: float | None = None
+    override: bool = False
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """An evaluation that a version went through.
+
+    Attributes:
+        evaluation: Its identifier.
+        outcome: What it came to; ``gone`` if it isn't kept any more.
+        sentence: Its worst verdict, or what it found.
+    """
+
+    evaluation: str
+    outcome: str
+    sentence: str
+
+
+class InProduction(msgspec.Struct, frozen=True, kw_only=True):
+    """A version that was in production at a moment.
+
+    Attributes:
+        ref: The version.
+        at: The moment.
+        share: The part of the requests to Treadle's inference servers that it answered, from 0 to 1;
+            None while they answered none.
+        revision: The deployment's revision that served it.
+        reign: From when until when it was in production, who let it in, and why.
+        approvals: Who had approved it for production, as it stood then.
+        evidence: The evaluations that it went through.
+        deleted: Whether it was deleted since.
+    """
+
+    ref: str
+    at: datetime
+    share: float | None
+    revision: int | None
+    reign: Reign
+    approvals: tuple[Approval, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
+    deleted: bool = False
