@@ -61,6 +61,7 @@ def test_a_canary_takes_over_step_by_step(deployments, trying, workspace, clock)
     steps = ["rollout_step", "rollout_step", "promoted", "rollout_finished", "serving"]
     assert kinds(workspace)[-5:] == steps
     assert "answers 10% of the requests" in told(workspace)[-5].message
+    assert [event.facts["share"] for event in told(workspace)[-5:-3]] == ["0.1", "0.5"]
 
 
 def test_a_canary_that_fails_is_taken_back_at_the_next_report(deployments, trying, workspace):  # noqa: F811

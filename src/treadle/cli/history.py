@@ -46,7 +46,7 @@ def show_moment(model: str, found: list[InProduction], at: datetime) -> None:
         show.facts(
             [
                 ("version", one.ref + (" (deleted since)" if one.deleted else "")),
-                ("in production", f"{show.when(reign.since)} to {until}"),
+                ("in trial" if one.trial else "in production", f"{show.when(reign.since)} to {until}"),
                 ("traffic", f"{share}, revision {one.revision}" if one.revision else share),
                 ("let in by", reign.actor + (", against its gate" if reign.override else "")),
                 ("why", reign.reason),

@@ -235,7 +235,9 @@ class Deployments:
             share = rollout.share(moved, 0)
             does = "is asked beside" if found.shadow else f"answers {share:.0%} of the requests"
             message = f"version {trial.version} {does}: {decided.reason}"
-            self._tell(connection, moved, "rollout_step", _ROLLOUT, message, now, _seen(found))
+            held = [rollout.share(moved, place) for place in range(max(1, len(alive)))]
+            facts = _seen(found) | {"share": f"{sum(held) / len(held):g}"}
+            self._tell(connection, moved, "rollout_step", _ROLLOUT, message, now, facts)
         return None
 
     def _rollout(

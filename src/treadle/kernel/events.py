@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from datetime import datetime
+
 import msgspec
 import sqlalchemy as sa
 
@@ -28,11 +31,21 @@ def record(connection: sa.Connection, event: Event) -> None:
     insert_once(connection, events, msgspec.structs.asdict(event))
 
 
-def timeline(database: Database, subject: str, limit: int = 1000) -> list[Event]:
-    """The latest events of a subject, oldest first."""
+def timeline(
+    database: Database,
+    subject: str,
+    limit: int = 1000,
+    *,
+    until: datetime | None = None,
+    kinds: Collection[str] = (),
+) -> list[Event]:
+    """The latest events of a subject, oldest first; up to a moment and of some kinds, if these are given."""
+    conditions = [events.c.subject == subject]
+    conditions += [events.c.at <= until] if until else []
+    conditions += [events.c.kind.in_(kinds)] if kinds else []
     query = (
         sa.select(events)
-        .where(events.c.subject == subject)
+        .where(*conditions)
         .order_by(events.c.at.desc(), events.c.recorded_at.desc(), events.c.id.desc())
         .limit(limit)
     )

@@ -202,8 +202,9 @@ def _approve_for(workspace: Workspace, version: ModelVersion, stage: Stage, reas
     if stage == "Staging" and to == "production":
         Registry(workspace).stage(version.model, version.number, MLFLOW, reason, workspace.ids.new("move"))
         return
-    done = approve(workspace, version.ref, MLFLOW, reason).standing
-    if done.status == version.status:
+    approved = approve(workspace, version.ref, MLFLOW, reason)
+    done = approved.standing
+    if approved.revision is None and done.status == version.status:
         raise Refused(
             f"{done.needed - done.given} more of {done.needed} approvals are needed for {done.next}",
             where=version.ref,

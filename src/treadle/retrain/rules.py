@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from treadle.data.types import SliceSpec
-from treadle.deploy.types import Revision
 from treadle.evaluate.types import Evaluation, Verdict
 from treadle.kernel.config import Config
 from treadle.kernel.units import format_duration, parse_duration
@@ -112,12 +111,6 @@ def reigns(transitions: Sequence[Transition], cycles: Sequence[Cycle]) -> list[R
 def reigned(reign: Reign, at: datetime) -> bool:
     """Whether a version was in production at a moment; a reign counts from its first moment on."""
     return reign.since <= at and (reign.until is None or at < reign.until)
-
-
-def served(revisions: Sequence[Revision], at: datetime) -> Revision | None:
-    """The revision that answered requests at a moment: the last one that began to until then."""
-    begun = [(one.served_at, one.revision, one) for one in revisions if one.served_at and one.served_at <= at]
-    return max(begun)[2] if begun else None
 
 
 def _until(reign: Reign, at: datetime) -> Reign:

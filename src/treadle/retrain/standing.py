@@ -5,18 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from treadle.deploy import Deployments, Revision
+import msgspec
+
+from treadle.deploy import Deployments
 from treadle.evaluate import Evaluations
 from treadle.kernel.errors import NotFound
+from treadle.kernel.events import timeline
 from treadle.kernel.workspace import Workspace
 from treadle.registry import Approvals, Registry
 from treadle.retrain import rules
 from treadle.retrain.service import Cycles
+from treadle.retrain.shares import KINDS, Share, shares
 from treadle.retrain.types import Evidence, InProduction, Reign
 
 
 def in_production(workspace: Workspace, model: str, at: datetime) -> list[InProduction]:
     """Every version that was in production at a moment, whoever put it there, the last one first.
+
+    One that was tried beside it comes at the end.
 
     Args:
         workspace: Where everything is kept.
@@ -27,12 +33,25 @@ def in_production(workspace: Workspace, model: str, at: datetime) -> list[InProd
         NotFound: If there is no such model.
     """
     found = [one for one in Cycles(workspace).reigns(model) if rules.reigned(one, at)]
-    served = rules.served(Deployments(workspace).history(model), at)
-    return [_told(workspace, model, reign, served, at) for reign in reversed(found)]
+    answered = shares(timeline(workspace.database, f"model:{model}", until=at, kinds=KINDS), at)
+    told = [_told(workspace, model, reign, answered, at) for reign in reversed(found)]
+    known = {reign.version for reign in found}
+    for one in answered:
+        if one.since is not None and one.version not in known:
+            reign = _tried(workspace, model, one)
+            told.append(msgspec.structs.replace(_told(workspace, model, reign, answered, at), trial=True))
+    return told
+
+
+def _tried(workspace: Workspace, model: str, one: Share) -> Reign:
+    """The trial of a revision, told as a reign is."""
+    asked = next(r for r in Deployments(workspace).history(model) if r.revision == one.revision)
+    since = one.since or asked.at
+    return Reign(version=one.version, since=since, until=None, actor=asked.actor, reason=asked.reason)
 
 
 def _told(
-    workspace: Workspace, model: str, reign: Reign, served: Revision | None, at: datetime
+    workspace: Workspace, model: str, reign: Reign, answered: list[Share], at: datetime
 ) -> InProduction:
     ref = f"{model}/{reign.version}"
     try:
@@ -41,12 +60,12 @@ def _told(
     except NotFound:  # an MLflow client deleted it since
         version, approvals = None, ()
     stood = (one for one in approvals if one.at <= at and (one.withdrawn_at is None or one.withdrawn_at > at))
-    mine = served if served and served.version == reign.version else None
+    mine = [one for one in answered if one.version == reign.version]
     return InProduction(
         ref=ref,
         at=at,
-        share=None if served is None else float(mine is not None),
-        revision=mine.revision if mine else None,
+        share=sum(one.share for one in mine) if answered else None,
+        revision=mine[-1].revision if mine else None,
         reign=reign,
         approvals=tuple(one for one in stood if one.stage == "production"),
         evidence=_evidence(workspace, version.evaluations if version else ()),

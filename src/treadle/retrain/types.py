@@ -252,6 +252,7 @@ class InProduction(msgspec.Struct, frozen=True, kw_only=True):
         approvals: Who had approved it for production, as it stood then.
         evidence: The evaluations that it went through.
         deleted: Whether it was deleted since.
+        trial: Whether it was only tried beside the one in production, and its reign is that of the trial.
     """
 
     ref: str
@@ -262,3 +263,4 @@ class InProduction(msgspec.Struct, frozen=True, kw_only=True):
     approvals: tuple[Approval, ...] = ()
     evidence: tuple[Evidence, ...] = ()
     deleted: bool = False
+    trial: bool = False
