@@ -6,9 +6,9 @@ import functools
 import random
 
 import pytest
-from sums import Watching, asked, declare, verdict, write
 
 from chat_server import serving
+from sums import Watching, asked, declare, verdict, write
 from treadle.evaluate import Evaluations
 from treadle.evaluate.behaviour import setup
 from treadle.evaluate.behaviour.scorers.patterns import Matcher
