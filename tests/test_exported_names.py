@@ -95,8 +95,8 @@ EXPORTED = {
     "treadle.registry": """
         Approval Approvals Catalog CatalogModel CatalogVersion Field FieldKind ImportCatalogModel
         KeptByRegistry Lineage LineageStep Lineages LoadedModel MLFLOW ModelFile ModelVersion
-        NewCatalogVersion NewVersion Passport Registration Registry Signature Stage Standing Status Transition
-        check_stage import_model register_model stage_of
+        NewCatalogVersion NewVersion Passport Registration Registry Signature SmallBatches Stage Standing
+        Status Transition check_stage import_model register_model stage_of
     """,
     "treadle.retrain": """
         Approved Cycle CycleState Cycles Evidence Goal InProduction KeptByCycles Loop NewCycle Plan

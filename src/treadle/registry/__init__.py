@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from treadle.registry.registering import register_model as register_model
     from treadle.registry.rules import stage_of as stage_of
     from treadle.registry.service import Registry as Registry
+    from treadle.registry.small import SmallBatches as SmallBatches
     from treadle.registry.types import Approval as Approval
     from treadle.registry.types import Field as Field
     from treadle.registry.types import FieldKind as FieldKind
@@ -61,6 +62,7 @@ __getattr__, __all__ = attach(
         "Registration": "types",
         "Registry": "service",
         "Signature": "types",
+        "SmallBatches": "small",
         "Stage": "catalog_types",
         "Standing": "types",
         "Status": "types",

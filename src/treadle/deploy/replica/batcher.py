@@ -169,7 +169,7 @@ class Batcher:
             by_model.setdefault(id(job.model), []).append(job)
         for jobs in by_model.values():
             began = self.busy_since[0] = time.perf_counter()
-            outcomes = self._settle(jobs)
+            outcomes = self._settle(jobs, here=True)
             self.busy_since[0] = None
             self._resolve(jobs, outcomes, began, small=True)
 
@@ -211,23 +211,29 @@ class Batcher:
             stats.batches.observe(rows)
             vitals.took(rows, now - began, small=small)
 
-    def _settle(self, jobs: list[Job]) -> list[Outcome]:
+    def _settle(self, jobs: list[Job], *, here: bool = False) -> list[Outcome]:
         """Predicts requests of one model together; those that fail, only those, get an error."""
         try:
-            return list(self._predict(jobs))
+            return list(self._predict(jobs, here=here))
         except Exception as error:  # whatever fails in a model or a library must end as an answer
             if len(jobs) > 1:
                 # One request spoils the batch: find out which by asking for each alone.
-                return [self._settle([job])[0] for job in jobs]
+                return [self._settle([job], here=here)[0] for job in jobs]
             if isinstance(error, TreadleError):
                 return [error]
             log.exception("a prediction failed")
             return [TreadleError(f"the prediction failed: {type(error).__name__}")]
 
-    def _predict(self, jobs: list[Job]) -> list[Answer]:
+    def _predict(self, jobs: list[Job], *, here: bool) -> list[Answer]:
         model = jobs[0].model
-        columns = _columns(jobs, model.inputs.features)
-        outputs: list[float] = model.loaded.predict(columns).tolist()
+        rows = [job.rows.row for job in jobs if job.rows.row is not None] if here and model.small else []
+        columns: dict[str, Any] = {}
+        outputs: list[float]
+        if model.small and len(rows) == len(jobs):
+            outputs = model.small.predict(rows)
+        else:
+            columns = _columns(jobs, model.inputs.features)
+            outputs = model.loaded.predict(columns).tolist()
         _check(outputs, model.loaded.signature.output)
         answers = []
         start = 0
@@ -236,6 +242,7 @@ class Batcher:
             answers.append(Answer(ids, outputs[start : start + job.rows.count]))
             start += job.rows.count
         if model.desk.journal is not None:
+            columns = columns or _columns(jobs, model.inputs.features)
             self._write_down(model.desk.journal, jobs, answers, columns, outputs)
         return answers
 

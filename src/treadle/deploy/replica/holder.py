@@ -188,6 +188,7 @@ class Holder:
             revision=wanted.revision,
             version=wanted.version,
             loaded=loaded,
+            small=loaded.small_batches(),
             inputs=inputs,
             one_row=OneRow(inputs),
             metadata=msgspec.json.encode(described),

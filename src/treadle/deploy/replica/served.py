@@ -9,7 +9,7 @@ from treadle.deploy.replica.journal import Journal
 from treadle.deploy.replica.onerow import OneRow
 from treadle.deploy.replica.stats import Stats
 from treadle.deploy.replica.vitals import Vitals
-from treadle.registry import LoadedModel
+from treadle.registry import LoadedModel, SmallBatches
 
 
 class Desk(msgspec.Struct, frozen=True):
@@ -33,6 +33,7 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
         revision: The deployment's revision.
         version: The model's version.
         loaded: The model.
+        small: A quicker way to ask it for a row or some, on the event loop; None if it has none.
         inputs: What a request to it may bring.
         one_row: Reads the most common requests to it.
         metadata: What it takes and gives, as the protocol's JSON.
@@ -43,6 +44,7 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
     revision: int
     version: int
     loaded: LoadedModel
+    small: SmallBatches | None
     inputs: protocol.Inputs
     one_row: OneRow
     metadata: bytes
