@@ -419,8 +419,15 @@ def _traffic(client: Client) -> None:
     assert client.windows("toy", AT) == []
     assert client.alerts("toy") == []
 
-    assert client.deploy("toy/1", "once more").revision == 2
-    assert [revision.reason for revision in client.revisions("toy")] == ["looks good", "once more"]
+    assert client.deployment_plan("toy/1", "canary").plan.strategy == "canary"
+    assert client.deploy("toy/1", "try it", "shadow").state == "trial"
+    assert client.deployment("toy").rollout.shadow
+    assert client.withdraw_trial("toy", "seen enough").state == "failed"
+    assert client.deploy("toy/1", "try it again", "challenger").state == "trial"
+    assert client.promote("toy", "it is the same").state == "pending"
+    assert client.deploy("toy/1", "once more").revision == 4
+    reasons = ["looks good", "try it", "try it again", "once more"]
+    assert [revision.reason for revision in client.revisions("toy")] == reasons
     assert client.report_page("toy").startswith(b"<!")
 
 
