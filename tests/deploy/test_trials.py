@@ -131,10 +131,10 @@ def test_a_canary_takes_over_under_load_without_a_failed_request(platform, tmp_p
 def test_a_canary_that_fails_is_gone_within_seconds(platform, tmp_path, holders, monkeypatch):
     settle = Batcher._settle
 
-    def failing(self, jobs):
+    def failing(self, jobs, **how):
         if jobs[0].model.version == 2:
             return [ModelInvalid("no") for _ in jobs]
-        return settle(self, jobs)
+        return settle(self, jobs, **how)
 
     monkeypatch.setattr(Batcher, "_settle", failing)
     with running(options(tmp_path / "state"), platform) as server:

@@ -1,0 +1,79 @@
+"""Several models in one process."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from replica_parts import (
+    HTTP,
+    FolderPlatform,
+    ids_of,
+    one_row,
+    options,
+    post,
+    running,
+    status,
+    wait_for,
+    write_model,
+)
+
+from treadle.deploy import DesiredRevision, ReplicaReport
+from treadle.monitor.types import PredictionBatch
+
+
+class ManyPlatform:
+    """A platform of several models, each a folder; keeps what it is sent of each."""
+
+    def __init__(self, folders: dict[str, Path]) -> None:
+        self.each = {name: FolderPlatform(folder) for name, folder in folders.items()}
+        self.paths = {digest: path for one in self.each.values() for digest, path in one.paths.items()}
+
+    def report(self, report: ReplicaReport) -> DesiredRevision | None:
+        return self.each[report.model].report(report)
+
+    def fetch_blob(self, digest: str, path: Path) -> None:
+        path.write_bytes(self.paths[digest].read_bytes())
+
+    def send_predictions(self, model: str, batch: PredictionBatch) -> None:
+        self.each[model].send_predictions(model, batch)
+
+
+def test_each_model_answers_for_itself_and_is_logged_for_itself(tmp_path):
+    folders = {name: write_model(tmp_path / name, scale) for name, scale in (("up", 1.0), ("down", -1.0))}
+    platform = ManyPlatform(folders)
+    platform.each["down"].wanted, wanted = None, platform.each["down"].wanted
+    with running(options(tmp_path / "state", models=("up", "down")), platform, ready=False) as server:
+        wait_for(lambda: status(server.url + "/v2/models/up/ready") == 200)
+        # One that nobody has deployed holds up no other one, but the server isn't ready.
+        assert post(server.url, one_row(), "/v2/models/up/infer")[0] == 200
+        assert post(server.url, one_row(), "/v2/models/down/infer")[0] == 503
+        assert status(server.url + "/v2/health/ready") == 503
+        index = json.loads(HTTP.request("POST", server.url + "/v2/repository/index", body=b"").data)
+        assert [(one["name"], one["state"]) for one in index] == [("up", "READY"), ("down", "UNAVAILABLE")]
+        ready = HTTP.request("POST", server.url + "/v2/repository/index", body=b'{"ready": true}')
+        assert [one["name"] for one in ready.json()] == ["up"]
+        platform.each["down"].wanted = wanted
+        wait_for(lambda: status(server.url + "/v2/health/ready") == 200)
+
+        answers = {name: post(server.url, one_row(), f"/v2/models/{name}/infer")[1] for name in folders}
+        up, down = (answer["outputs"][0]["data"][0] for answer in answers.values())
+        assert abs(up + down - 1) < 1e-6
+        records = json.dumps({"dataframe_records": [{"hour": 1.0, "carrier": "AA"}]}).encode()
+        headers = {"content-type": "application/json"}
+        for path, code in (
+            ("/models/down/invocations", 200),
+            ("/invocations", 404),
+            ("/models/x/invocations", 404),
+        ):
+            assert HTTP.request("POST", server.url + path, body=records, headers=headers).status == code
+        text = HTTP.request("GET", server.url + "/metrics").data.decode()
+        assert 'treadle_rows_total{model="up"} 2.0' in text
+        assert 'treadle_rows_total{model="down"} 2.0' in text
+        assert "/v2/models/down/infer" in HTTP.request("GET", server.url + "/openapi.json").json()["paths"]
+        assert HTTP.request("POST", server.url + "/treadle/flush").status == 200
+    for name, answer in answers.items():
+        sent = [row for batch in platform.each[name].batches for row in batch.ids]
+        assert len(sent) == 2
+        assert ids_of(answer)[0] in sent
+    assert {report.model for report in platform.each["up"].reports} == {"up"}
