@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import urllib3
 
-from bench import measure, peers
+from bench import measure, peers, serving_more
 from bench.tables import progress, reason, show, times
 
 CONNECTIONS = 16
@@ -93,6 +93,7 @@ def run(quick: bool) -> None:
                     found[server.title] = reason(str(error))
         _table(found, seconds, rounds)
         _swaps(work, 6 if quick else 30)
+        _more(work, 20 if quick else 300)
 
 
 def _table(found: dict[str, list[dict[str, float]] | str], seconds: int, rounds: int) -> None:
@@ -131,8 +132,22 @@ def _swaps(work: Path, seconds: int) -> None:
     show("Models swapped under load", columns, [row], "Two versions, swapped as fast as they load.")
 
 
+def _more(work: Path, rounds: int) -> None:
+    try:
+        with _started(SERVERS[2], work) as (port, pid):
+            serving_more.batches(port, pid, work / "model-None" / "1" / "model.onnx", rounds)
+        found = {}
+        for count in (1, 200):
+            began = time.monotonic()
+            with _started(SERVERS[2], work, models=count) as (_, pid):
+                found[count] = (time.monotonic() - began, measure.cpu_of(pid), measure.memory_of(pid))
+        serving_more.many(found)
+    except (measure.Failed, OSError) as error:
+        print(f"batches and many models: {reason(str(error))}")
+
+
 @contextmanager
-def _started(server: Server, work: Path, swap: float = 0) -> Iterator[tuple[int, int]]:
+def _started(server: Server, work: Path, swap: float = 0, models: int = 1) -> Iterator[tuple[int, int]]:
     peer = peers.peer(server.peer) if server.peer else peers.Peer(peers.PLATFORM)
     if peer.python is None:
         raise measure.Failed(peer.problem)
@@ -142,6 +157,8 @@ def _started(server: Server, work: Path, swap: float = 0) -> Iterator[tuple[int,
         measure.run([peer.python, peers.SCRIPTS / "export_model.py", server.form, folder], work)
     port = measure.free_port()
     command, env = _command(server, peer, folder, work, port, swap)
+    if models > 1:
+        command.append(str(models))
     log = work / "server.log"
     with measure.running(command, folder if server.form else work, log, env) as process:
         deadline = time.monotonic() + 90

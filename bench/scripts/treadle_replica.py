@@ -1,6 +1,6 @@
 """Treadle's inference server on a model in a folder, or the floor beneath it: a fixed answer.
 
-Usage: ``treadle_replica.py FOLDER STATE PORT journal|plain SWAP_SECONDS``, or ``floor PORT``.
+Usage: ``treadle_replica.py FOLDER STATE PORT journal|plain SWAP_SECONDS [MODELS]``, or ``floor PORT``.
 With SWAP_SECONDS above 0 the platform wants the other version every so many seconds, and the
 number of swaps that were seen to be done is kept in ``STATE/swaps``.
 """
@@ -68,14 +68,16 @@ def floor(port: int) -> None:
     make_server(app).run(sockets=[socket.create_server(("127.0.0.1", port))])
 
 
-def replica(folder: Path, state: Path, port: int, journal: bool, swap: float) -> None:
+def replica(folder: Path, state: Path, port: int, journal: bool, swap: float, count: int) -> None:
     state.mkdir()
-    options = ReplicaOptions(models=("bench",), state=str(state), port=port, log_predictions=journal)
+    names = ("bench", *(f"bench-{number}" for number in range(1, count)))
+    options = ReplicaOptions(models=names, state=str(state), port=port, log_predictions=journal)
     ReplicaServer(options, LocalPlatform(folder, state, swap)).run()
 
 
 if sys.argv[1] == "floor":
     floor(int(sys.argv[2]))
 else:
-    folder, state, port, journal, swap = sys.argv[1:]
-    replica(Path(folder), Path(state), int(port), journal == "journal", float(swap))
+    folder, state, port, journal, swap, *more = sys.argv[1:]
+    count = int(more[0]) if more else 1
+    replica(Path(folder), Path(state), int(port), journal == "journal", float(swap), count)
