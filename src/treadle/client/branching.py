@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 
 from msgspec.structs import replace
@@ -20,7 +20,9 @@ from treadle.data import (
     RefSettings,
     Revert,
 )
-from treadle.registry import Lineage
+
+if TYPE_CHECKING:
+    from treadle.registry import Lineage
 
 _PATHS = {"branch": "branches", "tag": "tags"}
 
@@ -56,6 +58,8 @@ class BranchCalls(Calls):
 
     def data_lineage(self, dataset: str, at: str = "") -> Lineage:
         """Where a version comes from, and which runs, models and versions used it."""
+        from treadle.registry import Lineage
+
         found: Lineage = self._ask(Lineage, "GET", f"{_of(dataset)}/lineage", at=at or None)
         return found
 

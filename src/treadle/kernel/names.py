@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable
 
@@ -28,6 +27,8 @@ def check_name(kind: str, name: str) -> str:
 
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:
     """A hint naming the nearest known name, or all of them when none is near; None if there are none."""
+    import difflib  # only who made a mistake waits for it
+
     options = sorted(known)
     near = difflib.get_close_matches(name, options, n=1, cutoff=0.6)
     if near:
