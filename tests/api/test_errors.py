@@ -141,7 +141,7 @@ def test_a_required_parameter_that_is_missing(transport: Any, route: Any, query:
         "/v1/monitors/toy/windows?since=0001-01-01T00:00%2B14:00",
         "/v1/monitors/toy/windows?since=9999-12-31T23:59-14:00",
         "/v1/blobs/short",
-        "/v1/model?ref=toy@productoin",
+        "/v1/model?ref=toy/x",
         "/v1/monitors/%20/windows",
     ],
 )

@@ -61,7 +61,7 @@ def predict(url: str, rows: int) -> list[float]:
     return found
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("how", [pytest.param(signal.SIGINT, marks=pytest.mark.soak), signal.SIGTERM])
 def test_the_end_comes_within_seconds_and_predictions_are_handed_in(how: int, toy: Path) -> None:
     with up(toy) as running, Client.http(running.url) as client:
         client.start_replay(AT)

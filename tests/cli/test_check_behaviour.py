@@ -77,7 +77,7 @@ def lines(folder):
     )
 
 
-@pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("stop", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.soak)])
 def test_what_was_answered_is_never_asked_again(project, stop):
     folder, server = project
     running = start(folder)

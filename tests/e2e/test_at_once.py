@@ -85,7 +85,7 @@ def test_a_run_is_told_of_a_port_that_is_taken(user: User) -> None:
         refused(user.run("up", "--port", str(port)), "can't listen on", f"127.0.0.1:{port}", "--port")
 
 
-@pytest.mark.parametrize("verb", ["run", "train"])
+@pytest.mark.parametrize("verb", ["run", pytest.param("train", marks=pytest.mark.soak)])
 def test_a_cycle_that_is_interrupted_is_gone_on_with_and_ends_once(user: User, held: Path, verb: str) -> None:
     with user.start(verb) as process:
         wait_until(lambda: begun(held))

@@ -65,7 +65,7 @@ BAD = {
     "two columns in one": (sent(tensor("hour", "FP64", [8.0, 9.0], [1, 2]), CARRIER), "expected [N]"),
     "unequal columns": (
         sent(tensor("hour", "FP64", [8.0, 9.0]), CARRIER),
-        "'carrier' has 1 rows, 'hour' has 2",
+        "input 'carrier' has 1 rows, those before it 2",
     ),
     "too many rows": (
         sent(tensor("hour", "FP64", [8.0] * 101), tensor("carrier", "BYTES", ["AA"] * 101)),

@@ -16,8 +16,9 @@ def _register(call: Call) -> ModelVersion:
 
 def _set_alias(call: Call) -> ModelVersion:
     """Lets an alias name a version; it then names no other."""
-    version = call.rooms.registry.get(call.need("ref"))
-    call.rooms.catalog.set_alias(version.model, call.need("alias"), str(version.number))
+    ref, alias = call.need("ref"), call.need("alias")
+    version = call.rooms.registry.get(ref)
+    call.rooms.catalog.set_alias(version.model, alias, str(version.number))
     return call.rooms.registry.get(version.ref)
 
 
@@ -30,15 +31,17 @@ def _delete_alias(call: Call) -> ModelVersion:
 
 def _tag(call: Call) -> ModelVersion:
     """Sets a tag of a version."""
-    version = call.rooms.registry.get(call.need("ref"))
-    call.rooms.catalog.tag_version(version.model, str(version.number), call.need("key"), call.need("value"))
+    ref, key, value = (call.need(name) for name in ("ref", "key", "value"))
+    version = call.rooms.registry.get(ref)
+    call.rooms.catalog.tag_version(version.model, str(version.number), key, value)
     return call.rooms.registry.get(version.ref)
 
 
 def _untag(call: Call) -> ModelVersion:
     """Takes a tag from a version, if it has it."""
-    version = call.rooms.registry.get(call.need("ref"))
-    call.rooms.catalog.untag_version(version.model, str(version.number), call.need("key"))
+    ref, key = call.need("ref"), call.need("key")
+    version = call.rooms.registry.get(ref)
+    call.rooms.catalog.untag_version(version.model, str(version.number), key)
     return call.rooms.registry.get(version.ref)
 
 
