@@ -81,8 +81,8 @@ EXPORTED = {
     """,
     "treadle.kernel.config": """
         AlsoCheck BehaviourCheck BiasCheck Budget ChecksConfig Config DataCheck DatasetConfig DeployConfig
-        EarlyStop GroupCheck GuardsConfig ModelConfig MonitorConfig Part PassK PerformanceCheck
-        PredictionsConfig Project RegistryConfig RemoteConfig RetrainConfig ScorerConfig ServeConfig
+        EarlyStop GroupCheck GuardsConfig ModelConfig MonitorConfig ObjectiveConfig Part PassK
+        PerformanceCheck PredictionsConfig Project RegistryConfig RemoteConfig RetrainConfig ScorerConfig ServeConfig
         SliceCheck StageConfig Store StrategyName TargetConfig TeamConfig TrainConfig find_project
         load_config parse_config
     """,

@@ -15,7 +15,7 @@ from treadle.kernel.errors import Conflict, InvalidInput, NotFound, Refused
 from treadle.kernel.workspace import Workspace
 from treadle.registry import Approvals, Catalog, NewCatalogVersion, Registry
 from treadle.retrain import Cycles, in_production
-from treadle.retrain.publish import approve, move_stage, redeploy
+from treadle.retrain.publish import approve, chosen, move_stage, redeploy
 
 
 @pytest.fixture
@@ -169,3 +169,19 @@ def test_an_mlflow_client_moves_a_version_by_its_guards(manual: Workspace, clock
     free = catalog.create_version(NewCatalogVersion(model="toy", source="s3://bucket/m"))
     assert move_stage(manual, "toy", str(free.number), "Staging").stage == "Staging"
     assert served(manual) == [(1, 1)]
+
+
+@pytest.mark.parametrize(
+    ("guards", "objective", "held"),
+    [("", "", None), ("", "p99_ms = 50\n", 50.0), ("max_p99_ms = 20\n", "p99_ms = 50\n", 20.0)],
+)
+def test_a_rollout_is_held_to_the_objective_unless_its_guards_say_otherwise(
+    tmp_path: Path, clock: ManualClock, guards: str, objective: str, held: float | None
+) -> None:
+    (tmp_path / "treadle.toml").write_text(
+        f'[project]\nname = "toy"\n[deploy.guards]\n{guards}[serve.objective]\n{objective}'
+    )
+    with opened(tmp_path, clock) as workspace:
+        plan = chosen(workspace, "canary")
+        assert (plan.strategy, plan.guards.max_p99_ms) == ("canary", held)
+        assert chosen(workspace, None).guards.max_p99_ms == held

@@ -99,7 +99,9 @@ def register(context: CycleContext) -> Step:
             evaluations=(work.data_evaluation, work.model_evaluation),
             profile=work.profile,
             serve={
-                name: str(value) for name, value in msgspec.structs.asdict(workspace.config.serve).items()
+                name: str(value)
+                for name, value in msgspec.structs.asdict(workspace.config.serve).items()
+                if name != "objective"  # a promise to callers; the version doesn't need it to run
             },
             cycle=cycle.id,
             curves=tuple(sorted(Experiments(workspace).get(shipped.run).metrics)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import msgspec
+from msgspec.structs import replace
 
 from treadle.deploy import Deployments, Revision
 from treadle.evaluate import Evaluations, aggregate
@@ -35,7 +35,7 @@ def deploy(context: CycleContext) -> Step:
     revision = publish(
         workspace, version, f"cycle:{cycle.id}", rules.reason(evaluations), cycle.id, outcome="pass"
     )
-    work = msgspec.structs.replace(work, revision=revision.revision)
+    work = replace(work, revision=revision.revision)
     if revision.plan is not None:
         how = f"{version.ref} in trial, revision {revision.revision}, {revision.plan.strategy}"
         return Step(work, how, "trial")
@@ -97,9 +97,14 @@ def publish(
 
 
 def chosen(workspace: Workspace, strategy: StrategyName | None) -> DeployConfig:
-    """The plan of ``[deploy]``, with another strategy if one was chosen."""
-    plan = workspace.config.deploy
-    return msgspec.structs.replace(plan, strategy=strategy) if strategy else plan
+    """The plan of ``[deploy]``, with another strategy if one was chosen.
+
+    Where its guards say nothing of slow answers, the service level objective does.
+    """
+    plan, objective = workspace.config.deploy, workspace.config.serve.objective
+    if plan.guards.max_p99_ms is None and objective.p99_ms is not None:
+        plan = replace(plan, guards=replace(plan.guards, max_p99_ms=objective.p99_ms))
+    return replace(plan, strategy=strategy) if strategy else plan
 
 
 def approve(

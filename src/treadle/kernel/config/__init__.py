@@ -17,7 +17,7 @@ from treadle.kernel.config.checks import (
     PredictionsConfig,
     SliceCheck,
 )
-from treadle.kernel.config.deploy import DeployConfig, GuardsConfig, StrategyName
+from treadle.kernel.config.deploy import DeployConfig, GuardsConfig, ObjectiveConfig, StrategyName
 from treadle.kernel.config.load import find_project, load_config, parse_config
 from treadle.kernel.config.schema import (
     Budget,
@@ -52,6 +52,7 @@ __all__ = [
     "GuardsConfig",
     "ModelConfig",
     "MonitorConfig",
+    "ObjectiveConfig",
     "Part",
     "PassK",
     "PerformanceCheck",

@@ -1,4 +1,4 @@
-"""The table ``[deploy]``: how a new revision takes over from the one that serves."""
+"""The tables ``[deploy]`` and ``[serve.objective]``: how a new revision takes over, and what it must hold."""
 
 from __future__ import annotations
 
@@ -12,6 +12,17 @@ StrategyName = Literal["at-once", "rolling", "blue-green", "canary", "shadow", "
 Step = Annotated[float, Meta(gt=0, le=1)]
 
 
+class ObjectiveConfig(Table, frozen=True):
+    """``[serve.objective]``: the service level that the model's callers are promised.
+
+    Attributes:
+        p99_ms: The time within which 99 of 100 requests are answered. A rollout holds a new revision
+            to it as well, unless ``[deploy.guards] max_p99_ms`` says otherwise.
+    """
+
+    p99_ms: Annotated[float, Meta(gt=0)] | None = None
+
+
 class GuardsConfig(Table, frozen=True):
     """``[deploy.guards]``: what takes a new revision back while it takes over.
 
@@ -19,7 +30,8 @@ class GuardsConfig(Table, frozen=True):
 
     Attributes:
         max_error_rate: The share of its requests that may end with an error of the server.
-        max_p99_ms: The time within which 99 of 100 of its requests must be answered; none when left out.
+        max_p99_ms: The time within which 99 of 100 of its requests must be answered; when left out,
+            that of ``[serve.objective]``, if there is one.
         beside: Whether it may have neither more errors nor more slow answers than what it replaces.
         max_shift: How far its answers may be from those of what it replaces, as a population
             stability index; none when left out, for a better model may well answer otherwise.

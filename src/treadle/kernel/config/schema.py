@@ -12,7 +12,7 @@ from msgspec import Meta, field
 
 from treadle.kernel.config.base import Duration, Positive, Scalar, Size, Table, Task
 from treadle.kernel.config.checks import ChecksConfig
-from treadle.kernel.config.deploy import DeployConfig
+from treadle.kernel.config.deploy import DeployConfig, ObjectiveConfig
 
 
 class Project(Table, frozen=True):
@@ -220,6 +220,7 @@ class ServeConfig(Table, frozen=True):
         missing: Whether a missing number (``null``, NaN) is given to the model as NaN, or refused.
         log_predictions: Whether predictions are kept for monitoring.
         flush: How often the log is handed on.
+        objective: What its callers are promised.
     """
 
     host: str = "127.0.0.1"
@@ -233,6 +234,7 @@ class ServeConfig(Table, frozen=True):
     missing: Literal["pass", "refuse"] = "pass"
     log_predictions: bool = True
     flush: Duration = "1s"
+    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
 
 
 class MonitorConfig(Table, frozen=True):
