@@ -34,6 +34,7 @@ from treadle.deploy.replica.reply import (
     retry_after,
 )
 from treadle.deploy.replica.shipper import Shipper
+from treadle.deploy.replica.testing import is_test
 from treadle.deploy.replica.watch import Watch
 from treadle.deploy.types import ReplicaOptions
 from treadle.kernel.errors import InvalidInput, TreadleError
@@ -148,7 +149,8 @@ class App:
             reply = self.failed(error)
         finally:
             ended = time.perf_counter()
-            holder.desk.stats.answered(reply.status if reply else _HUNG_UP, ended, ended - started)
+            if not is_test(scope):
+                holder.desk.stats.answered(reply.status if reply else _HUNG_UP, ended, ended - started)
         return reply
 
     def _invoked(self, path: str) -> str:

@@ -18,6 +18,7 @@ from treadle.deploy.replica.protocol import InferenceResponse, OutputTensor, Wan
 from treadle.deploy.replica.reply import JSON, Denied, Gone, Receive, Reply, Scope, retry_after
 from treadle.deploy.replica.rows import Rows, read_rows
 from treadle.deploy.replica.served import Served
+from treadle.deploy.replica.testing import Twins, is_test
 from treadle.deploy.replica.trials import KEY_HEADER, Tried
 from treadle.deploy.replica.watch import Watch
 from treadle.deploy.types import ReplicaOptions
@@ -44,6 +45,7 @@ class Inference:
         self._watch = watch
         self._encode = msgspec.json.Encoder().encode
         self._shadows: set[asyncio.Task[None]] = set()
+        self._twins = Twins()
 
     async def infer(self, scope: Scope, receive: Receive, holder: Holder, version: str) -> Reply:
         """Answers by the Open Inference Protocol.
@@ -130,7 +132,16 @@ class Inference:
     def _choose(
         self, scope: Scope, holder: Holder, version: str, read: Callable[[Served], tuple[Any, Rows]]
     ) -> tuple[Tried | None, Served, tuple[Any, Rows]]:
-        """What is in trial, if anything; what answers a request; and the request as that reads it."""
+        """What is in trial, if anything; what answers a request; and the request as that reads it.
+
+        For a load test nothing is in trial: what comes of it counts for neither side.
+        """
+        tried, model, found = self._choose_any(scope, holder, version, read)
+        return (None, self._twins.of(model), found) if is_test(scope) else (tried, model, found)
+
+    def _choose_any(
+        self, scope: Scope, holder: Holder, version: str, read: Callable[[Served], tuple[Any, Rows]]
+    ) -> tuple[Tried | None, Served, tuple[Any, Rows]]:
         tried = holder.tried
         if tried is None:
             model = self.served(holder, version)

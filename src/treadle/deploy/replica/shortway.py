@@ -20,6 +20,7 @@ from treadle.deploy.replica.holder import Holder
 from treadle.deploy.replica.protocol import PREDICTION_ID, InferenceResponse, OutputTensor
 from treadle.deploy.replica.reply import JSON, Header
 from treadle.deploy.replica.served import Served
+from treadle.deploy.replica.testing import has_test
 from treadle.deploy.types import ReplicaOptions
 
 _encode = msgspec.json.Encoder().encode
@@ -162,6 +163,7 @@ class ShortWay(HttpToolsProtocol):
             and not parser.should_upgrade()
             and not self.expect_100_continue
             and not self.flow.write_paused
+            and not has_test(self.headers)
             and (cycle is None or cycle.response_complete)
         )
 
