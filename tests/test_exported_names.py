@@ -82,9 +82,9 @@ EXPORTED = {
     "treadle.kernel.config": """
         AlsoCheck BehaviourCheck BiasCheck Budget ChecksConfig Config DataCheck DatasetConfig DeployConfig
         EarlyStop GroupCheck GuardsConfig ModelConfig MonitorConfig ObjectiveConfig Part PassK
-        PerformanceCheck PredictionsConfig Project RegistryConfig RemoteConfig RetrainConfig ScorerConfig ServeConfig
-        SliceCheck StageConfig Store StrategyName TargetConfig TeamConfig TrainConfig find_project
-        load_config parse_config
+        PerformanceCheck PredictionsConfig Project RegistryConfig RemoteConfig RetrainConfig ScorerConfig
+        ServeConfig SliceCheck StageConfig Store StrategyName TargetConfig TeamConfig TrainConfig
+        find_project load_config parse_config
     """,
     "treadle.monitor": """
         Alert CategoryProfile LabelBatch MonitorKind Monitors Notifier NumericProfile

@@ -58,9 +58,9 @@ _FIELDS = [revisions.c[name] for name in Revision.__struct_fields__]
 
 def lock(connection: sa.Connection, model: str) -> None:
     """Keeps others from changing a model's revisions until the transaction ends."""
-    connection.execute(
-        sa.select(revisions.c.revision).where(revisions.c.model == model).with_for_update()
-    ).all()
+    query = sa.select(revisions.c.revision).where(revisions.c.model == model)
+    # In one order: two that lock the same rows in different orders would wait for each other.
+    connection.execute(query.order_by(revisions.c.revision).with_for_update()).all()
 
 
 def read_revisions(connection: sa.Connection, model: str) -> list[Revision]:
