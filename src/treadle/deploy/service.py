@@ -265,8 +265,8 @@ class Deployments:
             actor=actor,
             reason=f"{trial.reason}; {reason}",
             key=key,
-            outcome=trial.outcome or "pass",
-            override=trial.outcome not in ("", "pass"),
+            outcome=trial.outcome,
+            override=trial.outcome != "pass",
         )
         return self._end(trial, "pending", "", "rollout_finished", actor, f"takes over: {reason}")
 
