@@ -144,9 +144,8 @@ def test_tritonclient_compresses(server):
 
 @pytest.mark.parametrize("kind", ["FP16", "BF16", "FP32", "FP64"])
 def test_a_model_of_one_type_takes_all_its_columns_in_one_tensor(numbers, kind):
-    import ml_dtypes
-
-    dtype = {"FP16": np.float16, "BF16": ml_dtypes.bfloat16, "FP32": np.float32, "FP64": np.float64}[kind]
+    # numpy knows no BF16: tritonclient cuts it from FP32
+    dtype = {"FP16": np.float16, "BF16": np.float32, "FP32": np.float32, "FP64": np.float64}[kind]
     rows = (np.arange(12).reshape(3, 4) / 8).astype(dtype)
     answer = numbers.client.infer("toy", [given("x", rows, kind)])
     assert answer.as_numpy("probability") == pytest.approx(sigmoid(rows.astype(float).sum(1)), abs=1e-6)
