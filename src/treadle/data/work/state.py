@@ -158,7 +158,9 @@ def compare(scan: Scan, state: State) -> Comparison:
 
     mine = (scan.sizes, scan.mtimes, scan.ctimes, scan.inodes, scan.modes)
     if state.has_paths(scan.paths):
-        return Comparison(state.digests, _same(mine, state.stats), [])
+        same = _same(mine, state.stats)
+        # A copy where digests will be filled in, so that the cache needn't stay in memory beside them.
+        return Comparison(state.digests if same.all() else state.digests.copy(), same, [])
     digests, known = np.zeros((len(scan), 32), np.uint8), np.zeros(len(scan), dtype=bool)
     if not len(state):
         return Comparison(digests, known, [])

@@ -32,8 +32,8 @@ from treadle.data.work.pointer import (
     read_pointer,
     write_pointer,
 )
-from treadle.data.work.scanning import clashes, nothing_in, scan
-from treadle.data.work.state import State, compare, load_state, save_state
+from treadle.data.work.scanning import Scan, clashes, nothing_in, scan
+from treadle.data.work.state import Comparison, compare, load_state, save_state
 from treadle.data.work.storing import Keeper, Ways
 from treadle.data.work.types import AddPath, CheckedOut, Checkout, WorkStatus
 from treadle.data.work.writing import Writer
@@ -94,16 +94,15 @@ class WorkingTree:
     ) -> DatasetVersion:
         seen_ns = time.time_ns()  # the file system's clock, not the workspace's, which may be replayed
         found = scan(target)
-        state = self._state(target)
-        known = compare(found, state)
+        known, last = self._compared(found, target)
         head = self._branches.head(dataset, branch)
         check_live(*filter(None, [head]))  # the whole dataset was deleted, and can be restored
-        unchanged = known.known.all() and not known.gone and before and state.tree == before.tree
+        unchanged = known.known.all() and not known.gone and before and last == before.tree
         if unchanged and head and before and head.tree == before.tree:
             return head
         base = before if before and before.deleted_at is None else head
         contents = self._branches.contents(*filter(None, [base]))
-        if base is None or state.tree != base.tree:
+        if base is None or last != base.tree:
             known = differing.only_stored(known, found, contents)
         with PackWriter(self._ws.blobs, self._pages_of(contents)) as writer:
             ways = Ways(asked.link, asked.chunking)
@@ -180,9 +179,8 @@ class WorkingTree:
             return base
         seen_ns = time.time_ns()
         found = scan(target)
-        state = self._state(target)
-        known = compare(found, state)
-        if known.known.all() and not known.gone and state.tree == pointer_tree(pointer, version):
+        known, last = self._compared(found, target)
+        if known.known.all() and not known.gone and last == pointer_tree(pointer, version):
             return base
         mine = differing.read_unknown(found, known)
         if version is None:
@@ -227,7 +225,7 @@ class WorkingTree:
         with self._alone(target):
             present = target.exists() or target.is_symlink()
             found = scan(target) if present else nothing_in(base)
-            known = compare(found, self._state(target))
+            known, _ = self._compared(found, target)
             if here is not None and not known.known.all():
                 held = wanted if here is version else joined(list(entries(here.tree, contents)))
                 known = differing.recognised(known, found, held)
@@ -342,8 +340,10 @@ class WorkingTree:
         name = hashlib.sha256(self._shown(target).encode()).hexdigest()[:24]
         return self._ws.state / "cache" / "work" / f"{name}.state"
 
-    def _state(self, target: Path) -> State:
-        return load_state(self._cache(target))
+    def _compared(self, found: Scan, target: Path) -> tuple[Comparison, str]:
+        """What of a folder is as it was, and the digest of the tree that it made then."""
+        state = load_state(self._cache(target))
+        return compare(found, state), state.tree
 
     @contextlib.contextmanager
     def _alone(self, target: Path) -> Iterator[None]:
