@@ -87,9 +87,9 @@ EXPORTED = {
         find_project load_config parse_config
     """,
     "treadle.monitor": """
-        Alert CategoryProfile LabelBatch MonitorKind Monitors Notifier NumericProfile
-        PredictionBatch PredictionLog Profile Summary WebhookNotifier WindowResult WindowState
-        build_profile
+        Alert Answered CategoryProfile LabelBatch MonitorKind Monitors Notifier NumericProfile
+        PredictionBatch PredictionLog Profile SegmentEncoder Summary WebhookNotifier WindowResult WindowState
+        build_profile read_records read_segment
     """,
     "treadle.paths": "Place TreadleFileSystem bring find_place needs_names read_place",
     "treadle.registry": """

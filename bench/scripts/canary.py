@@ -38,7 +38,7 @@ class Platform:
     def fetch_blob(self, digest: str, path: Path) -> None:
         self.workspace.blobs.fetch(digest, path)
 
-    def send_predictions(self, *_: object) -> None:
+    def send_segment(self, *_: object) -> None:
         pass
 
 

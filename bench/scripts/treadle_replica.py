@@ -13,13 +13,10 @@ import sys
 import time
 from pathlib import Path
 
-import msgspec
-
 from treadle.deploy.replica.main import ReplicaServer
 from treadle.deploy.replica.server import make_server
 from treadle.deploy.types import DesiredRevision, ReplicaOptions, ReplicaReport
 from treadle.kernel.ids import digest_file
-from treadle.monitor.types import PredictionBatch
 
 ANSWER = (
     b'{"model_name":"bench","model_version":"1","outputs":[{"name":"probability","shape":[1],'
@@ -29,13 +26,13 @@ ANSWER = (
 
 
 class LocalPlatform:
-    """A platform that has its models in a folder, and reads what it is sent as JSON, as the client does."""
+    """A platform that has its models in a folder, and writes down what it is sent, as into a socket."""
 
     def __init__(self, folder: Path, state: Path, swap: float) -> None:
         versions = {int(path.name): sorted(path.iterdir()) for path in sorted(folder.iterdir())}
         self.files = {v: {p.name: digest_file(p) for p in paths} for v, paths in versions.items()}
         self.paths = {digest_file(path): path for paths in versions.values() for path in paths}
-        self.swaps = state / "swaps"
+        self.swaps, self.inbox = state / "swaps", state / "inbox"
         self.every = swap
         self.wanted = self.seen = 1
         self.since = time.monotonic()
@@ -53,8 +50,8 @@ class LocalPlatform:
     def fetch_blob(self, digest: str, path: Path) -> None:
         shutil.copy(self.paths[digest], path)
 
-    def send_predictions(self, _: str, batch: PredictionBatch) -> None:
-        msgspec.json.encode(batch)
+    def send_segment(self, _: str, __: str, ___: int, data: bytes) -> None:
+        self.inbox.write_bytes(data)
 
 
 def floor(port: int) -> None:

@@ -65,7 +65,7 @@ from treadle.experiment import (
 )
 from treadle.govern import Collect
 from treadle.kernel.errors import Conflict, Deleted, InvalidInput, NotFound, Refused
-from treadle.monitor import LabelBatch, PredictionBatch
+from treadle.monitor import Answered, LabelBatch, PredictionBatch, SegmentEncoder
 from treadle.registry import CatalogModel, ImportCatalogModel, Registration
 from treadle.retrain import NewCycle
 
@@ -414,6 +414,10 @@ def _traffic(client: Client) -> None:
         outputs=[0.5], latency_ms=[1.0],
     )  # fmt: skip
     client.send_predictions("toy", one)
+    record = Answered(["y"], [AT.timestamp()], 1, 1, ("hour", "carrier"), [0.5], [1.0], [[2.0, None]])
+    client.send_segment("toy", "segment_1", 1, SegmentEncoder().encode(record))
+    with pytest.raises(InvalidInput, match="of its 2 predictions 1 can be read"):
+        client.send_segment("toy", "segment_2", 2, SegmentEncoder().encode(record))
     client.send_labels("toy", LabelBatch(batch="l", ids=["x"], values=[1], known_at=[AT.timestamp()]))
     assert client.look("toy").cycle is None
     assert client.windows("toy", AT) == []

@@ -25,6 +25,7 @@ from treadle.deploy.replica import ReplicaServer, serve
 from treadle.kernel.errors import InvalidInput, Unavailable
 from treadle.kernel.ids import digest_file
 from treadle.kernel.workspace import Workspace
+from treadle.monitor.segments import read_segment
 from treadle.monitor.types import PredictionBatch
 from treadle.registry import Field, ModelFile, NewVersion, Registry, Signature
 
@@ -111,12 +112,12 @@ class FolderPlatform:
     def fetch_blob(self, digest: str, path: Path) -> None:
         path.write_bytes(self.paths[digest].read_bytes())
 
-    def send_predictions(self, model: str, batch: PredictionBatch) -> None:
+    def send_segment(self, model: str, segment: str, rows: int, data: bytes) -> None:
         if self.away:
             raise Unavailable("nobody answers")
         if self.refuses:
             raise InvalidInput("no such model")
-        self.batches.append(msgspec.json.decode(msgspec.json.encode(batch), type=PredictionBatch))
+        self.batches.append(read_segment(data, segment, rows))
 
 
 class ServicesPlatform:
@@ -134,7 +135,8 @@ class ServicesPlatform:
     def fetch_blob(self, digest: str, path: Path) -> None:
         self.workspace.blobs.fetch(digest, path)
 
-    def send_predictions(self, model: str, batch: PredictionBatch) -> None:
+    def send_segment(self, model: str, segment: str, rows: int, data: bytes) -> None:
+        batch = read_segment(data, segment, rows)
         target = self.inbox / f"{batch.batch}.{time.time_ns()}"
         target.with_suffix(".tmp").write_bytes(msgspec.json.encode(batch))
         target.with_suffix(".tmp").rename(target.with_suffix(".json"))

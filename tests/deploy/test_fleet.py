@@ -19,7 +19,6 @@ from replica_parts import (
 )
 
 from treadle.deploy import DesiredRevision, ReplicaReport
-from treadle.monitor.types import PredictionBatch
 
 
 class ManyPlatform:
@@ -35,8 +34,8 @@ class ManyPlatform:
     def fetch_blob(self, digest: str, path: Path) -> None:
         path.write_bytes(self.paths[digest].read_bytes())
 
-    def send_predictions(self, model: str, batch: PredictionBatch) -> None:
-        self.each[model].send_predictions(model, batch)
+    def send_segment(self, model: str, segment: str, rows: int, data: bytes) -> None:
+        self.each[model].send_segment(model, segment, rows, data)
 
 
 def test_each_model_answers_for_itself_and_is_logged_for_itself(tmp_path):

@@ -17,12 +17,14 @@ from replica_parts import (
     write_model,
 )
 
-from treadle.deploy.replica.journal import Answered, Journal
+from treadle.deploy.replica.journal import Journal, Segment
 from treadle.deploy.replica.served import Desk
 from treadle.deploy.replica.shipper import Shipper
 from treadle.deploy.replica.stats import Stats
 from treadle.kernel.errors import TreadleError, Unavailable
 from treadle.kernel.ids import RandomIds, SequentialIds
+from treadle.monitor.segments import Answered, read_segment
+from treadle.monitor.types import PredictionBatch
 
 
 def answered(*ids: str, revision: int = 1, **inputs) -> Answered:
@@ -40,7 +42,8 @@ class Inbox:
         self.error: TreadleError | None = None
         self.after = False
 
-    def send_predictions(self, model, batch):
+    def send_segment(self, model, segment, rows, data):
+        batch = read_segment(data, segment, rows)
         if self.error and not self.after:
             raise self.error
         self.batches[batch.batch] = batch
@@ -51,6 +54,10 @@ class Inbox:
     @property
     def ids(self) -> list[str]:
         return [row for batch in self.batches.values() for row in batch.ids]
+
+
+def read(journal: Journal, segment: Segment) -> PredictionBatch:
+    return read_segment(journal.read(segment), segment.id, segment.rows)
 
 
 def shipper(journal: Journal, inbox: Inbox, limit: int = 1 << 20) -> tuple[Shipper, Stats]:
@@ -92,7 +99,7 @@ def test_revisions_that_take_turns_share_a_segment_unless_they_disagree_about_a_
     journal.append(answered("c", revision=3, hour=["late"]))
     journal.append(answered("d", revision=3, hour=[None]))
     journal.seal()
-    first, second = (journal.read(segment) for segment in journal.sealed())
+    first, second = (read(journal, segment) for segment in journal.sealed())
     assert first.revision == [1, 2] * 3
     assert first.inputs == {"hour": [1.0, None] * 3, "other": [None, 2.0] * 3}
     assert (second.ids, second.inputs) == (["c", "d"], {"hour": ["late", None]})
@@ -121,7 +128,7 @@ def test_damage_ends_a_segment_at_the_last_whole_record(tmp_path):
     raw[len(raw) // 2] ^= 1
     left.write_bytes(raw)
     again = Journal(tmp_path, RandomIds())
-    assert again.read(again.sealed()[0]).ids == ["a"]
+    assert read(again, again.sealed()[0]).ids == ["a"]
 
 
 def test_an_empty_leftover_goes(tmp_path):

@@ -128,7 +128,7 @@ def test_a_platform_that_is_away_stops_nothing_and_is_followed_again(platform, t
         def away(*_):
             raise Unavailable("nobody answers")
 
-        for name in ("report", "fetch_blob", "send_predictions"):
+        for name in ("report", "fetch_blob", "send_segment"):
             monkeypatch.setattr(platform, name, away)
         made = deploy(platform, 2, "b")
         assert post(server.url, one_row())[1]["model_version"] == "1"

@@ -10,6 +10,7 @@ import numpy as np
 from treadle.deploy import Deployments, DesiredRevision, ReplicaReport
 from treadle.kernel.workspace import Workspace
 from treadle.monitor import LabelBatch, PredictionBatch, PredictionLog
+from treadle.monitor.segments import read_segment
 
 
 def serve_and_label(
@@ -66,5 +67,5 @@ class Services:
     def fetch_blob(self, digest: str, path: Path) -> None:
         self._workspace.blobs.fetch(digest, path)
 
-    def send_predictions(self, model: str, batch: PredictionBatch) -> None:
-        self._log.append(model, batch)
+    def send_segment(self, model: str, segment: str, rows: int, data: bytes) -> None:
+        self._log.append(model, read_segment(data, segment, rows))

@@ -21,6 +21,7 @@ from treadle.data import DataInput, SliceSpec
 from treadle.experiment import Answered, SqlQuery
 from treadle.kernel.errors import InvalidInput
 from treadle.kernel.files import storage_errors
+from treadle.monitor import read_segment
 from treadle.retrain import render_report
 from treadle.retrain.rules import windows
 
@@ -96,6 +97,22 @@ def _training_slice(rooms: Rooms, dataset: str) -> tuple[DataInput, Path]:
         return rooms.datasets.slice(whole, "input")
     learn, _ = windows(config, version.digest, rooms.workspace.clock.now())
     return rooms.datasets.slice(learn, "train")
+
+
+async def _log_segment(request: Request) -> Response:
+    """Logs a segment of a replica's journal, as it was written; one that is known is passed over."""
+    rooms: Rooms = request.app.state.rooms
+    rows = request.query_params.get("rows", "")
+    if not (rows.isascii() and rows.isdigit() and len(rows) < _LONGEST):
+        raise InvalidInput("`rows` must say how many predictions the segment holds", fix="add ?rows=...")
+    data = bytearray()
+    async for piece in request.stream():
+        data += piece
+        if len(data) > _SEGMENT:
+            raise InvalidInput(f"a segment has at most {_SEGMENT >> 20} MiB", fix="send it in several")
+    model, name = request.path_params["model"], request.path_params["segment"]
+    await run_in_threadpool(lambda: rooms.log.append(model, read_segment(bytes(data), name, int(rows))))
+    return Response(b"null", media_type="application/json")
 
 
 async def _report(request: Request) -> Response:
@@ -192,6 +209,8 @@ _SHOWN = {
     "patch": "text/plain; charset=utf-8",
     "json": "application/json",
 }
+_LONGEST = 10  # digits
+_SEGMENT = 64 << 20
 _PARQUET = "application/vnd.apache.parquet"
 RAW_ROUTES = [
     RawSpec("POST", "/v1/blobs", _put_blob, "application/json", takes=_BYTES),
@@ -199,6 +218,9 @@ RAW_ROUTES = [
     RawSpec("GET", "/v1/runs/{run}/file", _run_file, _BYTES),
     RawSpec("GET", "/v1/datasets/{dataset}/training", _training_data, _PARQUET),
     RawSpec("GET", "/v1/datasets/{dataset}/rows/{ref:path}", _version_rows, _PARQUET),
+    RawSpec(
+        "POST", "/v1/predictions/{model}/segments/{segment}", _log_segment, "application/json", takes=_BYTES
+    ),
     RawSpec("POST", "/v1/sql", _sql, _JSON_LINES, takes="application/json"),
     RawSpec("GET", "/v1/comparison/page", _comparison, "text/html"),
     RawSpec("GET", "/v1/models/{model}/report", _report, "text/html"),

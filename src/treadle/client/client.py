@@ -324,6 +324,11 @@ class Client(
         """Logs predictions; sending a batch twice is sending it once."""
         self._send("POST", f"/v1/predictions/{part(model)}", msgspec.json.encode(batch)).read()
 
+    def send_segment(self, model: str, segment: str, rows: int, data: bytes) -> None:
+        """Logs a segment of a replica's journal; sending it twice is sending it once."""
+        path = f"/v1/predictions/{part(model)}/segments/{part(segment)}?rows={rows}"
+        self._send("POST", path, data, {"Content-Type": "application/octet-stream"}).read()
+
     def send_labels(self, model: str, batch: LabelBatch) -> None:
         """Logs labels; sending a batch twice is sending it once."""
         self._send("POST", f"/v1/labels/{part(model)}", msgspec.json.encode(batch)).read()

@@ -9,6 +9,10 @@ if TYPE_CHECKING:
     from treadle.monitor.notify import Notifier as Notifier
     from treadle.monitor.notify import WebhookNotifier as WebhookNotifier
     from treadle.monitor.profile import build_profile as build_profile
+    from treadle.monitor.segments import Answered as Answered
+    from treadle.monitor.segments import SegmentEncoder as SegmentEncoder
+    from treadle.monitor.segments import read_records as read_records
+    from treadle.monitor.segments import read_segment as read_segment
     from treadle.monitor.service import Monitors as Monitors
     from treadle.monitor.types import Alert as Alert
     from treadle.monitor.types import CategoryProfile as CategoryProfile
@@ -25,6 +29,7 @@ __getattr__, __all__ = attach(
     __name__,
     {
         "Alert": "types",
+        "Answered": "segments",
         "CategoryProfile": "types",
         "LabelBatch": "types",
         "MonitorKind": "types",
@@ -34,10 +39,13 @@ __getattr__, __all__ = attach(
         "PredictionBatch": "types",
         "PredictionLog": "log",
         "Profile": "types",
+        "SegmentEncoder": "segments",
         "Summary": "types",
         "WebhookNotifier": "notify",
         "WindowResult": "types",
         "WindowState": "types",
         "build_profile": "profile",
+        "read_records": "segments",
+        "read_segment": "segments",
     },
 )

@@ -20,10 +20,11 @@ from typing import Any, Protocol, TypeAlias
 import msgspec
 import numpy as np
 
-from treadle.deploy.replica.journal import Answered, Journal
+from treadle.deploy.replica.journal import Journal
 from treadle.deploy.replica.rows import Rows
 from treadle.deploy.replica.served import Served
 from treadle.kernel.errors import InvalidInput, ModelInvalid, TreadleError
+from treadle.monitor import Answered
 
 log = logging.getLogger("treadle.replica")
 
@@ -242,7 +243,6 @@ class Batcher:
             answers.append(Answer(ids, outputs[start : start + job.rows.count]))
             start += job.rows.count
         if model.desk.journal is not None:
-            columns = columns or _columns(jobs, model.inputs.features)
             self._write_down(model.desk.journal, jobs, answers, columns, outputs)
         return answers
 
@@ -251,7 +251,7 @@ class Batcher:
         journal: Journal,
         jobs: list[Job],
         answers: list[Answer],
-        columns: dict[str, list[Any]],
+        columns: dict[str, Any],
         outputs: list[float],
     ) -> None:
         now, ended = time.time(), time.perf_counter()
@@ -263,8 +263,14 @@ class Batcher:
             at += job.rows.times or [now] * job.rows.count
             latency += [round((ended - job.started) * 1000, 3)] * job.rows.count
         model = jobs[0].model
+        by = model.version, model.revision
+        if columns:
+            record = Answered(ids, at, *by, columns, outputs, latency)
+        else:  # each was a single row: turning them can wait until they are read
+            rows = [job.rows.row for job in jobs if job.rows.row is not None]
+            record = Answered(ids, at, *by, model.inputs.features, outputs, latency, rows)
         try:
-            journal.append(Answered(ids, at, model.version, model.revision, columns, outputs, latency))
+            journal.append(record)
         except OSError as error:
             # Keeping predictions is worth less than answering: count it, say it once, go on.
             model.desk.stats.unlogged += len(ids)

@@ -4,7 +4,7 @@ A record is handed to the operating system before its response is sent, so killi
 process loses nothing that was answered. A power failure can lose the last moments: the
 journal is not forced to the disk.
 
-A segment is a file of records, each with its length and CRC-32. The one being written is
+A segment is a file of records (:mod:`treadle.monitor.segments`). The one being written is
 ``ID.open``; sealed ones are ``ID.ROWS.sealed`` and never change. A segment becomes one
 batch whose identity is the segment's, so shipping it twice is shipping it once.
 """
@@ -13,35 +13,16 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import math
 import os
-import struct
 import threading
-import zlib
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from treadle.kernel.ids import Ids
-from treadle.monitor.types import PredictionBatch
-
-_HEADER = struct.Struct(">II")
-_ARRAY = 1
-
-
-class Answered(msgspec.Struct, array_like=True, gc=False):
-    """Rows that one model answered together, as they are written down."""
-
-    ids: list[str]
-    at: list[float]
-    version: int
-    revision: int
-    inputs: dict[str, Any]
-    outputs: list[float]
-    latency_ms: list[float]
+from treadle.monitor import Answered, SegmentEncoder, read_records
 
 
 class Segment(msgspec.Struct, frozen=True, order=True):
@@ -67,14 +48,14 @@ class Journal:
         self._ids = ids
         self._segment_size = segment_size
         self._lock = threading.Lock()
-        self._encoder = msgspec.msgpack.Encoder(enc_hook=_pack)
+        self._encoder = SegmentEncoder()
         self._file = -1
         self._path = folder
         self._size = self._rows = self._revision = 0
         self._texts: dict[str, bool] = {}
         folder.mkdir(parents=True, exist_ok=True)
         for left in sorted(folder.glob("*.open")):
-            self._seal_file(left, sum(len(record.outputs) for record in _records(left)))
+            self._seal_file(left, sum(len(record.outputs) for record in read_records(left.read_bytes())))
 
     def append(self, record: Answered) -> None:
         """Hands a record to the operating system.
@@ -82,8 +63,7 @@ class Journal:
         Raises:
             OSError: If it could not be written (a full disk); the journal stays whole.
         """
-        body = self._encoder.encode(record)
-        data = _HEADER.pack(len(body), zlib.crc32(body)) + body
+        data = self._encoder.encode(record)
         with self._lock:
             if record.revision != self._revision:
                 if self._clashes(record):
@@ -102,7 +82,7 @@ class Journal:
 
     def _clashes(self, record: Answered) -> bool:
         """Whether an input is text where it is a number in the segment being written, or the reverse."""
-        kinds = {name: _is_text(values) for name, values in record.inputs.items()}
+        kinds = {name: _is_text(values) for name, values in record.columns().items()}
         texts = {name: text for name, text in kinds.items() if text is not None}
         clash = any(self._texts.get(name, text) != text for name, text in texts.items())
         self._texts = texts if clash else self._texts | texts
@@ -144,26 +124,9 @@ class Journal:
         """Bytes that have not been shipped."""
         return self._size * (self._file >= 0) + sum(segment.size for segment in self.sealed())
 
-    def read(self, segment: Segment) -> PredictionBatch:
-        """A segment as the batch that is sent."""
-        batch = PredictionBatch(
-            batch=segment.id, ids=[], at=[], version=[], revision=[], inputs={}, outputs=[], latency_ms=[]
-        )
-        for record in _records(segment.path):
-            rows = len(record.outputs)
-            batch.ids.extend(record.ids)
-            batch.at.extend(record.at)
-            batch.version.extend([record.version] * rows)
-            batch.revision.extend([record.revision] * rows)
-            # Revisions that take turns may take other inputs: what one doesn't take is empty in its rows.
-            before = len(batch.outputs)
-            for name in record.inputs.keys() - batch.inputs.keys():
-                batch.inputs[name] = [None] * before
-            for name, values in batch.inputs.items():
-                values.extend(record.inputs.get(name) or [None] * rows)
-            batch.outputs.extend(record.outputs)
-            batch.latency_ms.extend(record.latency_ms)
-        return batch
+    def read(self, segment: Segment) -> bytes:
+        """A segment's bytes, as they are sent."""
+        return segment.path.read_bytes()
 
     def discard(self, segment: Segment) -> None:
         """Forgets a segment: it was acknowledged, or had to make room."""
@@ -174,39 +137,6 @@ class Journal:
         return segment.path.rename(segment.path.with_suffix(".refused"))
 
 
-def _pack(values: Any) -> msgspec.msgpack.Ext:
-    """An array as its type and its bytes: making a list of it can wait until it is shipped."""
-    kind = values.dtype.str.encode()
-    return msgspec.msgpack.Ext(_ARRAY, bytes([len(kind)]) + kind + values.tobytes())
-
-
-def _unpack(code: int, data: memoryview) -> list[Any]:
-    """The values of an array; NaN is what stands for a missing number."""
-    if code != _ARRAY:
-        raise ValueError(f"extension {code} is none of the journal's")
-    size = data[0]
-    values = np.frombuffer(data[1 + size :], bytes(data[1 : 1 + size]).decode())
-    found: list[Any] = values.tolist()
-    if values.dtype.kind == "f" and np.isnan(values).any():
-        return [None if math.isnan(value) else value for value in found]
-    return found
-
-
-def _is_text(values: list[Any]) -> bool | None:
+def _is_text(values: Sequence[Any]) -> bool | None:
     """Whether values are text; None if all of them are missing."""
     return next((isinstance(value, str) for value in values if value is not None), None)
-
-
-def _records(path: Path) -> Iterator[Answered]:
-    """The whole records of a segment; a torn one at the end was never answered."""
-    data = path.read_bytes()
-    decoder = msgspec.msgpack.Decoder(Answered, ext_hook=_unpack)
-    start = 0
-    while start + _HEADER.size <= len(data):
-        length, checksum = _HEADER.unpack_from(data, start)
-        start += _HEADER.size
-        body = memoryview(data)[start : start + length]
-        if len(body) != length or zlib.crc32(body) != checksum or not length:
-            return
-        yield decoder.decode(body)
-        start += length

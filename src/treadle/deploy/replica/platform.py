@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Protocol
 
 from treadle.deploy.types import DesiredRevision, ReplicaReport
-from treadle.monitor.types import PredictionBatch
 
 
 class Platform(Protocol):
@@ -18,5 +17,5 @@ class Platform(Protocol):
     def fetch_blob(self, digest: str, path: Path) -> None:
         """Writes the bytes of a digest to a file."""
 
-    def send_predictions(self, model: str, batch: PredictionBatch) -> None:
-        """Logs predictions; sending a batch twice is sending it once."""
+    def send_segment(self, model: str, segment: str, rows: int, data: bytes) -> None:
+        """Logs a segment of the journal; sending it twice is sending it once."""

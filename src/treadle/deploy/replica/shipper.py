@@ -78,7 +78,7 @@ class Shipper:
         journal.seal()
         for segment in journal.sealed():
             try:
-                self._platform.send_predictions(desk.model, journal.read(segment))
+                self._platform.send_segment(desk.model, segment.id, segment.rows, journal.read(segment))
             except InvalidInput as error:
                 # Sending it again can't help, and it must not hold up the others.
                 desk.stats.unlogged += segment.rows
