@@ -254,31 +254,38 @@ class Batcher:
         columns: dict[str, Any],
         outputs: list[float],
     ) -> None:
-        now, ended = time.time(), time.perf_counter()
-        ids: list[str] = []
-        at: list[float] = []
-        latency: list[float] = []
-        for job, answer in zip(jobs, answers, strict=True):
-            ids += answer.ids
-            at += job.rows.times or [now] * job.rows.count
-            latency += [round((ended - job.started) * 1000, 3)] * job.rows.count
-        model = jobs[0].model
-        by = model.version, model.revision
-        if columns:
-            record = Answered(ids, at, *by, columns, outputs, latency)
-        else:  # each was a single row: turning them can wait until they are read
-            rows = [job.rows.row for job in jobs if job.rows.row is not None]
-            record = Answered(ids, at, *by, model.inputs.features, outputs, latency, rows)
+        record = _record(jobs, answers, columns, outputs)
         try:
             journal.append(record)
         except OSError as error:
             # Keeping predictions is worth less than answering: count it, say it once, go on.
-            model.desk.stats.unlogged += len(ids)
+            jobs[0].model.desk.stats.unlogged += len(record.ids)
             if not self._journal_failing:
                 log.warning("predictions can't be written down: %s", error)
             self._journal_failing = True
         else:
             self._journal_failing = False
+
+
+def _record(
+    jobs: list[Job], answers: list[Answer], columns: dict[str, Any], outputs: list[float]
+) -> Answered:
+    """What is written down of requests that were answered together."""
+    model, now, ended = jobs[0].model, time.time(), time.perf_counter()
+    by = model.version, model.revision
+    if not columns:  # each was a single row, the commonest case: turning them can wait until they are read
+        ids = [answer.ids[0] for answer in answers]
+        rows = [job.rows for job in jobs]
+        at = [row.times[0] if row.times else now for row in rows]
+        latency = [(ended - job.started) * 1000 for job in jobs]
+        values = [row.row for row in rows if row.row is not None]
+        return Answered(ids, at, *by, model.inputs.features, outputs, latency, values)
+    ids, at, latency = [], [], []
+    for job, answer in zip(jobs, answers, strict=True):
+        ids += answer.ids
+        at += job.rows.times or [now] * job.rows.count
+        latency += [(ended - job.started) * 1000] * job.rows.count
+    return Answered(ids, at, *by, columns, outputs, latency)
 
 
 def _check(outputs: list[float], kind: str) -> None:
