@@ -15,13 +15,21 @@ if TYPE_CHECKING:
     from treadle.evaluate.data.suggest import suggest_suite as suggest_suite
     from treadle.evaluate.data.suite import Suite as Suite
     from treadle.evaluate.data_gates import DataGates as DataGates
+    from treadle.evaluate.distances import Atoms as Atoms
+    from treadle.evaluate.distances import Distance as Distance
+    from treadle.evaluate.distances import js_distance as js_distance
+    from treadle.evaluate.distances import ks_distance as ks_distance
+    from treadle.evaluate.distances import psi_distance as psi_distance
+    from treadle.evaluate.distances import wasserstein_distance as wasserstein_distance
     from treadle.evaluate.distributions import BINS as BINS
     from treadle.evaluate.distributions import MAX_VALUES as MAX_VALUES
     from treadle.evaluate.distributions import bin_edges as bin_edges
+    from treadle.evaluate.distributions import margin as margin
     from treadle.evaluate.distributions import pool_bins as pool_bins
     from treadle.evaluate.distributions import psi as psi
     from treadle.evaluate.distributions import psi_quantile as psi_quantile
     from treadle.evaluate.holdout import Holdout as Holdout
+    from treadle.evaluate.importance import permutation_importance as permutation_importance
     from treadle.evaluate.jobs import CheckJobs as CheckJobs
     from treadle.evaluate.keeping import KeptByEvaluations as KeptByEvaluations
     from treadle.evaluate.metrics import estimate as estimate
@@ -49,6 +57,7 @@ if TYPE_CHECKING:
 __getattr__, __all__ = attach(
     __name__,
     {
+        "Atoms": "distances",
         "BINS": "distributions",
         "Basis": "types",
         "Behaviour": "behaviour.service",
@@ -59,35 +68,42 @@ __getattr__, __all__ = attach(
         "CheckResult": "types",
         "Checks": "checking",
         "DataGates": "data_gates",
-        "KeptByEvaluations": "keeping",
+        "Distance": "distances",
         "Estimate": "types",
         "Evaluation": "types",
-        "ForeignSuite": "types",
-        "WrittenChecks": "types",
         "Evaluations": "service",
+        "ForeignSuite": "types",
         "Holdout": "holdout",
+        "ImportedSuite": "data.imported",
+        "KeptByEvaluations": "keeping",
+        "MAX_VALUES": "distributions",
         "Measure": "models.measures",
         "Outcome": "types",
         "Planned": "types",
         "Suite": "data.suite",
         "Verdict": "types",
-        "MAX_VALUES": "distributions",
+        "WrittenChecks": "types",
         "aggregate": "rules",
         "bin_edges": "distributions",
         "check_data": "data.check",
-        "plan_data": "data.check",
         "estimate": "metrics",
         "forest": "reports.pictures",
+        "import_expectations": "data.expectations",
+        "import_pandera": "data.pandera",
         "is_loss": "metrics",
+        "js_distance": "distances",
+        "ks_distance": "distances",
+        "margin": "distributions",
         "measured": "models.measures",
         "paired_difference": "metrics",
+        "permutation_importance": "importance",
+        "plan_data": "data.check",
         "pool_bins": "distributions",
         "psi": "distributions",
+        "psi_distance": "distances",
         "psi_quantile": "distributions",
         "render": "reports.render",
         "suggest_suite": "data.suggest",
-        "ImportedSuite": "data.imported",
-        "import_expectations": "data.expectations",
-        "import_pandera": "data.pandera",
+        "wasserstein_distance": "distances",
     },
 )

@@ -35,15 +35,16 @@ def bin_edges(values: Sequence[float], quantiles: Sequence[float]) -> list[float
         quantiles: Inner quantiles.
     """
     if len(values) == 1:
-        return [values[0] - _margin(values[0]), values[0] + _margin(values[0])]
+        return [values[0] - margin(values[0]), values[0] + margin(values[0])]
     if len(values) <= MAX_VALUES:
         return [low + (high - low) / 2 for low, high in pairwise(values)]
-    above = {q + _margin(q) for q in quantiles}
-    below = {q - _margin(q) for q, times in Counter(quantiles).items() if times > 1 or q == values[-1]}
+    above = {q + margin(q) for q in quantiles}
+    below = {q - margin(q) for q, times in Counter(quantiles).items() if times > 1 or q == values[-1]}
     return sorted(edge for edge in above | below if values[0] <= edge < values[-1])
 
 
-def _margin(value: float) -> float:
+def margin(value: float) -> float:
+    """How far beside a value an edge lies."""
     return max(abs(value) * 1e-6, 1e-9)
 
 
