@@ -40,11 +40,12 @@ EXPORTED = {
     """,
     "treadle.deploy.replica": "Platform ReplicaServer serve",
     "treadle.evaluate": """
-        BINS Basis Behaviour CheckJob CheckJobs CheckPlan CheckRequest CheckResult Checks DataGates Estimate
-        Evaluation Evaluations ForeignSuite Holdout ImportedSuite KeptByEvaluations MAX_VALUES Measure Outcome
-        Planned Suite Verdict WrittenChecks aggregate bin_edges check_data estimate forest
-        import_expectations import_pandera is_loss measured paired_difference plan_data pool_bins psi
-        psi_quantile render suggest_suite
+        Atoms BINS Basis Behaviour CheckJob CheckJobs CheckPlan CheckRequest CheckResult Checks DataGates
+        Distance Estimate Evaluation Evaluations ForeignSuite Holdout ImportedSuite KeptByEvaluations
+        MAX_VALUES Measure Outcome Planned Suite Verdict WrittenChecks aggregate bin_edges check_data estimate
+        forest import_expectations import_pandera is_loss js_distance ks_distance margin measured
+        paired_difference permutation_importance plan_data pool_bins psi psi_distance psi_quantile render
+        suggest_suite wasserstein_distance
     """,
     "treadle.experiment": """
         Answered Artifact Check Checked CodeDiff Comparison Comparisons CopyKind Curve CurveCopy
@@ -80,16 +81,16 @@ EXPORTED = {
         open_source
     """,
     "treadle.kernel.config": """
-        AlsoCheck BehaviourCheck BiasCheck Budget ChecksConfig Config DataCheck DatasetConfig DeployConfig
-        EarlyStop GroupCheck GuardsConfig ModelConfig MonitorConfig ObjectiveConfig Part PassK
-        PerformanceCheck PredictionsConfig Project RegistryConfig RemoteConfig RetrainConfig ScorerConfig
-        ServeConfig SliceCheck StageConfig Store StrategyName TargetConfig TeamConfig TrainConfig
-        find_project load_config parse_config
+        AlsoCheck BehaviourCheck BiasCheck Budget ChecksConfig ColumnConfig Config DataCheck DatasetConfig
+        DeployConfig DriftConfig DriftStatistic EarlyStop GroupCheck GuardsConfig ModelConfig MonitorConfig
+        ObjectiveConfig Part PassK PerformanceCheck PredictionsConfig Project QualityConfig RegistryConfig
+        RemoteConfig RetrainConfig ScorerConfig SegmentConfig ServeConfig SliceCheck StageConfig Store
+        StrategyName TargetConfig TeamConfig TrainConfig find_project load_config parse_config
     """,
     "treadle.monitor": """
-        Alert Answered CategoryProfile LabelBatch MonitorKind Monitors Notifier NumericProfile
-        PredictionBatch PredictionLog Profile SegmentEncoder Summary WebhookNotifier WindowResult WindowState
-        build_profile read_records read_segment
+        Alert Answered CategoryProfile LabelBatch MonitorKind Monitors Notifier NumericProfile PredictionBatch
+        PredictionLog Profile SegmentEncoder SegmentProfile Severity Summary WebhookNotifier WindowResult
+        WindowState build_profile profile_segments read_records read_segment
     """,
     "treadle.paths": "Place TreadleFileSystem bring find_place needs_names read_place",
     "treadle.registry": """

@@ -14,10 +14,11 @@ def treadle(folder: Path) -> list[str]:
 
     import numpy as np
 
-    from treadle.kernel.config.schema import MonitorConfig
+    from treadle.kernel.config.monitor import MonitorConfig
     from treadle.kernel.engine import DuckDBEngine, quote
     from treadle.monitor import build_profile
-    from treadle.monitor.findings import Window, input_result
+    from treadle.monitor.drift import input_result
+    from treadle.monitor.findings import Window
     from treadle.monitor.profile import count, histogram_sql
 
     names = [f"n{i:02d}" for i in range(40)] + [f"c{i:02d}" for i in range(10)]

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from treadle.kernel import config as public
-from treadle.kernel.config import AlsoCheck, find_project, load_config, parse_config
+from treadle.kernel.config import AlsoCheck, DriftConfig, find_project, load_config, parse_config
 from treadle.kernel.errors import ConfigError, NotFound
 
 GOOD = """\
@@ -59,6 +59,16 @@ def test_more_metrics_and_groups_of_several_columns():
     assert checks.groups.columns == ["sex", "race", "age"]
 
 
+def test_drift_is_a_number_or_a_table():
+    monitor = parse_config(change('every = "7d"', "drift = 0.2")).monitor
+    assert monitor.of_column("hour") == monitor.of_predictions() == DriftConfig(threshold=0.2)
+    more = "[monitor.drift]\nstatistic = 'ks'\n[monitor.prediction]\nthreshold = 0.3\n"
+    monitor = parse_config(GOOD + more + "[monitor.columns.hour]\nthreshold = 0.4\n").monitor
+    assert monitor.of_column("carrier") == DriftConfig(statistic="ks")
+    assert monitor.of_column("hour") == DriftConfig(statistic="ks", threshold=0.4)
+    assert monitor.of_predictions() == DriftConfig(threshold=0.3)
+
+
 def test_a_task_that_can_not_be_served_can_be_judged():
     text = '[project]\nname = "p"\ntask = "multiclass"\n[checks.performance]\nmetric = "macro_f1"\n'
     assert parse_config(text).project.task == "multiclass"
@@ -107,6 +117,26 @@ MISTAKES = {
         "`train.features`: expected `str`",
     ),
     "no features": (change('["hour", "carrier"]', "[]"), "features", "length >= 1"),
+    "drift of an unknown statistic": (
+        GOOD + '[monitor.drift]\nstatistic = "tv"\n',
+        "statistic =",
+        "`monitor.drift.statistic`: it can't be 'tv'",
+    ),
+    "drift that always matters": (
+        change('every = "7d"', "drift = 0"),
+        "drift =",
+        "`monitor.drift`: expected `float` > 0.0",
+    ),
+    "a monitored column that is no feature": (
+        GOOD + "[monitor.columns.hours]\nwatch = false\n",
+        "[monitor.columns.hours]",
+        "did you mean 'hour'?",
+    ),
+    "an unknown key of a monitored column": (
+        GOOD + "[monitor.columns.hour]\nwach = false\n",
+        "wach",
+        "did you mean 'watch'?",
+    ),
     "too few": (change('data = "rows"', 'data = "rows"\nreplicas = 0'), "replicas", ">= 1"),
     "too many": (change('data = "rows"', 'data = "rows"\nreplicas = 21'), "replicas", "<= 20"),
     "not a duration": (change('"7d"', '"7 days"'), "every", "expected a duration"),

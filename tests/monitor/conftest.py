@@ -21,7 +21,7 @@ from servers import (  # noqa: F401
 from treadle.data.types import DataInput, SliceSpec
 from treadle.evaluate import estimate
 from treadle.kernel.workspace import Workspace
-from treadle.monitor import LabelBatch, PredictionBatch, build_profile
+from treadle.monitor import LabelBatch, PredictionBatch, build_profile, profile_segments
 from treadle.registry import Field, ModelFile, ModelVersion, NewVersion, Registry, Signature
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -61,10 +61,10 @@ class World:
     def profile(self, metric: str = "roc_auc", value: float | None = None) -> bytes:
         held = rows(self.rng, 5000)
         reached = estimate(metric, held["label"], held["output"]).value if value is None else value
-        profile = build_profile(
-            self.workspace.engine, self.train(), ["hour", "carrier"], held["output"], metric, reached
-        )
-        return msgspec.json.encode(profile)
+        engine, train = self.workspace.engine, self.train()
+        profile = build_profile(engine, train, ["hour", "carrier"], held["output"], metric, reached)
+        segments = self.workspace.config.monitor.segments
+        return msgspec.json.encode(profile_segments(engine, train, profile, segments))
 
     def register(
         self,

@@ -40,10 +40,10 @@ def test_a_bare_threshold_would_cry_wolf_and_the_null_quantile_does_not() -> Non
     found = [
         rules.shift([2000] * 10, rng.multinomial(100, EQUAL).tolist(), 0.1, 0.01, 1) for _ in range(1000)
     ]
-    over = sum(one.psi > 0.1 for one in found) / 1000
+    over = sum(one.value > 0.1 for one in found) / 1000
     assert 0.25 < over < 0.45  # the chance of PSI > 0.1 with 100 rows and nothing changed is about 0.3
     assert sum(one.state == "alert" for one in found) <= 10 + 3 * math.sqrt(10)
-    assert {one.state for one in found if one.psi > 0.1} <= {"inconclusive", "alert"}
+    assert {one.state for one in found if one.value > 0.1} <= {"inconclusive", "alert"}
 
 
 def test_a_real_shift_is_found_and_a_small_one_does_not_matter() -> None:
@@ -60,7 +60,7 @@ def test_a_real_shift_is_found_and_a_small_one_does_not_matter() -> None:
     assert sum(one.state == "alert" for one in found) == 200
     small = rules.shift(reference, histogram(rng.normal(0.1, 1, 50_000)), 0.1, 0.02, 200)
     assert small.state == "ok"
-    assert small.psi > small.chance  # certain, and too small to matter
+    assert small.value > small.chance  # certain, and too small to matter
 
 
 def test_new_values_are_found_although_the_reference_has_none() -> None:

@@ -53,7 +53,7 @@ def test_a_calm_quarter_raises_nothing_and_one_with_change_tells_what_changed(wo
     for week in range(6):
         send(world, 7 * week, days=7)
     calm = monitors.evaluate("toy", START + 6 * WEEK)
-    assert len(calm) == 6 * 4
+    assert len(calm) == 6 * 5
     assert {r.state for r in calm} == {"ok"}
     assert monitors.alerts("toy") == []
     first = by(calm, "performance")[0]
@@ -269,7 +269,7 @@ def test_an_alert_is_raised_again_after_the_cooldown(world: Any) -> None:
     assert len({a.id for a in raised}) == 3
 
 
-def test_one_alert_names_all_columns_worst_first(world: Any) -> None:
+def test_a_drift_that_is_bad_data_is_told_once(world: Any) -> None:
     world.register()
     log = PredictionLog(world.workspace)
     predictions, _ = world.traffic(0, 200, days=7, drift=2)
@@ -279,9 +279,29 @@ def test_one_alert_names_all_columns_worst_first(world: Any) -> None:
     monitors = Monitors(world.workspace)
     monitors.evaluate("toy", START + WEEK)
     alert = next(a for a in monitors.alerts("toy") if a.kind == "input")
+    # The carrier is another one in every row: that is told once, as what it is.
+    assert alert.subjects == ("hour",)
+    found = next(r for r in monitors.windows("toy") if (r.kind, r.subject) == ("input", "carrier"))
+    assert (found.state, found.explained_by) == ("alert", "quality:carrier:unseen")
+    assert "other values 100.0 % of rows, was 0.0 %; the quality of the data explains it" in found.sentence
+    trouble = next(a for a in monitors.alerts("toy") if a.kind == "quality")
+    assert trouble.subjects == ("carrier",)
+    assert "a text that training didn't have in 100 % of 1,400 rows; up to 1 % is" in trouble.sentence
+
+
+def test_one_alert_names_several_columns(world: Any) -> None:
+    world.register()
+    log = PredictionLog(world.workspace)
+    predictions, _ = world.traffic(0, 200, days=7, drift=2)
+    log.append(
+        "toy", msgspec.structs.replace(predictions, inputs={**predictions.inputs, "carrier": ["WN"] * 1400})
+    )
+    monitors = Monitors(world.workspace)
+    monitors.evaluate("toy", START + WEEK)
+    alert = next(a for a in monitors.alerts("toy") if a.kind == "input")
     assert alert.subjects == ("carrier", "hour")
     assert alert.sentence.startswith("2 of 2 inputs drifted: carrier (PSI ")
-    assert "other values 100.0 % of rows, was 0.0 %" in alert.sentence
+    assert "'WN' 100.0 % of rows, was 9.8 %" in alert.sentence
 
 
 def test_two_that_evaluate_at_once_compute_each_window_once(world: Any) -> None:
@@ -297,7 +317,7 @@ def test_two_that_evaluate_at_once_compute_each_window_once(world: Any) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(found) == 4 * 4
+    assert len(found) == 4 * 5
     assert sorted((r.until, r.kind, r.subject) for r in found) == [
         (r.until, r.kind, r.subject) for r in Monitors(world.workspace).windows("toy")
     ]
@@ -320,7 +340,7 @@ def test_a_window_whose_writing_was_cut_off_is_computed_again(
             monitors.evaluate("toy", START + WEEK)
     assert monitors.windows("toy") == []
     assert monitors.alerts("toy") == []
-    assert len(monitors.evaluate("toy", START + WEEK)) == 4
+    assert len(monitors.evaluate("toy", START + WEEK)) == 5
     assert len(monitors.alerts("toy")) == 2
 
 
@@ -376,7 +396,8 @@ def test_the_summary_shows_the_latest_of_each_monitor(world: Any) -> None:
     summary = monitors.summary("toy")
     assert (summary.version, summary.predictions, summary.until) == (1, 2800, START + 2 * WEEK)
     assert [(r.kind, r.subject) for r in summary.results] == [
-        ("performance", "roc_auc"), ("prediction", "prediction"), ("input", "hour"), ("input", "carrier"),
+        ("performance", "roc_auc"), ("prediction", "prediction"), ("quality", "hour"),
+        ("input", "hour"), ("input", "carrier"),
     ]  # fmt: skip
     assert {r.until for r in summary.results} == {START + 2 * WEEK}
     assert len(summary.alerts) == 2
@@ -417,7 +438,7 @@ def test_the_same_on_every_metadata_store(on: Workspace, world: Any) -> None:
     for look in looks:
         look.join()
     monitors = Monitors(on)
-    assert len(monitors.windows("toy")) == 8
+    assert len(monitors.windows("toy")) == 10
     assert len(monitors.alerts("toy")) == 2
     monitors.mark_cycle(monitors.alerts("toy")[0].id, "cycle_1")
     assert monitors.summary("toy").alerts[0].cycle == "cycle_1"

@@ -30,17 +30,20 @@ def show_latest(app: App, model: str | None) -> None:
 
 def show_windows(found: list[WindowResult]) -> None:
     """Prints each monitor's latest window; what needs attention comes first."""
-    courses: dict[tuple[str, str], list[WindowResult]] = {}
+    courses: dict[tuple[str, str, str, str], list[WindowResult]] = {}
     for window in found:
-        courses.setdefault((window.kind, window.subject), []).append(window)
+        key = (window.kind, window.subject, window.segment, window.statistic)
+        courses.setdefault(key, []).append(window)
     order = ("alert", "inconclusive", "ok")
-    latest = sorted(courses.values(), key=lambda course: (order.index(course[-1].state), course[-1].kind))
+    last = max((window.until for window in found), default=None)
+    current = [course for course in courses.values() if course[-1].until == last]
+    latest = sorted(current, key=lambda course: (order.index(course[-1].state), course[-1].kind))
     show.table(
         ["", "monitor", "statistic", ">value", ">limit", ">rows", "!until", "course"],
         [
             (
                 show.mark(course[-1].state),
-                course[-1].subject,
+                " where ".join(filter(None, (course[-1].subject, course[-1].segment))),
                 course[-1].statistic,
                 course[-1].value,
                 course[-1].limit,

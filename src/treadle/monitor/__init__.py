@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from treadle.kernel.lazy import attach
 
 if TYPE_CHECKING:
+    from treadle.monitor.by_segment import profile_segments as profile_segments
     from treadle.monitor.log import PredictionLog as PredictionLog
     from treadle.monitor.notify import Notifier as Notifier
     from treadle.monitor.notify import WebhookNotifier as WebhookNotifier
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from treadle.monitor.types import NumericProfile as NumericProfile
     from treadle.monitor.types import PredictionBatch as PredictionBatch
     from treadle.monitor.types import Profile as Profile
+    from treadle.monitor.types import SegmentProfile as SegmentProfile
+    from treadle.monitor.types import Severity as Severity
     from treadle.monitor.types import Summary as Summary
     from treadle.monitor.types import WindowResult as WindowResult
     from treadle.monitor.types import WindowState as WindowState
@@ -40,11 +43,14 @@ __getattr__, __all__ = attach(
         "PredictionLog": "log",
         "Profile": "types",
         "SegmentEncoder": "segments",
+        "SegmentProfile": "types",
+        "Severity": "types",
         "Summary": "types",
         "WebhookNotifier": "notify",
         "WindowResult": "types",
         "WindowState": "types",
         "build_profile": "profile",
+        "profile_segments": "by_segment",
         "read_records": "segments",
         "read_segment": "segments",
     },

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import numpy as np
@@ -13,12 +13,11 @@ import numpy.typing as npt
 from treadle.evaluate import estimate, is_loss, measured
 from treadle.kernel.config.base import Metric
 from treadle.kernel.config.checks import PerformanceCheck
-from treadle.kernel.config.schema import MonitorConfig
+from treadle.kernel.config.monitor import MonitorConfig
 from treadle.kernel.errors import InvalidInput
 from treadle.kernel.units import format_duration, parse_duration
 from treadle.monitor import rules
-from treadle.monitor.profile import Shape, counts
-from treadle.monitor.types import Alert, MonitorKind, NumericProfile, Profile, WindowResult
+from treadle.monitor.types import Alert, MonitorKind, Profile, WindowResult
 
 Floats = npt.NDArray[np.float64]
 
@@ -42,78 +41,6 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     def length(self) -> timedelta:
         """From start to end."""
         return self.until - self.since
-
-
-def input_result(
-    window: Window, name: str, reference: Shape, current: Shape, columns: int, config: MonitorConfig
-) -> WindowResult:
-    """Whether an input has drifted.
-
-    Args:
-        window: The window.
-        name: The input.
-        reference: How it was distributed at training.
-        current: How it was in the window, in the same bins.
-        columns: How many inputs share the level.
-        config: The ``[monitor]`` table.
-    """
-    return _drift(window, "input", name, reference, current, columns, config)
-
-
-def prediction_result(
-    window: Window, reference: Shape, current: Shape, config: MonitorConfig
-) -> WindowResult:
-    """Whether the predictions of the version in production have shifted."""
-    found = _drift(window, "prediction", "prediction", reference, current, 1, config)
-    mean = current.mean if isinstance(current, NumericProfile) else None
-    return msgspec.structs.replace(found, mean_prediction=mean)
-
-
-def _drift(
-    window: Window,
-    kind: MonitorKind,
-    name: str,
-    reference: Shape,
-    current: Shape,
-    columns: int,
-    config: MonitorConfig,
-) -> WindowResult:
-    alpha = rules.level(config.false_alarms, window.length) / columns
-    if kind == "prediction":  # the rows of other versions were counted as missing
-        reference, current = (msgspec.structs.replace(shape, nulls=0) for shape in (reference, current))
-    then, now = counts(reference), counts(current)
-    found = rules.shift(then, now, config.drift, alpha, config.min_rows)
-    rows = f"{found.n:,} rows"
-    if found.n < config.min_rows:
-        young = f" of version {window.version}" if kind == "prediction" else ""
-        sentence = f"{name}: {rows}{young} are too few to tell ({config.min_rows:,} needed)"
-    elif found.state == "inconclusive":
-        sentence = (
-            f"{name}: PSI {found.psi:.3f} is over {config.drift:g}, but in {rows} "
-            f"chance alone gives up to {found.chance:.3f}"
-        )
-    elif found.state == "alert":
-        verb = "drifted" if kind == "input" else "shifted"
-        sentence = (
-            f"{name} {verb}: PSI {found.psi:.3f}, over {config.drift:g} and over the {found.chance:.3f} "
-            f"that chance gives in {rows}; {_moved(reference, current)}"
-        )
-    else:
-        sentence = f"{name}: PSI {found.psi:.3f}, under {config.drift:g}, in {rows}"
-    return WindowResult(
-        model=window.model,
-        kind=kind,
-        subject=name,
-        since=window.since,
-        until=window.until,
-        version=window.version,
-        state=found.state,
-        statistic="psi",
-        value=found.psi if found.n >= config.min_rows else None,
-        limit=found.limit,
-        n=found.n,
-        sentence=sentence,
-    )
 
 
 def performance_result(
@@ -195,15 +122,24 @@ def performance_result(
     )
 
 
+STATISTICS = {"psi": "PSI", "js": "Jensen-Shannon", "ks": "KS", "wasserstein": "Wasserstein"}
+"""What statistics of drift are called in words."""
+
+_MANY = {"quality": "checks of inputs failed", "input": "inputs drifted"}
+
+
 def to_alerts(results: Sequence[WindowResult], *, delivered: bool) -> list[Alert]:
-    """One alert for each kind of monitor that is in alert; the worst column first."""
+    """One alert for each kind of monitor that is in alert; what matters most first.
+
+    A finding that another one explains raises none.
+    """
     found = []
-    for kind in ("performance", "prediction", "input"):
-        worst = [result for result in results if result.kind == kind and result.state == "alert"]
-        worst.sort(key=lambda result: -(result.value or 0))
+    for kind in get_args(MonitorKind):
+        of_kind = [result for result in results if result.kind == kind]
+        worst = [result for result in of_kind if result.state == "alert" and not result.explained_by]
+        worst.sort(key=rules.weight, reverse=True)
         if worst:
-            watched = sum(result.kind == kind for result in results)
-            found.append(_alert(worst, watched, delivered=delivered))
+            found.append(_alert(worst, len(of_kind), delivered=delivered))
     return found
 
 
@@ -211,38 +147,26 @@ def _alert(worst: Sequence[WindowResult], watched: int, *, delivered: bool) -> A
     first = worst[0]
     sentence = first.sentence
     if len(worst) > 1:
-        named = ", ".join(f"{result.subject} (PSI {result.value:.3f})" for result in worst[:3])
+        named = ", ".join(_named(result) for result in worst[:3])
         more = f" and {len(worst) - 3} more" if len(worst) > 3 else ""
-        sentence = f"{len(worst)} of {watched} inputs drifted: {named}{more}. {first.sentence}"
+        what = _MANY.get(first.kind, "found something")
+        sentence = f"{len(worst)} of {watched} {what}: {named}{more}. {first.sentence}"
     return Alert(
         id=f"{first.model}-{first.kind}-{first.until:%Y%m%dT%H%M%S}",
         model=first.model,
         kind=first.kind,
         at=first.until,
-        subjects=tuple(result.subject for result in worst),
+        subjects=tuple(dict.fromkeys(result.subject for result in worst)),
         sentence=sentence,
         version=first.version,
         delivered=delivered,
     )
 
 
-def _moved(reference: Shape, current: Shape) -> str:
-    """What changed most, for people: a share of rows, or the mean."""
-    then, now = _shares(reference), _shares(current)
-    name = max(then, key=lambda key: abs(now[key] - then[key]))
-    if isinstance(reference, NumericProfile) and isinstance(current, NumericProfile):
-        steady = abs(now["missing"] - then["missing"]) < 0.05
-        if steady and reference.mean is not None and current.mean is not None:
-            return f"mean {current.mean:.4g}, was {reference.mean:.4g}"
-    return f"{name} {100 * now[name]:.1f} % of rows, was {100 * then[name]:.1f} %"
-
-
-def _shares(shape: Shape) -> dict[str, float]:
-    rows = max(sum(counts(shape)), 1)
-    if isinstance(shape, NumericProfile):
-        return {"missing": shape.nulls / rows}
-    named = {repr(name): count / rows for name, count in shape.counts.items()}
-    return named | {"other values": shape.other / rows, "missing": shape.nulls / rows}
+def _named(result: WindowResult) -> str:
+    where = f" where {result.segment}" if result.segment else ""
+    statistic = STATISTICS.get(result.statistic, result.statistic.replace("_", " "))
+    return f"{result.subject}{where} ({statistic} {result.value or 0:.3f})"
 
 
 def performance_window(config: MonitorConfig, window: Window) -> Window:

@@ -21,14 +21,15 @@ from datetime import UTC, date, datetime, time, timedelta
 
 import msgspec
 
-from treadle.evaluate import Estimate, pool_bins, psi, psi_quantile
-from treadle.monitor.types import Alert, WindowState
+from treadle.evaluate import Distance, Estimate, psi, psi_distance
+from treadle.monitor.types import Alert, Severity, WindowResult, WindowState
 
 YEAR = timedelta(days=365.25)
 MIN_CLUSTERS = 5
 """With fewer, a cluster-robust error is no estimate of anything."""
 
 _CLUSTERS = 28
+_CRITICAL = 2.5
 
 
 class Shift(msgspec.Struct, frozen=True):
@@ -37,17 +38,19 @@ class Shift(msgspec.Struct, frozen=True):
     Attributes:
         state: Alert if it is both large and more than chance explains; inconclusive if it is
             large and chance might explain it, or if there are too few rows.
-        psi: The population stability index.
-        chance: What the index exceeds by chance alone only at the level tested.
+        value: The distance.
+        chance: What the distance exceeds by chance alone only at the level tested.
         limit: The value from which it is an alert.
         n: Current rows.
+        p_value: The probability of such a distance or a larger one when nothing has changed.
     """
 
     state: WindowState
-    psi: float
+    value: float
     chance: float
     limit: float
     n: int
+    p_value: float = 1.0
 
 
 def level(false_alarms: float, every: timedelta) -> float:
@@ -69,13 +72,60 @@ def shift(
     """
     n, m = sum(current), sum(reference)
     if n < min_rows or not n or not m:
-        return Shift("inconclusive", psi(reference, current) if n and m else 0.0, math.inf, threshold, n)
-    then, now = pool_bins(reference, current)
-    found, chance = psi(then, now), psi_quantile(m, n, len(then), alpha)
+        found = Distance(psi(reference, current) if n and m else 0.0, math.inf, 1.0)
+    else:
+        found = psi_distance(reference, current, alpha)
+    return judge(found, n if m else 0, threshold, min_rows)
+
+
+def judge(found: Distance, n: int, threshold: float, min_rows: int) -> Shift:
+    """Whether a distance is an alert: over its threshold, and over what chance gives.
+
+    Args:
+        found: The distance.
+        n: Current rows.
+        threshold: The distance from which a shift matters.
+        min_rows: With fewer current rows nothing is said.
+    """
+    if n < min_rows or not n:
+        return Shift("inconclusive", found.value, math.inf, threshold, n)
     state: WindowState = "ok"
-    if found > threshold:
-        state = "alert" if found > chance else "inconclusive"
-    return Shift(state, found, chance, max(threshold, chance), n)
+    if found.value > threshold:
+        state = "alert" if found.value > found.chance else "inconclusive"
+    return Shift(state, found.value, found.chance, max(threshold, found.chance), n, found.p_value)
+
+
+def severity(value: float, threshold: float) -> Severity:
+    """How bad an alert is: critical from two and a half times the threshold (for PSI 0.1 and 0.25)."""
+    return "critical" if value >= _CRITICAL * threshold else "warning"
+
+
+def weight(result: WindowResult) -> float:
+    """What comes first among alerts: importance times how far the value lies beyond its limit.
+
+    Beyond is told as a share of the limit, so that statistics of different scales compare. Where
+    importance isn't known it counts as 1.
+    """
+    importance = 1.0 if result.importance is None else result.importance
+    if result.value is None or not result.limit:
+        return importance
+    return importance * abs(result.value / result.limit - 1)
+
+
+def discoveries(p_values: Sequence[float], level: float) -> float:
+    """The level at which each of several tests may be rejected so that few rejections are false.
+
+    Benjamini and Hochberg (1995): among those rejected at the level returned, the expected share of
+    false ones is at most ``level``, for tests that are independent or positively dependent; where nothing
+    has changed, so is the chance of any rejection.
+
+    Args:
+        p_values: Of the tests; not empty.
+        level: The share.
+    """
+    ordered, many = sorted(p_values), len(p_values)
+    reached = [k for k, p in enumerate(ordered, 1) if p <= level * k / many]
+    return level * max(reached, default=1) / many
 
 
 def limit(reference: float, tolerance: float, *, loss: bool) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime, timedelta
-from typing import TypeAlias
+from typing import TypeAlias, get_args
 
 import msgspec
 import numpy as np
@@ -17,12 +17,12 @@ from treadle.kernel.events import record
 from treadle.kernel.types import Event
 from treadle.kernel.units import parse_duration
 from treadle.kernel.workspace import Workspace
-from treadle.monitor import findings, rules, store
+from treadle.monitor import by_segment, drift, findings, quality, rules, store
 from treadle.monitor.findings import Window
 from treadle.monitor.log import PredictionLog, check_model
 from treadle.monitor.notify import Notifier, WebhookNotifier
-from treadle.monitor.profile import count, decode_profile, histogram_sql
-from treadle.monitor.types import Alert, Profile, Summary, WindowResult
+from treadle.monitor.profile import Shape, count, count_parts, decode_profile, histogram_sql
+from treadle.monitor.types import Alert, MonitorKind, Profile, Summary, WindowResult
 from treadle.registry import ModelVersion, Registry
 
 _log = logging.getLogger("treadle.monitor")
@@ -136,8 +136,8 @@ class Monitors:
             until = store.last_window(connection, model)
             results = store.read_windows(connection, model, until=until) if until else []
             raised = store.read_alerts(connection, model)
-        order = ("performance", "prediction", "input")
-        results.sort(key=lambda r: (order.index(r.kind), -(r.value or 0), r.subject))
+        order = get_args(MonitorKind)
+        results.sort(key=lambda r: (order.index(r.kind), -(r.value or 0), r.subject, r.segment))
         return Summary(
             model=model,
             version=production.number if production else None,
@@ -166,21 +166,49 @@ class Monitors:
 
     def _drifts(self, window: Window, version: ModelVersion, profile: Profile) -> Results:
         """Inputs of all versions' requests, predictions of the version in production: one query."""
-        columns = [(shape, quote(f"input_{name}")) for name, shape in profile.inputs.items()]
-        columns.append((profile.prediction, f"CASE WHEN version = {version.number} THEN output END"))
+        watched = {name: shape for name, shape in profile.inputs.items() if self._config.watches(name)}
+        own = [(shape, quote(f"input_{name}")) for name, shape in watched.items()]
+        shifted = (profile.prediction, f"CASE WHEN version = {version.number} THEN output END")
+        queries = [histogram_sql([*own, shifted])]
+        for i, segment in enumerate(profile.segments.values(), 1):
+            by = by_segment.part_sql(segment, quote(f"input_{segment.column}"))
+            queries.append(histogram_sql(own, by, first=i * (len(own) + 1)))
         found = self._log.scan(
             window.model,
-            histogram_sql(columns),
+            " UNION ALL ".join(queries),
             since=window.since,
             until=window.until,
             inputs=version.signature.inputs if version.signature else (),
         )
-        *inputs, prediction = count([shape for shape, _ in columns], found)
+        *inputs, prediction = count([*watched.values(), profile.prediction], found)
+        troubles = quality.quality_results(window, watched, inputs, self._config)
+        columns = len(inputs) * (2 if profile.segments else 1)  # segments have half of the level
         drifts = [
-            findings.input_result(window, name, profile.inputs[name], current, len(inputs), self._config)
-            for name, current in zip(profile.inputs, inputs, strict=True)
+            self._drift(window, name, (shape, now), columns, profile, troubles)
+            for (name, shape), now in zip(watched.items(), inputs, strict=True)
         ]
-        return [*drifts, findings.prediction_result(window, profile.prediction, prediction, self._config)]
+        troubles = quality.settle(troubles, drifts)
+        prediction_shift = drift.prediction_result(window, profile.prediction, prediction, self._config)
+        parts: dict[str, list[Shape]] = {}
+        for i in range(1, len(profile.segments) + 1):
+            parts |= count_parts(list(watched.values()), found, first=i * (len(own) + 1))
+        if profile.segments:
+            drifts += by_segment.segment_results(window, profile, parts, drifts, self._config)
+        return [*troubles, *drifts, prediction_shift]
+
+    def _drift(
+        self,
+        window: Window,
+        name: str,
+        sides: tuple[Shape, Shape],
+        columns: int,
+        profile: Profile,
+        troubles: Results,
+    ) -> WindowResult:
+        """Whether an input has drifted, and whether that is nothing but the quality of the data."""
+        importance = profile.importance.get(name)
+        found = drift.input_result(window, name, *sides, columns, self._config, importance)
+        return quality.explain(window, found, *sides, columns, self._config, troubles)
 
     def _performance(self, window: Window, profile: Profile) -> WindowResult:
         wide = findings.performance_window(self._config, window)

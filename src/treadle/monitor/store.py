@@ -18,11 +18,12 @@ windows = sa.Table(
     sa.Column("model", sa.Text, primary_key=True),
     sa.Column("kind", sa.Text, primary_key=True),
     sa.Column("subject", sa.Text, primary_key=True),
+    sa.Column("segment", sa.Text, primary_key=True),
+    sa.Column("statistic", sa.Text, primary_key=True),
     sa.Column("until", Instant, primary_key=True),
     sa.Column("since", Instant, nullable=False),
     sa.Column("version", sa.Integer, nullable=False),
     sa.Column("state", sa.Text, nullable=False),
-    sa.Column("statistic", sa.Text, nullable=False),
     sa.Column("value", sa.Float),
     sa.Column("n", sa.BigInteger, nullable=False),
     sa.Column("sentence", sa.Text, nullable=False),
@@ -31,6 +32,13 @@ windows = sa.Table(
     sa.Column("limit", sa.Float),
     sa.Column("base_rate", sa.Float),
     sa.Column("mean_prediction", sa.Float),
+    sa.Column("severity", sa.Text),
+    sa.Column("threshold", sa.Float),
+    sa.Column("chance", sa.Float),
+    sa.Column("p_value", sa.Float),
+    sa.Column("e_value", sa.Float),
+    sa.Column("importance", sa.Float),
+    sa.Column("explained_by", sa.Text, nullable=False),
     sa.Index("windows_by_time", "model", "until"),
 )
 
@@ -99,7 +107,7 @@ def read_windows(
     query = (
         sa.select(windows)
         .where(windows.c.model == model)
-        .order_by(windows.c.until, windows.c.kind, windows.c.subject)
+        .order_by(windows.c.until, windows.c.kind, windows.c.subject, windows.c.segment, windows.c.statistic)
     )
     if since is not None:
         query = query.where(windows.c.until > since)

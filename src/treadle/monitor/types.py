@@ -8,8 +8,22 @@ from typing import Literal, TypeAlias
 import msgspec
 
 Value: TypeAlias = bool | int | float | str | None
-MonitorKind = Literal["input", "prediction", "performance"]
+MonitorKind = Literal[
+    "performance",
+    "estimated",
+    "prediction",
+    "quality",
+    "input",
+    "multivariate",
+    "fairness",
+    "operations",
+]
+"""What is watched, in the order in which it is shown: the metric where labels are known; its estimate where
+they aren't; the predictions' shift; missing, impossible and unseen inputs; each input's drift; that of whole
+rows; the metric of groups beside each other; the service itself."""
+
 WindowState = Literal["ok", "alert", "inconclusive"]
+Severity = Literal["info", "warning", "critical"]
 
 
 class PredictionBatch(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,12 +74,31 @@ class NumericProfile(msgspec.Struct, frozen=True, tag="numeric"):
         counts: Rows in each of the ``len(edges) + 1`` bins.
         nulls: Rows without a value.
         mean: Of the values.
+        deviation: Their standard deviation, where it was computed.
+        low: The least value at training: what lies below is counted apart. None in profiles of the
+            first format, whose outer bins are open.
+        high: The greatest value at training.
+        below: Rows under ``low``.
+        above: Rows over ``high``.
+        least: The least finite value of the rows that are counted here.
+        greatest: The greatest finite value of the rows that are counted here.
+        centres: The mean of the rows below, in each bin, and above; None where there are none.
+        values: All values at training, where they are few: then each has a bin.
     """
 
     edges: list[float]
     counts: list[int]
     nulls: int
     mean: float | None = None
+    deviation: float | None = None
+    low: float | None = None
+    high: float | None = None
+    below: int = 0
+    above: int = 0
+    least: float | None = None
+    greatest: float | None = None
+    centres: list[float | None] = []
+    values: list[float] = []
 
 
 class CategoryProfile(msgspec.Struct, frozen=True, tag="category"):
@@ -75,11 +108,30 @@ class CategoryProfile(msgspec.Struct, frozen=True, tag="category"):
         counts: Rows of each of the most frequent categories.
         other: Rows of all the rest.
         nulls: Rows without a value.
+        distinct: About how many categories there were, where it was counted.
     """
 
     counts: dict[str, int]
     other: int
     nulls: int
+    distinct: int | None = None
+
+
+class SegmentProfile(msgspec.Struct, frozen=True, kw_only=True):
+    """How inputs were distributed in the segments that one input makes.
+
+    Attributes:
+        column: The input.
+        values: What makes a segment each: texts or numbers; empty if edges do.
+        edges: Where numbers are cut.
+        tallies: For each segment and input the rows of its histogram, in the bins of the profile of all
+            rows, the missing ones last.
+    """
+
+    column: str
+    values: list[str | float]
+    edges: list[float]
+    tallies: dict[str, dict[str, list[int]]] = {}
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,6 +143,9 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         prediction: The profile of the model's own predictions on held-out data.
         metric: The metric's name.
         value: Its value on held-out data.
+        importance: How much the metric suffers on held-out data when a feature is shuffled, as a
+            share of what all do; empty where it isn't known.
+        segments: The same inputs segment by segment, where segments were declared.
     """
 
     rows: int
@@ -98,6 +153,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     prediction: NumericProfile
     metric: str
     value: float
+    importance: dict[str, float] = {}
+    segments: dict[str, SegmentProfile] = {}
 
 
 class WindowResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,7 +162,7 @@ class WindowResult(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         model: The model.
-        kind: What is watched: an input's drift, the predictions' shift, or performance.
+        kind: What is watched.
         subject: The column, ``prediction``, or the metric's name.
         since: The window's start.
         until: The window's end, exclusive.
@@ -120,6 +177,14 @@ class WindowResult(msgspec.Struct, frozen=True, kw_only=True):
         base_rate: Share of true labels (performance of a binary model).
         mean_prediction: Mean of the predictions in the window.
         sentence: The finding in words.
+        segment: Of which rows, such as ``country=NL``; empty for all.
+        severity: How bad an alert is; None where there is none.
+        threshold: From where on the effect matters.
+        chance: What the statistic exceeds by chance alone only at the level tested.
+        p_value: The probability of such a value or a larger one when nothing has changed.
+        e_value: The evidence against nothing having changed; at most 1 on average while that holds.
+        importance: How much the model leans on the column: its share of all columns' importance.
+        explained_by: The monitor whose finding explains this one, so that it raises no alert itself.
     """
 
     model: str
@@ -138,6 +203,14 @@ class WindowResult(msgspec.Struct, frozen=True, kw_only=True):
     limit: float | None = None
     base_rate: float | None = None
     mean_prediction: float | None = None
+    segment: str = ""
+    severity: Severity | None = None
+    threshold: float | None = None
+    chance: float | None = None
+    p_value: float | None = None
+    e_value: float | None = None
+    importance: float | None = None
+    explained_by: str = ""
 
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from treadle.data import DataInput, Datasets
-from treadle.evaluate import Evaluation, Evaluations, Holdout
+from treadle.evaluate import Evaluation, Evaluations, Holdout, measured, permutation_importance
 from treadle.experiment import Experiments, JournalBatch, LogMetrics
 from treadle.kernel.errors import NotFound, TreadleError
 from treadle.kernel.workspace import Workspace
-from treadle.monitor import build_profile
+from treadle.monitor import build_profile, profile_segments
 from treadle.registry import LoadedModel, ModelFile, ModelVersion, NewVersion, Registry
 from treadle.retrain import rules
 from treadle.retrain.make import model_folder
@@ -72,7 +72,7 @@ def evaluate(context: CycleContext) -> Step:
     work = msgspec.structs.replace(
         work,
         model_evaluation=evaluation.id,
-        profile=_profile(workspace, work, scores[0], metric, metrics[metric]),
+        profile=_profile(workspace, work, models[0], holdout, scores[0]),
     )
     return Step(work, f"{metric} {metrics[metric]:.4f}{against}; {_count(evaluation)}")
 
@@ -212,11 +212,20 @@ def _files(workspace: Workspace, training: Training) -> tuple[ModelFile, ...]:
     )
 
 
-def _profile(workspace: Workspace, work: Work, scores: Scores, metric: str, value: float) -> str:
+def _profile(workspace: Workspace, work: Work, model: LoadedModel, holdout: Holdout, scores: Scores) -> str:
     assert work.train is not None  # noqa: S101 - the data stage has set it
-    config, _ = workspace.config.training
-    rows = _rows(workspace, work.train)
-    profile = build_profile(workspace.engine, rows, config.features, scores, metric, value)
+    (config, _), check = workspace.config.training, workspace.config.checks.performance
+    engine, rows = workspace.engine, _rows(workspace, work.train)
+    profile = build_profile(
+        engine,
+        rows,
+        config.features,
+        scores,
+        check.metric,
+        work.metrics[check.metric],
+        permutation_importance(model.predict, holdout.inputs, holdout.labels, measured(check, check.metric)),
+    )
+    profile = profile_segments(engine, rows, profile, workspace.config.monitor.segments)
     return workspace.blobs.put(msgspec.json.encode(profile))
 
 

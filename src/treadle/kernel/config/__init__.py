@@ -19,12 +19,19 @@ from treadle.kernel.config.checks import (
 )
 from treadle.kernel.config.deploy import DeployConfig, GuardsConfig, ObjectiveConfig, StrategyName
 from treadle.kernel.config.load import find_project, load_config, parse_config
+from treadle.kernel.config.monitor import (
+    ColumnConfig,
+    DriftConfig,
+    DriftStatistic,
+    MonitorConfig,
+    QualityConfig,
+    SegmentConfig,
+)
 from treadle.kernel.config.schema import (
     Budget,
     Config,
     DatasetConfig,
     ModelConfig,
-    MonitorConfig,
     Part,
     Project,
     RegistryConfig,
@@ -43,10 +50,13 @@ __all__ = [
     "BiasCheck",
     "Budget",
     "ChecksConfig",
+    "ColumnConfig",
     "Config",
     "DataCheck",
     "DatasetConfig",
     "DeployConfig",
+    "DriftConfig",
+    "DriftStatistic",
     "EarlyStop",
     "GroupCheck",
     "GuardsConfig",
@@ -58,10 +68,12 @@ __all__ = [
     "PerformanceCheck",
     "PredictionsConfig",
     "Project",
+    "QualityConfig",
     "RegistryConfig",
     "RemoteConfig",
     "RetrainConfig",
     "ScorerConfig",
+    "SegmentConfig",
     "ServeConfig",
     "SliceCheck",
     "StageConfig",

@@ -12,7 +12,7 @@ import msgspec
 
 from treadle.kernel.config.base import METRICS, SERVED, Metric
 from treadle.kernel.config.behaviour_rules import problems
-from treadle.kernel.config.schema import Config
+from treadle.kernel.config.schema import Config, TrainConfig
 from treadle.kernel.errors import ConfigError, InvalidInput, NotFound
 from treadle.kernel.names import check_name, did_you_mean
 
@@ -277,6 +277,30 @@ def _check_references(config: Config, text: str, where: str) -> None:
             f"`train.features` has {min(hidden)!r}, which gives the label away",
             where=_place(text, ("train", "features"), where),
         )
+    _check_columns(config, train, text, where)
+
+
+def _check_columns(config: Config, train: TrainConfig, text: str, where: str) -> None:
+    """What is monitored column by column are the model's own features."""
+    monitor = config.monitor
+    places = {("monitor", "columns", name): name for name in monitor.columns}
+    places |= {("monitor", "segments", name): one.column or name for name, one in monitor.segments.items()}
+    for keys, column in places.items():
+        if column not in train.features:
+            raise ConfigError(
+                f"[{'.'.join(keys[:-1])}] names {column!r}, which is none of `train.features`",
+                where=_place(text, keys, where),
+                fix=did_you_mean(column, train.features),
+            )
+    for name, segment in monitor.segments.items():
+        edges = segment.edges or []
+        if segment.values is not None and segment.edges is not None:
+            problem = "a segment is made by `values` or by `edges`, not by both"
+        elif edges != sorted(set(edges)) or not all(math.isfinite(edge) for edge in edges):
+            problem = "`edges` must be finite numbers, each greater than the one before"
+        else:
+            continue
+        raise ConfigError(problem, where=_place(text, ("monitor", "segments", name), where))
 
 
 _STATUSES = ("candidate", "deprecated", "refused", "archived", "deleted", "latest")

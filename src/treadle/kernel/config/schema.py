@@ -13,6 +13,7 @@ from msgspec import Meta, field
 from treadle.kernel.config.base import Duration, Positive, Scalar, Size, Table, Task
 from treadle.kernel.config.checks import ChecksConfig
 from treadle.kernel.config.deploy import DeployConfig, ObjectiveConfig
+from treadle.kernel.config.monitor import MonitorConfig
 
 
 class Project(Table, frozen=True):
@@ -235,28 +236,6 @@ class ServeConfig(Table, frozen=True):
     log_predictions: bool = True
     flush: Duration = "1s"
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
-
-
-class MonitorConfig(Table, frozen=True):
-    """``[monitor]``
-
-    Attributes:
-        every: The length of a window: each is computed once, when it has ended.
-        performance_window: How far back a performance figure looks.
-        tolerance: How much worse than at registration the metric may become, in its unit.
-        drift: The population stability index from which a drift matters.
-        false_alarms: How many false alarms a year are acceptable, per monitor.
-        min_rows: A window with fewer rows is inconclusive.
-        webhook: Where alerts are posted as JSON.
-    """
-
-    every: Duration = "7d"
-    performance_window: Duration = "28d"
-    tolerance: Annotated[float, Meta(ge=0)] = 0.02
-    drift: Annotated[float, Meta(gt=0)] = 0.1
-    false_alarms: Annotated[float, Meta(gt=0)] = 1.0
-    min_rows: Positive = 200
-    webhook: str | None = None
 
 
 class RetrainConfig(Table, frozen=True):

@@ -1,0 +1,140 @@
+"""``[monitor]``: what is watched in live traffic, and from where on it matters."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, field
+
+from treadle.kernel.config.base import Duration, Fraction, NotNegative, Positive, Table
+
+DriftStatistic = Literal["psi", "js", "ks", "wasserstein"]
+"""How far apart two distributions are; see :mod:`treadle.evaluate.distances`."""
+
+Threshold = Annotated[float, Meta(gt=0)]
+
+
+class DriftConfig(Table, frozen=True):
+    """``[monitor.drift]``: when an input, or the predictions, have moved.
+
+    Attributes:
+        statistic: ``psi``, the population stability index (natural logarithm); ``js``, the
+            Jensen-Shannon distance (base 2, from 0 to 1); ``ks``, the largest distance of the
+            distribution functions at the edges of the bins; ``wasserstein``, the distance that rows
+            moved on average, in standard deviations at training. The last two are for numbers:
+            texts, and numbers without a spread at training, are held to ``psi`` at its default.
+        threshold: From where on it matters; by default 0.1 for each of them.
+    """
+
+    statistic: DriftStatistic = "psi"
+    threshold: Threshold = 0.1
+
+
+class QualityConfig(Table, frozen=True):
+    """``[monitor.quality]``: what inputs may be that they weren't at training.
+
+    Attributes:
+        nulls: By how much the share of missing values may be larger than at training.
+        outside: The share of rows that may lie below the least or above the greatest value at training.
+        unseen: The share of rows that may have a text that wasn't there at training. It is looked at
+            where training had at most 50 of them, so that all are known.
+    """
+
+    nulls: Fraction = 0.01
+    outside: Fraction = 0.01
+    unseen: Fraction = 0.01
+
+
+class SegmentConfig(Table, frozen=True):
+    """``[monitor.segments.NAME]``: rows that are watched apart, by what they have in one input.
+
+    Attributes:
+        column: Which input; the segment's own name when left out.
+        values: The texts, or numbers written as text, that make a segment each; when left out, the
+            most frequent ones at training.
+        edges: Where to cut an input of numbers, increasing: ``[6, 12]`` makes three segments.
+        most: At how many segments to stop, where neither is given.
+    """
+
+    column: str | None = None
+    values: list[str] | None = None
+    edges: list[float] | None = None
+    most: Annotated[int, Meta(ge=1, le=50)] = 10
+
+
+class ColumnConfig(Table, frozen=True):
+    """``[monitor.columns.NAME]``: what holds for one input alone.
+
+    Attributes:
+        watch: Whether it is watched at all.
+        statistic: As in ``[monitor.drift]``, which holds when left out.
+        threshold: As in ``[monitor.drift]``, which holds when left out.
+        nulls: As in ``[monitor.quality]``, which holds when left out.
+        outside: As in ``[monitor.quality]``, which holds when left out.
+        unseen: As in ``[monitor.quality]``, which holds when left out.
+    """
+
+    watch: bool = True
+    statistic: DriftStatistic | None = None
+    threshold: Threshold | None = None
+    nulls: Fraction | None = None
+    outside: Fraction | None = None
+    unseen: Fraction | None = None
+
+
+class MonitorConfig(Table, frozen=True):
+    """``[monitor]``
+
+    Attributes:
+        every: The length of a window: each is computed once, when it has ended.
+        performance_window: How far back a performance figure looks.
+        tolerance: How much worse than at registration the metric may become, in its unit.
+        drift: The population stability index from which a drift matters; or a table, to say more.
+        prediction: When the predictions have shifted; as ``drift`` when left out.
+        quality: What inputs may be that they weren't at training.
+        columns: What holds for single inputs.
+        segments: Which rows are watched apart.
+        false_alarms: How many false alarms a year are acceptable, per monitor.
+        min_rows: A window with fewer rows is inconclusive.
+        webhook: Where alerts are posted as JSON.
+    """
+
+    every: Duration = "7d"
+    performance_window: Duration = "28d"
+    tolerance: NotNegative = 0.02
+    drift: Threshold | DriftConfig = 0.1
+    prediction: DriftConfig | None = None
+    quality: QualityConfig = field(default_factory=QualityConfig)
+    columns: dict[str, ColumnConfig] = field(default_factory=dict)
+    segments: dict[str, SegmentConfig] = field(default_factory=dict)
+    false_alarms: Annotated[float, Meta(gt=0)] = 1.0
+    min_rows: Positive = 200
+    webhook: str | None = None
+
+    def of_inputs(self) -> DriftConfig:
+        """When an input has moved, where nothing else is said of it."""
+        return self.drift if isinstance(self.drift, DriftConfig) else DriftConfig(threshold=self.drift)
+
+    def of_column(self, name: str) -> DriftConfig:
+        """When an input has moved."""
+        common, own = self.of_inputs(), self.columns.get(name, ColumnConfig())
+        return DriftConfig(
+            statistic=own.statistic or common.statistic, threshold=own.threshold or common.threshold
+        )
+
+    def quality_of(self, name: str) -> QualityConfig:
+        """What an input may be that it wasn't at training."""
+        common, own = self.quality, self.columns.get(name, ColumnConfig())
+        return QualityConfig(
+            nulls=common.nulls if own.nulls is None else own.nulls,
+            outside=common.outside if own.outside is None else own.outside,
+            unseen=common.unseen if own.unseen is None else own.unseen,
+        )
+
+    def of_predictions(self) -> DriftConfig:
+        """When the predictions have shifted."""
+        return self.prediction or self.of_inputs()
+
+    def watches(self, name: str) -> bool:
+        """Whether an input is watched."""
+        return self.columns.get(name, ColumnConfig()).watch

@@ -1,0 +1,189 @@
+"""Whether an input has drifted, or the predictions have shifted: figures and words. No I/O."""
+
+from __future__ import annotations
+
+import msgspec
+
+from treadle.evaluate import (
+    Atoms,
+    Distance,
+    js_distance,
+    ks_distance,
+    psi_distance,
+    wasserstein_distance,
+)
+from treadle.kernel.config.monitor import DriftConfig, DriftStatistic, MonitorConfig
+from treadle.monitor import rules
+from treadle.monitor.findings import STATISTICS, Window
+from treadle.monitor.profile import Shape, counts
+from treadle.monitor.types import MonitorKind, NumericProfile, WindowResult
+
+
+def input_result(
+    window: Window,
+    name: str,
+    reference: Shape,
+    current: Shape,
+    columns: int,
+    config: MonitorConfig,
+    importance: float | None = None,
+) -> WindowResult:
+    """Whether an input has drifted.
+
+    Args:
+        window: The window.
+        name: The input.
+        reference: How it was distributed at training.
+        current: How it was in the window, in the same bins.
+        columns: How many inputs share the level.
+        config: The ``[monitor]`` table.
+        importance: How much the model leans on it.
+    """
+    alpha = rules.level(config.false_alarms, window.length) / columns
+    found = drift_result(
+        window, "input", name, reference, current, alpha, config.of_column(name), config.min_rows
+    )
+    return msgspec.structs.replace(found, importance=importance)
+
+
+def prediction_result(
+    window: Window, reference: Shape, current: Shape, config: MonitorConfig
+) -> WindowResult:
+    """Whether the predictions of the version in production have shifted."""
+    # The rows of other versions were counted as missing.
+    reference, current = (msgspec.structs.replace(shape, nulls=0) for shape in (reference, current))
+    alpha, how = rules.level(config.false_alarms, window.length), config.of_predictions()
+    found = drift_result(window, "prediction", "prediction", reference, current, alpha, how, config.min_rows)
+    mean = current.mean if isinstance(current, NumericProfile) else None
+    return msgspec.structs.replace(found, mean_prediction=mean)
+
+
+def distance(
+    statistic: DriftStatistic, reference: Shape, current: Shape, alpha: float
+) -> tuple[DriftStatistic, Distance]:
+    """How far apart two profiles over the same bins are, by a statistic or, where that can't be, by PSI.
+
+    Returns:
+        The statistic that it was, and what it came to.
+    """
+    if isinstance(reference, NumericProfile) and isinstance(current, NumericProfile):
+        before, after = _ordered(reference), _ordered(current)
+        if statistic == "ks" and sum(before) and sum(after):
+            return "ks", ks_distance(before, after, alpha)
+        then, now = _atoms(reference), _atoms(current)
+        if statistic == "wasserstein" and reference.deviation and then and now:
+            return "wasserstein", wasserstein_distance(then, now, reference.deviation, alpha)
+    if statistic == "js":
+        return "js", js_distance(counts(reference), counts(current), alpha)
+    return "psi", psi_distance(counts(reference), counts(current), alpha)
+
+
+def _ordered(shape: NumericProfile) -> list[int]:
+    return [shape.below, *shape.counts, shape.above]
+
+
+def _atoms(shape: NumericProfile) -> Atoms | None:
+    """The rows at the means of their bins; None if there are none, or some lie nowhere (an infinite mean)."""
+    found = [(centre, rows) for centre, rows in zip(shape.centres, _ordered(shape), strict=False) if rows]
+    points = [centre for centre, _ in found if centre is not None]
+    if not points or len(points) < len(found):
+        return None
+    return Atoms(points, [rows for _, rows in found])
+
+
+def drift_result(
+    window: Window,
+    kind: MonitorKind,
+    name: str,
+    reference: Shape,
+    current: Shape,
+    alpha: float,
+    how: DriftConfig,
+    min_rows: int,
+) -> WindowResult:
+    """Whether a column has moved, at a level of its own.
+
+    Args:
+        window: The window.
+        kind: What is watched.
+        name: The column.
+        reference: How it was distributed at training.
+        current: How it was in the window, in the same bins.
+        alpha: The chance of an alert when nothing has changed.
+        how: The statistic and its threshold.
+        min_rows: With fewer rows nothing is said.
+    """
+    m, n = sum(counts(reference)), sum(counts(current))
+    statistic, apart = (
+        distance(how.statistic, reference, current, alpha)
+        if m and n
+        else (how.statistic, Distance(0.0, 0.0, 1.0))
+    )
+    threshold = how.threshold if statistic == how.statistic else DriftConfig().threshold
+    found = rules.judge(apart, n if m else 0, threshold, min_rows)
+    told = found.n >= min_rows
+    return WindowResult(
+        model=window.model,
+        kind=kind,
+        subject=name,
+        since=window.since,
+        until=window.until,
+        version=window.version,
+        state=found.state,
+        statistic=statistic,
+        value=found.value if told else None,
+        limit=found.limit,
+        n=found.n,
+        sentence=_sentence(window, kind, name, statistic, found, threshold, min_rows)
+        + (f"; {_moved(reference, current)}" if found.state == "alert" else ""),
+        severity=rules.severity(found.value, threshold) if found.state == "alert" else None,
+        threshold=threshold,
+        chance=found.chance if told else None,
+        p_value=found.p_value if told else None,
+    )
+
+
+def _sentence(
+    window: Window,
+    kind: MonitorKind,
+    name: str,
+    statistic: DriftStatistic,
+    found: rules.Shift,
+    threshold: float,
+    min_rows: int,
+) -> str:
+    rows, called = f"{found.n:,} rows", f"{STATISTICS[statistic]} {found.value:.3f}"
+    if found.n < min_rows:
+        young = f" of version {window.version}" if kind == "prediction" else ""
+        return f"{name}: {rows}{young} are too few to tell ({min_rows:,} needed)"
+    if found.state == "inconclusive":
+        return (
+            f"{name}: {called} is over {threshold:g}, but in {rows} "
+            f"chance alone gives up to {found.chance:.3f}"
+        )
+    if found.state == "alert":
+        verb = "shifted" if kind == "prediction" else "drifted"
+        return (
+            f"{name} {verb}: {called}, over {threshold:g} and over the {found.chance:.3f} "
+            f"that chance gives in {rows}"
+        )
+    return f"{name}: {called}, under {threshold:g}, in {rows}"
+
+
+def _moved(reference: Shape, current: Shape) -> str:
+    """What changed most, for people: a share of rows, or the mean."""
+    then, now = _shares(reference), _shares(current)
+    name = max(then, key=lambda key: abs(now[key] - then[key]))
+    if isinstance(reference, NumericProfile) and isinstance(current, NumericProfile):
+        steady = abs(now["missing"] - then["missing"]) < 0.05
+        if steady and reference.mean is not None and current.mean is not None:
+            return f"mean {current.mean:.4g}, was {reference.mean:.4g}"
+    return f"{name} {100 * now[name]:.1f} % of rows, was {100 * then[name]:.1f} %"
+
+
+def _shares(shape: Shape) -> dict[str, float]:
+    rows = max(sum(counts(shape)), 1)
+    if isinstance(shape, NumericProfile):
+        return {"missing": shape.nulls / rows}
+    named = {repr(name): count / rows for name, count in shape.counts.items()}
+    return named | {"other values": shape.other / rows, "missing": shape.nulls / rows}
