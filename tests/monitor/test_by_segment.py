@@ -16,10 +16,10 @@ from treadle.kernel.engine import DuckDBEngine
 from treadle.kernel.errors import InvalidInput
 from treadle.kernel.workspace import Workspace
 from treadle.monitor import Monitors, PredictionLog, Profile, build_profile, profile_segments
+from treadle.monitor.by_segment import part_sql, segment_results
 from treadle.monitor.drift import input_result
 from treadle.monitor.findings import Window
 from treadle.monitor.profile import count, count_parts, histogram_sql
-from treadle.monitor.by_segment import part_sql, segment_results
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 WEEK = timedelta(days=7)

@@ -68,7 +68,7 @@ def distance(
     """
     if isinstance(reference, NumericProfile) and isinstance(current, NumericProfile):
         before, after = _ordered(reference), _ordered(current)
-        if statistic == "ks" and sum(before) and sum(after):
+        if statistic == "ks" and any(before) and any(after):
             return "ks", ks_distance(before, after, alpha)
         then, now = _atoms(reference), _atoms(current)
         if statistic == "wasserstein" and reference.deviation and then and now:

@@ -144,16 +144,12 @@ def explain(
 def settle(troubles: Sequence[WindowResult], drifts: Sequence[WindowResult]) -> list[WindowResult]:
     """Values out of range that are the tail of a drift raise no alert beside it."""
     drifted = {one.subject for one in drifts if one.state == "alert" and not one.explained_by}
-    return [
-        msgspec.structs.replace(
-            one,
-            sentence=f"{one.sentence}; the column has drifted as a whole",
-            explained_by=f"input:{one.subject}",
-        )
-        if one.statistic == "outside" and one.subject in drifted
-        else one
-        for one in troubles
-    ]
+    return [_tail(one) if one.statistic == "outside" and one.subject in drifted else one for one in troubles]
+
+
+def _tail(found: WindowResult) -> WindowResult:
+    sentence = f"{found.sentence}; the column has drifted as a whole"
+    return msgspec.structs.replace(found, sentence=sentence, explained_by=f"input:{found.subject}")
 
 
 def _checks(name: str, then: Shape, now: Shape, config: MonitorConfig) -> Iterator[Check]:
