@@ -23,7 +23,7 @@ EXPORTED = {
     """,
     "treadle.data": """
         About AddPath Approval ArchiveReader Branches ChangePaths ChangeRows CheckedOut Checkout Column
-        ColumnDiff ColumnStats Constraint CopyPath Damage DataDiff DataInput DataPaths Dataset
+        ColumnDiff ColumnStats Constraint CopyPath CurrentData Damage DataDiff DataInput DataPaths Dataset
         DatasetVersion Datasets Decision DeleteVersions Deletion Difference Entry EventBody Fetch
         FetchedVersion FileEntry Finding Found Gate GateResult ImportBucket ImportVersion Judge Judged
         KeptByData Merge MergePlan MergeReview MergeRows Merged Mode Moving NewComment NewConstraint NewRef
@@ -85,7 +85,7 @@ EXPORTED = {
         DeployConfig DriftConfig DriftStatistic EarlyStop GroupCheck GuardsConfig ModelConfig MonitorConfig
         ObjectiveConfig Part PassK PerformanceCheck PredictionsConfig Project QualityConfig RegistryConfig
         RemoteConfig RetrainConfig ScorerConfig SegmentConfig ServeConfig SliceCheck StageConfig Store
-        StrategyName TargetConfig TeamConfig TrainConfig find_project load_config parse_config
+        StrategyName TargetConfig TeamConfig TrainConfig TriggerConfig find_project load_config parse_config
     """,
     "treadle.monitor": """
         Alert Answered CategoryProfile LabelBatch MonitorKind Monitors Notifier NumericProfile PredictionBatch
@@ -100,8 +100,9 @@ EXPORTED = {
         Status Transition check_stage import_model register_model stage_of
     """,
     "treadle.retrain": """
-        Approved Cycle CycleState Cycles Evidence Goal InProduction KeptByCycles Loop NewCycle Plan
-        PlannedStage Reign ReplayState ReplayStep Replays Stage Tick Trigger Worker approve
+        Approved AskRetraining Cycle CycleState Cycles Evidence Goal Hold InProduction KeptByCycles Loop
+        NewCycle Plan PlannedCost PlannedStage PlannedWindow Reign ReplayState ReplayStep Replays
+        RetrainPlan Retraining Retrainings Signal Stage Tick Trigger Triggers WebhookBody Worker approve
         chosen in_production redeploy render_report
     """,
     "treadle.retrain.report": "render_report",

@@ -135,6 +135,8 @@ def _type(info: Any) -> str:  # noqa: C901, PLR0911 - one line a kind
     if isinstance(info, inspect.AnyType):
         return "value"
     if isinstance(info, inspect.StrType):
+        if info.pattern and "[KMGT]" in info.pattern:
+            return "size"
         return "duration" if info.pattern else "text"
     if isinstance(info, inspect.BoolType):
         return "true or false"

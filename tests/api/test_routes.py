@@ -77,11 +77,18 @@ approval = "manual"
 path = "lake/sales"
 format = "delta"
 key = "id"
+
+[retrain.triggers.ci]
+on = "webhook"
+secret = "CELLAR_SECRET"
 """
 
 
 @pytest.fixture(params=["in process", "http"])
-def recorder(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Recorder]:
+def recorder(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Recorder]:
+    monkeypatch.setenv("CELLAR_SECRET", "cork")
     root = make(tmp_path / "toy", more=MORE)
     if request.param == "http":
         with up(root) as running:
@@ -103,6 +110,7 @@ def test_every_route_does_what_it_says(recorder: Recorder, tmp_path: Path) -> No
     _checks(client)
     _came_and_went(client)
     _a_version(client)
+    _retraining(client)
     _traffic(client)
     _back_to_today(client)
     routes = {(route.method, route.path) for route in (*ROUTES, *RAW_ROUTES)}
@@ -388,6 +396,22 @@ def _a_version(client: Client) -> None:
     with pytest.raises(Conflict, match="that is production can't become archived"):
         client.archive("toy/1", "too old")
     assert {"deployed", "promoted"} <= {event.kind for event in client.timeline("toy")}
+
+
+def _retraining(client: Client) -> None:
+    plan = client.retrain_plan("toy")
+    assert [(one.trigger, one.fires) for one in plan.triggers] == [("performance", False), ("ci", False)]
+    assert plan.window.rows > 0
+    for ask in (
+        lambda: client.retrain("toy", "to see"),
+        lambda: client.trigger("toy", "cork", reason="it is there", key="one").cycle,
+    ):
+        asked = ask()
+        until(lambda: client.cycles()[-1].state != "running")
+        assert client.cycle(asked.id).state == "unchanged", client.cycle(asked.id).error
+    assert client.trigger("toy", "cork", key="one").cycle.id == asked.id
+    with pytest.raises(Refused, match="doesn't fit the body"):
+        client.trigger("toy", "beer")
 
 
 def _traffic(client: Client) -> None:

@@ -13,6 +13,7 @@ from treadle.experiment.types import Artifact, Point, Run
 from treadle.kernel.types import Health
 from treadle.monitor.types import Alert, WindowResult
 from treadle.registry.types import Field, ModelFile, ModelVersion, Signature
+from treadle.retrain import Hold, PlannedCost, PlannedWindow, RetrainPlan, Signal
 from treadle.retrain.types import Cycle, Plan, PlannedStage, Reign, ReplayStep, Stage, Tick, Trigger
 
 NOON = datetime(2013, 7, 1, 12, tzinfo=UTC)
@@ -238,3 +239,40 @@ def tick(**changes: Any) -> Tick:
 def step(since: datetime, until: datetime, **changes: Any) -> ReplayStep:
     given = {"requests": 10, "failed": 0, "rows": 1_000, "labels": 900, "tick": tick()}
     return ReplayStep(since=since, until=until, **{**given, **changes})
+
+
+RETRAIN_PLAN = RetrainPlan(
+    model="flights",
+    as_of=NOON,
+    triggers=(
+        Signal(trigger="performance", kind="alert", fires=False, reason="no performance alert holds"),
+        Signal(
+            trigger="weekly",
+            kind="schedule",
+            fires=True,
+            reason="it is due since 2013-07-01 03:00",
+            hold=Hold("budget", "an hour was spent"),
+        ),
+        Signal(trigger="grown", kind="data", fires=True, reason="50,000 rows arrived"),
+    ),
+    starts="grown",
+    window=PlannedWindow(
+        policy="sliding: the last 132d",
+        version="flights@v3",
+        changed=True,
+        since=NOON - timedelta(days=132),
+        until=NOON - timedelta(days=42),
+        end=NOON,
+        rows=80_000,
+        held_out=30_000,
+    ),
+    cost=PlannedCost(cpu_seconds=9.0, least=8.0, most=12.5, cycles=5, spent=40.0, limit=3600.0),
+    gates=(PlannedStage("evaluate", "judge it"),),
+    cycle=Plan(
+        model="flights",
+        as_of=NOON,
+        stages=(PlannedStage("train", "run it"), PlannedStage("evaluate", "judge it")),
+        problems=("nothing to hold out",),
+        cpu_seconds=9.0,
+    ),
+)

@@ -15,6 +15,7 @@ from cli_samples import (
     NOON,
     POINTS,
     REIGNS,
+    RETRAIN_PLAN,
     RUNS,
     WINDOWS,
     comparison,
@@ -33,6 +34,7 @@ from treadle.experiment import Comparison
 from treadle.experiment.types import Run
 from treadle.monitor.types import Alert, WindowResult
 from treadle.registry.types import Approval, ModelVersion, Standing
+from treadle.retrain import RetrainPlan
 from treadle.retrain.types import Approved, Cycle, Evidence, InProduction, Reign, Tick
 
 STANDING = Standing(
@@ -85,6 +87,8 @@ def _answers(wire: Wire) -> None:
             "GET /v1/monitors/flights/alerts": [ALERT],
             "GET /v1/cycles": [cycle("promoted"), cycle("running", 2, version=None)],
             "GET /v1/cycles/.*": cycle("refused"),
+            "GET /v1/retrain/flights/plan": RETRAIN_PLAN,
+            "POST /v1/retrain/flights": cycle("refused"),
         }
     )
 
@@ -117,6 +121,7 @@ READS: list[tuple[str, Any, Any]] = [
     ("history", list[Reign], REIGNS),
     ("cycles", list[Cycle], [cycle("promoted"), cycle("running", 2, version=None)]),
     ("cycles show c", Cycle, cycle("refused")),
+    ("retrain --plan", RetrainPlan, RETRAIN_PLAN),
 ]
 
 
@@ -448,3 +453,24 @@ def test_sync_says_what_was_sent(call: Call, wire: Wire, project: Path) -> None:
     found = call("--project", str(project), "sync")
     assert found.code == 0, found.err
     assert found.out == "1 run sent\nnext: treadle runs show run_1\n"
+
+
+def test_a_plan_of_retraining_tells_what_would_start_it_and_what_is_held_back(call: Call, wire: Wire) -> None:
+    lines = call("retrain", "--plan").out.splitlines()
+    assert lines[0] == "Triggers of flights, as of 2013-07-01 12:00 UTC:"
+    assert [line.split()[0] for line in lines[2:5]] == ["performance", "weekly", "grown"]
+    assert "? held back  an hour was spent  it is due since" in lines[3]
+    assert lines[6] == "Trigger grown would start a cycle:"
+    assert lines[7].split(None, 1)[1] == (
+        "sliding: the last 132d; 80,000 rows from 2013-02-19 to 2013-05-20, 30,000 held out to 2013-07-01 "
+        "(flights@v3, whose files have changed since)"
+    )
+    assert lines[8].split(None, 1)[1] == (
+        "about 9.0 CPU-seconds, 8.0 to 12.5 in 5 cycles; 40 CPU-seconds of 3,600 CPU-seconds (1h) "
+        "spent in 30 days"
+    )
+    assert lines[-1] == "next: treadle doctor"
+    done = call("retrain", "--reason", "it is Monday")
+    assert done.code == 1
+    [asked] = wire.made("POST /v1/retrain/flights")
+    assert msgspec.json.decode(asked.body)["reason"] == "it is Monday"

@@ -54,6 +54,7 @@ READS: dict[str, Callable[[Client], Any]] = {
     "plan": lambda c: c.plan(NewCycle(trigger=BY_HAND)),
     "reigns": lambda c: c.reigns("toy"),
     "replay": lambda c: c.replay(),
+    "retrain_plan": lambda c: c.retrain_plan("toy"),
     "revisions": lambda c: c.revisions("toy"),
     "run": lambda c: c.run(c.runs()[0].id),
     "runs": lambda c: c.runs(sort="-metrics.loss", limit=2),
@@ -67,6 +68,11 @@ READS: dict[str, Callable[[Client], Any]] = {
 ERRORS: dict[str, tuple[type[TreadleError], Callable[[Client], Any]]] = {
     "no such run": (NotFound, lambda c: c.run("nope")),
     "no such model": (NotFound, lambda c: c.model("toi/1")),
+    "reigns of no model": (NotFound, lambda c: c.reigns("toi")),
+    "a timeline of no model": (NotFound, lambda c: c.timeline("toi")),
+    "spending on no model": (NotFound, lambda c: c.spending("toi")),
+    "a retraining of no model": (NotFound, lambda c: c.retrain_plan("toi")),
+    "a webhook that nobody declared": (NotFound, lambda c: c.trigger("toy", "secret")),
     "no trial to promote": (NotFound, lambda c: c.promote("toy", "better")),
     "no trial to take back": (NotFound, lambda c: c.withdraw_trial("toy", "worse")),
     "no such strategy": (InvalidInput, lambda c: c.deployment_plan("toy/1", "slow")),
@@ -137,6 +143,7 @@ def test_the_reads_are_all_of_the_client() -> None:
         "withdraw_approval",
         "archive", "delete_data", "prune_data", "restore_data",
         "restore_experiment", "restore_logged_model", "restore_run",
+        "retrain", "trigger",
     }  # fmt: skip
     methods = {name for name, _ in inspect.getmembers(Client, inspect.isroutine) if not name.startswith("_")}
     assert methods - does == set(READS)

@@ -61,7 +61,7 @@ def wheel(workspace: Workspace, clock: ManualClock) -> Iterator[Wheel]:
 
 def test_a_good_week_starts_nothing(wheel: Wheel) -> None:
     tick = wheel.week()
-    assert {window.kind for window in tick.windows} == {"input", "prediction", "performance"}
+    assert {window.kind for window in tick.windows} >= {"input", "prediction", "performance"}
     assert wheel.alerts() == []
     assert tick.cycle is None
     assert wheel.look().windows == []
@@ -114,13 +114,13 @@ def test_alerts_that_nobody_asked_to_act_on_start_nothing(tmp_path: Path, clock:
         assert (tick.cycle, tick.held_back) == (None, None)
 
 
-def test_where_somebody_else_drives_the_cycle_fails_and_says_so(wheel: Wheel) -> None:
+def test_where_somebody_else_drives_no_cycle_is_started_until_one_can(wheel: Wheel) -> None:
     with exclusive(wheel.workspace.root / LOCK, Holder(1, "somebody")):
         tick = wheel.week(reverse=True)
     assert tick.cycle is None
     assert "somebody (process 1) is driving this workspace" in (tick.held_back or "")
-    assert wheel.cycles.list()[-1].state == "failed"
-    assert wheel.cycles.list(running=True) == []
+    assert [cycle.id for cycle in wheel.cycles.list()] == [wheel.first.id]
+    assert wheel.end(wheel.look().cycle).trigger.alert == wheel.alerts()[0].id
 
 
 def test_a_cycle_that_was_started_right_before_a_crash_is_known_to_its_alert(
@@ -135,6 +135,7 @@ def test_a_cycle_that_was_started_right_before_a_crash_is_known_to_its_alert(
             wheel.week(reverse=True)
     [cycle] = wheel.cycles.list(running=True)
     assert wheel.alerts()[0].cycle is None
+    wheel.worker.close()
     assert [again.id for again in wheel.worker.start()] == [cycle.id]
     wheel.end(cycle.id)
     wheel.at += 30 * DAY

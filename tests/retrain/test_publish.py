@@ -12,10 +12,12 @@ from retrain.wheel import FIRST, SECOND, make, opened, turn, turned
 from treadle.deploy import ArmCounts, Deployments, ReplicaReport, TrialReport
 from treadle.kernel.clock import ManualClock
 from treadle.kernel.errors import Conflict, InvalidInput, NotFound, Refused
+from treadle.kernel.events import timeline
 from treadle.kernel.workspace import Workspace
 from treadle.registry import Approvals, Catalog, NewCatalogVersion, Registry
 from treadle.retrain import Cycles, in_production
 from treadle.retrain.publish import approve, chosen, move_stage, redeploy
+from treadle.retrain.settling import settle
 
 
 @pytest.fixture
@@ -125,18 +127,31 @@ def test_what_takes_over_step_by_step_is_production_when_its_last_step_has_ended
         deployments, registry = Deployments(workspace), Registry(workspace)
         deployments.report(ReplicaReport(replica="a", model="toy", url="http://a", revision=1))
         clock.at = SECOND
+        first = turn(workspace)
+        assert first.state == "trial"
+        deployments.stop("toy", "ada", "callers complain")
+        [ended] = settle(workspace, "toy")
+        assert (ended.id, ended.state, ended.cause) == (first.id, "rolled_back", "trial rolled_back")
+        assert ended.stages[-1].summary.endswith("taken back: callers complain")
         cycle = turn(workspace)
         assert cycle.state == "trial"
         assert registry.production("toy").number == 1
         counts = ArmCounts(9)
         for _ in range(2):
-            seen = TrialReport(revision=2, process="p", trial=counts, beside=counts)
+            seen = TrialReport(revision=3, process="p", trial=counts, beside=counts)
             deployments.report(
                 ReplicaReport(replica="a", model="toy", url="http://a", revision=1, trial=seen)
             )
             clock.at += timedelta(minutes=2)
         assert registry.production("toy").number == cycle.version
         assert registry.history("toy")[-1].reason.endswith("its last step ended with all guards kept")
+        assert Cycles(workspace).get(cycle.id).state == "trial"
+        [ended] = settle(workspace, "toy")
+        assert ended == Cycles(workspace).get(cycle.id)
+        assert (ended.id, ended.state) == (cycle.id, "promoted")
+        assert settle(workspace, "toy") == []
+        told = timeline(workspace.database, "model:toy", kinds=("cycle_promoted", "cycle_rolled_back"))
+        assert [event.kind for event in told] == ["cycle_promoted", "cycle_rolled_back", "cycle_promoted"]
 
 
 def test_an_mlflow_client_moves_a_version_by_its_guards(manual: Workspace, clock: ManualClock) -> None:

@@ -93,18 +93,6 @@ def test_without_a_comparison_the_reason_is_the_bound_or_whatever_there_is() -> 
     assert rules.reason([evaluation(rows, group)]) == "enough rows"
 
 
-def test_a_running_cycle_holds_back() -> None:
-    running = cycle(state="running", as_of=NOON - 100 * DAY)
-    assert rules.holds_back([running], "14d", NOON) == "a cycle is running"
-
-
-def test_after_a_cycle_no_other_one_starts_for_a_while() -> None:
-    past = [cycle(as_of=NOON - 30 * DAY), cycle(as_of=NOON - 10 * DAY, state="refused")]
-    assert rules.holds_back(past, "14d", NOON) == "the last cycle was less than 14d ago; 4d to go"
-    assert rules.holds_back(past, "10d", NOON) is None  # just over
-    assert rules.holds_back([], "14d", NOON) is None
-
-
 def test_reigns_are_told_from_the_changes_of_status() -> None:
     history = [
         move(1, None, "candidate", 0),

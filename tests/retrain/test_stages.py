@@ -145,7 +145,9 @@ def test_a_candidate_that_is_worse_is_refused(project: Project, clock: ManualClo
     assert Registry(workspace).get("toy/2").status == "refused"
     assert Registry(workspace).get("toy@production").number == 1
     assert len(Deployments(workspace).history("toy")) == 1
-    assert timeline(workspace.database, "model:toy")[-1].kind == "refused"
+    told = timeline(workspace.database, "model:toy")[-2:]
+    assert [event.kind for event in told] == ["refused", "cycle_refused"]
+    assert cycle.cause == told[1].facts["cause"] == "bound overall"
 
 
 def test_data_that_fails_its_checks_is_not_trained_on(project: Project) -> None:

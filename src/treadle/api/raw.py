@@ -15,6 +15,7 @@ from starlette.responses import FileResponse, HTMLResponse, Response, StreamingR
 from treadle.api.check_routes import CHECK_RAW_ROUTES
 from treadle.api.data_moving_routes import DATA_MOVING_RAW_ROUTES
 from treadle.api.data_path_routes import DATA_PATH_RAW_ROUTES
+from treadle.api.retrain_routes import RETRAIN_RAW_ROUTES
 from treadle.api.rooms import Rooms
 from treadle.api.route import RawSpec
 from treadle.data import DataInput, SliceSpec
@@ -227,4 +228,5 @@ RAW_ROUTES = [
     *CHECK_RAW_ROUTES,
     *DATA_MOVING_RAW_ROUTES,
     *DATA_PATH_RAW_ROUTES,
+    *RETRAIN_RAW_ROUTES,
 ]

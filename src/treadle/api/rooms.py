@@ -38,7 +38,7 @@ from treadle.kernel.keeping import Keeper
 from treadle.kernel.workspace import Workspace
 from treadle.monitor import Monitors, PredictionLog
 from treadle.registry import Catalog, KeptByRegistry, Lineages, Registry
-from treadle.retrain import Cycles, KeptByCycles, Loop, Replays, Worker
+from treadle.retrain import Cycles, KeptByCycles, Loop, Replays, Retrainings, Worker
 from treadle.train import KeptByTraining
 
 
@@ -201,6 +201,11 @@ class Rooms:
     def loop(self) -> Loop:
         """From monitoring back to training."""
         return Loop(self.workspace, self.worker)
+
+    @cached_property
+    def retrainings(self) -> Retrainings:
+        """Retrainings that are asked for."""
+        return Retrainings(self.workspace, self.loop)
 
     @cached_property
     def replays(self) -> Replays:

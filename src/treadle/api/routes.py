@@ -19,6 +19,7 @@ from treadle.api.deleting_routes import DELETING_ROUTES
 from treadle.api.deployment_routes import DEPLOYMENT_ROUTES
 from treadle.api.import_routes import IMPORT_ROUTES
 from treadle.api.model_routes import MODEL_ROUTES
+from treadle.api.retrain_routes import RETRAIN_ROUTES
 from treadle.api.route import Call, Query, RouteSpec
 from treadle.data import DatasetVersion
 from treadle.evaluate import Evaluation
@@ -202,6 +203,7 @@ def _reigns(call: Call) -> list[Reign]:
 
 def _timeline(call: Call) -> list[Event]:
     """Every decision about a model, oldest first."""
+    call.rooms.registry.check_model(call.path["model"])
     return timeline(call.rooms.workspace.database, f"model:{call.path['model']}")
 
 
@@ -249,6 +251,7 @@ def _plan(call: Call) -> Plan:
 
 def _start_cycle(call: Call) -> Cycle:
     """Starts a cycle, which goes on by itself."""
+    call.rooms.cycles.check(call.body)
     call.rooms.worker.start()
     cycle = call.rooms.cycles.create(call.body)
     call.rooms.worker.submit(cycle)
@@ -301,6 +304,7 @@ def _stop_replay(call: Call) -> None:
 
 def _spending(call: Call) -> Spending:
     """What was spent in the last 30 days."""
+    call.rooms.registry.check_model(call.path["model"])
     return call.rooms.usages.spending(call.path["model"], call.rooms.workspace.clock.now())
 
 
@@ -393,4 +397,5 @@ ROUTES = [
     *DATA_REVIEW_ROUTES,
     *DATA_TABLE_ROUTES,
     *DELETING_ROUTES,
+    *RETRAIN_ROUTES,
 ]

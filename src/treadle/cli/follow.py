@@ -145,6 +145,7 @@ def headline(cycle: Cycle) -> str:
         "trained": f"{show.counted(len(cycle.runs), 'run')} of {cycle.model} trained",
         "trial": f"{what} is in trial: it becomes production when its last step has ended",
         "promoted": f"{what} is in production",
+        "rolled_back": f"{what} was taken back out of its trial",
         "refused": f"{what} was refused",
         "held": f"{what} is held: it waits for an approval",
         "unchanged": "unchanged: production is already made of the same code, data and parameters",

@@ -33,6 +33,7 @@ _VERBS = {
     "deploy": "deploy",
     "monitor": "monitor",
     "history": "history",
+    "retrain": "retrain",
     "cycles": "cycles",
     "replay": "replay",
     "report": "history",
@@ -44,7 +45,7 @@ _VERBS = {
     "doctor": "doctor",
 }
 # Seldom needed: named in one line, so that the help fits a screen.
-_SELDOM = ("report", "serve", "sync", "import", "export", "gc")
+_SELDOM = ("sql", "report", "serve", "sync", "import", "export", "gc")
 
 
 class Verbs(Group):

@@ -35,6 +35,7 @@ _MARKS = {
     "fail": ("✗", "red"),
     "failed": ("✗", "red"),
     "refused": ("✗", "red"),
+    "rolled_back": ("✗", "red"),
     "alert": ("!", "red"),
     "inconclusive": ("?", "yellow"),
     "warn": ("!", "yellow"),
@@ -42,6 +43,9 @@ _MARKS = {
     "trial": ("…", "cyan"),
     "running": ("…", "cyan"),
     "pending": ("·", "dim"),
+    "quiet": ("·", "dim"),
+    "fires": ("!", "cyan"),
+    "held back": ("?", "yellow"),
     "skipped": ("-", "dim"),
 }
 

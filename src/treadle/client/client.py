@@ -24,6 +24,7 @@ from treadle.client.paths import PathCalls
 from treadle.client.registering import ModelCalls
 from treadle.client.remotes import RemoteCalls
 from treadle.client.retaining import RetentionCalls
+from treadle.client.retraining import RetrainCalls
 from treadle.client.reviewing import ReviewCalls
 from treadle.client.tables import TableCalls
 from treadle.client.transport import Answer, Body, Transport
@@ -75,6 +76,7 @@ class Client(
     PathCalls,
     RemoteCalls,
     RetentionCalls,
+    RetrainCalls,
     ReviewCalls,
     TableCalls,
     WorkCalls,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from treadle.data.branches.types import Ref as Ref
     from treadle.data.branches.types import RefSettings as RefSettings
     from treadle.data.keeping import KeptByData as KeptByData
+    from treadle.data.measuring import CurrentData as CurrentData
     from treadle.data.moving.frames import ArchiveReader as ArchiveReader
     from treadle.data.moving.frames import frame_content as frame_content
     from treadle.data.moving.service import Moving as Moving
@@ -201,6 +202,7 @@ __getattr__, __all__ = attach(
         "WriteRows": "tables.types",
         "Wrote": "tables.types",
         "Column": "types",
+        "CurrentData": "measuring",
         "DataInput": "types",
         "DatasetVersion": "types",
         "Datasets": "service",

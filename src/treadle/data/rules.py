@@ -200,8 +200,18 @@ def slice_query(spec: SliceSpec, columns: Sequence[Column]) -> tuple[str, list[i
     Rows are in the order of time and key; ties are broken by all other columns, so
     that the order never depends on threads.
     """
+    condition, params = conditions(spec)
     roles = spec.roles or Roles()
-    where, params = [], []
+    first = [name for name in (roles.time, roles.key) if name]
+    order = first + [column.name for column in columns if column.name not in first]
+    return f"SELECT * FROM t{condition} ORDER BY {', '.join(map(quote, order))}", params  # noqa: S608 - names are quoted
+
+
+def conditions(spec: SliceSpec) -> tuple[str, list[int]]:
+    """The ``WHERE`` that cuts a complete spec's rows, empty for all, and its parameters."""
+    roles = spec.roles or Roles()
+    where: list[str] = []
+    params: list[int] = []
     for column, sign, moment in (
         (roles.time, ">=", spec.since),
         (roles.time, "<", spec.until),
@@ -212,10 +222,7 @@ def slice_query(spec: SliceSpec, columns: Sequence[Column]) -> tuple[str, list[i
             params.append(micros(moment))
     if spec.known_by and roles.label:
         where.append(f"{quote(roles.label)} IS NOT NULL")
-    first = [name for name in (roles.time, roles.key) if name]
-    order = first + [column.name for column in columns if column.name not in first]
-    condition = f" WHERE {' AND '.join(where)}" if where else ""
-    return f"SELECT * FROM t{condition} ORDER BY {', '.join(map(quote, order))}", params  # noqa: S608 - names are quoted
+    return (f" WHERE {' AND '.join(where)}" if where else ""), params
 
 
 def micros(moment: datetime) -> int:

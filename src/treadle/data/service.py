@@ -10,6 +10,7 @@ from treadle.data import rules, store
 from treadle.data.branches.service import Branches
 from treadle.data.branches.types import DEFAULT_BRANCH
 from treadle.data.local import local_files
+from treadle.data.measuring import CurrentData, arrived, count, current
 from treadle.data.snapshot import snapshot
 from treadle.data.tables.rules import is_time_travel
 from treadle.data.types import DataInput, DatasetVersion, SliceSpec
@@ -167,6 +168,32 @@ class Datasets:
                 raise rules.nothing(spec, version, self._bounds(version, roles.time))
             rows, digest = self._look(spec, path)
         return DataInput(role=role, spec=spec, number=version.number, digest=digest, rows=rows), path
+
+    def current(self, name: str) -> CurrentData:
+        """A dataset as it is now, without making a version of it.
+
+        Raises:
+            NotFound: If no dataset has the name, or it has neither files nor a version.
+            StorageError: If its files can't be looked at.
+        """
+        return current(self._ws, name, self._config(name))
+
+    def count(self, now: CurrentData, spec: SliceSpec) -> int:
+        """How many rows a slice of a dataset as it is now would have.
+
+        Raises:
+            InvalidInput: If it can't be cut.
+            CorruptData: If the files can't be read.
+        """
+        return count(self._ws, now, self._config(now.dataset), spec)
+
+    def arrived(self, now: CurrentData, after: datetime, until: datetime) -> int:
+        """How many rows have a label that became known after a moment, and not later than another.
+
+        Raises:
+            CorruptData: If the files can't be read.
+        """
+        return arrived(self._ws, now, self._config(now.dataset), after, until)
 
     def paths(self, version: DatasetVersion) -> Paths:
         """The version's Parquet files on this machine.

@@ -200,6 +200,15 @@ class Registry:
         with self._database.read() as connection:
             return catalog_store.model_names(connection)
 
+    def check_model(self, model: str) -> None:
+        """Whether there is such a model: the project's own, or one with versions.
+
+        Raises:
+            NotFound: If there isn't; with the nearest name.
+        """
+        with self._database.read() as connection:
+            self._check_model(connection, model)
+
     def _check_model(self, connection: sa.Connection, model: str | None) -> None:
         # The project's own model is known before its first version is.
         if model is not None and model != self._workspace.config.model:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from treadle.kernel.lazy import attach
 
 if TYPE_CHECKING:
+    from treadle.retrain.asking import Retrainings as Retrainings
     from treadle.retrain.keeping import KeptByCycles as KeptByCycles
     from treadle.retrain.loop import Loop as Loop
     from treadle.retrain.publish import approve as approve
@@ -14,6 +15,15 @@ if TYPE_CHECKING:
     from treadle.retrain.report import render_report as render_report
     from treadle.retrain.service import Cycles as Cycles
     from treadle.retrain.standing import in_production as in_production
+    from treadle.retrain.trigger_types import AskRetraining as AskRetraining
+    from treadle.retrain.trigger_types import Hold as Hold
+    from treadle.retrain.trigger_types import PlannedCost as PlannedCost
+    from treadle.retrain.trigger_types import PlannedWindow as PlannedWindow
+    from treadle.retrain.trigger_types import Retraining as Retraining
+    from treadle.retrain.trigger_types import RetrainPlan as RetrainPlan
+    from treadle.retrain.trigger_types import Signal as Signal
+    from treadle.retrain.trigger_types import WebhookBody as WebhookBody
+    from treadle.retrain.triggers import Triggers as Triggers
     from treadle.retrain.types import Approved as Approved
     from treadle.retrain.types import Cycle as Cycle
     from treadle.retrain.types import CycleState as CycleState
@@ -36,6 +46,16 @@ __getattr__, __all__ = attach(
     {
         "KeptByCycles": "keeping",
         "Approved": "types",
+        "Retrainings": "asking",
+        "Triggers": "triggers",
+        "AskRetraining": "trigger_types",
+        "Hold": "trigger_types",
+        "PlannedCost": "trigger_types",
+        "PlannedWindow": "trigger_types",
+        "Retraining": "trigger_types",
+        "RetrainPlan": "trigger_types",
+        "Signal": "trigger_types",
+        "WebhookBody": "trigger_types",
         "Cycle": "types",
         "CycleState": "types",
         "Cycles": "service",

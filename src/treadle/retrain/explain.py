@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from statistics import median
 
 from treadle.data import Datasets
 from treadle.govern import Usages
@@ -28,8 +27,7 @@ def explain(workspace: Workspace, asked: NewCycle, past: Sequence[Cycle]) -> Pla
     """
     as_of = workspace.clock.now()
     production = Registry(workspace).production(workspace.config.model)
-    costs = [cycle.cpu_seconds for cycle in past if cycle.cpu_seconds > 0]
-    cost = median(costs[-5:]) if costs else None
+    cost = rules.typical_cost(past)
     sentences = _sentences(workspace, asked, production)
     return Plan(
         model=workspace.config.model,

@@ -40,7 +40,7 @@ def check(context: CycleContext) -> Step:
     )
     work = msgspec.structs.replace(work, data_evaluation=evaluation.id)
     if evaluation.outcome == "fail":
-        return Step(work, rules.reason([evaluation]), "refused")
+        return Step(work, rules.reason([evaluation]), "refused", rules.cause([evaluation]))
     return Step(work, _count(evaluation))
 
 
@@ -127,7 +127,7 @@ def approve(context: CycleContext) -> Step:
     if end == "refused":
         by = f"cycle:{cycle.id}"
         Registry(workspace).refuse(cycle.model, work.number, actor=by, reason=why, key=cycle.id)
-        return Step(work, why, "refused")
+        return Step(work, why, "refused", rules.cause(evaluations))
     if end == "held":
         return Step(work, f"held for approval: {why}", "held")
     return Step(work, why)

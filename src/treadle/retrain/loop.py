@@ -6,9 +6,11 @@ from treadle.kernel.errors import Conflict, TreadleError
 from treadle.kernel.workspace import Workspace
 from treadle.monitor import Alert, Monitors
 from treadle.registry import Registry
-from treadle.retrain import rules
 from treadle.retrain.service import Cycles
-from treadle.retrain.types import NewCycle, Tick, Trigger
+from treadle.retrain.settling import settle
+from treadle.retrain.trigger_types import Signal
+from treadle.retrain.triggers import Triggers
+from treadle.retrain.types import Cycle, NewCycle, Tick, Trigger
 from treadle.retrain.worker import Worker
 
 
@@ -23,61 +25,85 @@ class Loop:
     def __init__(self, workspace: Workspace, worker: Worker) -> None:
         self._ws = workspace
         self._worker = worker
+        self.triggers = Triggers(workspace)
 
     def look(self, model: str) -> Tick:
-        """Computes the windows that have ended, raises alerts, and starts a cycle if one calls for it."""
+        """Computes the windows that have ended, raises alerts, and starts a cycle if a trigger calls for it.
+
+        Cycles whose version was in trial end with that trial. Of a cycle that a trigger calls for and
+        something holds back, the timeline tells, once.
+
+        Raises:
+            NotFound: If there is no such model.
+        """
         monitors = Monitors(self._ws)
         known = {alert.id for alert in monitors.alerts(model)}
         windows = monitors.evaluate(model, self._ws.clock.now())
         alerts = monitors.alerts(model)
         raised = [alert for alert in alerts if alert.id not in known]
+        settle(self._ws, model)
         cycle, held_back = self._act(model, alerts)
         return Tick(windows=windows, alerts=raised, cycle=cycle, held_back=held_back if raised else None)
 
-    def _act(self, model: str, alerts: list[Alert]) -> tuple[str | None, str | None]:
-        """Starts a cycle for the latest alert that still holds; or says why none was started.
+    def start(self, model: str, trigger: Trigger) -> Cycle:
+        """Starts a retraining: production's parameters on newer data; a new idea comes by ``treadle run``.
 
-        An alert holds as long as its monitor's latest window does, for the version in
-        production: so one that was held back, or raised just before a crash, is acted on
-        when it can be.
+        Raises:
+            Conflict: If a cycle of the model runs already, or as many as may run at once do.
+            Busy: If another process drives the workspace.
         """
-        now = self._ws.clock.now()
-        config = self._ws.config
-        held_back = None
-        still = {
-            (window.kind, window.version)
-            for window in Monitors(self._ws).summary(model).results
-            if window.state == "alert"
-        }
-        past = [cycle for cycle in Cycles(self._ws).list(model) if cycle.goal == "deploy"]
-        begun = {cycle.trigger.alert: cycle.id for cycle in past if cycle.trigger.alert}
-        for alert in reversed(alerts):
-            if alert.cycle is None and alert.id in begun:
-                # The process died right after it had started the cycle.
-                Monitors(self._ws).mark_cycle(alert.id, begun[alert.id])
-                continue
-            if alert.cycle is not None or (alert.kind, alert.version) not in still:
-                continue
-            if alert.kind not in config.retrain.on:
-                continue
-            held_back = rules.holds_back(past, config.retrain.cooldown, now)
-            if held_back is None:
-                return self._start(model, alert)
-        return None, held_back
-
-    def _start(self, model: str, alert: Alert) -> tuple[str | None, str | None]:
-        """A retraining repeats production's recipe on newer data; a new recipe comes by ``treadle run``."""
+        self._worker.start()
         production = Registry(self._ws).production(model)
-        trigger = Trigger(kind="alert", actor="monitor", reason=alert.sentence, alert=alert.id)
         asked = NewCycle(trigger=trigger, params=dict(production.params) if production else {})
-        try:
-            cycle = Cycles(self._ws).create(asked)
-        except Conflict as error:
-            return None, error.message
-        Monitors(self._ws).mark_cycle(alert.id, cycle.id)
+        cycle = Cycles(self._ws).create(asked)
+        if trigger.alert is not None:
+            Monitors(self._ws).mark_cycle(trigger.alert, cycle.id)
         try:
             self._worker.submit(cycle)
         except TreadleError as error:
             Cycles(self._ws).fail(cycle.id, error)
+            raise
+        return cycle
+
+    def _act(self, model: str, alerts: list[Alert]) -> tuple[str | None, str | None]:
+        """Starts a cycle for the first trigger that calls for one; or says why none was started."""
+        self._mend(model, alerts)
+        if self._ws.config.train is None:
+            return None, None
+        resting = self.triggers.resting(model)
+        if resting is not None:
+            self.triggers.tell(model, resting)
+        held_back = None
+        for signal in self.triggers.signals(model):
+            if not signal.fires:
+                continue
+            if signal.hold is None:
+                return self._start(model, signal)
+            self.triggers.note(model, signal)
+            held_back = held_back or signal.hold.reason
+        return None, held_back
+
+    def _mend(self, model: str, alerts: list[Alert]) -> None:
+        """Tells alerts of the cycles that they started right before the process died."""
+        if all(alert.cycle for alert in alerts):
+            return
+        past = [cycle for cycle in Cycles(self._ws).list(model) if cycle.goal == "deploy"]
+        begun = {cycle.trigger.alert: cycle.id for cycle in past if cycle.trigger.alert}
+        for alert in alerts:
+            if alert.cycle is None and alert.id in begun:
+                Monitors(self._ws).mark_cycle(alert.id, begun[alert.id])
+
+    def _start(self, model: str, signal: Signal) -> tuple[str | None, str | None]:
+        actor = "monitor" if signal.kind in ("alert", "drift") else f"trigger:{signal.trigger}"
+        trigger = Trigger(
+            kind=signal.kind,
+            actor=actor,
+            reason=signal.reason,
+            alert=signal.alert,
+            name=signal.trigger,
+            key=signal.key,
+        )
+        try:
+            return self.start(model, trigger).id, None
+        except Conflict as error:  # Busy is one
             return None, error.message
-        return cycle.id, None

@@ -1,14 +1,15 @@
-"""Pure decisions of the loop: what to train on, what a verdict leads to, when an alert starts a cycle."""
+"""Pure decisions of the loop: what to train on, what a verdict leads to, what was in production when."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from statistics import median
 
 from treadle.data.types import SliceSpec
 from treadle.evaluate.types import Evaluation, Verdict
 from treadle.kernel.config import Config
-from treadle.kernel.units import format_duration, parse_duration
+from treadle.kernel.units import parse_duration
 from treadle.registry.types import Transition
 from treadle.retrain.types import Cycle, CycleState, Goal, Reign, StageName
 
@@ -32,6 +33,14 @@ def windows(config: Config, version: str, as_of: datetime) -> tuple[SliceSpec, S
         SliceSpec(dataset=train.data, version=version, since=since, until=cut, known_by=as_of),
         SliceSpec(dataset=train.data, version=version, since=cut, until=as_of, known_by=as_of),
     )
+
+
+def policy(config: Config) -> str:
+    """How the rows to train on are chosen, one sentence."""
+    train, _ = config.training
+    if train.window is None:
+        return f"everything up to the held-out {train.holdout}"
+    return f"sliding: the last {train.window}, of which the newest {train.holdout} are held out"
 
 
 def conclusion(outcomes: Sequence[str], *, by_hand: bool) -> CycleState:
@@ -64,22 +73,24 @@ def _headline(verdicts: Sequence[Verdict]) -> str:
     return (overall or others or list(verdicts))[0].sentence
 
 
-def holds_back(cycles: Sequence[Cycle], cooldown: str, now: datetime) -> str | None:
-    """Why an alert starts no cycle; ``None`` when it does.
+def costs(cycles: Sequence[Cycle]) -> list[float]:
+    """What the latest cycles cost that cost anything, five at most, in CPU-seconds."""
+    return [cycle.cpu_seconds for cycle in cycles if cycle.cpu_seconds > 0][-5:]
 
-    Args:
-        cycles: The model's cycles towards production.
-        cooldown: How long after a cycle none does.
-        now: The time.
-    """
-    if any(cycle.state == "running" for cycle in cycles):
-        return "a cycle is running"
-    rest = parse_duration(cooldown)
-    recent = [cycle.as_of for cycle in cycles if cycle.as_of > now - rest]
-    if recent:
-        left = max(recent) + rest - now
-        return f"the last cycle was less than {cooldown} ago; {format_duration(left.total_seconds())} to go"
-    return None
+
+def typical_cost(cycles: Sequence[Cycle]) -> float | None:
+    """What a cycle costs: the median of the latest; None before the first."""
+    found = costs(cycles)
+    return median(found) if found else None
+
+
+def cause(evaluations: Sequence[Evaluation]) -> str:
+    """By what the gate refused: the first check that failed, and its subject."""
+    for evaluation in evaluations:
+        for verdict in evaluation.verdicts:
+            if verdict.outcome == "fail" and not verdict.exploratory:
+                return f"{verdict.check} {verdict.subject}".strip()
+    return ""
 
 
 def reigns(transitions: Sequence[Transition], cycles: Sequence[Cycle]) -> list[Reign]:

@@ -9,10 +9,11 @@ import sqlalchemy as sa
 
 from treadle.govern import Usages
 from treadle.kernel.errors import Conflict, TreadleError
+from treadle.kernel.events import record
 from treadle.kernel.names import unknown
 from treadle.kernel.workspace import Workspace
 from treadle.registry import Registry
-from treadle.retrain import rules, store
+from treadle.retrain import rules, store, telling
 from treadle.retrain.explain import explain
 from treadle.retrain.types import Cycle, NewCycle, Plan, Reign, Stage
 
@@ -36,14 +37,10 @@ class Cycles:
         Raises:
             ConfigError: If ``treadle.toml`` says nothing of training.
             NotFound: If ``like`` names no run.
-            Conflict: If the model has a cycle that runs already.
+            Conflict: If the model has a cycle that runs already, or as many as may run at once do.
         """
         config = self._ws.config
-        _ = config.training
-        if asked.like is not None:
-            from treadle.experiment import Experiments
-
-            asked = _like(asked, dict(Experiments(self._ws).get(asked.like).params))
+        asked = self._complete(asked)
         cycle = Cycle(
             id=self._ws.ids.new("cycle"),
             model=config.model,
@@ -56,13 +53,48 @@ class Cycles:
         )
         try:
             with self._ws.database.write() as connection:
+                store.lock(connection)
+                self._check_room(connection, cycle.model)
                 store.insert(connection, cycle, asked)
+                record(connection, telling.started(cycle))
         except sa.exc.IntegrityError:
-            raise Conflict(
-                f"a cycle of {cycle.model} is running already",
-                fix="wait for it (`treadle cycles`), or go on with it: `treadle run`",
-            ) from None
+            raise _runs(cycle.model) from None
         return cycle
+
+    def check(self, asked: NewCycle) -> None:
+        """Whether a cycle could be created now; before anything is done for it.
+
+        Raises:
+            ConfigError: If ``treadle.toml`` says nothing of training.
+            NotFound: If ``like`` names no run.
+            Conflict: If the model has a cycle that runs already, or as many as may run at once do.
+        """
+        self._complete(asked)
+        model = self._ws.config.model
+        with self._ws.database.read() as connection:
+            if store.select(connection, model, "running"):
+                raise _runs(model)
+            self._check_room(connection, model)
+
+    def _complete(self, asked: NewCycle) -> NewCycle:
+        _ = self._ws.config.training
+        if asked.like is None:
+            return asked
+        from treadle.experiment import Experiments
+
+        return _like(asked, dict(Experiments(self._ws).get(asked.like).params))
+
+    def _check_room(self, connection: sa.Connection, model: str) -> None:
+        limit = self._ws.config.retrain.max_running
+        if limit is None:
+            return
+        others = [c for c in store.select(connection, state="running") if c.model != model]
+        if len(others) >= limit:
+            raise Conflict(
+                f"{len(others)} cycles run, and {limit} may run at once",
+                where="treadle.toml [retrain] max_running",
+                fix=f"wait until {others[0].id} of {others[0].model} has ended",
+            )
 
     def get(self, cycle_id: str) -> Cycle:
         """A cycle as it stands.
@@ -90,7 +122,12 @@ class Cycles:
         return explain(self._ws, asked, [c for c in self.list(self._ws.config.model) if c.goal == asked.goal])
 
     def reigns(self, model: str) -> Reigns:
-        """What was in production when, oldest first."""
+        """What was in production when, oldest first.
+
+        Raises:
+            NotFound: If there is no such model.
+        """
+        Registry(self._ws).check_model(model)
         return rules.reigns(Registry(self._ws).history(model), self.list(model))
 
     def fail(self, cycle_id: str, error: TreadleError) -> Cycle:
@@ -104,16 +141,31 @@ class Cycles:
                 return self.get(cycle_id)
             now = datetime.now(UTC)
             cycle = found[0]
+            broke = ""
             for stage in cycle.stages:
                 if stage.state == "running":
+                    broke = stage.name
                     cycle = store.replace_stage(
                         cycle, stage.name, state="failed", ended_at=now, summary=error.message
                     )
             cycle = msgspec.structs.replace(
-                cycle, state="failed", ended_at=now, cpu_seconds=used, error=str(error)
+                cycle,
+                state="failed",
+                ended_at=now,
+                cpu_seconds=used,
+                error=str(error),
+                cause=f"{broke} {error.code}".strip(),
             )
             store.update(connection, cycle)
+            record(connection, telling.ended(cycle, self._ws.clock.now()))
         return cycle
+
+
+def _runs(model: str) -> Conflict:
+    return Conflict(
+        f"a cycle of {model} is running already",
+        fix="wait for it (`treadle cycles`), or go on with it: `treadle run`",
+    )
 
 
 def _like(asked: NewCycle, params: dict[str, bool | int | float | str]) -> NewCycle:

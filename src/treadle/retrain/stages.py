@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 import msgspec
 
 from treadle.kernel.errors import TreadleError
+from treadle.kernel.events import record
 from treadle.kernel.workspace import Workspace
-from treadle.retrain import store
+from treadle.retrain import store, telling
 from treadle.retrain.gate import approve, check, evaluate, register
 from treadle.retrain.make import data, train
 from treadle.retrain.publish import deploy
@@ -75,6 +76,8 @@ def _load(workspace: Workspace, cycle_id: str) -> tuple[Cycle, NewCycle, Work]:
 def _save(workspace: Workspace, cycle: Cycle, work: Work | None = None) -> None:
     with workspace.database.write() as connection:
         store.update(connection, cycle, work)
+        if cycle.state != "running":
+            record(connection, telling.ended(cycle, workspace.clock.now()))
 
 
 def _finish(workspace: Workspace, cycle: Cycle, name: str, step: Step) -> None:
@@ -90,7 +93,7 @@ def _finish(workspace: Workspace, cycle: Cycle, name: str, step: Step) -> None:
         cpu_seconds=sum(training.job.cpu_seconds for training in work.trainings if not training.cached),
     )
     if step.end is not None:
-        cycle = msgspec.structs.replace(cycle, state=step.end, ended_at=now)
+        cycle = msgspec.structs.replace(cycle, state=step.end, ended_at=now, cause=step.cause)
         for stage in cycle.stages:
             if stage.state == "pending":
                 cycle = store.replace_stage(cycle, stage.name, state="skipped")

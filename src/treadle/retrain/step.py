@@ -32,8 +32,10 @@ class Step(msgspec.Struct, frozen=True):
         work: What the cycle has come to.
         summary: What came of the stage, one sentence.
         end: How the cycle ends here; ``None`` when it goes on.
+        cause: By what, where it is refused.
     """
 
     work: Work
     summary: str
     end: CycleState | None = None
+    cause: str = ""

@@ -35,6 +35,15 @@ cycles = sa.Table(
 )
 
 
+_LIMIT_LOCK = 7_230_311
+
+
+def lock(connection: sa.Connection) -> None:
+    """Has whoever begins a cycle wait for whoever else does, until the transaction ends."""
+    if connection.dialect.name == "postgresql":  # SQLite has one writer anyway
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LIMIT_LOCK)))
+
+
 def insert(connection: sa.Connection, cycle: Cycle, asked: NewCycle) -> None:
     """Adds a cycle that begins."""
     connection.execute(

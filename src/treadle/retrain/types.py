@@ -12,10 +12,12 @@ from treadle.experiment.types import DEFAULT
 from treadle.monitor.types import Alert, WindowResult
 from treadle.registry.types import Approval, Standing
 
-TriggerKind = Literal["manual", "alert"]
+TriggerKind = Literal["manual", "alert", "drift", "schedule", "data", "webhook"]
 StageName = Literal["data", "check", "train", "evaluate", "register", "approve", "deploy"]
 StageState = Literal["pending", "running", "done", "failed", "skipped"]
-CycleState = Literal["running", "trained", "trial", "promoted", "refused", "held", "unchanged", "failed"]
+CycleState = Literal[
+    "running", "trained", "trial", "promoted", "rolled_back", "refused", "held", "unchanged", "failed"
+]
 Goal = Literal["train", "deploy"]
 Scalar: TypeAlias = bool | int | float | str
 
@@ -24,16 +26,20 @@ class Trigger(msgspec.Struct, frozen=True, kw_only=True):
     """Why a cycle was started.
 
     Attributes:
-        kind: By hand or by an alert.
+        kind: By hand, by an alert, or by what else ``[retrain]`` declares.
         actor: Who asked.
         reason: One sentence.
         alert: The alert, if one did.
+        name: The trigger's name in ``[retrain]``; empty by hand.
+        key: What it was started for, such as a webhook's delivery: nothing starts two cycles.
     """
 
     kind: TriggerKind
     actor: str
     reason: str
     alert: str | None = None
+    name: str = ""
+    key: str = ""
 
 
 class NewCycle(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,8 +90,8 @@ class Cycle(msgspec.Struct, frozen=True, kw_only=True):
         trigger: Why it was started.
         as_of: The moment from which it looks back.
         state: Running, or how it ended: trained (its goal was no more), in trial (its version takes
-            over step by step), promoted, refused by the gate, held for approval, unchanged
-            (production was made of the same), failed.
+            over step by step), promoted, rolled back out of its trial, refused by the gate, held for
+            approval, unchanged (production was made of the same), failed.
         stages: Its stages, in order.
         started_at: When it began, by the machine's clock.
         ended_at: When it ended, by the machine's clock.
@@ -94,6 +100,8 @@ class Cycle(msgspec.Struct, frozen=True, kw_only=True):
         runs: The runs that it trained.
         cpu_seconds: What its jobs cost.
         error: Why it failed.
+        cause: What it ended by, where it was refused or failed, such as ``no_worse overall`` or ``train
+            job_failed``: two that ended by the same ended for the same reason.
     """
 
     id: str
@@ -110,6 +118,7 @@ class Cycle(msgspec.Struct, frozen=True, kw_only=True):
     runs: tuple[str, ...] = ()
     cpu_seconds: float = 0.0
     error: str | None = None
+    cause: str = ""
 
 
 class PlannedStage(msgspec.Struct, frozen=True):
@@ -143,8 +152,8 @@ class Tick(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         windows: The windows that were computed.
         alerts: The alerts that were raised.
-        cycle: The cycle that an alert started, if any.
-        held_back: Why an alert that could start a cycle did not.
+        cycle: The cycle that a trigger started, if any.
+        held_back: Why a trigger that could start a cycle did not, where that is news.
     """
 
     windows: list[WindowResult]

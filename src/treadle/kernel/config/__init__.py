@@ -27,6 +27,7 @@ from treadle.kernel.config.monitor import (
     QualityConfig,
     SegmentConfig,
 )
+from treadle.kernel.config.retrain import RetrainConfig, TriggerConfig
 from treadle.kernel.config.schema import (
     Budget,
     Config,
@@ -36,7 +37,6 @@ from treadle.kernel.config.schema import (
     Project,
     RegistryConfig,
     RemoteConfig,
-    RetrainConfig,
     ServeConfig,
     StageConfig,
     Store,
@@ -82,6 +82,7 @@ __all__ = [
     "TargetConfig",
     "TeamConfig",
     "TrainConfig",
+    "TriggerConfig",
     "find_project",
     "load_config",
     "parse_config",

@@ -12,6 +12,7 @@ import msgspec
 
 from treadle.kernel.config.base import METRICS, SERVED, Metric
 from treadle.kernel.config.behaviour_rules import problems
+from treadle.kernel.config.retrain_rules import wrong
 from treadle.kernel.config.schema import Config, TrainConfig
 from treadle.kernel.errors import ConfigError, InvalidInput, NotFound
 from treadle.kernel.names import check_name, did_you_mean
@@ -198,6 +199,12 @@ def _check_values(config: Config, text: str, where: str) -> None:
         keys = ("checks", "behaviour", *problem.keys)
         raise ConfigError(
             f"`{'.'.join(keys)}`: {problem.message}", where=_place(text, keys, where), fix=problem.fix
+        )
+    found = wrong(config.retrain)
+    if found is not None:
+        keys = ("retrain", *found.keys)
+        raise ConfigError(
+            f"`{'.'.join(keys)}`: {found.message}", where=_place(text, keys, where), fix=found.fix
         )
     params = config.train.params if config.train else {}
     for name, value in params.items():

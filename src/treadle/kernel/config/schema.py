@@ -14,6 +14,7 @@ from treadle.kernel.config.base import Duration, Positive, Scalar, Size, Table, 
 from treadle.kernel.config.checks import ChecksConfig
 from treadle.kernel.config.deploy import DeployConfig, ObjectiveConfig
 from treadle.kernel.config.monitor import MonitorConfig
+from treadle.kernel.config.retrain import RetrainConfig
 
 
 class Project(Table, frozen=True):
@@ -236,18 +237,6 @@ class ServeConfig(Table, frozen=True):
     log_predictions: bool = True
     flush: Duration = "1s"
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
-
-
-class RetrainConfig(Table, frozen=True):
-    """``[retrain]``
-
-    Attributes:
-        on: Which alerts start a cycle: performance that fell, inputs or predictions that drifted.
-        cooldown: How long after a cycle no alert starts another.
-    """
-
-    on: list[Literal["performance", "input", "prediction"]] = field(default_factory=lambda: ["performance"])
-    cooldown: Duration = "28d"
 
 
 class Budget(Table, frozen=True):

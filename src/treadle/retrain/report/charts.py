@@ -15,6 +15,7 @@ WIDTH, LEFT, RIGHT = 960, 96, 16
 OUTCOME = {
     "promoted": ("#2e7d32", "▲"),
     "trial": ("#1565c0", "▷"),
+    "rolled_back": ("#c62828", "↶"),
     "refused": ("#c62828", "✕"),
     "held": ("#b26a00", "●"),
     "failed": ("#616161", "!"),

@@ -1,0 +1,64 @@
+"""The table ``[retrain]``: what starts a cycle, what holds it back, and what it learns from."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, field
+
+from treadle.kernel.config.base import Duration, Positive, Size, Table
+
+AlertKind = Literal["performance", "input", "prediction"]
+TriggerOn = Literal["performance", "input", "prediction", "drift", "schedule", "data", "webhook"]
+
+
+class TriggerConfig(Table, frozen=True):
+    """``[retrain.triggers.NAME]``: something that starts a cycle by itself.
+
+    Attributes:
+        on: ``performance``, ``input`` and ``prediction``: an alert of that monitor. ``drift``: how far
+            the inputs have drifted, by how much the model leans on them. ``schedule``: a time has come.
+            ``data``: so much has arrived since the version in production was trained. ``webhook``: a
+            signed ``POST /v1/retrain/MODEL/trigger``.
+        cooldown: How long after any cycle it starts none; that of ``[retrain]`` when left out. A
+            schedule and a webhook have none unless they say so.
+        cron: When, of a schedule: minute, hour, day of the month, month, day of the week.
+        timezone: The time zone of ``cron``, such as ``Europe/Berlin``.
+        excess: From where on drift counts: how far the inputs are over their limits, as a share of those
+            limits, on average over the inputs by their importance.
+        rows: So many rows whose labels became known since, of ``data``.
+        bytes: So much larger than it was, of ``data``.
+        secret: The environment variable with the webhook's secret.
+    """
+
+    on: TriggerOn
+    cooldown: Duration | None = None
+    cron: str = ""
+    timezone: str = "UTC"
+    excess: Annotated[float, Meta(gt=0)] = 0.5
+    rows: Positive | None = None
+    bytes: Size | None = None
+    secret: str = "TREADLE_WEBHOOK_SECRET"  # noqa: S105 - where it is, not what
+
+
+class RetrainConfig(Table, frozen=True):
+    """``[retrain]``
+
+    Attributes:
+        on: Which alerts start a cycle: performance that fell, inputs or predictions that drifted.
+        cooldown: How long after a cycle no alert starts another.
+        triggers: What else starts a cycle.
+        refusals: After so many cycles in a row that ended for the same reason, triggers rest: for the
+            cooldown, and twice as long after each further one.
+        max_running: How many cycles may run at once, of all models that share the metadata store.
+    """
+
+    on: list[AlertKind] = field(default_factory=lambda: ["performance"])
+    cooldown: Duration = "28d"
+    triggers: dict[str, TriggerConfig] = field(default_factory=dict)
+    refusals: Positive = 3
+    max_running: Positive | None = None
+
+    def declared(self) -> dict[str, TriggerConfig]:
+        """Every trigger by its name; those of ``on`` have the name of their monitor."""
+        return {**{kind: TriggerConfig(on=kind) for kind in self.on}, **self.triggers}
