@@ -90,7 +90,7 @@ EXPORTED = {
     "treadle.monitor": """
         Alert Answered CategoryProfile LabelBatch MonitorKind Monitors Notifier NumericProfile PredictionBatch
         PredictionLog Profile SegmentEncoder SegmentProfile Severity Summary WebhookNotifier WindowResult
-        WindowState build_profile profile_segments read_records read_segment
+        WindowState WrittenMonitors build_profile profile_segments read_records read_segment
     """,
     "treadle.paths": "Place TreadleFileSystem bring find_place needs_names read_place",
     "treadle.registry": """

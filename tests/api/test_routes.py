@@ -446,6 +446,7 @@ def _traffic(client: Client) -> None:
     assert client.look("toy").cycle is None
     assert client.windows("toy", AT) == []
     assert client.alerts("toy") == []
+    assert "[monitor]" in client.suggest_monitors("toy").toml
 
     assert client.deployment_plan("toy/1", "canary").plan.strategy == "canary"
     assert client.deploy("toy/1", "try it", "shadow").state == "trial"

@@ -14,6 +14,7 @@ from treadle.cli.main import treadle
 READS = (
     "run", "train", "runs ls", "runs show", "runs compare", "runs importance", "runs media", "data ls",
     "data log", "models ls", "models show", "deploy status", "monitor show", "monitor look", "monitor alerts",
+    "monitor suggest",
     "history", "cycles ls", "cycles show", "replay status", "replay until", "doctor",
 )  # fmt: skip
 

@@ -32,7 +32,7 @@ from treadle.data.types import DatasetVersion
 from treadle.deploy.types import DeploymentStatus, Revision
 from treadle.experiment import Comparison
 from treadle.experiment.types import Run
-from treadle.monitor.types import Alert, WindowResult
+from treadle.monitor.types import Alert, WindowResult, WrittenMonitors
 from treadle.registry.types import Approval, ModelVersion, Standing
 from treadle.retrain import RetrainPlan
 from treadle.retrain.types import Approved, Cycle, Evidence, InProduction, Reign, Tick
@@ -53,6 +53,8 @@ THEN = InProduction(
     evidence=(Evidence(evaluation="ev_model", outcome="fail", sentence="worse by 0.1"),),
 )
 RUN = run(0, metrics={"roc_auc": 0.71})
+
+SUGGESTED = WrittenMonitors(version=3, toml='[monitor]\nevery = "1d"\n')
 
 
 @pytest.fixture(autouse=True)
@@ -85,6 +87,7 @@ def _answers(wire: Wire) -> None:
             "POST /v1/monitors/flights/look": tick(windows=WINDOWS, alerts=[ALERT], cycle="cycle_1"),
             "GET /v1/monitors/flights/windows": WINDOWS,
             "GET /v1/monitors/flights/alerts": [ALERT],
+            "GET /v1/monitors/flights/suggestion": SUGGESTED,
             "GET /v1/cycles": [cycle("promoted"), cycle("running", 2, version=None)],
             "GET /v1/cycles/.*": cycle("refused"),
             "GET /v1/retrain/flights/plan": RETRAIN_PLAN,
@@ -118,6 +121,7 @@ READS: list[tuple[str, Any, Any]] = [
     ("monitor", list[WindowResult], WINDOWS),
     ("monitor look", Tick, tick(windows=WINDOWS, alerts=[ALERT], cycle="cycle_1")),
     ("monitor alerts", list[Alert], [ALERT]),
+    ("monitor suggest", WrittenMonitors, SUGGESTED),
     ("history", list[Reign], REIGNS),
     ("cycles", list[Cycle], [cycle("promoted"), cycle("running", 2, version=None)]),
     ("cycles show c", Cycle, cycle("refused")),
@@ -338,6 +342,10 @@ def test_a_rollback_to_nothing_is_refused(call: Call, wire: Wire) -> None:
     found = call("deploy", "rollback")
     assert found.code == 2
     assert "no other version of flights has served before" in found.err
+
+
+def test_suggested_monitors_are_printed_as_they_are_written(call: Call) -> None:
+    assert call("monitor", "suggest").out == '[monitor]\nevery = "1d"\n'
 
 
 def test_the_latest_window_of_each_monitor_is_shown_worst_first(call: Call) -> None:

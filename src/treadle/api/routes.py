@@ -41,7 +41,7 @@ from treadle.kernel.database import SCHEMA_VERSION
 from treadle.kernel.errors import InvalidInput
 from treadle.kernel.events import timeline
 from treadle.kernel.types import Event, Health
-from treadle.monitor import Alert, LabelBatch, PredictionBatch, WindowResult
+from treadle.monitor import Alert, LabelBatch, PredictionBatch, WindowResult, WrittenMonitors
 from treadle.registry import Lineage, ModelVersion
 from treadle.retrain import (
     Cycle,
@@ -236,6 +236,11 @@ def _windows(call: Call) -> list[WindowResult]:
     return call.rooms.monitors.windows(call.path["model"], _moment(since) if since else None)
 
 
+def _suggest_monitors(call: Call) -> WrittenMonitors:
+    """Monitors to declare, as lines of `treadle.toml`, for a person to prune."""
+    return call.rooms.monitors.suggest(call.path["model"])
+
+
 def _alerts(call: Call) -> list[Alert]:
     """The alerts raised, oldest first."""
     return call.rooms.monitors.alerts(call.path["model"])
@@ -375,6 +380,7 @@ ROUTES = [
     RouteSpec("POST", "/v1/monitors/{model}/look", _look, Tick),
     RouteSpec("GET", "/v1/monitors/{model}/windows", _windows, list[WindowResult], query=(_SINCE,)),
     RouteSpec("GET", "/v1/monitors/{model}/alerts", _alerts, list[Alert]),
+    RouteSpec("GET", "/v1/monitors/{model}/suggestion", _suggest_monitors, WrittenMonitors),
     RouteSpec("POST", "/v1/plan", _plan, Plan, NewCycle),
     RouteSpec("POST", "/v1/cycles", _start_cycle, Cycle, NewCycle),
     RouteSpec("POST", "/v1/cycles/resume", _resume, list[Cycle]),

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from treadle.retrain.types import Tick
 
 
-@click.group(cls=Group, default="show", short_help="Drift and performance: show, look, alerts")
+@click.group(cls=Group, default="show", short_help="Drift and performance: show, look, alerts, suggest")
 def monitor() -> None:
     """What the monitors see in live traffic. `treadle monitor` alone shows it."""
 
@@ -82,6 +82,18 @@ def show_tick(tick: Tick) -> None:
     if tick.cycle:
         show.say(f"cycle {tick.cycle} was started")
     show.following(f"treadle cycles show {tick.cycle}" if tick.cycle else "treadle monitor")
+
+
+@monitor.command("suggest", short_help="Write [monitor] for a model, by its profile")
+@click.argument("model", required=False)
+@json_option
+@pass_app
+def suggest(app: App, model: str | None) -> None:
+    """Write monitors that suit MODEL, by its profile and its traffic.
+
+    Prune what it writes, and put it into treadle.toml.
+    """
+    app.answer(app.client.suggest_monitors(app.model(model)), lambda found: click.echo(found.toml, nl=False))
 
 
 @monitor.command("alerts")

@@ -36,7 +36,7 @@ from treadle.govern.types import Spending
 from treadle.kernel.errors import ErrorBody, InvalidInput, TreadleError, Unavailable, from_body
 from treadle.kernel.files import replacing
 from treadle.kernel.types import Event, Health
-from treadle.monitor.types import Alert, LabelBatch, PredictionBatch, WindowResult
+from treadle.monitor.types import Alert, LabelBatch, PredictionBatch, WindowResult, WrittenMonitors
 from treadle.registry.types import ModelVersion
 from treadle.retrain.types import (
     Cycle,
@@ -353,6 +353,12 @@ class Client(
     def alerts(self, model: str) -> list[Alert]:
         """The alerts raised, oldest first."""
         found: list[Alert] = self._ask(list[Alert], "GET", f"/v1/monitors/{part(model)}/alerts")
+        return found
+
+    def suggest_monitors(self, model: str) -> WrittenMonitors:
+        """Monitors to declare, as lines of ``treadle.toml``, for a person to prune."""
+        path = f"/v1/monitors/{part(model)}/suggestion"
+        found: WrittenMonitors = self._ask(WrittenMonitors, "GET", path)
         return found
 
     # ── retrain ──────────────────────────────────────────────────────────

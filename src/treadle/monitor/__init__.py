@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from treadle.monitor.types import Summary as Summary
     from treadle.monitor.types import WindowResult as WindowResult
     from treadle.monitor.types import WindowState as WindowState
+    from treadle.monitor.types import WrittenMonitors as WrittenMonitors
 
 __getattr__, __all__ = attach(
     __name__,
@@ -49,6 +50,7 @@ __getattr__, __all__ = attach(
         "WebhookNotifier": "notify",
         "WindowResult": "types",
         "WindowState": "types",
+        "WrittenMonitors": "types",
         "build_profile": "profile",
         "profile_segments": "by_segment",
         "read_records": "segments",

@@ -94,10 +94,13 @@ class PredictionLog:
         sql = "SELECT count(DISTINCT prediction_id) FROM rows_"
         return int(self._ws.engine.rows(sql, (), {"rows_": source})[0][0])
 
+    def days(self, model: str) -> list[date]:
+        """The days that have predictions, in UTC, in order."""
+        return self._table("predictions", model).days()
+
     def first_day(self, model: str) -> date | None:
         """The day of the earliest prediction, in UTC; None if there is none."""
-        days = self._table("predictions", model).days()
-        return days[0] if days else None
+        return next(iter(self.days(model)), None)
 
     def scan(
         self,

@@ -22,7 +22,8 @@ from treadle.monitor.findings import Window
 from treadle.monitor.log import PredictionLog, check_model
 from treadle.monitor.notify import Notifier, WebhookNotifier
 from treadle.monitor.profile import Shape, count, count_parts, decode_profile, histogram_sql
-from treadle.monitor.types import Alert, MonitorKind, Profile, Summary, WindowResult
+from treadle.monitor.suggest import suggest_monitors
+from treadle.monitor.types import Alert, MonitorKind, Profile, Summary, WindowResult, WrittenMonitors
 from treadle.registry import ModelVersion, Registry
 
 _log = logging.getLogger("treadle.monitor")
@@ -145,6 +146,29 @@ class Monitors:
             until=until,
             results=tuple(results),
             alerts=tuple(raised),
+        )
+
+    def suggest(self, model: str) -> WrittenMonitors:
+        """Monitors to declare, by traffic and by the profile of production, or else of the newest version.
+
+        Raises:
+            NotFound: If there is no such model, or no version of it has a profile.
+        """
+        check_model(self._ws, model)
+        registry = Registry(self._ws)
+        production = registry.production(model)
+        newest = sorted(registry.list(model), key=lambda version: -version.number)
+        versions = [*([production] if production else []), *newest]
+        version = next((one for one in versions if one.profile), None)
+        if version is None:
+            raise NotFound(
+                f"no version of {model} has a profile to suggest monitors by", fix="`treadle run` makes one"
+            )
+        days = self._log.days(model)
+        rows = self._log.count(model) / len(days) if days else None
+        profile = decode_profile(self._ws.blobs.get(version.profile))
+        return WrittenMonitors(
+            version=version.number, toml=suggest_monitors(version.ref, profile, rows, self._config)
         )
 
     def _next(self, model: str) -> tuple[datetime | None, datetime | None]:

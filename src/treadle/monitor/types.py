@@ -213,6 +213,18 @@ class WindowResult(msgspec.Struct, frozen=True, kw_only=True):
     explained_by: str = ""
 
 
+class WrittenMonitors(msgspec.Struct, frozen=True, kw_only=True):
+    """Monitors as the lines of ``treadle.toml`` that declare them.
+
+    Attributes:
+        version: The model version by whose profile they were written.
+        toml: The lines.
+    """
+
+    version: int
+    toml: str
+
+
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
     """Something that somebody, or a cycle, should act on.
 
