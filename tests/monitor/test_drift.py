@@ -91,6 +91,28 @@ def test_values_that_were_never_there_are_seen_although_no_bin_inside_changes(
     assert found.state == "alert"
 
 
+@pytest.mark.parametrize("shape", ["normal", "heap", "counts", "one"])
+def test_a_window_with_more_rows_than_training_has_no_more_false_alarms(
+    workspace: Workspace, shape: str
+) -> None:
+    rng = np.random.default_rng(7)
+    draws = {
+        "normal": lambda n: rng.normal(size=n),
+        "heap": lambda n: np.where(rng.random(n) < 0.7, 0.0, rng.exponential(1, n)),
+        "counts": lambda n: rng.poisson(2, n).astype(float),
+        "one": np.ones,
+    }
+    p_values = []
+    for _ in range(3):
+        path = workspace.root / "few.parquet"
+        train = {"x": draws[shape](800)}
+        workspace.engine.write_parquet(path, "SELECT * FROM t", (), {"t": train})
+        made = build_profile(workspace.engine, path, ["x"], np.ones(2) / 2, "brier", 0.1).inputs["x"]
+        p_values.append(result(workspace, made, draws[shape](20_000), MonitorConfig()).p_value)
+    assert min(p_values) > 0.001
+    assert shape == "one" or max(p_values) < 1
+
+
 def test_a_column_has_its_own_threshold_and_statistic() -> None:
     config = MonitorConfig(
         drift=0.3,

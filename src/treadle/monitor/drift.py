@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 
 from treadle.evaluate import (
@@ -9,6 +11,7 @@ from treadle.evaluate import (
     Distance,
     js_distance,
     ks_distance,
+    margin,
     psi_distance,
     wasserstein_distance,
 )
@@ -70,12 +73,29 @@ def distance(
         before, after = _ordered(reference), _ordered(current)
         if statistic == "ks" and any(before) and any(after):
             return "ks", ks_distance(before, after, alpha)
-        then, now = _atoms(reference), _atoms(current)
-        if statistic == "wasserstein" and reference.deviation and then and now:
-            return "wasserstein", wasserstein_distance(then, now, reference.deviation, alpha)
+        old, new = _atoms(reference), _atoms(current)
+        if statistic == "wasserstein" and reference.deviation and old and new:
+            return "wasserstein", wasserstein_distance(old, new, reference.deviation, alpha)
+    then, now = _expected(reference), counts(current)
     if statistic == "js":
-        return "js", js_distance(counts(reference), counts(current), alpha)
-    return "psi", psi_distance(counts(reference), counts(current), alpha)
+        return "js", js_distance(then, now, alpha)
+    return "psi", psi_distance(then, now, alpha)
+
+
+def _expected(shape: Shape) -> list[int]:
+    """A profile as one histogram, with the row that is to be expected beyond each end.
+
+    Beyond the ends of ``m`` rows there are none of them by definition, while the next row lies beyond
+    either with probability ``1 / (m + 1)``. Where a window has many more rows than training had, taking
+    those bins for empty would make four times the false alarms declared. An end at which values heap
+    up, such as a zero, is an end indeed.
+    """
+    if not isinstance(shape, NumericProfile) or shape.low is None or shape.high is None or shape.values:
+        return counts(shape)
+    low, high, edges = shape.low, shape.high, shape.edges or [math.nan]
+    below = int(any(shape.counts) and not edges[0] <= low + 2 * margin(low))
+    above = int(any(shape.counts) and not edges[-1] >= high - 2 * margin(high))
+    return counts(msgspec.structs.replace(shape, below=shape.below + below, above=shape.above + above))
 
 
 def _ordered(shape: NumericProfile) -> list[int]:

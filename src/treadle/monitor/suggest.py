@@ -44,19 +44,18 @@ def _lines(name: str, profile: Profile, rows_a_day: float | None, config: Monito
         yield f"# about {rows_a_day:,.0f} predictions a day: even 28 days are too few for drift"
     else:
         every = format_duration(length.total_seconds())
-        told = config.of_inputs().threshold
         yield (
             f"every = {json.dumps(every)}  # about {rows_a_day:,.0f} predictions a day: "
-            f"the shortest in which chance stays under {told:g}"
+            f"the shortest in which chance stays under {config.of_inputs().threshold:g}"
         )
     idle = _IDLE / max(len(profile.inputs), 1)
     for column, shape in profile.inputs.items():
         yield from _column(column, shape, profile.importance.get(column), idle, config)
     # Without importance, in the order in which the model has them.
     parted = sorted(profile.inputs, key=lambda column: -profile.importance.get(column, 0.0))
-    found = [(column, told) for column in parted if (told := _parts(profile.inputs[column]))]
-    for column, told in found[:_MOST_SEGMENTS]:
-        yield from ("", f"[monitor.segments.{_key(column)}]  # {told}")
+    found = [(column, parts) for column in parted if (parts := _parts(profile.inputs[column]))]
+    for column, parts in found[:_MOST_SEGMENTS]:
+        yield from ("", f"[monitor.segments.{_key(column)}]  # {parts}")
 
 
 def _length(profile: Profile, rows_a_day: float | None, config: MonitorConfig) -> timedelta | None:
