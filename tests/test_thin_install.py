@@ -110,6 +110,8 @@ def test_the_wheel_holds_all_that_is_needed_and_nothing_else(wheel: Path) -> Non
         "polars",
         "sklearn",
         "spark",
+        "torch",
+        "trees",
     }
 
 

@@ -19,7 +19,7 @@ import treadle
 from treadle.experiment import RunFolder
 from treadle.kernel.errors import InvalidInput, MissingExtra, ModelInvalid
 from treadle.registry import LoadedModel, Signature
-from treadle.sdk import model as model_file
+from treadle.sdk import converting
 from treadle.sdk.model import write_model
 
 
@@ -223,7 +223,7 @@ def test_a_file_is_taken_as_it_is_when_it_answers(rows, boosted, tmp_path):
 
 
 def test_a_missing_converter_is_answered_with_its_install_line(client, rows, monkeypatch):
-    monkeypatch.setattr(model_file, "find_spec", lambda name: None if name == "skl2onnx" else object())
+    monkeypatch.setattr(converting, "find_spec", lambda name: None if name == "skl2onnx" else object())
     with treadle.start_run() as run, pytest.raises(MissingExtra, match=r"pip install 'treadle\[sklearn\]'"):
         run.log_model(LogisticRegression().fit(rows[["hour"]], rows.late), rows[["hour"]])
     assert not [a for a in client.experiments.artifacts(run.id) if a.path.startswith("model/")]

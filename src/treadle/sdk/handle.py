@@ -256,14 +256,15 @@ class RunHandle:
         """Keeps a model in the form that is evaluated and served: ONNX with a signature.
 
         Args:
-            model: A fitted scikit-learn estimator or pipeline, or the path of an ``.onnx``
-                file that has one input per column.
+            model: A fitted estimator of scikit-learn, XGBoost or LightGBM, or a pipeline of them;
+                a PyTorch module that takes the columns as one tensor of floats; or the path of
+                an ``.onnx`` file that has one input per column.
             example: Rows as the model takes them, to prove it on: a DataFrame, or a mapping
                 of column names to values. Up to 100 of them are kept with the model.
 
         Raises:
             ModelInvalid: If it can't be converted, or the converted model answers the example
-                differently from the original by more than 1e-4.
+                differently from the original by more than 1e-4, or with the other label; names the row.
             InvalidInput: If the example can't be used.
             MissingExtra: If the converter isn't installed.
             Conflict: If the run has ended.

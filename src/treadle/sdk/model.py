@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import tempfile
-import warnings
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import msgspec
 
-from treadle.kernel.errors import InvalidInput, MissingExtra, ModelInvalid
+from treadle.kernel.errors import InvalidInput, ModelInvalid
 from treadle.kernel.files import storage_errors, write_atomic
 from treadle.registry.types import Field, FieldKind, Signature
 
@@ -22,7 +20,10 @@ if TYPE_CHECKING:
 
 Output: TypeAlias = Literal["probability", "value"]
 
+# How far a converted model's answers may be from the original's; relative to values over 1.
 TOLERANCE = 1e-4
+# Where a probability becomes the other label; so close to it, 32-bit floats decide by their rounding.
+HALF, ROUNDING = 0.5, 1e-6
 _KEPT_ROWS = 100
 _PROVEN_ROWS = 10_000
 _KINDS: dict[str, FieldKind] = {
@@ -37,7 +38,8 @@ def write_model(model: Any, example: Any, task: str | None, folder: Path) -> lis
     """Writes a model's three files, after proving that they answer as the model does.
 
     Args:
-        model: A fitted scikit-learn estimator, or the path of an ``.onnx`` file.
+        model: A fitted estimator of scikit-learn, XGBoost or LightGBM, or a pipeline of them; a
+            PyTorch module; or the path of an ``.onnx`` file.
         example: Rows as the model takes them.
         task: ``binary`` or ``regression``, if it is known.
         folder: Where the files go; what is there stays as it is unless the proof succeeds.
@@ -51,6 +53,8 @@ def write_model(model: Any, example: Any, task: str | None, folder: Path) -> lis
         MissingExtra: If the converter isn't installed.
         StorageError: If the disk is full or fails.
     """
+    from treadle.sdk.converting import need
+
     need("onnxruntime")
     columns = _columns(example)
     with storage_errors(str(folder)):
@@ -62,22 +66,11 @@ def write_model(model: Any, example: Any, task: str | None, folder: Path) -> lis
                 _write(built, onnx, signature, columns)
                 _answers(built, columns)
             else:
-                output = _output(model, task)
-                original = _original(model, example, output)
-                onnx, signature = _from_sklearn(model, example, columns, output)
+                onnx, signature, original = _from_model(model, example, columns, task)
                 _write(built, onnx, signature, columns)
-                _compare(_answers(built, columns), original)
+                _compare(_answers(built, columns), original, signature.output)
             folder.mkdir(exist_ok=True)
             return [file.replace(folder / file.name) for file in sorted(built.iterdir())]
-
-
-def need(module: str) -> None:
-    """Raises MissingExtra if a module of the ``sklearn`` extra isn't installed."""
-    if find_spec(module) is None:
-        raise MissingExtra(
-            f"a model is logged by way of {module}, which is not installed",
-            fix="pip install 'treadle[sklearn]'",
-        )
 
 
 def _columns(example: Any) -> dict[str, list[Any]]:
@@ -103,41 +96,47 @@ def _columns(example: Any) -> dict[str, list[Any]]:
     return found
 
 
-def _from_sklearn(
-    model: Any, example: Any, columns: Mapping[str, list[Any]], output: Output
-) -> tuple[bytes, Signature]:
-    need("skl2onnx")
-    from skl2onnx import convert_sklearn
-    from skl2onnx.common.data_types import FloatTensorType, StringTensorType
+def _from_model(
+    model: Any, example: Any, columns: Mapping[str, list[Any]], task: str | None
+) -> tuple[bytes, Signature, npt.NDArray[np.float64]]:
+    """A library's model as ONNX, what it takes, and what it answers to the example itself."""
+    from treadle.sdk import converting
 
-    fields = tuple(Field(name, _kind(name, values)) for name, values in columns.items())
-    types = {"float": FloatTensorType, "string": StringTensorType}
-    whole = _by_columns(model, example)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            converted = convert_sklearn(
-                whole,
-                name="model",
-                initial_types=[(field.name, types[field.kind]([None, 1])) for field in fields],
-                options={id(whole): {"zipmap": False}} if output == "probability" else None,
-            )
-    except Exception as error:  # the converter's errors share no public base
-        raise ModelInvalid(
-            f"the model can't be converted to ONNX: {str(error).strip().splitlines()[0][:300]}",
-            where=type(model).__name__,
-            fix="convert it yourself and give run.log_model the path of the .onnx file",
-        ) from error
-    for node in [node for node in converted.graph.output if node.name == "label"]:
-        converted.graph.output.remove(node)
-    return converted.SerializeToString(), Signature(fields, output)
+    if converting.is_module(model):
+        fields = _fields(columns)
+        onnx, answers = converting.from_module(model, columns, fields)
+        pairs = answers.ndim == 2 and answers.shape[1] == 2
+        output: Output = "probability" if (task == "binary" if task else pairs) else "value"
+        return onnx, Signature(fields, output), _one_a_row(answers, len(next(iter(columns.values()))), output)
+    output = _output(model, task)
+    original = _original(model, example, output)
+    fields = _fields(columns)
+    onnx = converting.from_sklearn(model, example, fields, probability=output == "probability")
+    return onnx, Signature(fields, output), original
+
+
+def _fields(columns: Mapping[str, list[Any]]) -> tuple[Field, ...]:
+    return tuple(Field(name, _kind(name, values)) for name, values in columns.items())
+
+
+def _one_a_row(answers: npt.NDArray[np.float64], rows: int, output: Output) -> npt.NDArray[np.float64]:
+    """What a module answers, as one number a row: of two columns of probabilities the second."""
+    if answers.shape == (rows, 2) and output == "probability":
+        return answers[:, 1]
+    if answers.shape in {(rows,), (rows, 1)}:
+        return answers.reshape(rows)
+    raise InvalidInput(
+        f"the module answers {rows} rows with a tensor of shape {list(answers.shape)}",
+        fix="give one value a row, or the probabilities of two classes",
+    )
 
 
 def _output(model: Any, task: str | None) -> Output:
-    if not hasattr(model, "predict"):
+    if not (hasattr(model, "predict") and hasattr(model, "get_params")):
         raise InvalidInput(
             f"a {type(model).__name__} is no model that can be logged",
-            fix="give a fitted scikit-learn estimator, or the path of an .onnx file",
+            fix="give a fitted estimator of scikit-learn, XGBoost or LightGBM (with scikit-learn's "
+            "interface, such as XGBClassifier), a PyTorch module, or the path of an .onnx file",
         )
     probability = hasattr(model, "predict_proba")
     if task == ("regression" if probability else "binary"):
@@ -160,17 +159,6 @@ def _kind(name: str, values: list[Any]) -> FieldKind:
         where=f"column {name!r} of the example",
         fix="a model takes numbers, truth values and texts, and only one of them in a column",
     )
-
-
-def _by_columns(model: Any, example: Any) -> Any:
-    """The model as a pipeline that begins by taking its columns one by one, as ONNX will give them."""
-    from sklearn.compose import ColumnTransformer
-    from sklearn.pipeline import Pipeline
-
-    if isinstance(model, Pipeline) and isinstance(model.steps[0][1], ColumnTransformer):
-        return model
-    take = ColumnTransformer([("columns", "passthrough", list(example.columns))])
-    return Pipeline([("columns", take.fit(example)), ("model", model)])
 
 
 def _original(model: Any, example: Any, output: Output) -> npt.NDArray[np.float64]:
@@ -237,7 +225,8 @@ def _answers(folder: Path, columns: Mapping[str, list[Any]]) -> npt.NDArray[np.f
         raise ModelInvalid(error.message, where="run.log_model", fix=error.fix) from error
 
 
-def _compare(converted: npt.NDArray[np.float64], original: npt.NDArray[np.float64]) -> None:
+def _compare(converted: npt.NDArray[np.float64], original: npt.NDArray[np.float64], output: Output) -> None:
+    """Refuses a converted model that answers differently, naming the row where it is worst."""
     import numpy as np
 
     apart = np.abs(converted - original) / np.maximum(1, np.abs(original))
@@ -248,4 +237,13 @@ def _compare(converted: npt.NDArray[np.float64], original: npt.NDArray[np.float6
             where=f"row {row} of the example",
             fix="ONNX works with 32-bit floats and takes a missing text as ''; steps that the converter gets "
             "wrong (categorical_features of gradient boosting, say) must be done by an encoder before",
+        )
+    other = ((converted > HALF) != (original > HALF)) & (np.abs(original - HALF) > ROUNDING)
+    if output == "probability" and other.any():
+        row = int(np.argmax(np.where(other, apart, -1)))
+        raise ModelInvalid(
+            f"converted, the model answers {converted[row]:.6g}; before, it answers {original[row]:.6g}: "
+            "the other label",
+            where=f"row {row} of the example",
+            fix="round what the model takes to 32-bit floats before it is trained",
         )
