@@ -22,6 +22,7 @@ LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)  # what others look for first stays 
 READS: dict[str, Callable[[Client], Any]] = {
     "alerts": lambda c: c.alerts("toy"),
     "artifacts": lambda c: c.artifacts(c.runs()[0].id),
+    "card_texts": lambda c: (c.card_texts("toy"), c.card_texts("toy", history=True)),
     "compare_code": lambda c: c.compare_code(c.runs()[0].id, c.runs()[1].id),
     "compare_curves": lambda c: c.compare_curves([run.id for run in c.runs()], "loss", by="time", points=9),
     "comparison_page": lambda c: c.comparison_page([run.id for run in c.runs()], metric="loss"),
@@ -142,6 +143,7 @@ def test_the_reads_are_all_of_the_client() -> None:
         "change_data", "read_data",
         "delete_alias", "register_model", "set_alias", "standing", "tag_model", "untag_model",
         "withdraw_approval",
+        "model_card", "write_card",
         "archive", "delete_data", "prune_data", "restore_data",
         "restore_experiment", "restore_logged_model", "restore_run",
         "retrain", "trigger",

@@ -13,7 +13,8 @@ import sqlalchemy as sa
 
 from treadle.kernel.database import connect_engine
 from treadle.kernel.workspace import Workspace
-from treadle.registry import Catalog, NewCatalogVersion, Registry
+from treadle.registry import Cards, CardTexts, Catalog, NewCatalogVersion, Registry
+from treadle.registry.card.types import NewCardText
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "workspace_0006.sql"
 LATER = datetime(2027, 1, 1, tzinfo=UTC)
@@ -131,3 +132,10 @@ def test_numbers_go_on_after_both(old):
     made = Catalog(old).create_version(NewCatalogVersion(model="wine", source="s3://bucket/x"))
     assert made.number == 7
     assert Catalog(old).create_version(NewCatalogVersion(model="toy", source="s3://bucket/x")).number == 2
+
+
+def test_what_people_write_on_a_card_can_be_kept_of_every_model(old):
+    assert Cards(old).texts("port") == []
+    part = NewCardText(section="limits", text="Red wine only.")
+    Cards(old).write(CardTexts(model="port", parts=(part,), actor="ada"))
+    assert [one.text for one in Cards(old).texts("port")] == ["Red wine only."]

@@ -12,6 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, Response, StreamingResponse
 
+from treadle.api.card_routes import CARD_RAW_ROUTES
 from treadle.api.check_routes import CHECK_RAW_ROUTES
 from treadle.api.data_moving_routes import DATA_MOVING_RAW_ROUTES
 from treadle.api.data_path_routes import DATA_PATH_RAW_ROUTES
@@ -225,6 +226,7 @@ RAW_ROUTES = [
     RawSpec("POST", "/v1/sql", _sql, _JSON_LINES, takes="application/json"),
     RawSpec("GET", "/v1/comparison/page", _comparison, "text/html"),
     RawSpec("GET", "/v1/models/{model}/report", _report, "text/html"),
+    *CARD_RAW_ROUTES,
     *CHECK_RAW_ROUTES,
     *DATA_MOVING_RAW_ROUTES,
     *DATA_PATH_RAW_ROUTES,

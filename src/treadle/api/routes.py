@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import treadle
+from treadle.api.card_routes import CARD_ROUTES
 from treadle.api.check_routes import CHECK_ROUTES
 from treadle.api.data_branch_routes import DATA_BRANCH_ROUTES
 from treadle.api.data_deleting_routes import DATA_DELETING_ROUTES
@@ -391,6 +392,7 @@ ROUTES = [
     RouteSpec("POST", "/v1/replay/step", _step_replay, ReplayStep, query=(_UNTIL,)),
     RouteSpec("DELETE", "/v1/replay", _stop_replay, None),
     *MODEL_ROUTES,
+    *CARD_ROUTES,
     *CHECK_ROUTES,
     *IMPORT_ROUTES,
     *DATA_MOVING_ROUTES,

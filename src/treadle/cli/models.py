@@ -9,6 +9,7 @@ import click
 from treadle.cli import show
 from treadle.cli.app import App, Group, json_option, pass_app
 from treadle.cli.deploy import strategy_option
+from treadle.cli.model_cards import card
 from treadle.kernel.units import format_bytes
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ def models() -> None:
     A version is written flights/3, flights@production or flights@latest; 3 and
     @production mean the project's own model.
     """
+
+
+models.add_command(card)
 
 
 @models.command("ls")

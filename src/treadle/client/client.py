@@ -14,6 +14,7 @@ import msgspec
 
 from treadle.client.asking import AskCalls
 from treadle.client.branching import BranchCalls
+from treadle.client.cards import CardCalls
 from treadle.client.checking import CheckCalls
 from treadle.client.deleting import DeletingCalls
 from treadle.client.deploying import DeployCalls
@@ -67,6 +68,7 @@ class TrainingRows(msgspec.Struct, frozen=True):
 class Client(
     AskCalls,
     BranchCalls,
+    CardCalls,
     CheckCalls,
     DeletingCalls,
     DeployCalls,

@@ -59,6 +59,11 @@ class Usages:
         with self._ws.database.read() as connection:
             return store.of_cycle(connection, cycle_id)
 
+    def run_used(self, run_id: str) -> float | None:
+        """CPU-seconds that a run has used; None if it was never metered."""
+        with self._ws.database.read() as connection:
+            return store.of_run(connection, run_id)
+
     def _used(self, model: str, now: datetime) -> list[Usage]:
         with self._ws.database.read() as connection:
             return store.between(connection, model, now - rules.MONTH, now)

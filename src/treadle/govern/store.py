@@ -44,3 +44,10 @@ def of_cycle(connection: sa.Connection, cycle: str) -> float:
     """CPU-seconds that a cycle has used."""
     query = sa.select(sa.func.sum(usages.c.cpu_seconds)).where(usages.c.cycle == cycle)
     return float(connection.execute(query).scalar() or 0.0)
+
+
+def of_run(connection: sa.Connection, run: str) -> float | None:
+    """CPU-seconds that a run has used; None if nothing was metered."""
+    query = sa.select(sa.func.sum(usages.c.cpu_seconds)).where(usages.c.run == run)
+    found = connection.execute(query).scalar()
+    return None if found is None else float(found)

@@ -6,6 +6,11 @@ from treadle.kernel.lazy import attach
 
 if TYPE_CHECKING:
     from treadle.registry.approving import Approvals as Approvals
+    from treadle.registry.card.rules import card_file as card_file
+    from treadle.registry.card.rules import read_card_file as read_card_file
+    from treadle.registry.card.service import Cards as Cards
+    from treadle.registry.card.types import CardText as CardText
+    from treadle.registry.card.types import CardTexts as CardTexts
     from treadle.registry.catalog import Catalog as Catalog
     from treadle.registry.catalog_import import import_model as import_model
     from treadle.registry.catalog_rules import check_stage as check_stage
@@ -43,6 +48,9 @@ __getattr__, __all__ = attach(
         "KeptByRegistry": "keeping",
         "Approval": "types",
         "Approvals": "approving",
+        "CardText": "card.types",
+        "CardTexts": "card.types",
+        "Cards": "card.service",
         "Catalog": "catalog",
         "CatalogModel": "catalog_types",
         "CatalogVersion": "catalog_types",
@@ -67,8 +75,10 @@ __getattr__, __all__ = attach(
         "Standing": "types",
         "Status": "types",
         "Transition": "types",
+        "card_file": "card.rules",
         "check_stage": "catalog_rules",
         "import_model": "catalog_import",
+        "read_card_file": "card.rules",
         "register_model": "registering",
         "stage_of": "rules",
     },
