@@ -66,7 +66,7 @@ from treadle.experiment import (
 from treadle.govern import Collect
 from treadle.kernel.errors import Conflict, Deleted, InvalidInput, NotFound, Refused
 from treadle.monitor import Answered, LabelBatch, PredictionBatch, SegmentEncoder
-from treadle.registry import CatalogModel, ImportCatalogModel, Registration
+from treadle.registry import CatalogModel, ImportCatalogModel, NewCardText, Registration
 from treadle.retrain import NewCycle
 
 MORE = """
@@ -111,6 +111,7 @@ def test_every_route_does_what_it_says(recorder: Recorder, tmp_path: Path) -> No
     _came_and_went(client)
     _a_version(client)
     _retraining(client)
+    _told_and_sent(client, tmp_path)
     _traffic(client)
     _back_to_today(client)
     routes = {(route.method, route.path) for route in (*ROUTES, *RAW_ROUTES)}
@@ -363,6 +364,24 @@ def _table(client: Client) -> None:
     assert client.vacuum_table("sales", VacuumTable(older_than="0")).files
     newest, *_, first = client.table_history("sales", 10)
     assert (newest.operation, first.message, first.actor) == ("RESTORE", "new", actor())
+
+
+def _told_and_sent(client: Client, folder: Path) -> None:
+    assert client.card_texts("toy") == []
+    part = NewCardText(section="limits", text="Snow.", over=0)
+    assert [(one.text, one.actor) for one in client.write_card("toy", [part])] == [("Snow.", actor())]
+    assert b"Snow." in client.model_card("toy/1", "html")
+    assert client.model_card("toy/1", "md").startswith(b"# toy/1")
+    size = client.export_model("toy/1", folder / "toy.tar")
+    assert (folder / "toy.tar").stat().st_size == size
+    assert client.import_model(folder / "toy.tar") == client.model("toy/1"), "it is here already"
+    moved = client.import_model(folder / "toy.tar", "elsewhere")
+    assert (moved.ref, moved.id) == ("elsewhere/1", client.model("toy/1").id)
+    assert moved.imported is not None
+    assert moved.imported.actor == actor()
+    (folder / "toy.tar").write_bytes(b"not a tar")
+    with pytest.raises(InvalidInput, match="no archive"):
+        client.import_model(folder / "toy.tar")
 
 
 def _a_version(client: Client) -> None:

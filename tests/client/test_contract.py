@@ -143,7 +143,7 @@ def test_the_reads_are_all_of_the_client() -> None:
         "change_data", "read_data",
         "delete_alias", "register_model", "set_alias", "standing", "tag_model", "untag_model",
         "withdraw_approval",
-        "model_card", "write_card",
+        "model_card", "write_card", "export_model", "import_model",
         "archive", "delete_data", "prune_data", "restore_data",
         "restore_experiment", "restore_logged_model", "restore_run",
         "retrain", "trigger",

@@ -37,7 +37,7 @@ from treadle.govern import Collector, Usages
 from treadle.kernel.keeping import Keeper
 from treadle.kernel.workspace import Workspace
 from treadle.monitor import Monitors, PredictionLog
-from treadle.registry import Cards, Catalog, KeptByRegistry, Lineages, Registry
+from treadle.registry import Archives, Cards, Catalog, KeptByRegistry, Lineages, Registry
 from treadle.retrain import Cycles, KeptByCycles, Loop, Replays, Retrainings, Worker
 from treadle.train import KeptByTraining
 
@@ -106,6 +106,11 @@ class Rooms:
     def catalog(self) -> Catalog:
         """Registered models and versions, as MLflow's clients know them."""
         return Catalog(self.workspace)
+
+    @cached_property
+    def archives(self) -> Archives:
+        """Versions as files, for another Treadle and from one."""
+        return Archives(self.workspace)
 
     @cached_property
     def cards(self) -> Cards:

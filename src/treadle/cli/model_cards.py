@@ -13,7 +13,7 @@ from treadle.kernel.errors import InvalidInput
 from treadle.kernel.files import write_atomic
 
 if TYPE_CHECKING:
-    from treadle.registry.card.types import CardFormat, CardText
+    from treadle.registry import CardFormat, CardText
 
 
 @click.command("card", short_help="The model card: make it, write its parts")
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     "--from",
     "source",
     metavar="FILE",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=click.Path(dir_okay=False, path_type=Path),
     help="Write its parts from Markdown: ## Intended use ...",
 )
 @json_option
@@ -65,6 +65,8 @@ def _write(app: App, model: str, source: Path | None) -> list[CardText]:
             text = source.read_text("utf-8")
         except UnicodeDecodeError:
             raise InvalidInput("it isn't text in UTF-8", where=str(source)) from None
+        except OSError as error:
+            raise InvalidInput(f"it can't be read: {error.strerror}", where=str(source)) from None
         return app.client.write_card(model, read_card_file(text))
     seen = app.client.card_texts(model)
     changed = click.edit(card_file(model, seen), extension=".md")

@@ -9,6 +9,7 @@ import click
 from treadle.cli import show
 from treadle.cli.app import App, Group, json_option, pass_app
 from treadle.cli.deploy import strategy_option
+from treadle.cli.model_archives import export_model, import_model
 from treadle.cli.model_cards import card
 from treadle.kernel.units import format_bytes
 
@@ -31,6 +32,8 @@ def models() -> None:
 
 
 models.add_command(card)
+models.add_command(export_model)
+models.add_command(import_model)
 
 
 @models.command("ls")
@@ -88,6 +91,7 @@ def show_model(app: App, version: ModelVersion) -> None:
             ("tags", ", ".join(f"{key}={value}" for key, value in version.tags.items()) or None),
             ("what for", version.description or None),
             ("made by", version.made_by or None),
+            ("imported", _imported(version)),
             ("owner", version.owner or None),
             ("licence", version.licence or None),
             ("needs", version.hardware or None),
@@ -124,6 +128,15 @@ def show_model(app: App, version: ModelVersion) -> None:
         show_standing(standing)
     if standing.next:
         show.following(f"treadle models approve {version.ref} --reason 'why'")
+
+
+def _imported(version: ModelVersion) -> str | None:
+    origin = version.imported
+    if origin is None:
+        return None
+    return (
+        f"{origin.ref} of {origin.project}, {origin.status} there; by {origin.actor}, {show.when(origin.at)}"
+    )
 
 
 def _data(data: DataInput) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from urllib.parse import urlencode
 
 from treadle.client.calls import Calls
-from treadle.registry.card.types import CardFormat, CardText, CardTexts, NewCardText
+from treadle.registry import CardFormat, CardText, CardTexts, NewCardText
 
 
 class CardCalls(Calls):

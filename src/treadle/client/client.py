@@ -12,6 +12,7 @@ from urllib.parse import quote, unquote, urlencode
 
 import msgspec
 
+from treadle.client.archives import ArchiveCalls
 from treadle.client.asking import AskCalls
 from treadle.client.branching import BranchCalls
 from treadle.client.cards import CardCalls
@@ -66,6 +67,7 @@ class TrainingRows(msgspec.Struct, frozen=True):
 
 
 class Client(
+    ArchiveCalls,
     AskCalls,
     BranchCalls,
     CardCalls,

@@ -102,6 +102,7 @@ class Basis(msgspec.Struct, frozen=True, kw_only=True):
         treadle: The version of Treadle that judged.
         answers: Digest of the answers that were judged, of behaviour: they can be scored again.
         replays: The evaluation whose answers were scored again, if nothing was asked anew.
+        origin: The project of another Treadle that judged; empty if it was judged here.
     """
 
     reference: str = ""
@@ -112,6 +113,7 @@ class Basis(msgspec.Struct, frozen=True, kw_only=True):
     treadle: str = ""
     answers: str = ""
     replays: str = ""
+    origin: str = ""
 
 
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True):

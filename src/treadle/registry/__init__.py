@@ -6,11 +6,14 @@ from treadle.kernel.lazy import attach
 
 if TYPE_CHECKING:
     from treadle.registry.approving import Approvals as Approvals
+    from treadle.registry.archive.service import Archives as Archives
     from treadle.registry.card.rules import card_file as card_file
     from treadle.registry.card.rules import read_card_file as read_card_file
     from treadle.registry.card.service import Cards as Cards
+    from treadle.registry.card.types import CardFormat as CardFormat
     from treadle.registry.card.types import CardText as CardText
     from treadle.registry.card.types import CardTexts as CardTexts
+    from treadle.registry.card.types import NewCardText as NewCardText
     from treadle.registry.catalog import Catalog as Catalog
     from treadle.registry.catalog_import import import_model as import_model
     from treadle.registry.catalog_rules import check_stage as check_stage
@@ -48,6 +51,8 @@ __getattr__, __all__ = attach(
         "KeptByRegistry": "keeping",
         "Approval": "types",
         "Approvals": "approving",
+        "Archives": "archive.service",
+        "CardFormat": "card.types",
         "CardText": "card.types",
         "CardTexts": "card.types",
         "Cards": "card.service",
@@ -64,6 +69,7 @@ __getattr__, __all__ = attach(
         "MLFLOW": "changing",
         "ModelFile": "types",
         "ModelVersion": "types",
+        "NewCardText": "card.types",
         "NewCatalogVersion": "catalog_types",
         "NewVersion": "types",
         "Passport": "types",

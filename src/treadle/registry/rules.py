@@ -171,10 +171,11 @@ def problems(new: NewVersion, required: Sequence[Part] = OWN) -> list[str]:
     found += [f"metric {name} is {value}" for name, value in new.metrics.items() if not math.isfinite(value)]
     names = [field.name for field in new.signature.inputs] if new.signature else []
     found += [f"input {name} stands twice in the signature" for name in _repeated(names)]
-    return found + _file_problems(new.files, _NEEDED_FILES if "files" in required else ())
+    return found + file_problems(new.files, _NEEDED_FILES if "files" in required else ())
 
 
-def _file_problems(files: Iterable[ModelFile], needed: Iterable[str]) -> list[str]:
+def file_problems(files: Iterable[ModelFile], needed: Iterable[str]) -> list[str]:
+    """What is wrong with a model's files, as far as their names and digests tell."""
     paths = [file.path for file in files]
     found = [f"file {name} is missing" for name in needed if name not in paths]
     found += [f"file {path} stands twice" for path in _repeated(paths)]

@@ -58,6 +58,32 @@ class UsedData(msgspec.Struct, frozen=True, kw_only=True):
     context: str = ""
 
 
+class Imported(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a version came from that another Treadle made.
+
+    Attributes:
+        project: The project there.
+        ref: The version there, such as ``flights/3``.
+        run: The run that made it there.
+        cycle: The cycle that made it there, if any.
+        status: Its status there when it was exported.
+        treadle: The version of Treadle that wrote the archive.
+        archive: BLAKE3 of the archive's manifest: of all that it held.
+        at: When it was imported.
+        actor: Who imported it.
+    """
+
+    project: str
+    ref: str
+    run: str
+    cycle: str | None = None
+    status: str
+    treadle: str
+    archive: str
+    at: datetime
+    actor: str
+
+
 class Passport(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of how a version was made and judged; what isn't known is empty.
 
@@ -84,6 +110,7 @@ class Passport(msgspec.Struct, frozen=True, kw_only=True):
         hardware: What it needs to run.
         owner: Who answers for it.
         made_by: Who had it made.
+        imported: Where it came from, if another Treadle made it.
     """
 
     recipe: str = ""
@@ -108,6 +135,7 @@ class Passport(msgspec.Struct, frozen=True, kw_only=True):
     hardware: str = ""
     owner: str = ""
     made_by: str = ""
+    imported: Imported | None = None
 
     @property
     def size(self) -> int:

@@ -218,5 +218,9 @@ def _approve_for(workspace: Workspace, version: ModelVersion, stage: Stage, reas
 
 
 def _outcome(workspace: Workspace, version: ModelVersion) -> str:
-    outcomes = [Evaluations(workspace).get(e).outcome for e in version.evaluations]
-    return aggregate(outcomes)
+    """What the gate came to; of a version that another Treadle made only what was judged here counts."""
+    evaluations = Evaluations(workspace)
+    if version.imported is None:
+        return aggregate(evaluations.get(e).outcome for e in version.evaluations)
+    latest = {one.kind: one.outcome for one in reversed(evaluations.list(version.ref))}
+    return aggregate(latest.values()) if latest else "inconclusive"

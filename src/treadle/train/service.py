@@ -87,6 +87,10 @@ class Trainer:
         self._keep(recipe, code.commit, dirty=code.dirty)
         return recipe
 
+    def take_in(self, recipe: Recipe) -> str:
+        """Keeps a recipe that came from another Treadle, so that its code stays; returns its identity."""
+        return self._keep(recipe)
+
     def _keep(self, recipe: Recipe, commit: str | None = None, *, dirty: bool = False) -> str:
         identity = rules.recipe_id(recipe)
         with self._workspace.database.write() as connection:

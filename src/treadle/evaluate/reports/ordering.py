@@ -46,6 +46,7 @@ def facts(evaluation: Evaluation) -> list[tuple[str, str]]:
         ("resamples", f"{basis.resamples:,}" if basis.resamples else ""),
         ("noise between seeds", "" if evaluation.noise is None else f"{evaluation.noise:.4g}"),
         ("Treadle", basis.treadle),
+        ("judged by", basis.origin),
     )
     return [(name, value) for name, value in said if value]
 

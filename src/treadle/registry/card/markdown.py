@@ -52,8 +52,7 @@ def _generated(card: Card) -> Iterator[str]:
     yield from _pairs(telling.spent(card))
     yield from ("## Status", "")
     yield from _table(("when", "status", "by", "because"), telling.history(card), "")
-    headings = ("evaluation", "of", "outcome", "at", "by")
-    yield from _table(headings, telling.judged(card), "")
+    yield from _table(("evaluation", "of", "outcome", "at", "by"), telling.judged(card), "")
 
 
 def _figures(found: Iterable[telling.Figures]) -> Iterator[str]:

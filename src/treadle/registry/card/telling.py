@@ -53,9 +53,15 @@ def head(card: Card) -> list[tuple[str, str]]:
             ("Identity", version.id),
             ("Size", format_bytes(version.size) if version.files else ""),
             ("Aliases", ", ".join(f"@{alias}" for alias in version.aliases)),
+            ("Imported", _imported(card)),
             ("Tags", ", ".join(f"{key}={value}" for key, value in sorted(version.tags.items()))),
         )
     )
+
+
+def _imported(card: Card) -> str:
+    found = card.version.imported
+    return f"from {found.ref} of {found.project}, {found.status} there, by {found.actor}" if found else ""
 
 
 def interface(card: Card) -> list[Row]:
@@ -149,8 +155,7 @@ def open_points(card: Card) -> list[Row]:
 def judged(card: Card) -> list[Row]:
     """The evaluations: identity, what of, outcome, when, by whom."""
     return [
-        (one.id, one.kind, one.outcome, _at(one.at), f"Treadle {one.basis.treadle}".strip())
-        for one in card.evaluations
+        (one.id, one.kind, one.outcome, _at(one.at), one.basis.origin or "here") for one in card.evaluations
     ]
 
 

@@ -1,0 +1,58 @@
+"""``treadle models export`` and ``import``: a version as one file, for another Treadle and from one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from treadle.cli import show
+from treadle.cli.app import App, json_option, pass_app
+from treadle.kernel.units import format_bytes
+
+if TYPE_CHECKING:
+    from treadle.registry.types import ModelVersion
+
+
+@click.command("export", short_help="Write a version as one archive")
+@click.argument("ref")
+@click.option(
+    "-o",
+    "out",
+    required=True,
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Where to.",
+)
+@pass_app
+def export_model(app: App, ref: str, out: Path) -> None:
+    """Write a version, with all that it consists of, as one archive.
+
+    The same version is the same bytes; every part is named by its digest.
+    """
+    size = app.client.export_model(app.ref(ref), out)
+    show.say(f"wrote {out}, {format_bytes(size)}")
+    show.following(f"treadle models import {out}   # in the other project")
+
+
+@click.command("import", short_help="Take in another Treadle's archive")
+@click.argument("path", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--model", metavar="NAME", help="The model's name here; as it was there if left out.")
+@json_option
+@pass_app
+def import_model(app: App, path: Path, model: str | None) -> None:
+    """Take in a version that another Treadle exported, once every digest fits.
+
+    It keeps its identity and becomes a candidate; no verdict of the other
+    Treadle lets it into production here.
+    """
+    app.answer(app.client.import_model(path, model), show_imported)
+
+
+def show_imported(version: ModelVersion) -> None:
+    """Prints what a version came in as."""
+    origin = version.imported
+    came = f" from {origin.ref} of {origin.project}" if origin else " and was made here"
+    show.say(f"{version.ref} is {version.status}, {version.id[:16]},{came}")
+    show.following(f"treadle models show {version.ref}")

@@ -1,0 +1,1 @@
+"""A version as one file that another Treadle verifies and takes in."""
