@@ -30,6 +30,10 @@ lock:  ## renew the pinned versions (needs pip-tools)
 		--no-header --extra platform --extra sklearn -o requirements/demo.lock pyproject.toml requirements/demo.in
 	pip-compile --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links \
 		--no-header --allow-unsafe --extra platform --extra sklearn -o requirements/dev.lock pyproject.toml requirements/dev.in
+	pip-compile --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links \
+		--no-header --extra platform -c requirements/dev.lock -o requirements/image.lock pyproject.toml
+	pip-compile --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links \
+		--no-header -o requirements/build.lock requirements/build.in
 
 clean:  ## forget the virtual environments and the demo's state
 	rm -rf $(VENV) $(DEMO_VENV) $(AUTOLOG_VENV) examples/*/.treadle examples/*/data examples/*/report.html
