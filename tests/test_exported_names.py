@@ -32,7 +32,7 @@ EXPORTED = {
         ReviewChange ReviewDetails ReviewEvent Reviews Roles RowConflict Rows RunGates SentContents
         SliceSpec Source Staging Standing TableColumn TableDiff TableEvent TableState Tables VacuumTable
         Vacuumed Verified Verify VersionFate VersionUse Who WorkStatus WorkingTree WriteRows Wrote
-        csv_to_parquet frame_content ignore
+        WEIGHT csv_to_parquet frame_content ignore
     """,
     "treadle.deploy": """
         ArmCounts DeploymentPlan DeploymentStatus Deployments DesiredRevision Guard Replica ReplicaOptions
@@ -85,7 +85,8 @@ EXPORTED = {
         DeployConfig DriftConfig DriftStatistic EarlyStop GroupCheck GuardsConfig ModelConfig MonitorConfig
         ObjectiveConfig Part PassK PerformanceCheck PredictionsConfig Project QualityConfig RegistryConfig
         RemoteConfig RetrainConfig ScorerConfig SegmentConfig ServeConfig SliceCheck StageConfig Store
-        StrategyName TargetConfig TeamConfig TrainConfig TriggerConfig find_project load_config parse_config
+        StrategyName TargetConfig TeamConfig TrainConfig TriggerConfig WindowConfig find_project
+        load_config parse_config
     """,
     "treadle.monitor": """
         Alert Answered CategoryProfile LabelBatch MonitorKind Monitors Notifier NumericProfile PredictionBatch
@@ -104,7 +105,7 @@ EXPORTED = {
         Approved AskRetraining Cycle CycleState Cycles Evidence Goal Hold InProduction KeptByCycles Loop
         NewCycle Plan PlannedCost PlannedStage PlannedWindow Reign ReplayState ReplayStep Replays
         RetrainPlan Retraining Retrainings Signal Stage Tick Trigger Triggers WebhookBody Worker approve
-        chosen in_production redeploy render_report
+        changed_at chosen in_production redeploy render_report
     """,
     "treadle.retrain.report": "render_report",
     "treadle.sdk": """

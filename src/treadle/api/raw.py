@@ -25,7 +25,7 @@ from treadle.experiment import Answered, SqlQuery
 from treadle.kernel.errors import InvalidInput
 from treadle.kernel.files import storage_errors
 from treadle.monitor import read_segment
-from treadle.retrain import render_report
+from treadle.retrain import changed_at, render_report
 from treadle.retrain.rules import windows
 
 
@@ -98,7 +98,8 @@ def _training_slice(rooms: Rooms, dataset: str) -> tuple[DataInput, Path]:
     if config.train is None or config.train.data != dataset:
         whole = SliceSpec(dataset=dataset, version=version.digest)
         return rooms.datasets.slice(whole, "input")
-    learn, _ = windows(config, version.digest, rooms.workspace.clock.now())
+    now = rooms.workspace.clock.now()
+    learn, _ = windows(config, version.digest, now, changed_at(rooms.workspace, now))
     return rooms.datasets.slice(learn, "train")
 
 

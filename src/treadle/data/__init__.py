@@ -91,6 +91,7 @@ if TYPE_CHECKING:
     from treadle.data.tree.types import Difference as Difference
     from treadle.data.tree.types import Entry as Entry
     from treadle.data.tree.types import Mode as Mode
+    from treadle.data.types import WEIGHT as WEIGHT
     from treadle.data.types import Column as Column
     from treadle.data.types import DataInput as DataInput
     from treadle.data.types import DatasetVersion as DatasetVersion
@@ -201,6 +202,7 @@ __getattr__, __all__ = attach(
         "Who": "tables.types",
         "WriteRows": "tables.types",
         "Wrote": "tables.types",
+        "WEIGHT": "types",
         "Column": "types",
         "CurrentData": "measuring",
         "DataInput": "types",

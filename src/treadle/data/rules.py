@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from treadle.data.types import Column, DatasetVersion, FileEntry, Roles, SliceSpec
+from treadle.data.types import WEIGHT, Column, DatasetVersion, FileEntry, Roles, SliceSpec
 from treadle.kernel.config import DatasetConfig
 from treadle.kernel.engine import quote
 from treadle.kernel.errors import Deleted, InvalidInput
@@ -135,6 +135,8 @@ def complete(spec: SliceSpec, roles: Roles) -> SliceSpec:
             where=spec.dataset,
         )
     roles = spec.roles or roles
+    if spec.half_life is not None and not roles.time:
+        raise _undeclared(spec.dataset, "time", "rows are weighted by their age")
     if (spec.since or spec.until) and not roles.time:
         raise _undeclared(spec.dataset, "time", "a slice is cut by it")
     if spec.known_by and not roles.label:
@@ -204,7 +206,12 @@ def slice_query(spec: SliceSpec, columns: Sequence[Column]) -> tuple[str, list[i
     roles = spec.roles or Roles()
     first = [name for name in (roles.time, roles.key) if name]
     order = first + [column.name for column in columns if column.name not in first]
-    return f"SELECT * FROM t{condition} ORDER BY {', '.join(map(quote, order))}", params  # noqa: S608 - names are quoted
+    weight = ""
+    if spec.half_life and roles.time:
+        time = f"epoch_us({quote(roles.time)})"
+        age = f"(max({time}) OVER () - {time}) / 1e6"
+        weight = f", power(0.5, {age} / {spec.half_life!r}) AS {quote(WEIGHT)}"
+    return f"SELECT *{weight} FROM t{condition} ORDER BY {', '.join(map(quote, order))}", params  # noqa: S608 - names are quoted
 
 
 def conditions(spec: SliceSpec) -> tuple[str, list[int]]:

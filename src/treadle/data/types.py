@@ -7,6 +7,9 @@ from typing import Literal
 
 import msgspec
 
+WEIGHT = "treadle_weight"
+"""The column of a slice that says how much each row counts, where newer rows count for more."""
+
 
 class FileEntry(msgspec.Struct, frozen=True, order=True):
     """A file of a version.
@@ -125,6 +128,8 @@ class SliceSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         known_by: Only rows with a label that was known by then; all rows when None.
         roles: The columns by which it is cut; those of ``treadle.toml`` when None. A slice
             that was made has them written down, so that it can be made again later.
+        half_life: The age, in seconds before the slice's newest row, at which a row counts for half: the
+            slice has a column ``treadle_weight`` then, which is 1 for the newest row; none when None.
     """
 
     dataset: str
@@ -133,6 +138,7 @@ class SliceSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     until: datetime | None = None
     known_by: datetime | None = None
     roles: Roles | None = None
+    half_life: float | None = None
 
 
 class DataInput(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ from treadle.kernel.lazy import attach
 
 if TYPE_CHECKING:
     from treadle.retrain.asking import Retrainings as Retrainings
+    from treadle.retrain.changed import changed_at as changed_at
     from treadle.retrain.keeping import KeptByCycles as KeptByCycles
     from treadle.retrain.loop import Loop as Loop
     from treadle.retrain.publish import approve as approve
@@ -75,6 +76,7 @@ __getattr__, __all__ = attach(
         "Trigger": "types",
         "Worker": "worker",
         "approve": "publish",
+        "changed_at": "changed",
         "chosen": "publish",
         "in_production": "standing",
         "redeploy": "publish",

@@ -15,6 +15,7 @@ from treadle.kernel.names import unknown
 from treadle.kernel.workspace import Workspace
 from treadle.registry import Registry
 from treadle.retrain import rules
+from treadle.retrain.changed import changed_at
 from treadle.retrain.loop import Loop
 from treadle.retrain.service import Cycles
 from treadle.retrain.trigger_types import (
@@ -132,11 +133,13 @@ class Retrainings:
             now = datasets.current(train.data)
         except NotFound:
             return None
-        learn, hold = rules.windows(self._ws.config, now.ref, self._ws.clock.now())
+        as_of = self._ws.clock.now()
+        change = changed_at(self._ws, as_of)
+        learn, hold = rules.windows(self._ws.config, now.ref, as_of, change)
         assert learn.until is not None  # noqa: S101 - windows() sets both
         assert hold.until is not None  # noqa: S101 - as above
         return PlannedWindow(
-            policy=rules.policy(self._ws.config),
+            policy=rules.policy(self._ws.config, change),
             version=now.ref,
             changed=now.changed,
             since=learn.since,

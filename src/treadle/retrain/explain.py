@@ -11,6 +11,7 @@ from treadle.kernel.units import format_duration
 from treadle.kernel.workspace import Workspace
 from treadle.registry import ModelVersion, Registry
 from treadle.retrain import rules
+from treadle.retrain.changed import changed_at
 from treadle.retrain.types import Cycle, NewCycle, Plan, PlannedStage, StageName
 
 
@@ -44,7 +45,7 @@ def _sentences(
     config = workspace.config
     train, data = config.training
     as_of = workspace.clock.now()
-    learn, hold = rules.windows(config, "", as_of)
+    learn, hold = rules.windows(config, "", as_of, changed_at(workspace, as_of))
     since = f"{learn.since:%Y-%m-%d}" if learn.since else "the beginning"
     params = {**train.params, **asked.params}
     checks = config.checks
@@ -105,7 +106,8 @@ def _too_short(workspace: Workspace, dataset: str) -> list[str]:
     except NotFound:
         return []
     first, last = datasets.bounds(version)
-    learn, hold = rules.windows(workspace.config, version.digest, workspace.clock.now())
+    as_of = workspace.clock.now()
+    learn, hold = rules.windows(workspace.config, version.digest, as_of, changed_at(workspace, as_of))
     span = f"{version.ref} covers {first:%Y-%m-%d} to {last:%Y-%m-%d}"
     if hold.since and last < hold.since:
         return [f"nothing to hold out after {hold.since:%Y-%m-%d}: {span}"]

@@ -14,6 +14,7 @@ from treadle.kernel.units import format_duration
 from treadle.kernel.workspace import Workspace
 from treadle.registry import Registry
 from treadle.retrain import rules
+from treadle.retrain.changed import changed_at
 from treadle.retrain.step import CycleContext, Step
 from treadle.retrain.types import Cycle
 from treadle.train import JOBS_ABREAST, JobResult, Trainer, Training
@@ -25,7 +26,9 @@ def data(context: CycleContext) -> Step:
     config, _ = workspace.config.training
     datasets, trainer = Datasets(workspace), Trainer(workspace)
     version = datasets.snapshot(config.data, f"cycle:{cycle.id}")
-    learn, hold = rules.windows(workspace.config, version.digest, cycle.as_of)
+    learn, hold = rules.windows(
+        workspace.config, version.digest, cycle.as_of, changed_at(workspace, cycle.as_of)
+    )
     train_input, _ = datasets.slice(learn, "train")
     holdout, _ = datasets.slice(hold, "holdout")
     recipe = trainer.recipe(train_input, {**config.params, **asked.params})

@@ -19,28 +19,54 @@ STAGES: dict[Goal, tuple[StageName, ...]] = {
 }
 
 
-def windows(config: Config, version: str, as_of: datetime) -> tuple[SliceSpec, SliceSpec]:
+def windows(
+    config: Config, version: str, as_of: datetime, change: datetime | None = None
+) -> tuple[SliceSpec, SliceSpec]:
     """Which rows to train on and which to hold out, looking back from a moment.
 
     The newest stretch is held out: a model is judged on what came after everything
     that it was trained on, as it will be in production. Rows count only if their label
     was known by ``as_of``.
+
+    Args:
+        config: The project's configuration.
+        version: The digest of the dataset version.
+        as_of: The moment.
+        change: Since when the world is as it is, where ``[retrain.window]`` asks for that and it is known.
     """
     train, _ = config.training
+    window = config.retrain.window
     cut = as_of - parse_duration(train.holdout)
     since = as_of - parse_duration(train.window) if train.window else None
+    if window.policy == "since-change" and change is not None:
+        least = cut - parse_duration(window.least or train.holdout)
+        since = max(min(change, least), since) if since else min(change, least)
+    half_life = parse_duration(window.half_life).total_seconds() if window.half_life else None
     return (
-        SliceSpec(dataset=train.data, version=version, since=since, until=cut, known_by=as_of),
+        SliceSpec(
+            dataset=train.data,
+            version=version,
+            since=since,
+            until=cut,
+            known_by=as_of,
+            half_life=half_life,
+        ),
         SliceSpec(dataset=train.data, version=version, since=cut, until=as_of, known_by=as_of),
     )
 
 
-def policy(config: Config) -> str:
+def policy(config: Config, change: datetime | None = None) -> str:
     """How the rows to train on are chosen, one sentence."""
     train, _ = config.training
-    if train.window is None:
-        return f"everything up to the held-out {train.holdout}"
-    return f"sliding: the last {train.window}, of which the newest {train.holdout} are held out"
+    window = config.retrain.window
+    stretch = f"the last {train.window}" if train.window else "everything"
+    held_out = f"of which the newest {train.holdout} are held out"
+    if window.policy == "weighted":
+        return f"weighted: {stretch}, {held_out}; a row counts for half at the age of {window.half_life}"
+    if window.policy == "since-change":
+        found = f"since the change around {change:%Y-%m-%d}" if change else f"no change is known: {stretch}"
+        return f"since-change: {found}, {held_out}"
+    return f"{'sliding' if train.window else 'expanding'}: {stretch}, {held_out}"
 
 
 def conclusion(outcomes: Sequence[str], *, by_hand: bool) -> CycleState:

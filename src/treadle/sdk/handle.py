@@ -132,6 +132,17 @@ class RunHandle:
         return self._train().label
 
     @property
+    def weight(self) -> str | None:
+        """The column that says how much each row counts; None where all count alike.
+
+        Give it to the learner: ``fit(inputs, labels, sample_weight=rows[run.weight])``.
+
+        Raises:
+            ConfigError: If there is neither a job nor a ``[train]`` table.
+        """
+        return self._train().weight
+
+    @property
     def task(self) -> str:
         """What is predicted: ``binary`` or ``regression``.
 

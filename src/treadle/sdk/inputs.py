@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from treadle.data.types import WEIGHT
 from treadle.experiment.types import Scalar
 from treadle.kernel.config import Config, find_project, load_config
 from treadle.kernel.errors import InvalidInput, NotFound
@@ -24,6 +25,7 @@ class Setting(msgspec.Struct, frozen=True):
         task: ``binary`` or ``regression``.
         params: Hyperparameters.
         seed: The seed.
+        weight: The column that says how much each row counts; None where all count alike.
     """
 
     features: list[str]
@@ -31,6 +33,7 @@ class Setting(msgspec.Struct, frozen=True):
     task: str
     params: dict[str, Scalar]
     seed: int
+    weight: str | None = None
 
 
 def job_folder() -> Path | None:
@@ -58,7 +61,7 @@ def read_job(folder: Path) -> JobContext:
 
 def job_setting(job: JobContext) -> Setting:
     """The setting that a job gives."""
-    return Setting(list(job.features), job.label, job.task, job.run.params, job.run.seed or 0)
+    return Setting(list(job.features), job.label, job.task, job.run.params, job.run.seed or 0, job.weight)
 
 
 def find_root() -> Path | None:
@@ -80,5 +83,10 @@ def project_setting(root: Path) -> Setting | None:
         return None
     train, dataset = config.training
     return Setting(
-        list(train.features), dataset.label or "", config.project.task, dict(train.params), train.seed
+        list(train.features),
+        dataset.label or "",
+        config.project.task,
+        dict(train.params),
+        train.seed,
+        WEIGHT if config.retrain.window.policy == "weighted" else None,
     )

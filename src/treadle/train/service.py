@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from treadle.data import DataInput
+from treadle.data import WEIGHT, DataInput
 from treadle.experiment import Experiments, Finish, JournalBatch, NewRun, Provenance, joined
 from treadle.experiment.types import DEFAULT
 from treadle.kernel.clock import SystemClock
@@ -242,6 +242,7 @@ class Trainer:
                 features=recipe.features,
                 label=recipe.label,
                 task=self._workspace.config.project.task,
+                weight=WEIGHT if recipe.data[0].spec.half_life else None,
             )
             write_atomic(folder / "job.json", msgspec.json.encode(context))
         begun = msgspec.json.decode((folder / "job.json").read_bytes(), type=JobContext).run

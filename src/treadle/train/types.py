@@ -153,6 +153,7 @@ class JobContext(msgspec.Struct, frozen=True, kw_only=True):
         features: The columns that the model may see.
         label: The column that it predicts.
         task: ``binary`` or ``regression``.
+        weight: The column that says how much each row counts; None where all count alike.
     """
 
     run: NewRun
@@ -160,3 +161,4 @@ class JobContext(msgspec.Struct, frozen=True, kw_only=True):
     features: tuple[str, ...]
     label: str
     task: Task
+    weight: str | None = None

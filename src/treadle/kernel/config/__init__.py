@@ -27,7 +27,7 @@ from treadle.kernel.config.monitor import (
     QualityConfig,
     SegmentConfig,
 )
-from treadle.kernel.config.retrain import RetrainConfig, TriggerConfig
+from treadle.kernel.config.retrain import RetrainConfig, TriggerConfig, WindowConfig
 from treadle.kernel.config.schema import (
     Budget,
     Config,
@@ -83,6 +83,7 @@ __all__ = [
     "TeamConfig",
     "TrainConfig",
     "TriggerConfig",
+    "WindowConfig",
     "find_project",
     "load_config",
     "parse_config",

@@ -200,7 +200,7 @@ def _check_values(config: Config, text: str, where: str) -> None:
         raise ConfigError(
             f"`{'.'.join(keys)}`: {problem.message}", where=_place(text, keys, where), fix=problem.fix
         )
-    found = wrong(config.retrain)
+    found = wrong(config.retrain, sliding=bool(config.train and config.train.window))
     if found is not None:
         keys = ("retrain", *found.keys)
         raise ConfigError(

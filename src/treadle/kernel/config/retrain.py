@@ -41,6 +41,23 @@ class TriggerConfig(Table, frozen=True):
     secret: str = "TREADLE_WEBHOOK_SECRET"  # noqa: S105 - where it is, not what
 
 
+class WindowConfig(Table, frozen=True):
+    """``[retrain.window]``: which of the past is learned from.
+
+    Attributes:
+        policy: ``sliding``: the last ``[train] window``. ``expanding``: everything; ``[train] window`` is
+            left out. ``weighted``: as sliding or expanding, newer rows counting for more.
+            ``since-change``: since the last change that the monitors' figures of the version in
+            production show; as sliding where they show none.
+        half_life: The age at which a row counts for half, of ``weighted``.
+        least: How much is learned from at least, of ``since-change``; as much as is held out by default.
+    """
+
+    policy: Literal["sliding", "expanding", "weighted", "since-change"] = "sliding"
+    half_life: Duration | None = None
+    least: Duration | None = None
+
+
 class RetrainConfig(Table, frozen=True):
     """``[retrain]``
 
@@ -51,6 +68,7 @@ class RetrainConfig(Table, frozen=True):
         refusals: After so many cycles in a row that ended for the same reason, triggers rest: for the
             cooldown, and twice as long after each further one.
         max_running: How many cycles may run at once, of all models that share the metadata store.
+        window: Which of the past is learned from.
     """
 
     on: list[AlertKind] = field(default_factory=lambda: ["performance"])
@@ -58,6 +76,7 @@ class RetrainConfig(Table, frozen=True):
     triggers: dict[str, TriggerConfig] = field(default_factory=dict)
     refusals: Positive = 3
     max_running: Positive | None = None
+    window: WindowConfig = field(default_factory=WindowConfig)
 
     def declared(self) -> dict[str, TriggerConfig]:
         """Every trigger by its name; those of ``on`` have the name of their monitor."""

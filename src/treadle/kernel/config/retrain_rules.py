@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from treadle.kernel.config.retrain import RetrainConfig, TriggerConfig
+from treadle.kernel.config.retrain import RetrainConfig, TriggerConfig, WindowConfig
 
 _KEYS: dict[str, tuple[str, ...]] = {
     "cron": ("schedule",),
@@ -28,12 +28,34 @@ class Wrong(msgspec.Struct, frozen=True):
     fix: str
 
 
-def wrong(config: RetrainConfig) -> Wrong | None:
-    """The first thing that doesn't fit; None if all does."""
+def wrong(config: RetrainConfig, *, sliding: bool = False) -> Wrong | None:
+    """The first thing that doesn't fit; None if all does.
+
+    Args:
+        config: The ``[retrain]`` table.
+        sliding: Whether ``[train] window`` is declared.
+    """
+    found = _wrong_window(config.window, sliding=sliding)
+    if found is not None:
+        return msgspec.structs.replace(found, keys=("window", *found.keys))
     for name, trigger in config.triggers.items():
         found = _wrong_keys(trigger) or _wrong_schedule(trigger) or _wrong_amount(trigger)
         if found is not None:
             return msgspec.structs.replace(found, keys=("triggers", name, *found.keys))
+    return None
+
+
+def _wrong_window(window: WindowConfig, *, sliding: bool) -> Wrong | None:
+    for key, policy in (("half_life", "weighted"), ("least", "since-change")):
+        if getattr(window, key) is not None and window.policy != policy:
+            return Wrong(
+                (key,), f"policy {window.policy!r} has no `{key}`", f"that is for policy = {policy!r}"
+            )
+    if window.policy == "weighted" and window.half_life is None:
+        return Wrong((), "weighted rows need `half_life`", 'say when a row counts for half, such as "60d"')
+    if window.policy == "expanding" and sliding:
+        fix = 'leave `window` out of [train], or say policy = "sliding"'
+        return Wrong(("policy",), "an expanding window learns from everything, and [train] has a window", fix)
     return None
 
 
