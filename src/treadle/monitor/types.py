@@ -134,6 +134,39 @@ class SegmentProfile(msgspec.Struct, frozen=True, kw_only=True):
     tallies: dict[str, dict[str, list[int]]] = {}
 
 
+class Calibrator(msgspec.Struct, frozen=True, kw_only=True):
+    """What a score means: the probability of a true label, by straight lines between knots.
+
+    Attributes:
+        scores: The knots' scores, increasing; none where scores are probabilities already.
+        probabilities: The probability at each knot, increasing; constant beyond the first and the last.
+        rows: Held-out rows that it was made of.
+    """
+
+    scores: list[float]
+    probabilities: list[float]
+    rows: int
+
+
+class LossModel(msgspec.Struct, frozen=True, kw_only=True):
+    """What each bin of each column adds to the loss of a row.
+
+    Attributes:
+        loss: What was modelled: ``absolute`` or ``squared``.
+        base: The mean loss on held-out data.
+        terms: For each column, and ``prediction``, what each bin adds, in the order of the profile's
+            histogram; 0 on average on held-out data.
+        spread: The standard deviation of a row's loss on held-out data.
+        rows: Held-out rows that it was made of.
+    """
+
+    loss: str
+    base: float
+    terms: dict[str, list[float]]
+    spread: float
+    rows: int
+
+
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
     """What a model saw when it was made; live traffic is held against it.
 
@@ -146,6 +179,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         importance: How much the metric suffers on held-out data when a feature is shuffled, as a
             share of what all do; empty where it isn't known.
         segments: The same inputs segment by segment, where segments were declared.
+        calibrator: What a binary classifier's scores mean, by which its metric is estimated without labels.
+        losses: What makes a regression's loss large, likewise.
     """
 
     rows: int
@@ -155,6 +190,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     value: float
     importance: dict[str, float] = {}
     segments: dict[str, SegmentProfile] = {}
+    calibrator: Calibrator | None = None
+    losses: LossModel | None = None
 
 
 class WindowResult(msgspec.Struct, frozen=True, kw_only=True):

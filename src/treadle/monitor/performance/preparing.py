@@ -1,0 +1,67 @@
+"""What a profile keeps so that performance can be estimated when there are no labels yet. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from treadle.evaluate import Measure
+from treadle.monitor.performance.calibrating import Floats, calibrate
+from treadle.monitor.performance.expecting import ESTIMABLE
+from treadle.monitor.performance.losses import PREDICTION, model_losses
+from treadle.monitor.profile import Shape, bounds, counts
+from treadle.monitor.types import NumericProfile, Profile
+
+_SQUARED = frozenset({"mse", "rmse"})
+_FEWEST = 100
+
+
+def with_estimates(
+    profile: Profile, measure: Measure, inputs: Mapping[str, Any], labels: Floats, predictions: Floats
+) -> Profile:
+    """A profile with what estimating its metric takes; as it is where that can't be estimated.
+
+    Args:
+        profile: The profile.
+        measure: The metric.
+        inputs: The held-out rows, a column an input; missing values are masked or NaN.
+        labels: Their labels.
+        predictions: What the model says of them.
+    """
+    if len(labels) < _FEWEST:
+        return profile
+    if measure.metric in ESTIMABLE and measure.labels == "binary" and predictions.ndim == 1:
+        if predictions.min() < 0 or predictions.max() > 1:
+            return profile
+        return msgspec.structs.replace(profile, calibrator=calibrate(predictions, labels))
+    if measure.metric not in _SQUARED | {"mae"}:
+        return profile
+    shapes: dict[str, Shape] = {**profile.inputs, PREDICTION: profile.prediction}
+    values = {**inputs, PREDICTION: predictions}
+    residuals, squared = np.abs(predictions - labels), measure.metric in _SQUARED
+    model = model_losses(
+        residuals**2 if squared else residuals,
+        {name: places(shape, values[name]) for name, shape in shapes.items()},
+        {name: len(counts(shape)) for name, shape in shapes.items()},
+        "squared" if squared else "absolute",
+    )
+    return msgspec.structs.replace(profile, losses=model)
+
+
+def places(shape: Shape, values: Any) -> npt.NDArray[np.intp]:
+    """The bin of each value, in the order of the profile's histogram; what is missing is in the last."""
+    last = len(counts(shape)) - 1
+    missing = np.ma.getmaskarray(values)
+    if isinstance(shape, NumericProfile):
+        numbers = np.ma.filled(np.ma.masked_array(values, mask=missing).astype(np.float64), np.nan)
+        found = np.searchsorted(bounds(shape), numbers, side="left")
+        return np.where(np.isnan(numbers), last, found)
+    named = {name: place for place, name in enumerate(shape.counts)}
+    texts = np.ma.filled(np.ma.masked_array(values, mask=missing).astype(object), None)
+    return np.array(
+        [last if x is None else named.get(str(x), last - 1) for x in texts.tolist()], dtype=np.intp
+    )
