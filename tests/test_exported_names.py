@@ -89,9 +89,11 @@ EXPORTED = {
         load_config parse_config
     """,
     "treadle.monitor": """
-        Alert Answered CategoryProfile LabelBatch MonitorKind Monitors Notifier NumericProfile PredictionBatch
-        PredictionLog Profile SegmentEncoder SegmentProfile Severity Summary WebhookNotifier WindowResult
-        WindowState WrittenMonitors build_profile profile_segments read_records read_segment
+        Alert Answered CategoryProfile Delivery Incident IncidentChange IncidentReport Incidents
+        LabelBatch MonitorKind Monitors Mute NewMute Notifier NumericProfile PredictionBatch PredictionLog
+        Profile SegmentEncoder SegmentProfile Severity Summary WebhookNotifier WindowResult WindowState
+        WrittenMonitors build_profile incident_page profile_segments read_records read_segment
+        with_estimates
     """,
     "treadle.paths": "Place TreadleFileSystem bring find_place needs_names read_place",
     "treadle.registry": """

@@ -11,6 +11,7 @@ import msgspec
 import pyarrow.parquet as pq
 import pytest
 
+from api.incident_routes import of_incidents
 from live import AT, BY_HAND, Recorder, make, turn, until, up
 from treadle.api.raw import RAW_ROUTES
 from treadle.api.routes import ROUTES
@@ -466,6 +467,7 @@ def _traffic(client: Client) -> None:
     assert client.windows("toy", AT) == []
     assert client.alerts("toy") == []
     assert "[monitor]" in client.suggest_monitors("toy").toml
+    of_incidents(client)
 
     assert client.deployment_plan("toy/1", "canary").plan.strategy == "canary"
     assert client.deploy("toy/1", "try it", "shadow").state == "trial"

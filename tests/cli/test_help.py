@@ -15,6 +15,7 @@ READS = (
     "run", "train", "runs ls", "runs show", "runs compare", "runs importance", "runs media", "data ls",
     "data log", "models ls", "models show", "deploy status", "monitor show", "monitor look", "monitor alerts",
     "monitor suggest",
+    "incidents ls", "incidents show", "incidents mutes", "incidents sent",
     "history", "cycles ls", "cycles show", "replay status", "replay until", "doctor",
 )  # fmt: skip
 

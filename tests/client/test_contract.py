@@ -21,6 +21,8 @@ from treadle.retrain import NewCycle
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)  # what others look for first stays first
 READS: dict[str, Callable[[Client], Any]] = {
     "alerts": lambda c: c.alerts("toy"),
+    "incidents": lambda c: c.incidents("toy", "open"),
+    "mutes": lambda c: c.mutes("toy"),
     "artifacts": lambda c: c.artifacts(c.runs()[0].id),
     "card_texts": lambda c: (c.card_texts("toy"), c.card_texts("toy", history=True)),
     "compare_code": lambda c: c.compare_code(c.runs()[0].id, c.runs()[1].id),
@@ -100,6 +102,8 @@ ERRORS: dict[str, tuple[type[TreadleError], Callable[[Client], Any]]] = {
     ),
     "a replay in a replay": (Conflict, lambda c: c.start_replay(AT)),
     "back in time": (InvalidInput, lambda c: c.step_replay(AT - timedelta(days=1))),
+    "no such incident": (NotFound, lambda c: c.incident("toy-9")),
+    "no state of incidents": (InvalidInput, lambda c: c.incidents("toy", "closed")),
     "no such review": (NotFound, lambda c: c.data_review("rows", 9)),
     "a review of itself": (
         InvalidInput,
@@ -134,6 +138,7 @@ def test_the_reads_are_all_of_the_client() -> None:
         "collect", "delete_experiment", "delete_logged_model", "delete_run",
         "add_path", "checkout_data", "push_data", "fetch_data", "verify_data",
         "create_data_ref", "delete_data_ref", "merge_data", "protect_data", "revert_data",
+        "incident", "incident_page", "deliveries", "change_incident", "mute", "unmute",
         "data_review",  # the project that is only read has none
         "change_data_review", "check_data_review", "comment_on_data", "decide_data_review",
         "merge_data_review", "open_data_review",

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from treadle.kernel.workspace import Workspace
-from treadle.monitor import Monitors, WindowResult
+from treadle.monitor import Incidents, Monitors, NewMute, WindowResult
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "workspace_0006.sql"
 
@@ -40,4 +40,6 @@ def test_findings_of_the_sixth_schema_are_kept(tmp_path: Path) -> None:
             mean_prediction=0.5,
         )
     ]
+    assert Incidents(workspace).list("toy") == []
+    assert Incidents(workspace).mute("toy", NewMute(hours=1, reason="old"), "ann").model == "toy"
     workspace.close()

@@ -16,6 +16,7 @@ from treadle.api.card_routes import CARD_RAW_ROUTES
 from treadle.api.check_routes import CHECK_RAW_ROUTES
 from treadle.api.data_moving_routes import DATA_MOVING_RAW_ROUTES
 from treadle.api.data_path_routes import DATA_PATH_RAW_ROUTES
+from treadle.api.incident_routes import INCIDENT_RAW_ROUTES
 from treadle.api.model_archive_routes import MODEL_ARCHIVE_RAW_ROUTES
 from treadle.api.retrain_routes import RETRAIN_RAW_ROUTES
 from treadle.api.rooms import Rooms
@@ -230,6 +231,7 @@ RAW_ROUTES = [
     RawSpec("GET", "/v1/models/{model}/report", _report, "text/html"),
     *CARD_RAW_ROUTES,
     *CHECK_RAW_ROUTES,
+    *INCIDENT_RAW_ROUTES,
     *DATA_MOVING_RAW_ROUTES,
     *DATA_PATH_RAW_ROUTES,
     *MODEL_ARCHIVE_RAW_ROUTES,

@@ -36,7 +36,7 @@ from treadle.experiment import (
 from treadle.govern import Collector, Usages
 from treadle.kernel.keeping import Keeper
 from treadle.kernel.workspace import Workspace
-from treadle.monitor import Monitors, PredictionLog
+from treadle.monitor import Incidents, Monitors, PredictionLog
 from treadle.registry import Archives, Cards, Catalog, KeptByRegistry, Lineages, Registry
 from treadle.retrain import Cycles, KeptByCycles, Loop, Replays, Retrainings, Worker
 from treadle.train import KeptByTraining
@@ -201,6 +201,11 @@ class Rooms:
     def monitors(self) -> Monitors:
         """Windows and alerts."""
         return Monitors(self.workspace)
+
+    @cached_property
+    def incidents(self) -> Incidents:
+        """Alerts that belong together, and who looks after them."""
+        return Incidents(self.workspace)
 
     @cached_property
     def cycles(self) -> Cycles:

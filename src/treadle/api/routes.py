@@ -19,6 +19,7 @@ from treadle.api.data_work_routes import DATA_WORK_ROUTES
 from treadle.api.deleting_routes import DELETING_ROUTES
 from treadle.api.deployment_routes import DEPLOYMENT_ROUTES
 from treadle.api.import_routes import IMPORT_ROUTES
+from treadle.api.incident_routes import INCIDENT_ROUTES
 from treadle.api.model_routes import MODEL_ROUTES
 from treadle.api.retrain_routes import RETRAIN_ROUTES
 from treadle.api.route import Call, Query, RouteSpec
@@ -402,6 +403,7 @@ ROUTES = [
     *DATA_BRANCH_ROUTES,
     *DATA_DELETING_ROUTES,
     *DEPLOYMENT_ROUTES,
+    *INCIDENT_ROUTES,
     *DATA_REVIEW_ROUTES,
     *DATA_TABLE_ROUTES,
     *DELETING_ROUTES,

@@ -32,6 +32,7 @@ _VERBS = {
     "models": "models",
     "deploy": "deploy",
     "monitor": "monitor",
+    "incidents": "incidents",
     "history": "history",
     "retrain": "retrain",
     "cycles": "cycles",
@@ -45,7 +46,7 @@ _VERBS = {
     "doctor": "doctor",
 }
 # Seldom needed: named in one line, so that the help fits a screen.
-_SELDOM = ("sql", "report", "serve", "sync", "import", "export", "gc")
+_SELDOM = ("sql", "replay", "report", "serve", "sync", "import", "export", "gc")
 
 
 class Verbs(Group):

@@ -30,6 +30,7 @@ from treadle.client.retraining import RetrainCalls
 from treadle.client.reviewing import ReviewCalls
 from treadle.client.tables import TableCalls
 from treadle.client.transport import Answer, Body, Transport
+from treadle.client.watching import IncidentCalls
 from treadle.client.working import WorkCalls
 from treadle.data.types import DataInput, DatasetVersion
 from treadle.evaluate.types import Evaluation
@@ -75,6 +76,7 @@ class Client(
     DeletingCalls,
     DeployCalls,
     ImportCalls,
+    IncidentCalls,
     ModelCalls,
     MovingCalls,
     PathCalls,

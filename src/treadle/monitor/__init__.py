@@ -6,9 +6,18 @@ from treadle.kernel.lazy import attach
 
 if TYPE_CHECKING:
     from treadle.monitor.by_segment import profile_segments as profile_segments
+    from treadle.monitor.incidents.page import incident_page as incident_page
+    from treadle.monitor.incidents.service import Incidents as Incidents
+    from treadle.monitor.incidents.types import Delivery as Delivery
+    from treadle.monitor.incidents.types import Incident as Incident
+    from treadle.monitor.incidents.types import IncidentChange as IncidentChange
+    from treadle.monitor.incidents.types import IncidentReport as IncidentReport
+    from treadle.monitor.incidents.types import Mute as Mute
+    from treadle.monitor.incidents.types import NewMute as NewMute
     from treadle.monitor.log import PredictionLog as PredictionLog
     from treadle.monitor.notify import Notifier as Notifier
     from treadle.monitor.notify import WebhookNotifier as WebhookNotifier
+    from treadle.monitor.performance.preparing import with_estimates as with_estimates
     from treadle.monitor.profile import build_profile as build_profile
     from treadle.monitor.segments import Answered as Answered
     from treadle.monitor.segments import SegmentEncoder as SegmentEncoder
@@ -34,6 +43,15 @@ __getattr__, __all__ = attach(
     {
         "Alert": "types",
         "Answered": "segments",
+        "incident_page": "incidents.page",
+        "with_estimates": "performance.preparing",
+        "NewMute": "incidents.types",
+        "Mute": "incidents.types",
+        "Incidents": "incidents.service",
+        "IncidentReport": "incidents.types",
+        "IncidentChange": "incidents.types",
+        "Incident": "incidents.types",
+        "Delivery": "incidents.types",
         "CategoryProfile": "types",
         "LabelBatch": "types",
         "MonitorKind": "types",

@@ -54,6 +54,7 @@ def performance_result(
     check: PerformanceCheck,
     *,
     binary: bool,
+    immature: str = "",
 ) -> WindowResult:
     """Whether the version in production has become worse than it may.
 
@@ -67,6 +68,7 @@ def performance_result(
         config: The ``[monitor]`` table.
         check: The settings of metrics.
         binary: Whether labels are 0 or 1.
+        immature: Why the figure isn't to be published, because too many labels are still to come.
     """
     metric: Metric = msgspec.convert(profile.metric, Metric)
     alpha, loss = rules.level(config.false_alarms, every), is_loss(metric)
@@ -96,6 +98,8 @@ def performance_result(
     )
     if len(truth) < max(config.min_rows, 1):
         return result
+    if immature:
+        return msgspec.structs.replace(result, sentence=f"{metric}: {immature}; {size}")
     groups = len(np.unique(clusters[known]))
     if groups < rules.MIN_CLUSTERS:
         length = format_duration(rules.cluster_length(window.length).total_seconds())

@@ -116,7 +116,8 @@ class PredictionLog:
 
         Reads only the days concerned. The query sees the relation ``log``: ``prediction_id``,
         ``at``, ``version``, ``revision``, ``latency_ms``, ``output``, ``input_FEATURE`` for
-        each feature, and ``label`` (NULL where it is not known). A prediction that was sent
+        each feature, and ``label`` and ``labelled_at``, when the first of its labels became known (NULL
+        where none is). A prediction that was sent
         more than once within the stretch is seen as it was asked for last.
 
         Args:
@@ -141,14 +142,17 @@ class PredictionLog:
         moment = _instant(known_by or since)
         query = f"""
             WITH known AS (
-                SELECT prediction_id, arg_max(value, (known_at, recorded_at, value)) AS label
+                SELECT prediction_id, arg_max(value, (known_at, recorded_at, value)) AS label,
+                    min(known_at) AS labelled_at
                 FROM ({labels}) WHERE known_at <= {moment} GROUP BY prediction_id
             ), once AS (
                 SELECT * FROM ({predictions}) WHERE "at" >= {_instant(since)} AND "at" < {_instant(until)}
                 QUALIFY row_number() OVER (
                     PARTITION BY prediction_id ORDER BY "at" DESC, recorded_at DESC, version DESC, output
                 ) = 1
-            ), log AS MATERIALIZED (SELECT once.*, label FROM once LEFT JOIN known USING (prediction_id))
+            ), log AS MATERIALIZED (
+                SELECT once.*, label, labelled_at FROM once LEFT JOIN known USING (prediction_id)
+            )
             {sql}"""  # noqa: S608 - names are quoted, values are moments
         return self._ws.engine.columns(query, (), tables)
 

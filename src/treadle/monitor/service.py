@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from typing import TypeAlias, get_args
 
 import msgspec
-import numpy as np
 import sqlalchemy as sa
 
 from treadle.kernel.clock import SystemClock
@@ -19,8 +18,12 @@ from treadle.kernel.units import parse_duration
 from treadle.kernel.workspace import Workspace
 from treadle.monitor import by_segment, drift, findings, quality, rules, store
 from treadle.monitor.findings import Window
+from treadle.monitor.incidents.channels import channels
+from treadle.monitor.incidents.grouping import escalate, group
+from treadle.monitor.incidents.outbox import Outbox
 from treadle.monitor.log import PredictionLog, check_model
 from treadle.monitor.notify import Notifier, WebhookNotifier
+from treadle.monitor.performance.figures import Performance
 from treadle.monitor.profile import Shape, count, count_parts, decode_profile, histogram_sql
 from treadle.monitor.suggest import suggest_monitors
 from treadle.monitor.types import Alert, MonitorKind, Profile, Summary, WindowResult, WrittenMonitors
@@ -51,7 +54,9 @@ class Monitors:
         self._ws = workspace
         self._config = workspace.config.monitor
         self._log = PredictionLog(workspace)
+        self._performance = Performance(workspace, self._log)
         url = self._config.webhook
+        self._channels = channels(self._config.notify)
         self._notifier = notifier or (WebhookNotifier(url) if url else None)
 
     @property
@@ -83,7 +88,10 @@ class Monitors:
             found = self._compute(model, since, since + every)
             if self._keep(model, before, since + every, found):
                 computed += found
+        with self._ws.database.write() as connection:
+            escalate(connection, model, until, self._config.notify, self._channels)
         self._deliver(model)
+        Outbox(self._ws, self._channels).deliver()
         return computed
 
     def windows(self, model: str, since: datetime | None = None) -> Results:
@@ -186,7 +194,7 @@ class Monitors:
             return []
         profile = decode_profile(self._ws.blobs.get(version.profile))
         window = Window(model=model, version=version.number, since=since, until=until)
-        return [*self._drifts(window, version, profile), self._performance(window, profile)]
+        return [*self._drifts(window, version, profile), *self._performance.results(window, version, profile)]
 
     def _drifts(self, window: Window, version: ModelVersion, profile: Profile) -> Results:
         """Inputs of all versions' requests, predictions of the version in production: one query."""
@@ -234,30 +242,6 @@ class Monitors:
         found = drift.input_result(window, name, *sides, columns, self._config, importance)
         return quality.explain(window, found, *sides, columns, self._config, troubles)
 
-    def _performance(self, window: Window, profile: Profile) -> WindowResult:
-        wide = findings.performance_window(self._config, window)
-        start = rules.epoch_us(wide.since)
-        length = rules.cluster_length(wide.length) // _INSTANT
-        found = self._log.scan(
-            window.model,
-            f'SELECT label, output, (epoch_us("at") - {start}) // {length} AS cluster FROM log '  # noqa: S608
-            f"WHERE version = {window.version} ORDER BY prediction_id",
-            since=wide.since,
-            until=wide.until,
-            known_by=wide.until,
-        )
-        return findings.performance_result(
-            wide,
-            profile,
-            found["label"],
-            np.asarray(found["output"]),
-            np.asarray(found["cluster"]),
-            window.length,
-            self._config,
-            self._ws.config.checks.performance,
-            binary=self._ws.config.project.task == "binary",
-        )
-
     def _keep(self, model: str, before: datetime | None, until: datetime, found: Results) -> bool:
         """Writes a window's results and the alerts that are news, once; False if somebody else has."""
         cooldown = parse_duration(self._ws.config.retrain.cooldown)
@@ -266,10 +250,13 @@ class Monitors:
                 if not store.move_on(connection, model, before, until):
                     return False
                 store.add_windows(connection, found)
+                raised: Alerts = []
                 for alert in findings.to_alerts(found, delivered=self._notifier is None):
                     if rules.raises(alert, store.read_alerts(connection, model, alert.kind), cooldown):
                         store.add_alert(connection, alert)
                         record(connection, _event(alert))
+                        raised.append(alert)
+                group(connection, model, until, raised, found, self._config.notify, self._channels)
         except sa.exc.IntegrityError:
             # On Postgres two can find no first window and both write it; one gets through.
             return False

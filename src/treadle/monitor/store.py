@@ -101,9 +101,18 @@ def add_windows(connection: sa.Connection, results: Sequence[WindowResult]) -> N
 
 
 def read_windows(
-    connection: sa.Connection, model: str, since: datetime | None = None, until: datetime | None = None
+    connection: sa.Connection,
+    model: str,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    *,
+    kind: MonitorKind | None = None,
+    version: int | None = None,
 ) -> list[WindowResult]:
-    """Results of windows that ended after ``since``, or exactly at ``until``, oldest first."""
+    """Results of windows that ended after ``since``, or exactly at ``until``, oldest first.
+
+    Of one kind of monitor, or of one version, if these are given.
+    """
     query = (
         sa.select(windows)
         .where(windows.c.model == model)
@@ -113,6 +122,10 @@ def read_windows(
         query = query.where(windows.c.until > since)
     if until is not None:
         query = query.where(windows.c.until == until)
+    if kind is not None:
+        query = query.where(windows.c.kind == kind)
+    if version is not None:
+        query = query.where(windows.c.version == version)
     return [WindowResult(**row) for row in connection.execute(query).mappings()]
 
 

@@ -14,7 +14,7 @@ from treadle.evaluate import Evaluation, Evaluations, Holdout, measured, permuta
 from treadle.experiment import Experiments, JournalBatch, LogMetrics
 from treadle.kernel.errors import NotFound, TreadleError
 from treadle.kernel.workspace import Workspace
-from treadle.monitor import build_profile, profile_segments
+from treadle.monitor import build_profile, profile_segments, with_estimates
 from treadle.registry import LoadedModel, ModelFile, ModelVersion, NewVersion, Registry
 from treadle.retrain import rules
 from treadle.retrain.make import model_folder
@@ -226,6 +226,7 @@ def _profile(workspace: Workspace, work: Work, model: LoadedModel, holdout: Hold
         permutation_importance(model.predict, holdout.inputs, holdout.labels, measured(check, check.metric)),
     )
     profile = profile_segments(engine, rows, profile, workspace.config.monitor.segments)
+    profile = with_estimates(profile, measured(check), holdout.inputs, holdout.labels, scores)
     return workspace.blobs.put(msgspec.json.encode(profile))
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, field
 
 from treadle.kernel.config.base import Duration, Fraction, NotNegative, Positive, Table
+from treadle.kernel.config.notify import NotifyConfig
 
 DriftStatistic = Literal["psi", "js", "ks", "wasserstein"]
 """How far apart two distributions are; see :mod:`treadle.evaluate.distances`."""
@@ -88,6 +89,10 @@ class MonitorConfig(Table, frozen=True):
     Attributes:
         every: The length of a window: each is computed once, when it has ended.
         performance_window: How far back a performance figure looks.
+        labels_after: How old a prediction is when its label is due: performance is that of predictions at
+            least so old. Windows are then judged so much later.
+        mature: Of the labels that predictions will ever get, the share that must be there: with fewer a
+            performance figure isn't published, for labels that come early may differ from the rest.
         tolerance: How much worse than at registration the metric may become, in its unit.
         drift: The population stability index from which a drift matters; or a table, to say more.
         prediction: When the predictions have shifted; as ``drift`` when left out.
@@ -97,10 +102,13 @@ class MonitorConfig(Table, frozen=True):
         false_alarms: How many false alarms a year are acceptable, per monitor.
         min_rows: A window with fewer rows is inconclusive.
         webhook: Where alerts are posted as JSON.
+        notify: Who is told of incidents, and how.
     """
 
     every: Duration = "7d"
     performance_window: Duration = "28d"
+    labels_after: Duration | None = None
+    mature: Fraction = 0.8
     tolerance: NotNegative = 0.02
     drift: Threshold | DriftConfig = 0.1
     prediction: DriftConfig | None = None
@@ -110,6 +118,7 @@ class MonitorConfig(Table, frozen=True):
     false_alarms: Annotated[float, Meta(gt=0)] = 1.0
     min_rows: Positive = 200
     webhook: str | None = None
+    notify: NotifyConfig = field(default_factory=NotifyConfig)
 
     def of_inputs(self) -> DriftConfig:
         """When an input has moved, where nothing else is said of it."""

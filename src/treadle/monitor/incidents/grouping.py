@@ -1,0 +1,123 @@
+"""What the results of a window do to a model's incidents, in the transaction that keeps these results."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+import msgspec
+import sqlalchemy as sa
+
+from treadle.kernel.clock import SystemClock
+from treadle.kernel.config.notify import NotifyConfig
+from treadle.kernel.events import record
+from treadle.kernel.types import Event
+from treadle.kernel.units import parse_duration
+from treadle.monitor.incidents import rules, store
+from treadle.monitor.incidents.types import Incident, Occasion
+from treadle.monitor.types import Alert, WindowResult
+
+
+def group(
+    connection: sa.Connection,
+    model: str,
+    at: datetime,
+    alerts: Sequence[Alert],
+    results: Sequence[WindowResult],
+    config: NotifyConfig,
+    ways: Iterable[str],
+) -> None:
+    """Puts a window's alerts into incidents, opens new ones, and resolves those that are over.
+
+    Args:
+        connection: The transaction in which the window is kept.
+        model: The model.
+        at: The window's end.
+        alerts: The alerts that it raised.
+        results: Its results.
+        config: ``[monitor.notify]``.
+        ways: By which channels people are told.
+    """
+    told = list(ways)
+    before = {one.id: one for one in store.read_incidents(connection, model, ("open", "acknowledged"))}
+    after, loud = dict(before), set[str]()
+    muted = store.read_mutes(connection, model)
+    for alert in alerts:
+        how_bad = rules.severity(alert, results)
+        found = rules.home(alert, after.values(), parse_duration(config.together))
+        if found is None:
+            number = store.next_number(connection, model) + len(after) - len(before)
+            found = rules.opened(alert, number, how_bad, _since(alert, results))
+        one = after[found.id] = rules.joined(found, alert, how_bad)
+        store.add_member(connection, alert.id, one.id)
+        if not rules.is_muted(alert.kind, alert.subjects, at, muted):
+            loud.add(one.id)
+    for name, one in after.items():
+        if name not in before:
+            _keep(connection, one, "opened", at, one.title, told if name in loud else ())
+        elif one != before[name]:
+            news = name in loud and rules.is_worse(before[name], one)
+            sentence = next(alert.sentence for alert in reversed(alerts))
+            _keep(connection, one, "worse" if news else None, at, sentence, told)
+        elif rules.is_over(one, results):
+            resolve(connection, one, at, "monitor", "every monitor is fine again", told)
+
+
+def resolve(
+    connection: sa.Connection, incident: Incident, at: datetime, by: str, note: str, ways: Iterable[str]
+) -> Incident:
+    """Notes that an incident is over, and tells."""
+    after = msgspec.structs.replace(
+        incident, state="resolved", resolved_at=at, resolved_by=by, note=note or incident.note
+    )
+    sentence = f"{incident.id} was resolved by {by}" + (f": {note}" if note else "")
+    _keep(connection, after, "resolved", at, sentence, ways)
+    return after
+
+
+def escalate(
+    connection: sa.Connection, model: str, at: datetime, config: NotifyConfig, ways: Iterable[str]
+) -> None:
+    """Makes what nobody has taken for too long more severe, and tells again."""
+    told, muted = list(ways), store.read_mutes(connection, model)
+    for one in store.read_incidents(connection, model, ("open",)):
+        quiet = all(rules.is_muted(kind, one.subjects, at, muted) for kind in one.kinds)
+        if not quiet and rules.is_left_alone(one, at, parse_duration(config.escalate_after)):
+            after = rules.escalated(one, at)
+            sentence = f"{one.id} has been open since {one.opened_at:%Y-%m-%d %H:%M} UTC: {one.title}"
+            _keep(connection, after, "escalated", at, sentence, told)
+
+
+def _keep(
+    connection: sa.Connection,
+    incident: Incident,
+    occasion: Occasion | None,
+    at: datetime,
+    sentence: str,
+    ways: Iterable[str],
+) -> None:
+    store.put_incident(connection, incident)
+    if occasion is None:
+        return
+    notice, now = rules.notice(incident, occasion, at, sentence), SystemClock().now()
+    for way in ways:
+        store.add_delivery(connection, notice, way, now)
+    record(
+        connection,
+        Event(
+            id=f"incident:{notice.id}",
+            at=at,
+            recorded_at=now,
+            subject=f"model:{incident.model}",
+            kind="incident",
+            actor="monitor" if occasion != "resolved" else incident.resolved_by,
+            message=sentence,
+            facts={"incident": incident.id, "occasion": occasion, "severity": incident.severity},
+        ),
+    )
+
+
+def _since(alert: Alert, results: Sequence[WindowResult]) -> datetime:
+    """When what an alert is about began: where its monitor's window does."""
+    about = [one.since for one in results if one.kind == alert.kind and one.state == "alert"]
+    return max(about, default=alert.at)

@@ -1,0 +1,81 @@
+"""Sends what is to be sent: retried with growing pauses, by one process at a time, never lost.
+
+A notice is written in the transaction that opens, worsens or resolves an incident. Whoever sends it takes it
+for a minute first; a process that is killed with it in hand leaves it to be taken again after that, so that
+every notice is sent at least once, and its identity tells a receiver that got it twice.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from datetime import timedelta
+
+from treadle.kernel.clock import Clock, SystemClock
+from treadle.kernel.errors import TreadleError
+from treadle.kernel.workspace import Workspace
+from treadle.monitor.incidents import rules, store
+from treadle.monitor.incidents.channels import Channel
+from treadle.monitor.incidents.types import Delivery
+
+_log = logging.getLogger("treadle.monitor")
+_LEASE = timedelta(minutes=1)
+
+
+class Outbox:
+    """The notices of a workspace that are on their way.
+
+    Args:
+        workspace: Where they are kept.
+        channels: The ways out, by name. What is meant for another one waits until that is declared again.
+        clock: Tells when something is due: the machine's, also while the past is replayed.
+    """
+
+    def __init__(
+        self, workspace: Workspace, channels: Mapping[str, Channel], clock: Clock | None = None
+    ) -> None:
+        self._ws = workspace
+        self._channels = channels
+        self._clock = clock or SystemClock()
+
+    def deliver(self) -> int:
+        """Sends what is due; a channel that fails is left alone until the next time.
+
+        Returns:
+            How many notices were taken.
+        """
+        with self._ws.database.read() as connection:
+            waiting = store.due(connection, self._clock.now())
+        taken, failing = 0, set[str]()
+        for delivery in waiting:
+            if delivery.channel in self._channels and delivery.channel not in failing:
+                error = self._send(delivery)
+                taken += error is None
+                if error:
+                    failing.add(delivery.channel)
+        return taken
+
+    def _send(self, delivery: Delivery) -> str | None:
+        """Why it wasn't taken; None if it was, or if another process has it."""
+        now = self._clock.now()
+        with self._ws.database.write() as connection:
+            if not store.claim(connection, delivery, now + _LEASE):
+                return None
+        try:
+            self._channels[delivery.channel].send(delivery.notice)
+        except TreadleError as error:
+            self._settle(delivery, str(error))
+            return str(error)
+        except Exception as error:  # noqa: BLE001 - a channel that stumbles must not stop the others
+            _log.exception("the channel %s stumbled", delivery.channel)
+            self._settle(delivery, repr(error))
+            return repr(error)
+        with self._ws.database.write() as connection:
+            store.settle(connection, delivery, delivered_at=self._clock.now())
+        return None
+
+    def _settle(self, delivery: Delivery, error: str) -> None:
+        _log.warning("%s was not taken by %s: %s", delivery.notice.id, delivery.channel, error)
+        again = self._clock.now() + rules.wait(delivery.attempts + 1)
+        with self._ws.database.write() as connection:
+            store.settle(connection, delivery, next_at=again, error=error[:500])

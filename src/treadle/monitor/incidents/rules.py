@@ -1,0 +1,190 @@
+"""Which alerts belong together, how bad they are, and when somebody is told. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import get_args
+
+import msgspec
+
+from treadle.monitor.incidents.types import Cause, Incident, Mute, Notice, Occasion
+from treadle.monitor.rules import weight
+from treadle.monitor.types import Alert, MonitorKind, Severity, WindowResult
+
+SEVERITIES: tuple[Severity, ...] = get_args(Severity)
+"""From the mildest to the worst."""
+
+USUAL: dict[MonitorKind, Severity] = {
+    "performance": "critical",
+    "operations": "critical",
+    "estimated": "warning",
+    "quality": "warning",
+    "prediction": "warning",
+    "fairness": "warning",
+    "input": "info",
+    "multivariate": "info",
+}
+"""How bad an alert of a kind is where its monitor doesn't say."""
+
+_FIRST_RETRY = timedelta(seconds=10)
+_LAST_RETRY = timedelta(hours=1)
+
+
+def severity(alert: Alert, results: Iterable[WindowResult]) -> Severity:
+    """How bad an alert is: the worst that its results say, else what is usual for its kind."""
+    said = [
+        result.severity
+        for result in results
+        if result.kind == alert.kind and result.state == "alert" and result.severity is not None
+    ]
+    return worst([*said]) if said else USUAL[alert.kind]
+
+
+def worst(found: Sequence[Severity]) -> Severity:
+    """The worst of some severities."""
+    return max(found, key=SEVERITIES.index)
+
+
+def home(alert: Alert, incidents: Iterable[Incident], together: timedelta) -> Incident | None:
+    """The incident that an alert belongs to; None if it is news.
+
+    That is the latest one of the same version that isn't resolved, whose latest alert is not longer ago than
+    ``together``: what breaks at the same time has most often one cause.
+    """
+    fitting = [
+        one
+        for one in incidents
+        if one.state != "resolved" and one.version == alert.version and alert.at - one.last_at <= together
+    ]
+    return max(fitting, key=lambda one: one.last_at, default=None)
+
+
+def opened(alert: Alert, number: int, how_bad: Severity, since: datetime) -> Incident:
+    """The incident that an alert opens."""
+    return Incident(
+        id=f"{alert.model}-{number}",
+        model=alert.model,
+        number=number,
+        version=alert.version,
+        state="open",
+        severity=how_bad,
+        title=alert.sentence,
+        since=since,
+        opened_at=alert.at,
+        last_at=alert.at,
+        kinds=(alert.kind,),
+        subjects=alert.subjects,
+    )
+
+
+def joined(incident: Incident, alert: Alert, how_bad: Severity) -> Incident:
+    """An incident with one more alert. One that somebody has taken stays taken."""
+    return msgspec.structs.replace(
+        incident,
+        severity=worst([incident.severity, how_bad]),
+        last_at=max(incident.last_at, alert.at),
+        kinds=tuple(dict.fromkeys((*incident.kinds, alert.kind))),
+        subjects=tuple(dict.fromkeys((*incident.subjects, *alert.subjects))),
+    )
+
+
+def is_worse(before: Incident, after: Incident) -> bool:
+    """Whether people are told of an alert that joined: it is more severe, or of another kind."""
+    return after.severity != before.severity or after.kinds != before.kinds
+
+
+def is_over(incident: Incident, results: Sequence[WindowResult]) -> bool:
+    """Whether every monitor that was in alert finds all well again; too few rows to tell says nothing."""
+    if incident.state == "resolved":
+        return False
+    states = [
+        result.state
+        for result in results
+        if result.kind in incident.kinds and result.subject in incident.subjects
+    ]
+    return bool(states) and set(states) == {"ok"}
+
+
+def is_left_alone(incident: Incident, now: datetime, after: timedelta) -> bool:
+    """Whether nobody has taken an incident for too long."""
+    return incident.state == "open" and incident.escalated_at is None and now - incident.opened_at >= after
+
+
+def escalated(incident: Incident, now: datetime) -> Incident:
+    """An incident that nobody answered: one step more severe."""
+    place = min(SEVERITIES.index(incident.severity) + 1, len(SEVERITIES) - 1)
+    return msgspec.structs.replace(incident, severity=SEVERITIES[place], escalated_at=now)
+
+
+def is_muted(kind: str, subjects: Iterable[str], at: datetime, mutes: Iterable[Mute]) -> bool:
+    """Whether all that a kind of monitor says of some subjects is kept quiet at a time."""
+    quiet = {one.subject for one in mutes if one.since <= at < one.until and one.kind in {"", kind}}
+    return bool(quiet) and ("" in quiet or set(subjects) <= quiet)
+
+
+def notice(incident: Incident, occasion: Occasion, at: datetime, sentence: str) -> Notice:
+    """What is sent about an incident. The same occasion at the same time is the same notice."""
+    stamp = f"{at:%Y%m%dT%H%M%S}"
+    return Notice(
+        id=f"{incident.id}-{occasion}-{stamp}", occasion=occasion, at=at, incident=incident, sentence=sentence
+    )
+
+
+def wait(attempts: int) -> timedelta:
+    """How long until a notice is tried again: 10 s, twice as long after each attempt, an hour at most."""
+    return min(_FIRST_RETRY * int(2 ** min(attempts - 1, 12)), _LAST_RETRY)
+
+
+def causes(windows: Sequence[WindowResult], since: datetime, until: datetime) -> tuple[Cause, ...]:
+    """What was in alert within a stretch of time, the likeliest cause first.
+
+    Broken data and service come before the drift that they explain, drift before the predictions that follow
+    from it, and these before the metric, which is what is to be explained. Within each, by weight.
+
+    Args:
+        windows: The model's windows, oldest first.
+        since: From when on.
+        until: Until when, inclusive.
+    """
+    courses: dict[tuple[str, ...], list[WindowResult]] = {}
+    for window in windows:
+        if window.until <= until:
+            key = (window.kind, window.subject, window.segment, window.statistic)
+            courses.setdefault(key, []).append(window)
+    found = [_cause(course) for course in courses.values() if _alerts(course, since)]
+    order = (
+        "quality",
+        "operations",
+        "input",
+        "multivariate",
+        "prediction",
+        "fairness",
+        "estimated",
+        "performance",
+    )
+    return tuple(sorted(found, key=lambda cause: (order.index(cause.kind), -cause.weight, cause.subject)))
+
+
+def _alerts(course: Sequence[WindowResult], since: datetime) -> bool:
+    return any(window.state == "alert" and window.until > since for window in course)
+
+
+def _cause(course: Sequence[WindowResult]) -> Cause:
+    last = max(place for place, window in enumerate(course) if window.state == "alert")
+    first = last
+    while first and course[first - 1].state == "alert":
+        first -= 1
+    shown = course[last]
+    return Cause(
+        kind=shown.kind,
+        subject=shown.subject,
+        segment=shown.segment,
+        statistic=shown.statistic,
+        value=shown.value,
+        limit=shown.limit,
+        weight=weight(shown),
+        since=course[first].since,
+        course=tuple(window.value for window in course if window.value is not None),
+        sentence=shown.sentence,
+    )

@@ -1,0 +1,213 @@
+"""Incidents: looked at, taken, kept quiet, resolved, told again."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TypeAlias
+
+import msgspec
+
+from treadle.kernel.errors import Conflict, InvalidInput, NotFound
+from treadle.kernel.events import timeline
+from treadle.kernel.ids import RandomIds
+from treadle.kernel.types import Event
+from treadle.kernel.workspace import Workspace
+from treadle.monitor import store as monitor_store
+from treadle.monitor.incidents import grouping, rules, store
+from treadle.monitor.incidents.channels import channels
+from treadle.monitor.incidents.types import (
+    Cause,
+    Delivery,
+    Incident,
+    IncidentChange,
+    IncidentReport,
+    IncidentState,
+    Mute,
+    NewMute,
+)
+from treadle.monitor.log import PredictionLog, check_model
+
+_BEFORE = timedelta(days=7)
+_LONGEST = 24 * 366
+_SHOWN = 20
+
+Found: TypeAlias = list[Incident]
+
+
+class Incidents:
+    """The incidents of a workspace's models.
+
+    Args:
+        workspace: Where they are kept.
+    """
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._ws = workspace
+
+    def list(self, model: str, state: IncidentState | None = None) -> Found:
+        """A model's incidents, oldest first.
+
+        Raises:
+            NotFound: If there is no such model.
+        """
+        check_model(self._ws, model)
+        with self._ws.database.read() as connection:
+            return store.read_incidents(connection, model, (state,) if state else ())
+
+    def show(self, incident_id: str) -> IncidentReport:
+        """All that is known of an incident.
+
+        Raises:
+            NotFound: If there is no such incident.
+            StorageError: If a store can't be read.
+        """
+        with self._ws.database.read() as connection:
+            incident = self._find(store.find_incident(connection, incident_id), incident_id)
+            mine = store.members_of(connection, incident_id)
+            alerts = [one for one in monitor_store.read_alerts(connection, incident.model) if one.id in mine]
+            windows = monitor_store.read_windows(connection, incident.model)
+        until = incident.resolved_at or max(self._ws.clock.now(), incident.last_at)
+        causes = rules.causes(windows, incident.since, until)
+        return IncidentReport(
+            incident=incident,
+            alerts=tuple(alerts),
+            causes=causes[:_SHOWN],
+            affected=_affected(incident, causes),
+            predictions=self._predictions(incident, until),
+            production=self._production(incident, until),
+            next=_next(incident),
+        )
+
+    def change(self, incident_id: str, change: IncidentChange, actor: str) -> Incident:
+        """Takes an incident, or says that it is over.
+
+        Raises:
+            NotFound: If there is no such incident.
+            Conflict: If it is resolved already.
+        """
+        ways = channels(self._ws.config.monitor.notify)
+        now = self._ws.clock.now()
+        with self._ws.database.write() as connection:
+            incident = self._find(store.find_incident(connection, incident_id), incident_id)
+            if incident.state == "resolved":
+                raise Conflict(
+                    f"it was resolved by {incident.resolved_by}",
+                    where=incident_id,
+                    fix="an alert that comes again opens a new incident",
+                )
+            if change.state == "resolved":
+                return grouping.resolve(connection, incident, now, actor, change.note, ways)
+            after = msgspec.structs.replace(
+                incident,
+                state="acknowledged",
+                acknowledged_at=now,
+                acknowledged_by=actor,
+                note=change.note or incident.note,
+            )
+            store.put_incident(connection, after)
+            return after
+
+    def mute(self, model: str, new: NewMute, actor: str) -> Mute:
+        """Keeps a model, a kind of monitor or a column quiet for some time. Alerts are kept; nobody is told.
+
+        Raises:
+            NotFound: If there is no such model.
+            InvalidInput: If the time is none, or no reason is given.
+        """
+        check_model(self._ws, model)
+        if not 0 < new.hours <= _LONGEST:
+            raise InvalidInput(
+                f"{new.hours:g} hours are no time to be quiet", fix="give up to a year of hours"
+            )
+        if not new.reason.strip():
+            raise InvalidInput("no reason is given", where="reason", fix="say why, for who wonders later")
+        if new.kind not in {"", *rules.USUAL}:
+            raise InvalidInput(
+                f"there is no kind of monitor {new.kind[:40]!r}", fix=f"use one of {', '.join(rules.USUAL)}"
+            )
+        now = self._ws.clock.now()
+        mute = Mute(
+            id=RandomIds().new("mute"),
+            model=model,
+            kind=new.kind,
+            subject=new.subject,
+            since=now,
+            until=now + timedelta(hours=new.hours),
+            by=actor,
+            reason=new.reason,
+        )
+        with self._ws.database.write() as connection:
+            store.add_mute(connection, mute)
+        return mute
+
+    def mutes(self, model: str) -> tuple[Mute, ...]:
+        """What is kept quiet now, oldest first.
+
+        Raises:
+            NotFound: If there is no such model.
+        """
+        check_model(self._ws, model)
+        with self._ws.database.read() as connection:
+            return tuple(store.read_mutes(connection, model, self._ws.clock.now()))
+
+    def unmute(self, mute_id: str) -> None:
+        """Ends a mute.
+
+        Raises:
+            NotFound: If no such mute holds.
+        """
+        with self._ws.database.write() as connection:
+            if not store.end_mute(connection, mute_id, self._ws.clock.now()):
+                raise NotFound(f"no mute {mute_id[:60]!r} holds", fix="see `treadle incidents mutes`")
+
+    def deliveries(self, incident_id: str) -> tuple[Delivery, ...]:
+        """What was sent about an incident, or is on its way.
+
+        Raises:
+            NotFound: If there is no such incident.
+        """
+        with self._ws.database.read() as connection:
+            self._find(store.find_incident(connection, incident_id), incident_id)
+            return tuple(store.read_deliveries(connection, incident_id))
+
+    @staticmethod
+    def _find(found: Incident | None, incident_id: str) -> Incident:
+        if found is None:
+            raise NotFound(f"there is no incident {incident_id[:60]!r}", fix="see `treadle incidents`")
+        return found
+
+    def _predictions(self, incident: Incident, until: datetime) -> int:
+        found = PredictionLog(self._ws).scan(
+            incident.model, "SELECT count(*) AS n FROM log", since=incident.since, until=until
+        )
+        return int(found["n"][0])
+
+    def _production(self, incident: Incident, until: datetime) -> tuple[Event, ...]:
+        events = timeline(self._ws.database, f"model:{incident.model}", until=until)
+        told = [
+            one
+            for one in events
+            if one.at >= incident.since - _BEFORE and one.kind not in {"alert", "incident"}
+        ]
+        return tuple(told[-_SHOWN:])
+
+
+def _affected(incident: Incident, causes: tuple[Cause, ...]) -> str:
+    parts = list(dict.fromkeys(cause.segment for cause in causes if cause.segment))
+    everybody = not parts or any(not cause.segment for cause in causes)
+    rows = "all rows" if everybody else f"rows with {' or '.join(parts[:3])}"
+    worse = f", above all {' and '.join(parts[:3])}" if everybody and parts else ""
+    return f"{rows} of {incident.model}/{incident.version}{worse}"
+
+
+def _next(incident: Incident) -> tuple[str, ...]:
+    if incident.state == "resolved":
+        return ("treadle incidents",)
+    take = (f"treadle incidents ack {incident.id}",) if incident.state == "open" else ()
+    if "operations" in incident.kinds:
+        act: tuple[str, ...] = ("treadle deploy", f"treadle deploy rollback {incident.model}")
+    elif {"performance", "estimated"} & set(incident.kinds):
+        act = ("treadle run --plan",)
+    else:
+        act = (f"treadle monitor show {incident.model}",)
+    return (*take, *act, f"treadle incidents resolve {incident.id}")

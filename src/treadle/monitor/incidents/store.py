@@ -1,0 +1,193 @@
+"""Incidents, mutes and notices on their way, kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+import msgspec
+import sqlalchemy as sa
+
+from treadle.kernel.database import Instant, Json, insert_once, schema
+from treadle.monitor.incidents.types import Delivery, Incident, IncidentState, Mute, Notice
+from treadle.monitor.types import MonitorKind
+
+incidents = sa.Table(
+    "incidents",
+    schema,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("model", sa.Text, nullable=False),
+    sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("severity", sa.Text, nullable=False),
+    sa.Column("title", sa.Text, nullable=False),
+    sa.Column("since", Instant, nullable=False),
+    sa.Column("opened_at", Instant, nullable=False),
+    sa.Column("last_at", Instant, nullable=False),
+    sa.Column("kinds", Json(tuple[MonitorKind, ...]), nullable=False),
+    sa.Column("subjects", Json(tuple[str, ...]), nullable=False),
+    sa.Column("acknowledged_at", Instant),
+    sa.Column("acknowledged_by", sa.Text, nullable=False),
+    sa.Column("escalated_at", Instant),
+    sa.Column("resolved_at", Instant),
+    sa.Column("resolved_by", sa.Text, nullable=False),
+    sa.Column("note", sa.Text, nullable=False),
+    sa.UniqueConstraint("model", "number", name="incidents_by_number"),
+)
+
+members = sa.Table(
+    "incident_alerts",
+    schema,
+    sa.Column("alert", sa.Text, primary_key=True),
+    sa.Column("incident", sa.Text, nullable=False),
+    sa.Index("incident_alerts_by_incident", "incident"),
+)
+"""Which incident each alert belongs to."""
+
+mutes = sa.Table(
+    "mutes",
+    schema,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("model", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("subject", sa.Text, nullable=False),
+    sa.Column("since", Instant, nullable=False),
+    sa.Column("until", Instant, nullable=False),
+    sa.Column("by", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Index("mutes_by_model", "model", "until"),
+)
+
+deliveries = sa.Table(
+    "deliveries",
+    schema,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("channel", sa.Text, primary_key=True),
+    sa.Column("notice", Json(Notice), nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("next_at", Instant, nullable=False),
+    sa.Column("delivered_at", Instant),
+    sa.Column("error", sa.Text, nullable=False),
+    sa.Index("deliveries_by_time", "delivered_at", "next_at"),
+)
+"""Notices that are to be sent, written in the transaction that says why."""
+
+
+def read_incidents(
+    connection: sa.Connection, model: str, states: Iterable[IncidentState] = ()
+) -> list[Incident]:
+    """A model's incidents, oldest first; in some states, if these are given."""
+    query = sa.select(incidents).where(incidents.c.model == model).order_by(incidents.c.number)
+    if wanted := list(states):
+        query = query.where(incidents.c.state.in_(wanted))
+    return [Incident(**row) for row in connection.execute(query).mappings()]
+
+
+def find_incident(connection: sa.Connection, incident_id: str) -> Incident | None:
+    """An incident by its name; others wait with changing it."""
+    query = sa.select(incidents).where(incidents.c.id == incident_id).with_for_update()
+    row = connection.execute(query).mappings().first()
+    return Incident(**row) if row else None
+
+
+def next_number(connection: sa.Connection, model: str) -> int:
+    """The number of a model's next incident."""
+    query = sa.select(sa.func.max(incidents.c.number)).where(incidents.c.model == model)
+    return (connection.execute(query).scalar() or 0) + 1
+
+
+def put_incident(connection: sa.Connection, incident: Incident) -> None:
+    """Writes an incident, new or changed."""
+    values = msgspec.structs.asdict(incident)
+    changed = incidents.update().where(incidents.c.id == incident.id).values(**values)
+    if not connection.execute(changed).rowcount:
+        connection.execute(incidents.insert().values(**values))
+
+
+def add_member(connection: sa.Connection, alert_id: str, incident_id: str) -> None:
+    """Notes which incident an alert belongs to."""
+    insert_once(connection, members, {"alert": alert_id, "incident": incident_id})
+
+
+def members_of(connection: sa.Connection, incident_id: str) -> set[str]:
+    """The alerts of an incident."""
+    query = sa.select(members.c.alert).where(members.c.incident == incident_id)
+    return set(connection.execute(query).scalars())
+
+
+def add_mute(connection: sa.Connection, mute: Mute) -> None:
+    """Adds a mute."""
+    connection.execute(mutes.insert().values(**msgspec.structs.asdict(mute)))
+
+
+def read_mutes(connection: sa.Connection, model: str, at: datetime | None = None) -> list[Mute]:
+    """A model's mutes, oldest first; those that hold at a moment or later, if it is given."""
+    query = sa.select(mutes).where(mutes.c.model == model).order_by(mutes.c.since, mutes.c.id)
+    if at is not None:
+        query = query.where(mutes.c.until > at)
+    return [Mute(**row) for row in connection.execute(query).mappings()]
+
+
+def end_mute(connection: sa.Connection, mute_id: str, at: datetime) -> bool:
+    """Ends a mute now; False if there is none of that name that still holds."""
+    ended = mutes.update().where(mutes.c.id == mute_id, mutes.c.until > at).values(until=at)
+    return connection.execute(ended).rowcount == 1
+
+
+def add_delivery(connection: sa.Connection, notice: Notice, channel: str, at: datetime) -> None:
+    """Has a notice sent by a channel, once."""
+    row = {"id": notice.id, "channel": channel, "notice": notice, "attempts": 0, "next_at": at, "error": ""}
+    insert_once(connection, deliveries, row)
+
+
+def due(connection: sa.Connection, at: datetime) -> list[Delivery]:
+    """What is to be sent by now, oldest first."""
+    query = (
+        sa.select(deliveries)
+        .where(deliveries.c.delivered_at.is_(None), deliveries.c.next_at <= at)
+        .order_by(deliveries.c.next_at, deliveries.c.id, deliveries.c.channel)
+    )
+    return [_delivery(row) for row in connection.execute(query).mappings()]
+
+
+def read_deliveries(connection: sa.Connection, incident_id: str) -> list[Delivery]:
+    """What was sent, or is on its way, about an incident."""
+    query = sa.select(deliveries).where(deliveries.c.id.startswith(f"{incident_id}-", autoescape=True))
+    found = [_delivery(row) for row in connection.execute(query).mappings()]
+    return sorted(found, key=lambda one: (one.notice.at, one.notice.id, one.channel))
+
+
+def _delivery(row: sa.RowMapping) -> Delivery:
+    return Delivery(**{name: value for name, value in row.items() if name != "id"})
+
+
+def claim(connection: sa.Connection, delivery: Delivery, until: datetime) -> bool:
+    """Takes a delivery until a moment, unless another process has; who dies with it lets it go then."""
+    taken = (
+        deliveries.update()
+        .where(
+            deliveries.c.id == delivery.notice.id,
+            deliveries.c.channel == delivery.channel,
+            deliveries.c.delivered_at.is_(None),
+            deliveries.c.next_at == delivery.next_at,
+        )
+        .values(next_at=until, attempts=delivery.attempts + 1)
+    )
+    return connection.execute(taken).rowcount == 1
+
+
+def settle(
+    connection: sa.Connection,
+    delivery: Delivery,
+    *,
+    delivered_at: datetime | None = None,
+    next_at: datetime | None = None,
+    error: str = "",
+) -> None:
+    """Notes that a delivery was taken, or when it is tried again and why it wasn't."""
+    values: dict[str, object] = {"error": error, "delivered_at": delivered_at}
+    if next_at is not None:
+        values["next_at"] = next_at
+    which = deliveries.c.id == delivery.notice.id, deliveries.c.channel == delivery.channel
+    connection.execute(deliveries.update().where(*which).values(**values))

@@ -1,0 +1,286 @@
+"""Incidents through the database: opened by windows, looked after, told until they are told."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+import pytest
+
+from treadle.kernel.clock import ManualClock
+from treadle.kernel.config.notify import NotifyConfig
+from treadle.kernel.errors import Conflict, InvalidInput, NotFound, Unavailable
+from treadle.kernel.events import record, timeline
+from treadle.kernel.types import Event
+from treadle.monitor import (
+    Incident,
+    IncidentChange,
+    Incidents,
+    Monitors,
+    NewMute,
+    PredictionLog,
+    incident_page,
+)
+from treadle.monitor.incidents import grouping, store
+from treadle.monitor.incidents.outbox import Outbox
+from treadle.monitor.incidents.types import Delivery, Notice
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+WEEK = timedelta(days=7)
+WAYS = ("webhook", "email")
+
+
+class Taken:
+    """A channel that keeps what it is sent, unless it is told to fail."""
+
+    def __init__(self) -> None:
+        self.notices: list[Notice] = []
+        self.failing = False
+
+    def send(self, notice: Notice) -> None:
+        if self.failing:
+            raise Unavailable("the receiver is away")
+        self.notices.append(notice)
+
+
+@pytest.fixture
+def troubled(world: Any) -> Any:
+    """A calm week, then two in which the hours have moved."""
+    world.register()
+    log = PredictionLog(world.workspace)
+    for week in range(3):
+        predictions, labels = world.traffic(7 * week, days=7, drift=0 if week < 1 else 4)
+        log.append("toy", predictions)
+        log.append_labels("toy", labels)
+    world.workspace.clock.at = START + 3 * WEEK
+    return world
+
+
+def evaluate(world: Any, weeks: int = 3) -> Incidents:
+    Monitors(world.workspace).evaluate("toy", START + weeks * WEEK)
+    return Incidents(world.workspace)
+
+
+def only(incidents: Incidents) -> Incident:
+    [one] = incidents.list("toy")
+    return one
+
+
+def test_what_moved_together_is_one_incident_that_tells_why(troubled: Any) -> None:
+    for day, message in ((-1, "Too long ago."), (5, "Another replica.")):
+        at = START + timedelta(days=day)
+        with troubled.workspace.database.write() as connection:
+            record(connection, Event(message, at, at, "model:toy", "deployed", "ann", message))
+    incidents = evaluate(troubled)
+    one = only(incidents)
+    assert (one.id, one.number, one.state) == ("toy-1", 1, "open")
+    assert {"quality", "input", "prediction"} & set(one.kinds)
+    assert (one.since, one.opened_at) == (START + WEEK, START + 2 * WEEK)
+    report = incidents.show("toy-1")
+    assert {alert.id for alert in report.alerts} == {
+        alert.id for alert in Monitors(troubled.workspace).alerts("toy")
+    }
+    assert "hour" in {cause.subject for cause in report.causes}
+    assert report.causes[-1].kind in {"prediction", "performance"}
+    assert report.predictions == 2 * 7 * 200
+    assert report.affected == "all rows of toy/1"
+    assert [event.message for event in report.production] == ["Another replica."], (
+        "what was there long before is not"
+    )
+    assert report.next[0] == "treadle incidents ack toy-1"
+    page = incident_page(report)
+    assert "<svg" in page
+    assert "toy-1" in page
+    assert "Another replica" in page
+
+
+def test_calm_weeks_open_nothing(troubled: Any) -> None:
+    assert evaluate(troubled, 1).list("toy") == []
+
+
+def test_it_is_taken_and_resolved_once(troubled: Any) -> None:
+    incidents = evaluate(troubled)
+    taken = incidents.change("toy-1", IncidentChange(state="acknowledged", note="looking"), "ann")
+    assert (taken.state, taken.acknowledged_by, taken.note) == ("acknowledged", "ann", "looking")
+    over = incidents.change("toy-1", IncidentChange(state="resolved"), "bob")
+    assert (over.state, over.resolved_by, over.note) == ("resolved", "bob", "looking")
+    assert incidents.list("toy", "open") == []
+    assert incidents.list("toy", "resolved") == [over]
+    assert incidents.show("toy-1").next == ("treadle incidents",)
+    with pytest.raises(Conflict, match="resolved by bob"):
+        incidents.change("toy-1", IncidentChange(state="acknowledged"), "ann")
+    messages = [event.message for event in timeline(troubled.workspace.database, "model:toy")]
+    assert any("toy-1 was resolved by bob" in message for message in messages)
+
+
+def test_it_resolves_by_itself_when_all_is_well_again(troubled: Any) -> None:
+    log = PredictionLog(troubled.workspace)
+    predictions, labels = troubled.traffic(21, days=7)
+    log.append("toy", predictions)
+    log.append_labels("toy", labels)
+    one = only(evaluate(troubled, 4))
+    assert (one.state, one.resolved_by, one.resolved_at) == ("resolved", "monitor", START + 4 * WEEK)
+
+
+def test_nobody_who_answers_makes_it_worse(troubled: Any) -> None:
+    before = only(evaluate(troubled, 2))
+    with troubled.workspace.database.write() as connection:
+        grouping.escalate(connection, "toy", START + 2 * WEEK + timedelta(days=1), NotifyConfig(), WAYS)
+        grouping.escalate(connection, "toy", START + 2 * WEEK + timedelta(days=2), NotifyConfig(), WAYS)
+    after = only(Incidents(troubled.workspace))
+    assert after.escalated_at == START + 2 * WEEK + timedelta(days=1)
+    assert after.severity == "critical" or after.severity != before.severity
+    sent = Incidents(troubled.workspace).deliveries("toy-1")
+    assert [one.notice.occasion for one in sent] == ["escalated"] * 2
+
+
+def told(world: Any) -> list[Delivery]:
+    """What would be sent of all incidents by the ways that are declared."""
+    return [*Incidents(world.workspace).deliveries("toy-1")]
+
+
+def declare(world: Any) -> None:
+    config = world.workspace.config
+    notify = NotifyConfig(webhook="http://127.0.0.1:9/hook")
+    world.workspace.config = msgspec.structs.replace(
+        config, monitor=msgspec.structs.replace(config.monitor, notify=notify)
+    )
+
+
+def test_a_muted_model_keeps_its_alerts_to_itself(troubled: Any) -> None:
+    declare(troubled)
+    incidents = Incidents(troubled.workspace)
+    troubled.workspace.clock.at = START + WEEK
+    mute = incidents.mute("toy", NewMute(hours=24 * 30, reason="moving house"), "ann")
+    assert incidents.mutes("toy") == (mute,)
+    assert evaluate(troubled).list("toy"), "it is kept"
+    assert told(troubled) == []
+    incidents.unmute(mute.id)
+    assert incidents.mutes("toy") == ()
+    with pytest.raises(NotFound):
+        incidents.unmute(mute.id)
+
+
+def test_what_is_not_muted_is_on_its_way(troubled: Any) -> None:
+    declare(troubled)
+    evaluate(troubled)
+    found = told(troubled)
+    assert [one.notice.occasion for one in found] == ["opened", "escalated"], "of three alerts one notice"
+    assert len(found[0].notice.incident.kinds) > 1
+    assert {one.channel for one in found} == {"webhook"}
+    assert found[0].attempts == 1, "nobody listens there"
+    assert "wasn't taken" in found[0].error
+
+
+def test_what_says_nothing_or_is_not_there_is_refused(world: Any) -> None:
+    world.register()
+    incidents = Incidents(world.workspace)
+    for new in (
+        NewMute(hours=0, reason="x"),
+        NewMute(hours=1e9, reason="x"),
+        NewMute(hours=float("nan"), reason="x"),
+        NewMute(hours=1, reason=" "),
+        NewMute(hours=1, reason="x", kind="drift"),
+    ):
+        with pytest.raises(InvalidInput):
+            incidents.mute("toy", new, "ann")
+    for ask in (incidents.show, incidents.deliveries):
+        with pytest.raises(NotFound, match="toy-9"):
+            ask("toy-9")
+    with pytest.raises(NotFound):
+        incidents.change("toy-9", IncidentChange(state="resolved"), "ann")
+
+
+@pytest.fixture
+def outbox(world: Any) -> tuple[Outbox, dict[str, Taken], ManualClock]:
+    """Two channels, and one incident that is to be told by both."""
+    channels, clock = {way: Taken() for way in WAYS}, ManualClock(datetime.now(UTC) + timedelta(seconds=1))
+    incident = Incident(
+        id="toy-1", model="toy", number=1, version=1, state="open", severity="warning", title="It moved.",
+        since=START, opened_at=START, last_at=START, kinds=("input",), subjects=("hour",),
+    )  # fmt: skip
+    with world.workspace.database.write() as connection:
+        grouping.resolve(connection, incident, START, "ann", "", WAYS)
+    return Outbox(world.workspace, channels, clock), channels, clock
+
+
+def test_a_notice_goes_out_once_by_every_way(outbox: Any, world: Any) -> None:
+    box, channels, clock = outbox
+    assert (box.deliver(), box.deliver()) == (2, 0)
+    assert {way: len(channel.notices) for way, channel in channels.items()} == {"webhook": 1, "email": 1}
+    assert all(one.delivered_at == clock.at for one in Incidents(world.workspace).deliveries("toy-1"))
+
+
+def test_a_way_that_fails_is_tried_again_later(outbox: Any, world: Any) -> None:
+    box, channels, clock = outbox
+    channels["email"].failing = True
+    assert box.deliver() == 1
+    assert box.deliver() == 0, "it waits"
+    for attempt in range(2, 5):
+        clock.at += timedelta(seconds=10 * 2 ** (attempt - 2))
+        assert box.deliver() == 0
+        [waiting] = [one for one in Incidents(world.workspace).deliveries("toy-1") if not one.delivered_at]
+        assert (waiting.attempts, waiting.error) == (attempt, "the receiver is away")
+    channels["email"].failing = False
+    clock.at += timedelta(hours=1)
+    assert box.deliver() == 1
+    assert len(channels["email"].notices) == 1
+
+
+def test_two_processes_do_not_send_the_same(outbox: Any, world: Any) -> None:
+    _, _, clock = outbox
+    with world.workspace.database.read() as connection:
+        [first, _] = store.due(connection, clock.at)
+    with world.workspace.database.write() as connection:
+        assert store.claim(connection, first, clock.at + timedelta(minutes=1))
+        assert not store.claim(connection, first, clock.at + timedelta(minutes=1))
+
+
+def test_a_killed_process_loses_no_notice(outbox: Any, world: Any) -> None:
+    """kill -9 with a notice in hand: it goes out again once the lease is over, with the same identity."""
+    script = textwrap.dedent(
+        """
+        import os, signal, sys
+        from pathlib import Path
+        from treadle.kernel.workspace import Workspace
+        from treadle.monitor.incidents.outbox import Outbox
+
+        class Dies:
+            def send(self, notice):
+                print(notice.id, flush=True)
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        Outbox(Workspace.open(Path(sys.argv[1])), {"webhook": Dies()}).deliver()
+        """
+    )
+    box, channels, clock = outbox
+    asked = [sys.executable, "-c", script, str(world.workspace.root)]
+    died = subprocess.run(asked, check=False, capture_output=True, text=True, timeout=60)
+    assert died.returncode == -9, died.stderr
+    assert box.deliver() == 1, "the other way is open; this one is taken"
+    clock.at += timedelta(minutes=2)
+    assert box.deliver() == 1
+    assert [notice.id for notice in channels["webhook"].notices] == died.stdout.split()
+
+
+def test_what_no_channel_takes_waits_for_one(outbox: Any, world: Any) -> None:
+    _, _, clock = outbox
+    assert Outbox(world.workspace, {}, clock).deliver() == 0
+    channel = Taken()
+    assert Outbox(world.workspace, {"email": channel}, clock).deliver() == 1
+
+
+def test_a_channel_that_stumbles_does_not_stop_the_others(outbox: Any, world: Any) -> None:
+    class Stumbles:
+        def send(self, notice: Notice) -> None:
+            raise ZeroDivisionError(notice.id)
+
+    _, channels, clock = outbox
+    assert (
+        Outbox(world.workspace, {"email": Stumbles(), "webhook": channels["webhook"]}, clock).deliver() == 1
+    )
+    assert any("ZeroDivisionError" in one.error for one in Incidents(world.workspace).deliveries("toy-1"))
