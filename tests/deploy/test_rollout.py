@@ -8,10 +8,10 @@ import msgspec
 import pytest
 from test_service import deployments, kinds, report, told, workspace  # noqa: F401
 
-from treadle.deploy import ArmCounts, TrialReport
+from treadle.deploy import ArmCounts, TrialReport, store
 from treadle.deploy import answers as bins
 from treadle.kernel.config import DeployConfig, GuardsConfig
-from treadle.kernel.errors import NotFound
+from treadle.kernel.errors import Conflict, NotFound
 
 CANARY = DeployConfig(strategy="canary", steps=(0.1, 0.5), bake="1m", min_requests=100)
 
@@ -186,3 +186,35 @@ def test_what_may_not_become_production_is_taken_back(deployments, trying, clock
 def test_nothing_to_take_over_from_starts_at_once(deployments):  # noqa: F811
     found = deployments.deploy("toy", 1, "me", "first", "k1", plan=CANARY)
     assert (found.state, found.plan) == ("pending", None)
+
+
+def test_promoting_waits_until_a_replica_has_loaded_it(deployments, trying, workspace):  # noqa: F811
+    trying()
+    with pytest.raises(Conflict, match="revision 2 waits for any of 1 replicas to load it"):
+        deployments.promote("toy", "eve", "now")
+    assert "promoted" not in kinds(workspace)
+    tell(deployments, None, replica="b")
+    tell(deployments, seen(), replica="b")
+    assert deployments.promote("toy", "eve", "now").state == "pending"
+    assert "promoted" in kinds(workspace)
+
+
+def test_counts_of_trials_that_ended_are_forgotten(deployments, trying, workspace):  # noqa: F811
+    def kept() -> int:
+        with workspace.database.read() as connection:
+            return len(store.read_trials(connection, "toy", 2))
+
+    trying()
+    tell(deployments, seen(5))
+    assert kept() == 1
+    deployments.stop("toy", "eve", "no")
+    assert kept() == 0
+    assert told(workspace)[-1].facts["requests"] == "5"
+    # A replica that hasn't heard of it yet goes on telling.
+    tell(deployments, seen(6))
+    assert kept() == 0
+    deployments.deploy("toy", 2, "me", "again", "k3", plan=CANARY)
+    tell(deployments, msgspec.structs.replace(seen(7), revision=3))
+    deployments.deploy("toy", 3, "me", "another", "k4", plan=CANARY)
+    with workspace.database.read() as connection:
+        assert store.read_trials(connection, "toy", 3) == []

@@ -41,6 +41,11 @@ def trial_of(revisions: Iterable[Revision]) -> Revision | None:
     return max((r for r in revisions if r.state == "trial"), key=lambda r: r.revision, default=None)
 
 
+def has_loaded(replica: Replica, trial: Revision) -> bool:
+    """Whether a replica has a revision in trial loaded."""
+    return replica.trial is not None and replica.trial.revision == trial.revision
+
+
 def steps(plan: DeployConfig, replicas: int) -> int:
     """How many steps a plan has with so many replicas."""
     if plan.strategy == "canary":
@@ -185,7 +190,7 @@ def _waits(
 ) -> str:
     if not replicas:
         return "a replica"
-    loaded = sum(one.trial is not None and one.trial.revision == trial.revision for one in replicas)
+    loaded = sum(has_loaded(one, trial) for one in replicas)
     if loaded < len(replicas):
         return f"{len(replicas) - loaded} of {len(replicas)} replicas to load it"
     if trial.step_at is None:

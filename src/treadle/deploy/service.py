@@ -23,7 +23,7 @@ from treadle.deploy.types import (
     Trial,
 )
 from treadle.kernel.config import DeployConfig
-from treadle.kernel.errors import NotFound, TreadleError
+from treadle.kernel.errors import Conflict, NotFound, TreadleError
 from treadle.kernel.events import record
 from treadle.kernel.types import Event
 from treadle.kernel.workspace import Workspace
@@ -108,6 +108,7 @@ class Deployments:
             new, changed = rules.started(store.read_revisions(connection, asked.model), asked)
             for revision in changed:
                 store.update_revision(connection, revision)
+            store.forget_trials(connection, new.model, [revision.revision for revision in changed])
             store.add_revision(connection, new, key)
             how = f"in trial, {new.plan.strategy}" if new.plan else "deployed"
             message = f"version {new.version} {how}: {new.reason}"
@@ -148,9 +149,20 @@ class Deployments:
 
         Raises:
             NotFound: If none is in trial.
+            Conflict: If no replica has loaded it yet: nobody knows whether it can be.
             Refused: If its gate doesn't let it into production.
         """
         trial = self._trial(model)
+        with self._workspace.database.read() as connection:
+            alive = store.read_replicas(connection, model, datetime.now(UTC) - _ALIVE)
+        if not any(rollout.has_loaded(one, trial) for one in alive):
+            waits = f"any of {len(alive)} replicas to load it" if alive else "a replica, and none runs"
+            raise Conflict(
+                f"revision {trial.revision} waits for {waits}",
+                where=f"{model}/{trial.version}",
+                fix=f"wait until `treadle deploy status {model}` says that it has been loaded; "
+                f"or take it back: treadle deploy rollback {model}",
+            )
         return self._finish(trial, actor, reason)
 
     def stop(self, model: str, actor: str, reason: str) -> Revision:
@@ -287,6 +299,7 @@ class Deployments:
             seen, _ = self._rollout(connection, found, [], now)
             changed = msgspec.structs.replace(found, state=state, error=error or None)
             store.update_revision(connection, changed)
+            store.forget_trials(connection, trial.model, [trial.revision])
             message = f"version {trial.version} {message}"
             self._tell(connection, changed, kind, actor, message, now, _seen(seen))
         return changed

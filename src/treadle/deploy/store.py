@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 import msgspec
@@ -123,13 +124,20 @@ def read_trials(connection: sa.Connection, model: str, revision: int) -> list[tu
     return [(row.replica, row.report) for row in connection.execute(query.order_by(trials.c.process))]
 
 
-def save_report(connection: sa.Connection, report: ReplicaReport, now: datetime) -> None:
-    """Keeps what a replica said last, and forgets those long gone."""
+def forget_trials(connection: sa.Connection, model: str, ended: Iterable[int]) -> None:
+    """Forgets the counts of trials that have ended; what decided them is in their events."""
+    connection.execute(trials.delete().where(trials.c.model == model, trials.c.revision.in_(list(ended))))
+
+
+def save_report(connection: sa.Connection, report: ReplicaReport, now: datetime) -> ReplicaReport | None:
+    """Keeps what a replica said last, and forgets those long gone; what it had said before."""
     mine = (replicas.c.model == report.model) & (replicas.c.replica == report.replica)
+    before = connection.execute(sa.select(replicas.c.report).where(mine)).scalar()
     connection.execute(replicas.delete().where(mine | (replicas.c.heard_at < now - _FORGOTTEN_AFTER)))
     connection.execute(
         replicas.insert().values(model=report.model, replica=report.replica, heard_at=now, report=report)
     )
+    return before
 
 
 def read_replicas(connection: sa.Connection, model: str, since: datetime) -> list[Replica]:
