@@ -9,8 +9,9 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import sqlalchemy as sa
 
-from treadle.deploy import rollout, rules, store
+from treadle.deploy import minutes, rollout, rules, store
 from treadle.deploy.differing import differences
+from treadle.deploy.standing import standing
 from treadle.deploy.types import (
     DeploymentPlan,
     DeploymentStatus,
@@ -27,7 +28,7 @@ from treadle.kernel.errors import Conflict, NotFound, TreadleError
 from treadle.kernel.events import record
 from treadle.kernel.types import Event
 from treadle.kernel.workspace import Workspace
-from treadle.registry import Registry
+from treadle.registry import ModelVersion, Registry
 
 _ALIVE = timedelta(seconds=30)
 _LISTENING = timedelta(seconds=10)
@@ -201,7 +202,8 @@ class Deployments:
         effect_at = self._workspace.clock.now()
         with self._workspace.database.write() as connection:
             store.lock(connection, report.model)
-            store.save_report(connection, report, heard_at)
+            before = store.save_report(connection, report, heard_at)
+            minutes.add(connection, report.model, heard_at, minutes.since(before, report))
             known = store.read_revisions(connection, report.model)
             alive = store.read_replicas(connection, report.model, heard_at - _ALIVE)
             changed = rules.failed(known, report, alive)
@@ -352,19 +354,23 @@ class Deployments:
             model: The model.
             now: By the machine's clock; replicas heard of in the 30 seconds before it are listed.
         """
-        since = (now or datetime.now(UTC)) - _ALIVE
+        now = now or datetime.now(UTC)
         with self._workspace.database.read() as connection:
             known = store.read_revisions(connection, model)
-            replicas = store.read_replicas(connection, model, since)
+            replicas = store.read_replicas(connection, model, now - _ALIVE)
             trial = rollout.trial_of(known)
             at = self._workspace.clock.now()
             found = self._rollout(connection, trial, replicas, at)[0] if trial else None
+            serving = rules.serving(known)
+            promised = self._workspace.config.serve.objective
+            levels = standing(connection, model, promised, serving, replicas, now)
         return DeploymentStatus(
             model=model,
             desired=rules.desired(known),
-            serving=rules.serving(known),
+            serving=serving,
             replicas=replicas,
             rollout=found,
+            levels=levels,
         )
 
     def history(self, model: str) -> list[Revision]:
@@ -384,16 +390,25 @@ class Deployments:
         wanted, trial = rules.desired(known), rollout.trial_of(known)
         if wanted is None:
             return None
+        tried = self._described(trial, place) if trial else None
+        return self._wanted(wanted.model, wanted.version, wanted.revision, tried)
+
+    def alone(self, version: ModelVersion) -> DesiredRevision:
+        """What a replica is to serve that is started for one version, deployed or not."""
+        return self._wanted(version.model, version.number, 0, None)
+
+    def _wanted(self, model: str, version: int, revision: int, trial: Trial | None) -> DesiredRevision:
         config = self._workspace.config
         data = config.data.get(config.train.data) if config.train else None
         features = set(config.train.features) if config.train else set()
         return DesiredRevision(
-            revision=wanted.revision,
-            version=wanted.version,
-            files=self._files_of(f"{wanted.model}/{wanted.version}"),
+            revision=revision,
+            version=version,
+            files=self._files_of(f"{model}/{version}"),
             key=data.key if data and data.key not in features else None,
             time=data.time if data and data.time not in features else None,
-            trial=self._described(trial, place) if trial else None,
+            slow_ms=config.serve.objective.p99_ms,
+            trial=trial,
         )
 
     def _described(self, trial: Revision, place: int) -> Trial:

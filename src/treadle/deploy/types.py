@@ -100,6 +100,8 @@ class ReplicaReport(msgspec.Struct, frozen=True, kw_only=True):
         rows: Rows predicted since it started.
         p50_ms: Median time to answer, over the last minute.
         p99_ms: 99th percentile of the same.
+        process: Identifies its process, whose counts begin at 0; empty from replicas that don't tell.
+        slow: Requests answered later than the service level objective allows.
         unlogged: Rows answered whose predictions could not be written down or were given up.
         backlog: Bytes of predictions that the platform has not taken yet.
         trial: What it saw of the revision in trial, once it has loaded one.
@@ -116,6 +118,8 @@ class ReplicaReport(msgspec.Struct, frozen=True, kw_only=True):
     rows: int = 0
     p50_ms: float | None = None
     p99_ms: float | None = None
+    process: str = ""
+    slow: int = 0
     unlogged: int = 0
     backlog: int = 0
     trial: TrialReport | None = None
@@ -159,6 +163,7 @@ class DesiredRevision(msgspec.Struct, frozen=True, kw_only=True):
         key: An input of this name is no feature but names each row (the prediction's id).
         time: An input of this name is no feature but says when each row happened,
             in seconds since 1970.
+        slow_ms: From when on an answer counts as slow, by the service level objective; None for never.
         trial: What to try beside it.
     """
 
@@ -167,6 +172,7 @@ class DesiredRevision(msgspec.Struct, frozen=True, kw_only=True):
     files: dict[str, str]
     key: str | None = None
     time: str | None = None
+    slow_ms: float | None = None
     trial: Trial | None = None
 
 
@@ -239,14 +245,94 @@ class DeploymentPlan(msgspec.Struct, frozen=True, kw_only=True):
     changes: tuple[str, ...]
 
 
+class Counts(msgspec.Struct, frozen=True):
+    """What came of a model's requests in some time.
+
+    Attributes:
+        requests: How many.
+        errors: Of those, answered with an error of the server.
+        slow: Of those, answered later than the service level objective allows.
+    """
+
+    requests: int = 0
+    errors: int = 0
+    slow: int = 0
+
+
+class BurnRate(msgspec.Struct, frozen=True, kw_only=True):
+    """How fast an error budget is used up, in a long window and a short one.
+
+    At a burn rate of 1 the budget lasts exactly as long as its window.
+
+    Attributes:
+        severity: Whether somebody should be woken, or look in the morning.
+        limit: The burn rate from which on that is so.
+        long: The long window, such as ``1h``: what happens is not just a moment's.
+        short: The short one, such as ``5m``: it still goes on.
+        long_rate: The burn rate in the long window; None where nothing was asked.
+        short_rate: The burn rate in the short window; None where nothing was asked.
+        burning: Whether both reach the limit.
+    """
+
+    severity: Literal["page", "ticket"]
+    limit: float
+    long: str
+    short: str
+    long_rate: float | None
+    short_rate: float | None
+    burning: bool
+
+
+class ServiceLevel(msgspec.Struct, frozen=True, kw_only=True):
+    """One objective, and how it stands.
+
+    Attributes:
+        name: ``availability``, or ``latency``.
+        target: The share of requests that must be good.
+        requests: How many were asked in the last 30 days.
+        bad: Of those, how many failed, or were too slow.
+        budget_left: The share of the error budget of 30 days that is left, below 0 if it is overdrawn;
+            None where nothing was asked.
+        burns: How fast it is used up.
+        fallen: Whether the last minute or two leave no doubt that it doesn't hold at all.
+        sentence: How it stands, in words.
+    """
+
+    name: Literal["availability", "latency"]
+    target: float
+    requests: int
+    bad: int
+    budget_left: float | None
+    burns: tuple[BurnRate, ...]
+    fallen: bool
+    sentence: str
+
+
+class ServiceLevels(msgspec.Struct, frozen=True, kw_only=True):
+    """How a deployment stands to what its callers are promised.
+
+    Attributes:
+        model: The model.
+        at: When.
+        levels: Each objective that is declared.
+        silent: Whether a revision should answer and no replica has been heard of for 10 seconds.
+    """
+
+    model: str
+    at: datetime
+    levels: tuple[ServiceLevel, ...]
+    silent: bool
+
+
 class DeploymentStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """A model's deployment: what should run, what does, and what is about to take over."""
+    """A model's deployment: what should run, what does, what is about to take over, how it does."""
 
     model: str
     desired: Revision | None
     serving: Revision | None
     replicas: list[Replica]
     rollout: Rollout | None = None
+    levels: ServiceLevels | None = None
 
 
 class ReplicaOptions(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ the version they came to.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import shutil
 import time
@@ -91,6 +92,7 @@ class Holder:
             revision=current,
             failed=self._failed,
             error=self._error,
+            process=self._process,
             trial=self.tried.report() if self.tried else None,
         )
         try:
@@ -101,6 +103,7 @@ class Holder:
         self._noted(None)
         if wanted is None:
             return False
+        self.desk.stats.slow_after = math.inf if wanted.slow_ms is None else wanted.slow_ms / 1000
         if wanted.revision not in (current, self._failed):
             return self._take(wanted)
         return self._try(wanted)

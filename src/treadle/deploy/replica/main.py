@@ -178,6 +178,7 @@ class ReplicaServer:
             rows=stats.rows,
             p50_ms=p50,
             p99_ms=p99,
+            slow=stats.slow,
             unlogged=stats.unlogged,
             backlog=desk.journal.backlog() if desk.journal else 0,
         )

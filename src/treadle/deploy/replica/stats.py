@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from bisect import bisect_left
 from collections import deque
@@ -36,9 +37,16 @@ class Histogram:
 
 
 class Stats:
-    """What is counted of one model. The event loop writes, other threads read (and add to ``unlogged``)."""
+    """What is counted of one model. The event loop writes, other threads read (and add to ``unlogged``).
+
+    Attributes:
+        slow_after: Seconds from which on an answer counts as slow; set by who follows the platform.
+        slow: Requests answered later than that.
+    """
 
     def __init__(self) -> None:
+        self.slow_after = math.inf
+        self.slow = 0
         self.codes: dict[int, int] = {}
         self.rows = 0
         self.model_failures = 0
@@ -52,6 +60,8 @@ class Stats:
         """Counts a request that was answered."""
         self.codes[code] = self.codes.get(code, 0) + 1
         self.seconds.observe(seconds)
+        if seconds > self.slow_after:
+            self.slow += 1
         self._recent.append((ended, seconds))
 
     @property

@@ -18,9 +18,14 @@ class ObjectiveConfig(Table, frozen=True):
     Attributes:
         p99_ms: The time within which 99 of 100 requests are answered. A rollout holds a new revision
             to it as well, unless ``[deploy.guards] max_p99_ms`` says otherwise.
+        availability: The percentage of requests that are not answered with an error of the server,
+            such as 99.9.
+        rate: The requests a second at which this holds; what a load test asks for.
     """
 
     p99_ms: Annotated[float, Meta(gt=0)] | None = None
+    availability: Annotated[float, Meta(gt=0, lt=100)] | None = None
+    rate: Annotated[float, Meta(gt=0)] | None = None
 
 
 class GuardsConfig(Table, frozen=True):
@@ -59,6 +64,8 @@ class DeployConfig(Table, frozen=True):
         min_requests: How many requests the new revision must have answered before a step ends.
         sticky: An input by which a caller stays with one revision; else each request is drawn alone.
             The header ``x-treadle-key`` does the same for any request.
+        loadtest: Whether a version that has not served yet must hold ``[serve.objective]`` in a load
+            test before it takes traffic.
         guards: What takes it back.
     """
 
@@ -67,4 +74,5 @@ class DeployConfig(Table, frozen=True):
     bake: Duration = "10m"
     min_requests: Positive = 200
     sticky: str = ""
+    loadtest: bool = False
     guards: GuardsConfig = field(default_factory=GuardsConfig)

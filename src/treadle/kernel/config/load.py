@@ -195,6 +195,7 @@ def _check_values(config: Config, text: str, where: str) -> None:
     """Values that are right by themselves must fit each other."""
     _check_metrics(config, text, where)
     _check_task(config, text, where)
+    _check_objective(config, text, where)
     for problem in problems(config.checks.behaviour):
         keys = ("checks", "behaviour", *problem.keys)
         raise ConfigError(
@@ -213,6 +214,18 @@ def _check_values(config: Config, text: str, where: str) -> None:
                 f"`train.params.{name}` must be a finite number",
                 where=_place(text, ("train", "params", name), where),
             )
+
+
+def _check_objective(config: Config, text: str, where: str) -> None:
+    """What a load test is to hold must be declared."""
+    objective = config.serve.objective
+    held = objective.p99_ms is not None or objective.availability is not None
+    if config.deploy.loadtest and not (held and objective.rate):
+        raise ConfigError(
+            "`deploy.loadtest` needs an objective to hold, and the rate at which",
+            where=_place(text, ("deploy", "loadtest"), where),
+            fix="declare it: [serve.objective] p99_ms = 50, availability = 99.9, rate = 100",
+        )
 
 
 def _check_metrics(config: Config, text: str, where: str) -> None:

@@ -1,0 +1,185 @@
+"""Error budgets and burn rates: by the numbers of the SRE workbook, from counts as replicas report them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+from test_service import deployments, report, workspace  # noqa: F401
+
+from treadle.deploy import Counts, ServiceLevel, service_levels
+from treadle.deploy import minutes as table
+from treadle.deploy.levels import BUDGET, RECENT, SPANS, levels
+from treadle.kernel.config import ObjectiveConfig
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+THREE_NINES = ObjectiveConfig(availability=99.9)
+HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
+
+
+def steady(share: float, span: timedelta = BUDGET, rate: int = 1000) -> dict[timedelta, Counts]:
+    """Counts where a share has failed for so long up to now, at so many requests a minute."""
+    found = {}
+    for one in SPANS:
+        minutes, failing = one // MINUTE, min(one, span) // MINUTE
+        found[one] = Counts(minutes * rate, round(failing * rate * share), 0)
+    return found
+
+
+def level(totals: dict[timedelta, Counts], objective: ObjectiveConfig = THREE_NINES) -> ServiceLevel:
+    (found,) = levels(objective, totals)
+    return found
+
+
+def burning(found: ServiceLevel) -> list[str]:
+    return [one.long for one in found.burns if one.burning]
+
+
+@pytest.mark.parametrize(
+    ("share", "span", "expected"),
+    [
+        # The workbook's table 5-8: 2 % of the budget in an hour, 5 % in six, 10 % in three days.
+        (0.00099, BUDGET, []),
+        (0.00101, BUDGET, ["3d"]),
+        (0.0061, BUDGET, ["6h", "3d"]),
+        (0.0145, BUDGET, ["1h", "6h", "3d"]),
+        (0.0145, HOUR, ["1h"]),
+        (0.0143, HOUR, []),
+        # Everything fails for two minutes: 33 times the rate in an hour, and still in the last five minutes.
+        (1.0, 2 * MINUTE, ["1h"]),
+    ],
+)
+def test_a_budget_that_burns_is_told_by_the_workbooks_windows(share, span, expected) -> None:
+    assert burning(level(steady(share, span))) == expected
+
+
+def test_what_is_over_does_not_burn_any_more() -> None:
+    totals = steady(1.0, 10 * MINUTE)
+    for short in (timedelta(minutes=5), timedelta(minutes=30), RECENT):
+        totals[short] = Counts(totals[short].requests, 0, 0)
+    found = level(totals)
+    assert burning(found) == ["3d"]
+    assert not found.fallen
+
+
+def test_the_budget_is_what_may_fail_in_thirty_days() -> None:
+    half = level(steady(0.0005))
+    assert half.budget_left == pytest.approx(0.5)
+    assert (half.bad, half.requests) == (21_600, 43_200_000)
+    assert (
+        half.sentence
+        == "99.9 % of the requests are to be answered without an error; 50% of the budget is left"
+    )
+    assert level(steady(0.002)).budget_left == pytest.approx(-1.0)
+    assert "overdrawn by 100%" in level(steady(0.002)).sentence
+    none = level({span: Counts() for span in SPANS})
+    assert (none.budget_left, burning(none), none.fallen) == (None, [], False)
+
+
+def test_a_few_bad_requests_of_a_few_wake_nobody() -> None:
+    assert burning(level({span: Counts(3, 2, 0) for span in SPANS})) == []
+    assert burning(level({span: Counts(30, 20, 0) for span in SPANS})) == ["1h", "6h", "3d"]
+
+
+def test_latency_is_a_level_of_its_own() -> None:
+    objective = ObjectiveConfig(p99_ms=50, availability=99)
+    totals = {span: Counts(10_000, 0, 200) for span in SPANS}
+    found = {one.name: one for one in levels(objective, totals)}
+    assert found["latency"].budget_left == pytest.approx(-1.0)
+    assert burning(found["latency"]) == ["3d"]
+    assert found["availability"].budget_left == 1.0
+    assert list(levels(ObjectiveConfig(rate=5), totals)) == []
+
+
+def seconds_until_fallen(share: float, rate: float, *, began: int) -> float | None:
+    """How long after requests begin to fail it is seen, by two reports a second."""
+    draw = np.random.default_rng(5)
+    requests = errors = before = before_errors = 0
+    for tick in range(4 * 60 * 2):
+        if tick % 120 == 0:
+            before, before_errors, requests, errors = requests, errors, 0, 0
+        asked = int(draw.poisson(rate / 2))
+        requests += asked
+        errors += int(draw.binomial(asked, share)) if tick >= began * 2 else 0
+        totals = {span: Counts(10**6, 0, 0) for span in SPANS}
+        totals[RECENT] = Counts(before + requests, before_errors + errors, 0)
+        if level(totals).fallen:
+            return (tick + 1) / 2 - began
+    return None
+
+
+@pytest.mark.parametrize("began", [60, 95, 119])
+@pytest.mark.parametrize(("share", "rate"), [(1.0, 100.0), (1.0, 1.0), (0.25, 20.0), (0.1, 50.0)])
+def test_a_deployment_that_falls_is_seen_in_under_thirty_seconds(share, rate, began) -> None:
+    found = seconds_until_fallen(share, rate, began=began)
+    assert found is not None
+    assert found < 30
+
+
+def test_one_that_burns_at_the_limit_is_not_called_fallen() -> None:
+    for began in range(3):
+        assert seconds_until_fallen(0.0144, 100.0, began=began) is None
+
+
+# ── counts, on each kind of metadata store ───────────────────────────────
+
+
+@pytest.fixture
+def promised(workspace, deployments, monkeypatch) -> Iterator:  # noqa: F811
+    import msgspec
+
+    serve = msgspec.structs.replace(workspace.config.serve, objective=THREE_NINES)
+    workspace.config = msgspec.structs.replace(workspace.config, serve=serve)
+    return deployments
+
+
+def test_counts_are_kept_by_the_minute_and_survive_a_restart(promised, workspace) -> None:  # noqa: F811
+    promised.deploy("toy", 1, "me", "first", "k1")
+
+    def tell(requests: int, errors: int, at: datetime, process: str = "p1", replica: str = "a") -> None:
+        told = report(1, requests=requests, errors=errors, process=process, replica=replica)
+        promised.report(told, at)
+
+    tell(500, 50, NOON)  # whose beginning nobody has seen
+    tell(600, 51, NOON + timedelta(seconds=1))
+    tell(700, 51, NOON + MINUTE)
+    tell(30, 1, NOON + MINUTE + timedelta(seconds=30), "p2")
+    tell(0, 0, NOON + MINUTE, replica="b")
+    tell(40, 0, NOON + MINUTE + timedelta(seconds=40), replica="b")
+    now = NOON + MINUTE + timedelta(seconds=59)
+    with workspace.database.read() as connection:
+        found = table.totals(connection, "toy", now, SPANS)
+        assert found[BUDGET] == found[HOUR] == found[RECENT] == Counts(270, 2, 0)
+        later = table.totals(connection, "toy", now + MINUTE, SPANS)
+        assert later[RECENT] == Counts(170, 1, 0)
+        assert table.totals(connection, "other", now, SPANS)[BUDGET] == Counts()
+    (got,) = service_levels(workspace, "toy", now).levels
+    assert (got.requests, got.bad) == (270, 2)
+    assert promised.status("toy", now).levels == service_levels(workspace, "toy", now)
+    assert promised.desired("toy").slow_ms is None
+
+
+def test_minutes_are_forgotten_after_a_month(workspace) -> None:  # noqa: F811
+    with workspace.database.write() as connection:
+        for days in (40, 32, 20, 0):
+            table.add(connection, "toy", NOON - timedelta(days=days), Counts(10, 1, 0))
+        table.add(connection, "toy", NOON, Counts(5, 0, 2))
+        table.add(connection, "toy", NOON, Counts(0, 0, 0))
+    import sqlalchemy as sa
+
+    with workspace.database.read() as connection:
+        rows = connection.execute(sa.select(table.minutes).order_by(table.minutes.c.minute)).all()
+    assert [(row.minute, row.requests, row.errors, row.slow) for row in rows] == [
+        (NOON - timedelta(days=20), 10, 1, 0),
+        (NOON, 15, 1, 2),
+    ]
+
+
+def test_one_that_should_answer_and_is_not_heard_of_is_silent(promised, workspace) -> None:  # noqa: F811
+    assert not service_levels(workspace, "toy", NOON).silent
+    promised.deploy("toy", 1, "me", "first", "k1")
+    promised.report(report(1), NOON)
+    assert not service_levels(workspace, "toy", NOON + timedelta(seconds=9)).silent
+    assert service_levels(workspace, "toy", NOON + timedelta(seconds=11)).silent
