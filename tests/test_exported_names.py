@@ -35,8 +35,9 @@ EXPORTED = {
         WEIGHT csv_to_parquet frame_content ignore
     """,
     "treadle.deploy": """
-        ArmCounts DeploymentPlan DeploymentStatus Deployments DesiredRevision Guard Replica ReplicaOptions
-        ReplicaReport Revision Rollout Supervisor Trial TrialReport listen replica_command replica_options
+        ArmCounts BurnRate Counts DeploymentPlan DeploymentStatus Deployments DesiredRevision Guard LoadTest
+        LoadTests NewLoadTest Replica ReplicaOptions ReplicaReport Revision Rollout ServiceLevel ServiceLevels
+        Supervisor Trial TrialReport listen replica_command replica_options service_levels
     """,
     "treadle.deploy.replica": "Platform ReplicaServer serve",
     "treadle.evaluate": """

@@ -49,7 +49,7 @@ from treadle.data import (
     WriteRows,
 )
 from treadle.data.tree.types import Entry
-from treadle.deploy import ReplicaReport
+from treadle.deploy import ArmCounts, NewLoadTest, ReplicaReport, TrialReport
 from treadle.evaluate import CheckRequest, ForeignSuite
 from treadle.experiment import (
     Check,
@@ -469,16 +469,32 @@ def _traffic(client: Client) -> None:
     assert "[monitor]" in client.suggest_monitors("toy").toml
     of_incidents(client)
 
+    with pytest.raises(InvalidInput, match="no service level objective is declared"):
+        client.load_test("toy", NewLoadTest(version=1, rate=10))
+    assert client.load_tests("toy", 1) == client.load_tests("toy") == []
+    assert client.deployment("toy").levels.levels == ()
+
     assert client.deployment_plan("toy/1", "canary").plan.strategy == "canary"
     assert client.deploy("toy/1", "try it", "shadow").state == "trial"
     assert client.deployment("toy").rollout.shadow
     assert client.withdraw_trial("toy", "seen enough").state == "failed"
     assert client.deploy("toy/1", "try it again", "challenger").state == "trial"
+    if client.embedded:
+        with pytest.raises(Conflict, match="waits for any of 1 replicas to load it"):
+            client.promote("toy", "it is the same")
+        seen = TrialReport(revision=3, process="p", trial=ArmCounts(), beside=ArmCounts())
+        client.report(msgspec.structs.replace(report, trial=seen))
+    else:
+        until(lambda: _loaded(client))
     assert client.promote("toy", "it is the same").state == "pending"
     assert client.deploy("toy/1", "once more").revision == 4
     reasons = ["looks good", "try it", "try it again", "once more"]
     assert [revision.reason for revision in client.revisions("toy")] == reasons
     assert client.report_page("toy").startswith(b"<!")
+
+
+def _loaded(client: Client) -> bool:
+    return any(one.trial and one.trial.revision == 3 for one in client.deployment("toy").replicas)
 
 
 def _back_to_today(client: Client) -> None:

@@ -51,6 +51,7 @@ READS: dict[str, Callable[[Client], Any]] = {
     "in_production": lambda c: (c.in_production("toy"), c.in_production("toy", LONG_AGO)),
     "imported": lambda c: list(c.imported("nowhere")),
     "history": lambda c: c.history(c.runs()[0].id, "loss"),
+    "load_tests": lambda c: (c.load_tests("toy"), c.load_tests("toy", 1)),
     "media": lambda c: c.media(c.runs()[0].id),
     "model": lambda c: c.model("toy@production"),
     "models": lambda c: c.models(),
@@ -123,7 +124,7 @@ def test_the_reads_are_all_of_the_client() -> None:
     """A method that is new belongs into the contract."""
     does = {
         "add_data", "append_journal", "approve", "close", "create_run", "deploy", "fetch_blob", "fetch_file",
-        "promote", "withdraw_trial",
+        "promote", "withdraw_trial", "load_test",
         "http",
         "in_process", "look", "put_blob", "report", "resume", "send_labels", "send_predictions",
         "send_segment",

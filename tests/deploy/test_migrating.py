@@ -1,4 +1,4 @@
-"""A workspace of schema 0006, whose revisions took over at once, opens with plans."""
+"""A workspace of schema 0006, whose revisions took over at once and were not counted, opens."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from treadle.deploy import Deployments
+from treadle.deploy import Deployments, LoadTests, ReplicaReport
 from treadle.kernel.workspace import Workspace
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "workspace_0006.sql"
@@ -30,3 +30,10 @@ def test_a_revision_of_an_older_version_has_no_plan(tmp_path):
             0,
             None,
         )
+        deployments = Deployments(workspace)
+        for requests in (10, 15):
+            deployments.report(ReplicaReport(replica="a", model="toy", url="http://x", requests=requests))
+        levels = deployments.status("toy").levels
+        assert levels is not None
+        assert (levels.levels, levels.silent) == ((), False)
+        assert LoadTests(workspace).list("toy") == []

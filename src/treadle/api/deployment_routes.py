@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import cast, get_args
 
-from treadle.api.route import Call, Query, RouteSpec
+from treadle.api.route import NEWEST, Call, Query, RouteSpec
 from treadle.deploy import (
     DeploymentPlan,
     DeploymentStatus,
     DesiredRevision,
+    LoadTest,
+    NewLoadTest,
     ReplicaReport,
     Revision,
 )
@@ -19,6 +21,7 @@ from treadle.retrain import chosen, redeploy
 
 _MODEL = "/v1/deployments/{model}"
 _REF, _ACTOR, _REASON = (Query(name, required=True) for name in ("ref", "actor", "reason"))
+_VERSION = Query("version", kind="integer")
 STRATEGY = Query("strategy")
 
 
@@ -69,6 +72,17 @@ def _stop(call: Call) -> Revision:
     return call.rooms.deployments.stop(call.path["model"], call.need("actor"), call.need("reason"))
 
 
+def _load_test(call: Call) -> LoadTest:
+    """Sends requests to a version or to what runs, and says whether the objective holds; waits for it."""
+    return call.rooms.load_tests.run(call.path["model"], call.body, call.need("actor"))
+
+
+def _load_tests(call: Call) -> list[LoadTest]:
+    """A model's latest load tests, newest first."""
+    version = call.whole("version", 0, least=0, most=NEWEST)
+    return call.rooms.load_tests.list(call.path["model"], version or None)
+
+
 def _desired(call: Call) -> DesiredRevision | None:
     """What a replica is to serve."""
     return call.rooms.deployments.desired(call.path["model"])
@@ -87,5 +101,7 @@ DEPLOYMENT_ROUTES = (
     RouteSpec("GET", f"{_MODEL}/desired", _desired, DesiredRevision | None),
     RouteSpec("POST", f"{_MODEL}/promotion", _promote, Revision, query=(_ACTOR, _REASON)),
     RouteSpec("POST", f"{_MODEL}/withdrawal", _stop, Revision, query=(_ACTOR, _REASON)),
+    RouteSpec("POST", f"{_MODEL}/load-tests", _load_test, LoadTest, NewLoadTest, query=(_ACTOR,)),
+    RouteSpec("GET", f"{_MODEL}/load-tests", _load_tests, list[LoadTest], query=(_VERSION,)),
     RouteSpec("POST", "/v1/replicas", _report_replica, DesiredRevision | None, ReplicaReport),
 )

@@ -19,7 +19,7 @@ from treadle.data import (
     Tables,
     WorkingTree,
 )
-from treadle.deploy import Deployments
+from treadle.deploy import Deployments, LoadTests
 from treadle.evaluate import CheckJobs, Checks, DataGates, Evaluations, KeptByEvaluations
 from treadle.experiment import (
     Comparisons,
@@ -191,6 +191,11 @@ class Rooms:
     def deployments(self) -> Deployments:
         """What should run."""
         return Deployments(self.workspace)
+
+    @cached_property
+    def load_tests(self) -> LoadTests:
+        """Whether a version holds its objective."""
+        return LoadTests(self.workspace)
 
     @cached_property
     def log(self) -> PredictionLog:

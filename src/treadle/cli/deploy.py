@@ -8,11 +8,19 @@ import click
 
 from treadle.cli import show
 from treadle.cli.app import App, Group, json_option, pass_app
+from treadle.cli.loadtest import loadtest
 from treadle.kernel.config import StrategyName
 from treadle.kernel.errors import Conflict, InvalidInput
 
 if TYPE_CHECKING:
-    from treadle.deploy.types import DeploymentPlan, DeploymentStatus, Replica, Revision, Rollout
+    from treadle.deploy.types import (
+        DeploymentPlan,
+        DeploymentStatus,
+        Replica,
+        Revision,
+        Rollout,
+        ServiceLevels,
+    )
     from treadle.kernel.config import DeployConfig
 
 strategy_option = click.option(
@@ -29,6 +37,9 @@ def deploy() -> None:
 
     `treadle deploy flights/3 --reason TEXT` deploys a version.
     """
+
+
+deploy.add_command(loadtest)
 
 
 @deploy.command("to", short_help="Deploy a version that was approved before")
@@ -162,6 +173,8 @@ def show_status(found: DeploymentStatus, start: str) -> None:
             ("trouble", found.desired.error),
         ]
     )
+    if found.levels:
+        _show_levels(found.levels)
     if found.rollout:
         _show_rollout(found.rollout)
     show.say()
@@ -172,6 +185,25 @@ def show_status(found: DeploymentStatus, start: str) -> None:
     )
     if not found.replicas:
         show.following(start)
+
+
+def _show_levels(found: ServiceLevels) -> None:
+    if not found.levels:
+        return
+    show.say()
+    if found.silent:
+        show.say("  ✗ silent: no replica has been heard of for 10 seconds", "red")
+    for level in found.levels:
+        bad = level.fallen or any(one.burning for one in level.burns)
+        show.say(f"  {'✗' if bad else '✓'} {level.name}: {level.sentence}", "red" if bad else "")
+    rows = [
+        (level.name, f"{one.long} and {one.short}", one.long_rate, one.short_rate, one.limit, one.severity)
+        for level in found.levels
+        for one in level.burns
+        if one.long_rate is not None
+    ]
+    if rows:
+        show.table(["burn rate of", "in", ">long", ">short", ">limit", "then"], rows)
 
 
 def _show_rollout(found: Rollout) -> None:

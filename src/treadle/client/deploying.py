@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from treadle.client.calls import Calls
+from treadle.deploy import LoadTest, NewLoadTest
 from treadle.deploy.types import DeploymentPlan, DeploymentStatus, DesiredRevision, ReplicaReport, Revision
 from treadle.kernel.config import StrategyName
 
@@ -42,6 +43,18 @@ class DeployCalls(Calls):
         """Takes the revision in trial back; what serves goes on."""
         path = f"{_of(model)}/withdrawal"
         found: Revision = self._ask(Revision, "POST", path, reason=reason, actor=_actor())
+        return found
+
+    def load_test(self, model: str, new: NewLoadTest) -> LoadTest:
+        """Sends requests to a version, or to what runs, and says whether the objective holds."""
+        path = f"{_of(model)}/load-tests"
+        found: LoadTest = self._ask(LoadTest, "POST", path, new, actor=_actor())
+        return found
+
+    def load_tests(self, model: str, version: int | None = None) -> list[LoadTest]:
+        """A model's latest load tests, or a version's, newest first."""
+        path, asked = f"{_of(model)}/load-tests", {"version": version} if version else {}
+        found: list[LoadTest] = self._ask(list[LoadTest], "GET", path, **asked)
         return found
 
     def desired(self, model: str) -> DesiredRevision | None:

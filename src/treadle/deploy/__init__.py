@@ -8,11 +8,17 @@ from treadle.kernel.lazy import attach
 
 if TYPE_CHECKING:
     from treadle.deploy.listening import listen as listen
+    from treadle.deploy.loadtest.service import LoadTests as LoadTests
+    from treadle.deploy.loadtest.types import LoadTest as LoadTest
+    from treadle.deploy.loadtest.types import NewLoadTest as NewLoadTest
     from treadle.deploy.options import replica_options as replica_options
     from treadle.deploy.service import Deployments as Deployments
+    from treadle.deploy.standing import service_levels as service_levels
     from treadle.deploy.supervisor import Supervisor as Supervisor
     from treadle.deploy.supervisor import replica_command as replica_command
     from treadle.deploy.types import ArmCounts as ArmCounts
+    from treadle.deploy.types import BurnRate as BurnRate
+    from treadle.deploy.types import Counts as Counts
     from treadle.deploy.types import DeploymentPlan as DeploymentPlan
     from treadle.deploy.types import DeploymentStatus as DeploymentStatus
     from treadle.deploy.types import DesiredRevision as DesiredRevision
@@ -22,12 +28,22 @@ if TYPE_CHECKING:
     from treadle.deploy.types import ReplicaReport as ReplicaReport
     from treadle.deploy.types import Revision as Revision
     from treadle.deploy.types import Rollout as Rollout
+    from treadle.deploy.types import ServiceLevel as ServiceLevel
+    from treadle.deploy.types import ServiceLevels as ServiceLevels
     from treadle.deploy.types import Trial as Trial
     from treadle.deploy.types import TrialReport as TrialReport
 
 __getattr__, __all__ = attach(
     __name__,
     {
+        "LoadTest": "loadtest.types",
+        "LoadTests": "loadtest.service",
+        "NewLoadTest": "loadtest.types",
+        "BurnRate": "types",
+        "ServiceLevel": "types",
+        "ServiceLevels": "types",
+        "service_levels": "standing",
+        "Counts": "types",
         "ArmCounts": "types",
         "DeploymentPlan": "types",
         "DeploymentStatus": "types",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from treadle.deploy import Deployments, Revision
+from treadle.deploy import Deployments, LoadTests, Revision
 from treadle.evaluate import Evaluations, aggregate
 from treadle.kernel.config import DeployConfig, StrategyName
 from treadle.kernel.errors import Conflict, JobFailed, Refused
@@ -66,11 +66,14 @@ def publish(
         strategy: How it takes over; as ``[deploy]`` says when None.
 
     Raises:
-        Refused: If it lacks what ``[registry.stages.production]`` asks for.
+        Refused: If it lacks what ``[registry.stages.production]`` asks for, or has not served yet and
+            doesn't hold its objective in the load test that ``[deploy] loadtest`` asks for.
         JobFailed: If the replicas can't load it; the revision before it serves on.
     """
     Registry(workspace).check_guard(version, "production", outcome)
     deployments = Deployments(workspace)
+    if workspace.config.deploy.loadtest and not _has_served(deployments, version):
+        LoadTests(workspace).require(version.ref, actor)
     plan = chosen(workspace, strategy)
     revision = deployments.deploy(
         version.model, version.number, actor, reason, key, plan=plan, outcome=outcome
@@ -94,6 +97,11 @@ def publish(
         override=outcome != "pass",
     )
     return revision
+
+
+def _has_served(deployments: Deployments, version: ModelVersion) -> bool:
+    """Whether a version is known to hold under traffic: going back to one must not wait for a test."""
+    return any(one.version == version.number and one.served_at for one in deployments.history(version.model))
 
 
 def chosen(workspace: Workspace, strategy: StrategyName | None) -> DeployConfig:

@@ -1,0 +1,153 @@
+"""A replica of a version that gets no traffic but a load test's.
+
+A process of its own, ``python -m treadle.deploy.loadtest.candidate``: the same server with the same
+limits as any replica, on a platform that is a folder. It writes predictions down and hands them in, as
+every replica does; what is handed in goes nowhere.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from treadle.deploy.listening import listen
+from treadle.deploy.types import DesiredRevision, ReplicaOptions, ReplicaReport
+from treadle.kernel.errors import JobFailed
+from treadle.monitor.types import PredictionBatch
+
+_START = 60.0
+_POLL = 0.05
+_STOP = 10.0
+
+
+class Folder:
+    """A platform that wants one revision for ever.
+
+    Args:
+        folder: Holds the model's files, named by their digests.
+        wanted: The revision.
+    """
+
+    def __init__(self, folder: Path, wanted: DesiredRevision) -> None:
+        self._folder = folder
+        self._wanted = wanted
+
+    def report(self, report: ReplicaReport) -> DesiredRevision:
+        """Takes a report and forgets it."""
+        msgspec.json.encode(report)
+        return self._wanted
+
+    def fetch_blob(self, digest: str, path: Path) -> None:
+        """Writes the bytes of a digest to a file."""
+        shutil.copyfile(self._folder / digest, path)
+
+    def send_predictions(self, model: str, batch: PredictionBatch) -> None:  # noqa: ARG002 - the port's name
+        """Takes predictions as the client does, and forgets them."""
+        msgspec.json.encode(batch)
+
+
+@contextlib.contextmanager
+def candidate(options: ReplicaOptions, wanted: DesiredRevision, folder: Path) -> Iterator[tuple[str, int]]:
+    """A replica of a version in a process of its own, ready to answer.
+
+    Args:
+        options: How to run; the port is chosen here.
+        wanted: The revision to serve.
+        folder: Holds the model's files, named by their digests.
+
+    Yields:
+        Host and port.
+
+    Raises:
+        JobFailed: If it doesn't become ready.
+    """
+    with contextlib.ExitStack() as stack:
+        listening = stack.enter_context(contextlib.closing(listen("127.0.0.1", 0)))
+        log = stack.enter_context(tempfile.TemporaryFile())
+        options = msgspec.structs.replace(options, host="127.0.0.1", port=0)
+        given = [msgspec.json.encode(one).decode() for one in (options, wanted)]
+        command = [sys.executable, "-m", "treadle.deploy.loadtest.candidate", *given, str(folder)]
+        process = subprocess.Popen(
+            [*command, str(listening.fileno())],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            pass_fds=(listening.fileno(),),
+        )
+        stack.callback(_end, process)
+        host, port = listening.getsockname()[:2]
+        if not _ready(process, host, port):
+            log.seek(0)
+            raise JobFailed(
+                f"the version did not become ready: {_last(log.read())}",
+                where=f"version {wanted.version}",
+                fix="see whether its model loads: treadle models show",
+            )
+        yield host, port
+
+
+def _ready(process: subprocess.Popen[bytes], host: str, port: int) -> bool:
+    import urllib3
+
+    deadline = time.monotonic() + _START
+    url = f"http://{host}:{port}/v2/health/ready"
+    while process.poll() is None and time.monotonic() < deadline:
+        with contextlib.suppress(urllib3.exceptions.HTTPError):
+            if urllib3.request("GET", url, retries=False, timeout=2).status == 200:
+                return True
+        time.sleep(_POLL)
+    return False
+
+
+def _last(log: bytes) -> str:
+    lines = log.decode(errors="replace").strip().splitlines()
+    return lines[-1][-500:] if lines else "it said nothing"
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Ends it as its own end of input does; by force if that takes too long."""
+    if process.stdin:
+        process.stdin.close()
+    try:
+        process.wait(_STOP)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def main() -> None:
+    """Serves until standard input ends."""
+    from treadle.deploy.replica import ReplicaServer
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("options", type=lambda text: msgspec.json.decode(text, type=ReplicaOptions))
+    parser.add_argument("wanted", type=lambda text: msgspec.json.decode(text, type=DesiredRevision))
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("listening", type=int)
+    given = parser.parse_args()
+    listening = socket.socket(fileno=given.listening)
+    server = ReplicaServer(given.options, Folder(given.folder, given.wanted), listening=listening)
+
+    def leash() -> None:
+        while os.read(0, 1024):
+            pass
+        server.stop()
+
+    threading.Thread(target=leash, daemon=True).start()
+    server.run()
+
+
+if __name__ == "__main__":
+    main()

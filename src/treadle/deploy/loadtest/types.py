@@ -1,0 +1,127 @@
+"""What a load test is: what was sent, what came back, and whether the objective held."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from treadle.evaluate.types import Outcome, Verdict
+from treadle.kernel.config import ObjectiveConfig
+
+Arrivals = Literal["poisson", "constant"]
+
+MOST_ROWS = 10_000
+
+
+class NewLoadTest(msgspec.Struct, frozen=True, kw_only=True):
+    """A load test that is asked for.
+
+    Attributes:
+        version: The model version to test, on a replica of its own that gets no traffic; the running
+            deployment when left out.
+        rate: Requests a second; ``[serve.objective] rate`` when left out.
+        seconds: How long, after a second or two that are not counted.
+        arrivals: Requests come at random, as from many callers, or at even distances.
+        seed: Of the random arrivals.
+        rows: The rows to ask, one a request, in turn; those of the version's example when left out.
+    """
+
+    version: Annotated[int, Meta(ge=1, le=2**31 - 1)] | None = None
+    rate: Annotated[float, Meta(gt=0, le=50_000)] | None = None
+    seconds: Annotated[float, Meta(ge=1, le=300)] = 30.0
+    arrivals: Arrivals = "poisson"
+    seed: Annotated[int, Meta(ge=0, lt=2**32)] = 0
+    rows: Annotated[tuple[dict[str, Any], ...], Meta(max_length=MOST_ROWS)] = ()
+
+
+class Load(msgspec.Struct, frozen=True, kw_only=True):
+    """What the generator is to send.
+
+    Attributes:
+        addresses: Host and port of each server, asked in turn.
+        path: What is asked there.
+        bodies: The requests' bodies, in turn.
+        headers: Headers of each request.
+        rate: Requests a second.
+        seconds: For how long.
+        warmup: Seconds before that, at the same rate, which are not counted.
+        arrivals: At random or at even distances.
+        seed: Of the random arrivals.
+        timeout: Seconds after which a request counts as not answered.
+    """
+
+    addresses: tuple[tuple[str, int], ...]
+    path: str
+    bodies: tuple[bytes, ...]
+    headers: dict[str, str]
+    rate: float
+    seconds: float
+    warmup: float
+    arrivals: Arrivals
+    seed: int
+    timeout: float
+
+
+class Sent(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of the requests of a load test; warm-up left out.
+
+    Attributes:
+        at: When each was to be sent, in seconds from the beginning.
+        seconds: From then to its answer; infinite where it failed.
+        lag: How much later than intended the generator came to each.
+        statuses: How many were answered with each status; 0 counts those without an answer.
+        refused: What the server said of a request that it found wrong, if it did of one.
+        cpu: The share of one core that the generator used.
+    """
+
+    at: list[float]
+    seconds: list[float]
+    lag: list[float]
+    statuses: dict[int, int]
+    refused: str
+    cpu: float
+
+
+class LoadTest(msgspec.Struct, frozen=True, kw_only=True):
+    """A load test that was run.
+
+    Attributes:
+        id: Its identifier.
+        model: The model.
+        version: The version that was asked.
+        revision: The revision, of a running deployment; None where a replica was started for the test.
+        at: When it was begun.
+        actor: Who asked for it.
+        rate: Requests a second that were intended.
+        seconds: How long.
+        arrivals: How requests came.
+        requests: How many were sent.
+        failed: Of those, how many were answered with an error of the server, or not at all.
+        p50_ms: Median time from the intended sending to the answer; None if fewer were answered.
+        p99_ms: 99th percentile of the same.
+        lag_ms: 99th percentile of how late the generator itself was.
+        objective: What it was held against.
+        verdicts: Whether it held, by objective, and whether the generator kept up.
+        outcome: All together; inconclusive where the generator could not keep up.
+    """
+
+    id: str
+    model: str
+    version: int
+    revision: int | None
+    at: datetime
+    actor: str
+    rate: float
+    seconds: float
+    arrivals: Arrivals
+    requests: int
+    failed: int
+    p50_ms: float | None
+    p99_ms: float | None
+    lag_ms: float
+    objective: ObjectiveConfig
+    verdicts: tuple[Verdict, ...]
+    outcome: Outcome

@@ -1,0 +1,91 @@
+"""``treadle deploy loadtest``: what is asked, what is shown, and the exit codes that CI goes by."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from cli_parts import Call, Wire
+from cli_samples import DEPLOYMENT, HEALTH, NOON
+
+from treadle.deploy import BurnRate, LoadTest, ServiceLevel, ServiceLevels
+from treadle.evaluate.types import Verdict
+from treadle.kernel.config import ObjectiveConfig
+
+ASKED = "POST /v1/deployments/flights/load-tests"
+
+
+def found(outcome: Any = "pass", **changes: Any) -> LoadTest:
+    verdict = Verdict(
+        check="p99", subject="overall", outcome=outcome, sentence="99 of 100 within 8 ms; 50 ms are allowed",
+        n=300, n_needed=1234 if outcome == "inconclusive" else None, unit="requests",
+    )  # fmt: skip
+    known = {
+        "id": "loadtest_1", "model": "flights", "version": 4, "revision": None, "at": NOON, "actor": "ada",
+        "rate": 100.0, "seconds": 30.0, "arrivals": "poisson", "requests": 3012, "failed": 0, "p50_ms": 1.25,
+        "p99_ms": 8.0, "lag_ms": 0.5, "objective": ObjectiveConfig(p99_ms=50), "verdicts": (verdict,),
+        "outcome": outcome,
+    }  # fmt: skip
+    return LoadTest(**(known | changes))
+
+
+@pytest.fixture
+def wire(wire: Wire) -> Wire:
+    wire.answers = {"GET /v1/health": HEALTH, ASKED: found()}
+    return wire
+
+
+def asked(wire: Wire) -> dict[str, Any]:
+    return msgspec.json.decode(wire.asked[-1].body)
+
+
+def test_a_version_is_tested_as_it_is_asked(call: Call, wire: Wire, tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"hour": 1}\n\n{"hour": 2}\n')
+    done = call(
+        "deploy", "loadtest", "--version", "4", "--rate", "250", "--for", "1m", "--arrivals", "constant",
+        "--seed", "7", "--rows", str(rows),
+    )  # fmt: skip
+    assert done.code == 0
+    assert asked(wire) == {
+        "version": 4, "rate": 250.0, "seconds": 60.0, "arrivals": "constant", "seed": 7,
+        "rows": [{"hour": 1}, {"hour": 2}],
+    }  # fmt: skip
+    assert "flights/4, a replica of its own" in done.out
+    assert "3,012 requests, 100 a second for 30 s (poisson)" in done.out
+    assert "✓ p99: 99 of 100 within 8 ms; 50 ms are allowed" in done.out
+
+
+@pytest.mark.parametrize(("outcome", "code"), [("pass", 0), ("fail", 1), ("inconclusive", 3)])
+def test_the_exit_code_is_the_outcome(outcome: str, code: int, call: Call, wire: Wire) -> None:
+    wire.answers[ASKED] = found(outcome, revision=3)
+    done = call("deploy", "loadtest", "flights")
+    assert done.code == code
+    assert "flights/4, revision 3" in done.out
+    assert ("some 1,234 requests would probably tell" in done.out) is (code == 3)
+    done = call("deploy", "loadtest", "--json")
+    assert (done.code, done.json(LoadTest)) == (code, found(outcome, revision=3))
+
+
+def test_a_line_that_is_no_row_is_named(call: Call, tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"hour": 1}\n[2]\n')
+    done = call("deploy", "loadtest", "--rows", str(rows))
+    assert done.code == 2
+    assert f"{rows}:2" in done.err
+
+
+def test_the_status_shows_service_levels(call: Call, wire: Wire) -> None:
+    burn = BurnRate(severity="page", limit=14.4, long="1h", short="5m", long_rate=20.0, short_rate=31.5,
+                    burning=True)  # fmt: skip
+    level = ServiceLevel(
+        name="availability", target=0.999, requests=9, bad=1, budget_left=-0.2, burns=(burn,), fallen=False,
+        sentence="99.9 % of the requests are to be answered; the budget is overdrawn by 20%",
+    )  # fmt: skip
+    levels = ServiceLevels(model="flights", at=NOON, levels=(level,), silent=False)
+    wire.answers["GET /v1/deployments/flights"] = msgspec.structs.replace(DEPLOYMENT, levels=levels)
+    out = call("deploy").out
+    assert "✗ availability: 99.9 % of the requests are to be answered; the budget is overdrawn by 20%" in out
+    assert out.split("availability")[2].split()[:7] == ["1h", "and", "5m", "20", "31.5", "14.4", "page"]
