@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 from treadle.kernel.config import DeployConfig
+
+Count = Annotated[int, Meta(ge=0, le=2**40)]
+"""So many of something as a process may have counted, and as sums of them fit a column."""
 
 RevisionState = Literal["pending", "trial", "serving", "failed", "superseded"]
 
@@ -113,13 +117,13 @@ class ReplicaReport(msgspec.Struct, frozen=True, kw_only=True):
     revision: int | None = None
     failed: int | None = None
     error: str | None = None
-    requests: int = 0
-    errors: int = 0
+    requests: Count = 0
+    errors: Count = 0
     rows: int = 0
     p50_ms: float | None = None
     p99_ms: float | None = None
     process: str = ""
-    slow: int = 0
+    slow: Count = 0
     unlogged: int = 0
     backlog: int = 0
     trial: TrialReport | None = None
