@@ -25,7 +25,6 @@ import msgspec
 from treadle.deploy.listening import listen
 from treadle.deploy.types import DesiredRevision, ReplicaOptions, ReplicaReport
 from treadle.kernel.errors import JobFailed
-from treadle.monitor.types import PredictionBatch
 
 _START = 60.0
 _POLL = 0.05
@@ -53,9 +52,8 @@ class Folder:
         """Writes the bytes of a digest to a file."""
         shutil.copyfile(self._folder / digest, path)
 
-    def send_predictions(self, model: str, batch: PredictionBatch) -> None:  # noqa: ARG002 - the port's name
-        """Takes predictions as the client does, and forgets them."""
-        msgspec.json.encode(batch)
+    def send_segment(self, model: str, segment: str, rows: int, data: bytes) -> None:
+        """Takes a segment of the journal and forgets it."""
 
 
 @contextlib.contextmanager
