@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -116,6 +117,25 @@ def test_a_port_that_is_taken(toy: Path) -> None:
     assert f"can't listen on 127.0.0.1:{port}: Address already in use" in said
     assert "choose another with --port" in said
     assert holder(toy / ENGINE_LOCK) is None
+
+
+def test_where_the_inference_server_s_port_is_taken_it_says_so_and_drives_on(toy: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        file = toy / "treadle.toml"
+        file.write_text(re.sub(r"(\[serve\]\n(?:.*\n)*?)port = 0", rf"\1port = {port}", file.read_text()))
+        process = subprocess.Popen(
+            command(toy, "up", "--port", "0"), stdout=subprocess.PIPE, text=True, env=environment()
+        )
+        assert process.stdout
+        try:
+            first, second = process.stdout.readline(), process.stdout.readline()
+            with Client.http(first.split()[-1]) as client:
+                assert client.health().driving
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=60)
+    assert second.startswith(f"no inference yet: 127.0.0.1:{port}: the server can't listen there: Address")
 
 
 def test_an_address_that_is_not_here(toy: Path) -> None:

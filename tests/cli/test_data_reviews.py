@@ -45,7 +45,7 @@ def test_from_opening_to_merging(call: Call, pets: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("TREADLE_ACTOR", "ben")
     assert (
         "ben commented on pets.csv: two?"
-        in call("data", "review", "comment", "1", "two?", "--path", "pets.csv").out
+        in call("data", "review", "comment", "1", "-m", "two?", "--path", "pets.csv").out
     )
     assert "changes are asked for" in call("data", "review", "request-changes", "1", "-m", "why?").out
     assert "withdrawn" in call("data", "review", "withdraw", "1").out
@@ -108,6 +108,8 @@ def test_what_cannot_be_meant(call: Call, pets: Path) -> None:
         ("open exp -t ", "a review needs a title"),
         ("open nope -t x", "there is no branch 'nope'"),
         ("comment 2 x", "there is no review 2"),
+        ("comment 1", "there is nothing to say"),
+        ("comment 1 x -m y", "a comment is said once"),
     ]
     for command, said in cases:
         found = call("data", "review", *command.split(" "))

@@ -307,3 +307,15 @@ def test_keys(columns: list[ColumnFacts], key: str | None) -> None:
     found = guess(table(TIME, X, *columns))
     assert found.key == key
     assert not {c.name for c in columns if c.unique} & set(found.features)
+
+
+def test_a_folder_can_be_named(here: Path, call: Call) -> None:
+    flights(here / "year 13" / "data" / "flights.parquet")
+    found = call("init", "year 13")
+    assert found.code == 0, found.err
+    assert "wrote treadle.toml for project year-13" in found.out
+    assert found.out.splitlines()[-1] == "next: treadle --project 'year 13' doctor"
+    assert load_config(here / "year 13").project.name == "year-13"
+    assert not (here / "treadle.toml").exists()
+    lost = call("init", "nowhere")
+    assert (lost.code, "there is no such folder" in lost.err) == (2, True)

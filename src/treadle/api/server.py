@@ -77,10 +77,15 @@ def _url(host: str, port: int) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _greet(rooms: Rooms, url: str, serving: str | None, interrupted: int) -> None:
+def _greet(rooms: Rooms, url: str, serving: str | Busy | None, interrupted: int) -> None:
     config = rooms.workspace.config
     lines = [f"Treadle drives {config.project.name}: API at {url}"]
-    if serving:
+    if isinstance(serving, Busy):
+        lines.append(
+            f"no inference yet: {serving.where}: {serving.message}. It is tried again until the port is "
+            "free; or choose another with [serve] port"
+        )
+    elif serving:
         lines.append(f"inference at {serving}/v2/models/{config.model}/infer")
     if interrupted:
         lines.append(f"going on with {interrupted} interrupted cycle{'s' if interrupted > 1 else ''}")
@@ -156,8 +161,11 @@ class _Server(uvicorn.Server):
 
 
 @contextlib.contextmanager
-def _inference(rooms: Rooms, url: str) -> Iterator[tuple[str | None, Callable[[], None]]]:
-    """An inference server beside the API, kept alive; none where nothing is trained here."""
+def _inference(rooms: Rooms, url: str) -> Iterator[tuple[str | Busy | None, Callable[[], None]]]:
+    """An inference server beside the API, kept alive; none where nothing is trained here.
+
+    Gives where it answers, or why it doesn't yet, and what ends it.
+    """
     config = rooms.workspace.config
     if config.train is None:
         yield None, lambda: None
@@ -165,18 +173,18 @@ def _inference(rooms: Rooms, url: str) -> Iterator[tuple[str | None, Callable[[]
     serve = config.serve
     listening: socket.socket | None = None
     port = serve.port
+    taken: Busy | None = None
     try:
         listening = listen(serve.host, serve.port)
         port = listening.getsockname()[1]
     except Busy as error:
-        # The platform has other work; the inference server tries again until the port is free.
-        _log.warning("%s", error)
+        taken = error  # the platform has other work; the inference server tries again until the port is free
     options = replica_options(serve, [config.model], rooms.workspace.state / "replica", port=port)
     log = rooms.workspace.state / "logs" / "replica.log"
     supervisor = Supervisor(replica_command(options, url, listening), log, listening=listening)
     supervisor.start()
     try:
-        yield _url(serve.host, port), supervisor.close
+        yield taken or _url(serve.host, port), supervisor.close
     finally:
         supervisor.close()
 

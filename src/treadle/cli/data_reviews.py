@@ -190,10 +190,20 @@ def _show_standing(found: Standing) -> None:
 
 
 @click.option("--path", metavar="PATH", default="", help="The file that it is about.")
-@click.argument("text")
+@click.option("-m", "--text", "said", metavar="TEXT", default="", help="What there is to say.")
+@click.argument("text", default="")
 @_verb("comment", "Say something in a review")
-def comment(app: App, which: str, text: str, path: str) -> None:
-    """Say something in a review, about a file or the whole."""
+def comment(app: App, which: str, text: str, said: str, path: str) -> None:
+    """Say something in a review, about a file or the whole.
+
+    TEXT stands behind the review, or with -m as in the other verbs.
+    """
+    if bool(text) == bool(said):
+        raise InvalidInput(
+            "a comment is said once" if text else "there is nothing to say",
+            fix=f'write: treadle data review comment {which} -m "TEXT"',
+        )
+    text = text or said
     dataset, number = _which(app, which)
     app.answer(app.client.comment_on_data(dataset, number, text, path), _show_event)
 

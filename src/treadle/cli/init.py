@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import shlex
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from treadle.cli.app import App, pass_app
 from treadle.cli.guess import Guess, guess
 from treadle.cli.look import TableFacts, find_tables
 from treadle.kernel.config import parse_config
-from treadle.kernel.errors import Conflict
+from treadle.kernel.errors import Conflict, NotFound
 from treadle.kernel.files import storage_errors
 from treadle.kernel.names import check_name
 
@@ -24,14 +25,19 @@ SCRIPT = "train.py"
 
 
 @click.command(short_help="Write treadle.toml by looking at the folder")
+@click.argument("folder", required=False, type=click.Path(file_okay=False, path_type=Path))
 @click.option("--name", metavar="NAME", help="The project's name; the folder's by default.")
 @pass_app
-def init(app: App, name: str | None) -> None:
-    """Write a commented treadle.toml by looking at the folder.
+def init(app: App, folder: Path | None, name: str | None) -> None:
+    """Write a commented treadle.toml by looking at a folder; the working folder by default.
 
     It never overwrites one. Columns are guessed from names, types and values: check them.
     """
-    root = app.start
+    root = (app.start / folder).resolve() if folder else app.start
+    if not root.is_dir():
+        raise NotFound(
+            "there is no such folder", where=str(root), fix="make it, put the data there, and try again"
+        )
     path = root / FILE
     if path.exists():
         raise Conflict("there is one already", where=str(path), fix="edit it; `treadle doctor` checks it")
@@ -44,10 +50,10 @@ def init(app: App, name: str | None) -> None:
     with storage_errors(str(path)), path.open("x", encoding="utf-8") as file:
         file.write(text)
     show.say(f"wrote {FILE} for project {project}; what is guessed in it says so")
-    _tell(tables, guesses, script=script)
+    _tell(tables, guesses, folder, script=script)
 
 
-def _tell(tables: list[TableFacts], guesses: list[Guess], *, script: bool) -> None:
+def _tell(tables: list[TableFacts], guesses: list[Guess], folder: Path | None, *, script: bool) -> None:
     """Says what was found, what is missing, and what to do next."""
     show.facts(
         (f"  [data.{name}]", _sentence(table)) for name, table in zip(names(tables), tables, strict=True)
@@ -67,7 +73,8 @@ def _tell(tables: list[TableFacts], guesses: list[Guess], *, script: bool) -> No
     missing = _missing(tables, guesses, script=script)
     for sentence in missing:
         show.item("warn", sentence)
-    show.following("treadle doctor" if missing else "treadle run --plan")
+    there = f"treadle --project {shlex.quote(str(folder))}" if folder else "treadle"
+    show.following(f"{there} doctor" if missing else f"{there} run --plan")
 
 
 def _missing(tables: list[TableFacts], guesses: list[Guess], *, script: bool) -> list[str]:
