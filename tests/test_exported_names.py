@@ -84,10 +84,10 @@ EXPORTED = {
     "treadle.kernel.config": """
         AlsoCheck BehaviourCheck BiasCheck Budget ChecksConfig ColumnConfig Config DataCheck DatasetConfig
         DeployConfig DriftConfig DriftStatistic EarlyStop GroupCheck GuardsConfig ModelConfig MonitorConfig
-        ObjectiveConfig Part PassK PerformanceCheck PredictionsConfig Project QualityConfig RegistryConfig
-        RemoteConfig RetrainConfig ScorerConfig SegmentConfig ServeConfig SliceCheck StageConfig Store
-        StrategyName TargetConfig TeamConfig TrainConfig TriggerConfig WindowConfig find_project
-        load_config parse_config
+        MultivariateConfig ObjectiveConfig Part PassK PerformanceCheck PredictionsConfig Project
+        QualityConfig RegistryConfig RemoteConfig RetrainConfig ScorerConfig SegmentConfig ServeConfig
+        SliceCheck StageConfig Store StrategyName TargetConfig TeamConfig TrainConfig TriggerConfig
+        WindowConfig find_project load_config parse_config
     """,
     "treadle.monitor": """
         Alert Answered CategoryProfile Delivery Incident IncidentChange IncidentReport Incidents

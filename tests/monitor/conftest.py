@@ -73,13 +73,14 @@ class World:
         model: str = "toy",
         signature: Signature = SIGNATURE,
         promote: bool = True,
+        spec: SliceSpec | None = None,
         **profile: Any,
     ) -> ModelVersion:
         """Registers a version and puts it into production at the workspace's time."""
         blobs, registry = self.workspace.blobs, Registry(self.workspace)
         names = ("model.onnx", "signature.json", "example.json")
         files = tuple(ModelFile(name, blobs.put(name.encode()), len(name)) for name in names)
-        spec = SliceSpec(dataset="rows", version="d" * 64)
+        spec = spec or SliceSpec(dataset="rows", version="d" * 64)
         version = registry.register(
             NewVersion(
                 model=model,

@@ -16,7 +16,7 @@ from treadle.kernel.events import record
 from treadle.kernel.types import Event
 from treadle.kernel.units import parse_duration
 from treadle.kernel.workspace import Workspace
-from treadle.monitor import by_segment, drift, findings, quality, rules, store
+from treadle.monitor import by_segment, drift, findings, multivariate, quality, rules, store
 from treadle.monitor.findings import Window
 from treadle.monitor.incidents.channels import channels
 from treadle.monitor.incidents.grouping import escalate, group
@@ -25,6 +25,7 @@ from treadle.monitor.log import PredictionLog, check_model
 from treadle.monitor.notify import Notifier, WebhookNotifier
 from treadle.monitor.performance.figures import Performance
 from treadle.monitor.profile import Shape, count, count_parts, decode_profile, histogram_sql
+from treadle.monitor.references import References
 from treadle.monitor.suggest import suggest_monitors
 from treadle.monitor.types import Alert, MonitorKind, Profile, Summary, WindowResult, WrittenMonitors
 from treadle.registry import ModelVersion, Registry
@@ -55,6 +56,7 @@ class Monitors:
         self._config = workspace.config.monitor
         self._log = PredictionLog(workspace)
         self._performance = Performance(workspace, self._log)
+        self._references = References(workspace)
         url = self._config.webhook
         self._channels = channels(self._config.notify)
         self._notifier = notifier or (WebhookNotifier(url) if url else None)
@@ -226,7 +228,27 @@ class Monitors:
             parts |= count_parts(list(watched.values()), found, first=i * (len(own) + 1))
         if profile.segments:
             drifts += by_segment.segment_results(window, profile, parts, drifts, self._config)
-        return [*troubles, *drifts, prediction_shift]
+        alone = {one.subject for one in (*troubles, *drifts) if one.state == "alert"}
+        rest = {name: shape for name, shape in watched.items() if name not in alone}
+        return [*troubles, *drifts, *self._rows(window, version, rest), prediction_shift]
+
+    def _rows(self, window: Window, version: ModelVersion, shapes: dict[str, Shape]) -> Results:
+        """Whether whole rows have drifted, of the inputs that haven't by themselves."""
+        size = self._config.multivariate.sample
+        if not self._config.multivariate.watch or len(shapes) < 2:
+            return []
+        reference = self._references.sample(version, list(shapes), size)
+        if reference is None:
+            return []
+        names = ", ".join(f"{quote(f'input_{name}')} AS {quote(name)}" for name in shapes)
+        current = self._log.scan(
+            window.model,
+            f"SELECT {names} FROM log ORDER BY hash(prediction_id), prediction_id LIMIT {size}",  # noqa: S608
+            since=window.since,
+            until=window.until,
+            inputs=version.signature.inputs if version.signature else (),
+        )
+        return multivariate.multivariate_results(window, shapes, reference, current, self._config)
 
     def _drift(
         self,

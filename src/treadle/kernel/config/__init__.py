@@ -24,6 +24,7 @@ from treadle.kernel.config.monitor import (
     DriftConfig,
     DriftStatistic,
     MonitorConfig,
+    MultivariateConfig,
     QualityConfig,
     SegmentConfig,
 )
@@ -62,6 +63,7 @@ __all__ = [
     "GuardsConfig",
     "ModelConfig",
     "MonitorConfig",
+    "MultivariateConfig",
     "ObjectiveConfig",
     "Part",
     "PassK",

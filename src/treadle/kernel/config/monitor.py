@@ -63,6 +63,25 @@ class SegmentConfig(Table, frozen=True):
     most: Annotated[int, Meta(ge=1, le=50)] = 10
 
 
+class MultivariateConfig(Table, frozen=True):
+    """``[monitor.multivariate]``: drift of whole rows, which no input shows by itself.
+
+    It needs the rows of training, and is passed over once they have been deleted.
+
+    Attributes:
+        watch: Whether whole rows are watched.
+        sample: How many rows of a window, and of training, are compared.
+        auc: How well a classifier may tell rows of a window from those of training, from 0.5 to 1.
+        reconstruction: By how many standard deviations the error may move that principal
+            components of training leave.
+    """
+
+    watch: bool = True
+    sample: Annotated[int, Meta(ge=200, le=100_000)] = 2000
+    auc: Annotated[float, Meta(ge=0.5, le=1)] = 0.6
+    reconstruction: Threshold = 0.3
+
+
 class ColumnConfig(Table, frozen=True):
     """``[monitor.columns.NAME]``: what holds for one input alone.
 
@@ -97,6 +116,7 @@ class MonitorConfig(Table, frozen=True):
         drift: The population stability index from which a drift matters; or a table, to say more.
         prediction: When the predictions have shifted; as ``drift`` when left out.
         quality: What inputs may be that they weren't at training.
+        multivariate: Drift of whole rows.
         columns: What holds for single inputs.
         segments: Which rows are watched apart.
         false_alarms: How many false alarms a year are acceptable, per monitor.
@@ -113,6 +133,7 @@ class MonitorConfig(Table, frozen=True):
     drift: Threshold | DriftConfig = 0.1
     prediction: DriftConfig | None = None
     quality: QualityConfig = field(default_factory=QualityConfig)
+    multivariate: MultivariateConfig = field(default_factory=MultivariateConfig)
     columns: dict[str, ColumnConfig] = field(default_factory=dict)
     segments: dict[str, SegmentConfig] = field(default_factory=dict)
     false_alarms: Annotated[float, Meta(gt=0)] = 1.0
