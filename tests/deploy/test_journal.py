@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -23,7 +26,7 @@ from treadle.deploy.replica.shipper import Shipper
 from treadle.deploy.replica.stats import Stats
 from treadle.kernel.errors import TreadleError, Unavailable
 from treadle.kernel.ids import RandomIds, SequentialIds
-from treadle.monitor.segments import Answered, read_segment
+from treadle.monitor.segments import Answered, read_records, read_segment
 from treadle.monitor.types import PredictionBatch
 
 
@@ -103,6 +106,65 @@ def test_revisions_that_take_turns_share_a_segment_unless_they_disagree_about_a_
     assert first.revision == [1, 2] * 3
     assert first.inputs == {"hour": [1.0, None] * 3, "other": [None, 2.0] * 3}
     assert (second.ids, second.inputs) == (["c", "d"], {"hour": ["late", None]})
+
+
+@pytest.mark.parametrize(
+    ("sync", "kept"), [("system", [0, 0, 0]), ("flush", [0, 0, 2]), ("answer", [1, 2, 2])]
+)
+def test_how_much_is_forced_to_the_disk_before_an_answer_and_before_a_shipment(
+    tmp_path, monkeypatch, sync, kept
+):
+    """What a power failure would leave: the size of the file when it was last forced to the disk."""
+    safe, names = {}, set()
+    sizes = []
+
+    def fdatasync(handle):
+        safe[os.fstat(handle).st_ino] = os.fstat(handle).st_size
+
+    def fsync(handle):
+        names.update(path.stat().st_ino for path in tmp_path.iterdir())
+
+    monkeypatch.setattr(os, "fdatasync", fdatasync)
+    monkeypatch.setattr(os, "fsync", fsync)
+    journal = Journal(tmp_path, RandomIds(), sync=sync)
+
+    def look():
+        (file,) = tmp_path.iterdir()
+        there = file.read_bytes()[: safe.get(file.stat().st_ino, 0)] if file.stat().st_ino in names else b""
+        sizes.append(sum(1 for _ in read_records(there)))
+
+    for one in ("a", "b"):
+        journal.append(answered(one))
+        look()
+    journal.seal()
+    look()
+    assert sizes == kept
+
+
+@pytest.mark.parametrize("sync", ["system", "flush", "answer"])
+def test_a_process_that_is_killed_loses_nothing_that_it_was_told_is_kept(tmp_path, sync):
+    code = (
+        "import sys\nfrom pathlib import Path\n"
+        "from treadle.deploy.replica.journal import Answered, Journal\n"
+        "from treadle.kernel.ids import RandomIds\n"
+        f"journal = Journal(Path(sys.argv[1]), RandomIds(), sync={sync!r})\n"
+        "number = 0\n"
+        "while True:\n"
+        "    journal.append(Answered([f'p{number}'], [1.0], 1, 1, {'x': [1.0]}, [0.5], [1.0]))\n"
+        "    print(number, flush=True)\n"
+        "    number += 1\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    told = [int(process.stdout.readline()) for _ in range(50)]
+    process.kill()
+    told += [int(line) for line in process.stdout.read().splitlines(keepends=True) if line.endswith("\n")]
+    process.stdout.close()
+    assert process.wait() == -signal.SIGKILL
+    again = Journal(tmp_path, RandomIds())
+    (segment,) = again.sealed()
+    found = read(again, segment).ids
+    assert found[: len(told)] == [f"p{number}" for number in told]
+    assert len(found) - len(told) <= 1  # the last one was written and not yet told
 
 
 @pytest.mark.parametrize("cut", [1, 5, 60])

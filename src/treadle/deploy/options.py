@@ -46,4 +46,5 @@ def replica_options(
         missing=config.missing,
         log_predictions=config.log_predictions,
         flush=parse_duration(config.flush).total_seconds(),
+        journal_sync=config.journal_sync,
     )

@@ -357,6 +357,8 @@ class ReplicaOptions(msgspec.Struct, frozen=True, kw_only=True):
         missing: Whether a missing number is given to the model, as NaN, or refused.
         log_predictions: Whether predictions are written down and sent to the platform.
         flush: Seconds between two shipments of predictions.
+        journal_sync: When predictions are forced to the disk: never, before each shipment, or before
+            each answer.
         poll: Seconds between two reports to the platform.
         journal_limit: Bytes of predictions to keep while the platform is away; the oldest go first.
     """
@@ -375,5 +377,6 @@ class ReplicaOptions(msgspec.Struct, frozen=True, kw_only=True):
     missing: Literal["pass", "refuse"] = "pass"
     log_predictions: bool = True
     flush: float = 1.0
+    journal_sync: Literal["system", "flush", "answer"] = "system"
     poll: float = 0.5
     journal_limit: int = 256 << 20

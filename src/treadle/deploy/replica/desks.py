@@ -5,26 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from treadle.deploy.replica.journal import Journal
+from treadle.deploy.replica.journal import Journal, Sync
 from treadle.deploy.replica.served import Desk
 from treadle.deploy.replica.stats import Stats
 from treadle.kernel.ids import Ids
 
 
-def open_desks(models: Sequence[str], folder: Path, ids: Ids, *, kept: bool) -> list[Desk]:
+def open_desks(models: Sequence[str], folder: Path, ids: Ids, kept: Sync | None) -> list[Desk]:
     """A desk for each model.
 
     Args:
         models: Their names.
         folder: Where journals are; each model has a folder of its own in it.
         ids: Makes the identities of their segments.
-        kept: Whether predictions are kept.
+        kept: When predictions are forced to the disk; None if they aren't kept.
     """
-    if not kept:
+    if kept is None:
         return [Desk(model, Stats(), None) for model in models]
     if len(models) == 1:
         _adopt(folder, folder / models[0])
-    return [Desk(model, Stats(), Journal(folder / model, ids)) for model in models]
+    return [Desk(model, Stats(), Journal(folder / model, ids, sync=kept)) for model in models]
 
 
 def _adopt(folder: Path, own: Path) -> None:

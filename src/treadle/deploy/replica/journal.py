@@ -1,8 +1,9 @@
 """The prediction journal: what was answered is written down before it is answered.
 
 A record is handed to the operating system before its response is sent, so killing the
-process loses nothing that was answered. A power failure can lose the last moments: the
-journal is not forced to the disk.
+process loses nothing that was answered. What a power failure loses is chosen by
+``[serve] journal_sync``: nothing if a record is forced to the disk before its response is sent,
+the last moments otherwise.
 
 A segment is a file of records (:mod:`treadle.monitor.segments`). The one being written is
 ``ID.open``; sealed ones are ``ID.ROWS.sealed`` and never change. A segment becomes one
@@ -17,12 +18,15 @@ import os
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from treadle.kernel.ids import Ids
 from treadle.monitor import Answered, SegmentEncoder, read_records
+
+Sync = Literal["system", "flush", "answer"]
+"""When records are forced to the disk: when the system sees fit, with each segment, with each record."""
 
 
 class Segment(msgspec.Struct, frozen=True, order=True):
@@ -41,12 +45,14 @@ class Journal:
         folder: Where; segments that a killed process left there are sealed at once.
         ids: Makes the segments' identities.
         segment_size: Bytes from which a segment is sealed.
+        sync: When records are forced to the disk.
     """
 
-    def __init__(self, folder: Path, ids: Ids, segment_size: int = 1 << 20) -> None:
+    def __init__(self, folder: Path, ids: Ids, segment_size: int = 1 << 20, sync: Sync = "system") -> None:
         self._folder = folder
         self._ids = ids
         self._segment_size = segment_size
+        self._sync = sync
         self._lock = threading.Lock()
         self._encoder = SegmentEncoder()
         self._file = -1
@@ -58,7 +64,7 @@ class Journal:
             self._seal_file(left, sum(len(record.outputs) for record in read_records(left.read_bytes())))
 
     def append(self, record: Answered) -> None:
-        """Hands a record to the operating system.
+        """Hands a record to the operating system, and to the disk where it is forced there.
 
         Raises:
             OSError: If it could not be written (a full disk); the journal stays whole.
@@ -75,6 +81,8 @@ class Journal:
             if written != len(data):
                 os.ftruncate(self._file, self._size)
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
+            if self._sync == "answer":
+                os.fdatasync(self._file)
             self._size += written
             self._rows += len(record.outputs)
             if self._size >= self._segment_size:
@@ -92,6 +100,8 @@ class Journal:
         path = self._folder / f"{self._ids.new('segment')}.open"
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
         self._path, self._size, self._rows = path, 0, 0
+        if self._sync != "system":
+            _sync_folder(self._folder)  # a file whose name is lost is lost
 
     def seal(self) -> None:
         """Ends the segment being written, if any: all that was appended can be shipped."""
@@ -100,6 +110,8 @@ class Journal:
 
     def _seal(self) -> None:
         if self._file >= 0:
+            if self._sync == "flush":
+                os.fdatasync(self._file)
             os.close(self._file)
             self._file = -1
             self._seal_file(self._path, self._rows)
@@ -135,6 +147,14 @@ class Journal:
     def set_aside(self, segment: Segment) -> Path:
         """Keeps a segment that the platform refuses, out of the way; returns where."""
         return segment.path.rename(segment.path.with_suffix(".refused"))
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _is_text(values: Sequence[Any]) -> bool | None:

@@ -119,7 +119,8 @@ class ReplicaServer:
     def _serve(self) -> None:
         options = self._options
         _forget(self._state / "models", options.models)
-        desks = open_desks(options.models, self._state / "journal", self._ids, kept=options.log_predictions)
+        kept = options.journal_sync if options.log_predictions else None
+        desks = open_desks(options.models, self._state / "journal", self._ids, kept)
         fleet = self.fleet = Fleet([self._holder(desk) for desk in desks], options.poll)
         shipper = (
             Shipper(desks, self._platform, options.flush, options.journal_limit)

@@ -222,6 +222,10 @@ class ServeConfig(Table, frozen=True):
         missing: Whether a missing number (``null``, NaN) is given to the model as NaN, or refused.
         log_predictions: Whether predictions are kept for monitoring.
         flush: How often the log is handed on.
+        journal_sync: When a prediction that was answered is surely on the server's disk. A process
+            that is killed loses none in any case. If the machine loses power: ``system`` leaves it to the
+            operating system, half a minute or so; ``flush`` loses what was answered since the log
+            was handed on; ``answer`` loses nothing, and each answer waits for the disk.
         objective: What its callers are promised.
     """
 
@@ -236,6 +240,7 @@ class ServeConfig(Table, frozen=True):
     missing: Literal["pass", "refuse"] = "pass"
     log_predictions: bool = True
     flush: Duration = "1s"
+    journal_sync: Literal["system", "flush", "answer"] = "system"
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
 
 
