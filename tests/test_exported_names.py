@@ -40,6 +40,7 @@ EXPORTED = {
         Supervisor Trial TrialReport listen replica_command replica_options service_levels
     """,
     "treadle.deploy.replica": "Platform ReplicaServer serve",
+    "treadle.deploy.worker": "Environments ForeignModel Preparing",
     "treadle.evaluate": """
         Atoms BINS Basis Behaviour CheckJob CheckJobs CheckPlan CheckRequest CheckResult Checks DataGates
         Distance Estimate Evaluation Evaluations ForeignSuite Holdout ImportedSuite KeptByEvaluations
@@ -102,7 +103,7 @@ EXPORTED = {
         Field FieldKind ImportCatalogModel KeptByRegistry Lineage LineageStep Lineages LoadedModel MLFLOW
         ModelFile ModelVersion NewCardText NewCatalogVersion NewVersion Passport Registration Registry
         Signature SmallBatches Stage Standing Status Transition card_file check_stage import_model
-        read_card_file register_model stage_of
+        made_up_example read_card_file read_example read_mlmodel register_model stage_of
     """,
     "treadle.retrain": """
         Approved AskRetraining Cycle CycleState Cycles Evidence Goal Hold InProduction KeptByCycles Loop

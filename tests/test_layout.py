@@ -30,6 +30,7 @@ WINDOWS = {
 # Packages within a room that have public names of their own.
 PACKAGES = (
     "treadle.deploy.replica",
+    "treadle.deploy.worker",
     "treadle.experiment.grammar",
     "treadle.interop.dvc",
     "treadle.interop.lakefs",

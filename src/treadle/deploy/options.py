@@ -45,6 +45,7 @@ def replica_options(
         timeout=parse_duration(config.timeout).total_seconds(),
         missing=config.missing,
         log_predictions=config.log_predictions,
+        environments=config.environments,
         flush=parse_duration(config.flush).total_seconds(),
         journal_sync=config.journal_sync,
     )

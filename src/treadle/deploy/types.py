@@ -359,6 +359,8 @@ class ReplicaOptions(msgspec.Struct, frozen=True, kw_only=True):
         flush: Seconds between two shipments of predictions.
         journal_sync: When predictions are forced to the disk: never, before each shipment, or before
             each answer.
+        environments: Where a model in MLflow's format runs: in an environment made from its
+            requirements (``own``), or in this one (``local``).
         poll: Seconds between two reports to the platform.
         journal_limit: Bytes of predictions to keep while the platform is away; the oldest go first.
     """
@@ -376,6 +378,7 @@ class ReplicaOptions(msgspec.Struct, frozen=True, kw_only=True):
     timeout: float = 30.0
     missing: Literal["pass", "refuse"] = "pass"
     log_predictions: bool = True
+    environments: Literal["own", "local"] = "own"
     flush: float = 1.0
     journal_sync: Literal["system", "flush", "answer"] = "system"
     poll: float = 0.5

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from treadle.registry.lineage import Lineages as Lineages
     from treadle.registry.lineage_types import Lineage as Lineage
     from treadle.registry.lineage_types import LineageStep as LineageStep
+    from treadle.registry.mlmodel import made_up_example as made_up_example
+    from treadle.registry.mlmodel import read_example as read_example
+    from treadle.registry.mlmodel import read_mlmodel as read_mlmodel
     from treadle.registry.registering import register_model as register_model
     from treadle.registry.rules import stage_of as stage_of
     from treadle.registry.service import Registry as Registry
@@ -85,6 +88,9 @@ __getattr__, __all__ = attach(
         "check_stage": "catalog_rules",
         "import_model": "catalog_import",
         "read_card_file": "card.rules",
+        "made_up_example": "mlmodel",
+        "read_example": "mlmodel",
+        "read_mlmodel": "mlmodel",
         "register_model": "registering",
         "stage_of": "rules",
     },

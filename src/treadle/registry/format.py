@@ -47,7 +47,14 @@ class LoadedModel:
     Attributes:
         signature: What it takes and gives.
         example: Rows that it was proven on, by column.
+        platform: What it is.
+        real: The datatype that its numbers are computed from.
+        beside: Whether it is never asked on the server's event loop.
     """
+
+    platform = "onnx_onnxruntime"
+    real = "FP32"
+    beside = False
 
     def __init__(
         self,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -15,6 +14,7 @@ from treadle.experiment import Artifact, Experiments, Files, LoggedModels, Run
 from treadle.kernel.errors import InvalidInput, NotFound, StorageError, TreadleError
 from treadle.kernel.workspace import Workspace
 from treadle.registry.catalog_source import Origin
+from treadle.registry.mlmodel import MLMODEL, read_mlmodel
 from treadle.registry.types import ModelFile, Passport, Signature, UsedData
 
 _SMALL = 1 << 20
@@ -60,8 +60,9 @@ def _of_files(workspace: Workspace, files: Mapping[str, Artifact]) -> dict[str, 
     if (signature := files.get("signature.json")) and "model.onnx" in files:
         with contextlib.suppress(msgspec.DecodeError):  # then it isn't one of ours
             found["signature"] = msgspec.json.decode(_read(workspace, signature), type=Signature)
-    if described := files.get("MLmodel"):
-        found |= _of_mlmodel(_read(workspace, described))
+    if (file := files.get(MLMODEL)) and (described := read_mlmodel(_read(workspace, file))):
+        found |= {name: getattr(described, name) for name in ("flavors", "interface", "example")}
+        found.setdefault("signature", described.signature)
     return found
 
 
@@ -73,40 +74,6 @@ def _read(workspace: Workspace, file: Artifact) -> bytes:
         return workspace.blobs.get(file.digest)
     except (NotFound, StorageError):
         return b""
-
-
-def _of_mlmodel(text: bytes) -> dict[str, Any]:
-    """What MLflow wrote down of the model: https://mlflow.org/docs/latest/ml/model/#model-format."""
-    import yaml  # type: ignore[import-untyped]
-
-    try:
-        said = yaml.safe_load(text)
-    except (yaml.YAMLError, UnicodeDecodeError):
-        return {}
-    if not isinstance(said, dict):
-        return {}
-    return {
-        "flavors": tuple(sorted(str(name) for name in _part(said, "flavors"))),
-        "example": str(_part(said, "saved_input_example_info").get("artifact_path", "")),
-        "interface": _interface(_part(said, "signature")),
-    }
-
-
-def _part(said: dict[str, Any], name: str) -> dict[str, Any]:
-    part = said.get(name)
-    return part if isinstance(part, dict) else {}
-
-
-def _interface(signature: Mapping[str, Any]) -> str:
-    """Inputs, outputs and parameters, which MLflow writes as JSON in texts, as one JSON object."""
-    found = {}
-    for name in ("inputs", "outputs", "params"):
-        value = signature.get(name)
-        try:
-            found[name] = json.loads(value) if isinstance(value, str) else None
-        except ValueError:
-            return ""
-    return json.dumps({name: value for name, value in found.items() if value}) if found["inputs"] else ""
 
 
 def _of_run(workspace: Workspace, run_id: str) -> dict[str, Any]:

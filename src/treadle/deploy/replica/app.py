@@ -37,7 +37,7 @@ from treadle.deploy.replica.shipper import Shipper
 from treadle.deploy.replica.testing import is_test
 from treadle.deploy.replica.watch import Watch
 from treadle.deploy.types import ReplicaOptions
-from treadle.kernel.errors import InvalidInput, TreadleError
+from treadle.kernel.errors import InvalidInput, TreadleError, Unavailable
 
 log = logging.getLogger("treadle.replica")
 
@@ -187,6 +187,8 @@ class App:
         elif isinstance(error, Overloaded):
             status, headers = 503, (JSON, retry_after(error.seconds))
             message = f"{error.waiting} requests wait already; try again in a moment"
+        elif isinstance(error, Unavailable):
+            status, message, headers = 503, error.message, (JSON, retry_after(1))
         elif isinstance(error, TreadleError):
             # A model that fails on an input is the server's fault; an input that can't be, the caller's.
             status = 400 if type(error) is InvalidInput else 500

@@ -148,7 +148,7 @@ class Batcher:
     @staticmethod
     def is_brief(model: Served, rows: int) -> bool:
         """Whether a request is predicted in this turn of the event loop, rather than beside it."""
-        return rows <= _SMALL and rows * model.vitals.alone <= _BRIEF
+        return rows <= _SMALL and not model.loaded.beside and rows * model.vitals.alone <= _BRIEF
 
     def withdraw(self, job: Job) -> None:
         """Nobody waits for a request any more: its place is free, unless it is being predicted."""

@@ -20,11 +20,12 @@ import msgspec
 from treadle.deploy.replica import protocol
 from treadle.deploy.replica.onerow import OneRow
 from treadle.deploy.replica.platform import Platform
-from treadle.deploy.replica.served import Desk, Served
+from treadle.deploy.replica.served import Desk, Model, Served
 from treadle.deploy.replica.stats import Stats
 from treadle.deploy.replica.trials import Tried
 from treadle.deploy.replica.vitals import Vitals
 from treadle.deploy.types import DesiredRevision, ReplicaReport
+from treadle.deploy.worker import Preparing
 from treadle.kernel.errors import CorruptData, ModelInvalid, TreadleError, Unavailable
 from treadle.kernel.ids import digest_bytes, digest_file
 from treadle.registry import LoadedModel
@@ -45,6 +46,7 @@ class Holder:
         marker: A file that tells, while a revision is being loaded, which.
         platform: Tells what to serve and has the files.
         report: Makes the model's report, but for revision and failure.
+        opened: Loads the model in a folder, and proves it.
         nullable: Whether a request may lack the value of a feature.
 
     Attributes:
@@ -59,6 +61,7 @@ class Holder:
         marker: Path,
         platform: Platform,
         report: Callable[[], ReplicaReport],
+        opened: Callable[[Path], Model] = LoadedModel.load,
         *,
         nullable: bool = True,
     ) -> None:
@@ -69,6 +72,7 @@ class Holder:
         self._marker = marker
         self._platform = platform
         self._report = report
+        self._opened = opened
         self._nullable = nullable
         self._failed: int | None = None
         self._error: str | None = None
@@ -148,6 +152,8 @@ class Holder:
         try:
             self._check_alive(wanted.revision)
             return self._load(wanted, desk), True
+        except Preparing:
+            return None, False
         except Unavailable as error:
             self._noted(error)
             return None, False
@@ -183,10 +189,18 @@ class Holder:
         self._away = error is not None
 
     def _load(self, wanted: DesiredRevision, desk: Desk) -> Served:
-        loaded = LoadedModel.load(self._fetch(wanted))
+        loaded = self._opened(self._fetch(wanted))
         signature = loaded.signature
         inputs = protocol.inputs_of(signature, wanted.key, wanted.time, nullable=self._nullable)
-        described = protocol.metadata(self.desk.model, wanted.version, signature, wanted.key, wanted.time)
+        described = protocol.metadata(
+            self.desk.model,
+            wanted.version,
+            signature,
+            wanted.key,
+            wanted.time,
+            platform=loaded.platform,
+            real=loaded.real,
+        )
         return Served(
             revision=wanted.revision,
             version=wanted.version,
@@ -224,7 +238,7 @@ class Holder:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _first_vitals(loaded: LoadedModel) -> Vitals:
+def _first_vitals(loaded: Model) -> Vitals:
     """Times the model, which is warm now that it was proven, on its own example."""
     example = loaded.example
     one = {name: values[:1] for name, values in example.items()}

@@ -25,6 +25,7 @@ from treadle.deploy.replica.desks import open_desks
 from treadle.deploy.replica.fleet import Fleet
 from treadle.deploy.replica.guard import RESTART, Guard
 from treadle.deploy.replica.holder import Holder
+from treadle.deploy.replica.opening import Opener
 from treadle.deploy.replica.platform import Platform
 from treadle.deploy.replica.served import Desk
 from treadle.deploy.replica.server import DRAIN, Server, make_server
@@ -164,6 +165,7 @@ class ReplicaServer:
             self._state / f"loading-{desk.model}",
             self._platform,
             lambda: self._report(desk),
+            Opener(self._options, desk.model),
             nullable=self._options.missing == "pass",
         )
 

@@ -132,17 +132,25 @@ def inputs_of(signature: Signature, key: str | None, time: str | None, *, nullab
 
 
 def metadata(
-    model: str, version: int, signature: Signature, key: str | None, time: str | None
+    model: str,
+    version: int,
+    signature: Signature,
+    key: str | None,
+    time: str | None,
+    *,
+    platform: str = "onnx_onnxruntime",
+    real: str = "FP32",
 ) -> ModelMetadata:
     """The model's metadata; the optional inputs for key and time are listed last."""
-    inputs = [MetadataTensor(field.name, _DATATYPE[field.kind]) for field in signature.inputs]
+    types = _DATATYPE | {"float": real}
+    inputs = [MetadataTensor(field.name, types[field.kind]) for field in signature.inputs]
     named = {tensor.name for tensor in inputs}
     if key and key not in named:
         inputs.append(MetadataTensor(key, "BYTES"))
     if time and time not in named:
         inputs.append(MetadataTensor(time, "FP64"))
     outputs = [MetadataTensor(signature.output, "FP64"), MetadataTensor(PREDICTION_ID, "BYTES")]
-    return ModelMetadata(model, [str(version)], "onnx_onnxruntime", inputs, outputs)
+    return ModelMetadata(model, [str(version)], platform, inputs, outputs)
 
 
 def decode(body: bytes) -> InferenceRequest:

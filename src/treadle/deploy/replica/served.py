@@ -2,14 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, Protocol
+
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
 from treadle.deploy.replica import protocol
 from treadle.deploy.replica.journal import Journal
 from treadle.deploy.replica.onerow import OneRow
 from treadle.deploy.replica.stats import Stats
 from treadle.deploy.replica.vitals import Vitals
-from treadle.registry import LoadedModel, SmallBatches
+from treadle.registry import Signature, SmallBatches
+
+
+class Model(Protocol):
+    """A model as the server needs it, whatever runs it."""
+
+    @property
+    def signature(self) -> Signature:
+        """What it takes and gives."""
+
+    @property
+    def example(self) -> dict[str, list[Any]]:
+        """A row or more of what it takes, by column."""
+
+    @property
+    def platform(self) -> str:
+        """What it is, in the protocol's metadata."""
+
+    @property
+    def real(self) -> str:
+        """The datatype that its numbers are computed from."""
+
+    @property
+    def beside(self) -> bool:
+        """Whether it is never asked on the event loop."""
+
+    def predict(self, columns: Mapping[str, Any], /) -> npt.NDArray[np.float64]:
+        """The probability or value for each row."""
+
+    def small_batches(self) -> SmallBatches | None:
+        """A quicker way for some rows; None if there is none."""
 
 
 class Desk(msgspec.Struct, frozen=True):
@@ -43,7 +78,7 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
 
     revision: int
     version: int
-    loaded: LoadedModel
+    loaded: Model
     small: SmallBatches | None
     inputs: protocol.Inputs
     one_row: OneRow

@@ -221,6 +221,8 @@ class ServeConfig(Table, frozen=True):
         timeout: How long a request may take, from its headers to its answer.
         missing: Whether a missing number (``null``, NaN) is given to the model as NaN, or refused.
         log_predictions: Whether predictions are kept for monitoring.
+        environments: Where a model in MLflow's format runs: in an environment made from its own
+            requirements, or in the server's.
         flush: How often the log is handed on.
         journal_sync: When a prediction that was answered is surely on the server's disk. A process
             that is killed loses none in any case. If the machine loses power: ``system`` leaves it to the
@@ -239,6 +241,7 @@ class ServeConfig(Table, frozen=True):
     timeout: Duration = "30s"
     missing: Literal["pass", "refuse"] = "pass"
     log_predictions: bool = True
+    environments: Literal["own", "local"] = "own"
     flush: Duration = "1s"
     journal_sync: Literal["system", "flush", "answer"] = "system"
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
