@@ -99,11 +99,12 @@ EXPORTED = {
     """,
     "treadle.paths": "Place TreadleFileSystem bring find_place needs_names read_place",
     "treadle.registry": """
-        Approval Approvals Archives CardFormat CardText CardTexts Cards Catalog CatalogModel CatalogVersion
-        Field FieldKind ImportCatalogModel KeptByRegistry Lineage LineageStep Lineages LoadedModel MLFLOW
-        ModelFile ModelVersion NewCardText NewCatalogVersion NewVersion Passport Registration Registry
-        Signature SmallBatches Stage Standing Status Transition card_file check_stage import_model
-        made_up_example read_card_file read_example read_mlmodel register_model stage_of
+        Approval Approvals Archives Backoff CardFormat CardText CardTexts Cards Catalog CatalogModel
+        CatalogVersion Field FieldKind ImportCatalogModel KeptByRegistry Lineage LineageStep
+        Lineages LoadedModel MLFLOW ModelFile ModelVersion NewCardText NewCatalogVersion NewVersion
+        OpenLineage Passport Registration Registry Signature SmallBatches Stage Standing Status
+        Transition card_file check_stage import_model made_up_example read_card_file read_example
+        read_mlmodel register_model stage_of
     """,
     "treadle.retrain": """
         Approved AskRetraining Cycle CycleState Cycles Evidence Goal Hold InProduction KeptByCycles Loop

@@ -32,6 +32,7 @@ _TABLES = (
     "store",
     "teams",
     "remotes",
+    "lineage",
 )
 
 

@@ -22,6 +22,7 @@ from treadle.api.rooms import Rooms
 from treadle.deploy import Supervisor, listen, replica_command, replica_options
 from treadle.kernel.errors import Busy, Conflict, TreadleError, Unavailable
 from treadle.kernel.lock import Holder, exclusive
+from treadle.registry import Backoff, OpenLineage
 from treadle.retrain.worker import LOCK
 
 _log = logging.getLogger("treadle.up")
@@ -49,7 +50,7 @@ def serve(root: Path, host: str = "127.0.0.1", port: int = 8090) -> None:
     rooms: Rooms = app.rooms
     try:
         interrupted = rooms.worker.start()
-        with _inference(rooms, url) as (serving, close), _clockwork(rooms):
+        with _inference(rooms, url) as (serving, close), _clockwork(rooms), _lineage(rooms):
             _greet(rooms, url, serving, len(interrupted))
             _Server(app, close).run(sockets=[listener])
     finally:
@@ -187,6 +188,29 @@ def _inference(rooms: Rooms, url: str) -> Iterator[tuple[str | Busy | None, Call
         yield taken or _url(serve.host, port), supervisor.close
     finally:
         supervisor.close()
+
+
+@contextlib.contextmanager
+def _lineage(rooms: Rooms) -> Iterator[None]:
+    """Tells the collector of lineage, if there is one, in a thread of its own: nothing waits for it."""
+    teller = OpenLineage(rooms.workspace)
+    if not teller.wanted:
+        yield
+        return
+    stop, pace = threading.Event(), Backoff()
+
+    def tell() -> None:
+        wait = 0.0
+        while not stop.wait(wait):
+            wait = pace.after(teller.deliver)
+
+    thread = threading.Thread(target=tell, name="treadle-lineage", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(timeout=15)
 
 
 @contextlib.contextmanager

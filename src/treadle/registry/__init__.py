@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from treadle.registry.mlmodel import made_up_example as made_up_example
     from treadle.registry.mlmodel import read_example as read_example
     from treadle.registry.mlmodel import read_mlmodel as read_mlmodel
+    from treadle.registry.openlineage.service import Backoff as Backoff
+    from treadle.registry.openlineage.service import OpenLineage as OpenLineage
     from treadle.registry.registering import register_model as register_model
     from treadle.registry.rules import stage_of as stage_of
     from treadle.registry.service import Registry as Registry
@@ -55,6 +57,7 @@ __getattr__, __all__ = attach(
         "Approval": "types",
         "Approvals": "approving",
         "Archives": "archive.service",
+        "Backoff": "openlineage.service",
         "CardFormat": "card.types",
         "CardText": "card.types",
         "CardTexts": "card.types",
@@ -75,6 +78,7 @@ __getattr__, __all__ = attach(
         "NewCardText": "card.types",
         "NewCatalogVersion": "catalog_types",
         "NewVersion": "types",
+        "OpenLineage": "openlineage.service",
         "Passport": "types",
         "Registration": "types",
         "Registry": "service",

@@ -206,6 +206,19 @@ class RegistryConfig(Table, frozen=True):
         return self.approval == "manual" or bool(between) or any(s.needed for s in self.stages.values())
 
 
+class LineageConfig(Table, frozen=True):
+    """``[lineage]``: who is told of runs, data and models.
+
+    Attributes:
+        openlineage: Where events of OpenLineage go: the address of a collector, such as
+            ``http://marquez:5000/api/v1/lineage``, or a file, relative to the project.
+        namespace: Of jobs and datasets in them; ``treadle://PROJECT`` by default.
+    """
+
+    openlineage: str | None = None
+    namespace: str | None = None
+
+
 class ServeConfig(Table, frozen=True):
     """``[serve]``: the inference server.
 
@@ -276,6 +289,7 @@ class Config(Table, frozen=True):
     store: Store = field(default_factory=Store)
     teams: dict[str, TeamConfig] = field(default_factory=dict)
     remotes: dict[str, RemoteConfig] = field(default_factory=dict)
+    lineage: LineageConfig = field(default_factory=LineageConfig)
 
     @property
     def default_remote(self) -> str | None:

@@ -1,0 +1,1 @@
+"""Runs and versions as events of OpenLineage, delivered to whoever collects lineage."""
