@@ -22,6 +22,7 @@ from treadle.kernel.events import timeline
 from treadle.kernel.lock import Holder, exclusive
 from treadle.kernel.types import Event
 from treadle.kernel.workspace import Workspace
+from treadle.monitor import Incidents, Monitors
 from treadle.retrain import AskRetraining, Cycle, Cycles, Loop, NewCycle, Retrainings, Worker
 from treadle.retrain.asking import _check_signature
 from treadle.retrain.worker import LOCK
@@ -110,12 +111,18 @@ def test_cycles_that_end_alike_again_and_again_have_triggers_rest_and_tell_so_on
         clock.at = SECOND + 8 * DAY
         for _ in range(3):
             assert up.loop.look("toy").cycle is None
-        [stuck] = up.told("retraining_stuck")
-        assert stuck.message.startswith("3 cycles in a row ended for the same reason")
+        [stuck] = Monitors(up.workspace).alerts("toy")
+        assert (stuck.kind, stuck.subjects) == ("retraining", ("internal",))
+        assert stuck.sentence.startswith("3 cycles in a row ended for the same reason")
+        [incident] = Incidents(up.workspace).list("toy")
+        assert (incident.state, incident.severity, incident.title) == ("open", "warning", stuck.sentence)
+        assert "treadle retrain toy --plan" in Incidents(up.workspace).show(incident.id).next
         [held] = up.told("held_back")
         assert (held.actor, held.facts["cause"]) == ("trigger:weekly", "refusals")
         assert Loop(up.workspace, up.worker).look("toy").cycle is None  # as after a restart
-        assert len(up.told("held_back", "retraining_stuck")) == 2
+        assert [event.kind for event in up.told("held_back", "alert", "incident")] == [
+            "alert", "incident", "held_back",
+        ]  # fmt: skip
         by_hand = up.end(up.retrainings.start("toy", AskRetraining(reason="mended", actor="ada")).id)
         assert by_hand.state == "promoted"
         assert up.loop.triggers.resting("toy") is None

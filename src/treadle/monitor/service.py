@@ -116,6 +116,28 @@ class Monitors:
         with self._ws.database.read() as connection:
             return store.read_alerts(connection, model)
 
+    def report(self, alert: Alert) -> bool:
+        """Takes an alert that another room raises, such as of retraining; the same one once.
+
+        It joins an incident or opens one, and is told, as a monitor's own.
+
+        Returns:
+            Whether it was news.
+
+        Raises:
+            NotFound: If there is no such model.
+        """
+        check_model(self._ws, alert.model)
+        alert = msgspec.structs.replace(alert, delivered=self._notifier is None)
+        with self._ws.database.write() as connection:
+            if store.find_alert(connection, alert.id) is not None:
+                return False
+            store.add_alert(connection, alert)
+            record(connection, _event(alert))
+            group(connection, alert.model, alert.at, [alert], [], self._config.notify, self._channels)
+        self._deliver(alert.model)
+        return True
+
     def mark_cycle(self, alert_id: str, cycle_id: str) -> None:
         """Notes which cycle an alert started; noting it again changes nothing.
 

@@ -17,10 +17,12 @@ MonitorKind = Literal[
     "multivariate",
     "fairness",
     "operations",
+    "retraining",
 ]
 """What is watched, in the order in which it is shown: the metric where labels are known; its estimate where
 they aren't; the predictions' shift; missing, impossible and unseen inputs; each input's drift; that of whole
-rows; the metric of groups beside each other; the service itself."""
+rows; the metric of groups beside each other; the service itself; cycles that end for one reason again and
+again."""
 
 WindowState = Literal["ok", "alert", "inconclusive"]
 Severity = Literal["info", "warning", "critical"]

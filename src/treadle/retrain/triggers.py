@@ -15,7 +15,7 @@ from treadle.kernel.errors import BudgetExceeded, NotFound
 from treadle.kernel.events import record
 from treadle.kernel.types import Event
 from treadle.kernel.workspace import Workspace
-from treadle.monitor import Monitors
+from treadle.monitor import Alert, Monitors
 from treadle.registry import ModelVersion, Registry
 from treadle.retrain import rules, signals
 from treadle.retrain.service import Cycles
@@ -107,20 +107,25 @@ class Triggers:
         )
 
     def tell(self, model: str, streak: Streak) -> None:
-        """Writes on the model's timeline that its cycles end for one reason again and again, once."""
-        self._once(
-            Event(
-                id=f"stuck:{model}:{streak.cycles[0]}:{streak.cause}",
+        """Raises an alert, and so an incident, of cycles that end for one reason again and again; once."""
+        name = f"retraining:{model}:{streak.cycles[0]}:{streak.cause}"
+        if name in self._noted:
+            return
+        production = Registry(self._ws).production(model)
+        count = len(streak.cycles)
+        Monitors(self._ws).report(
+            Alert(
+                id=name,
+                model=model,
+                kind="retraining",
                 at=self._ws.clock.now(),
-                recorded_at=datetime.now(UTC),
-                subject=f"model:{model}",
-                kind="retraining_stuck",
-                actor="retrain",
-                message=f"{len(streak.cycles)} cycles in a row ended for the same reason, so triggers rest "
-                f"until {streak.until:%Y-%m-%d %H:%M}: {streak.sentence}",
-                facts={"cause": streak.cause, "cycles": ", ".join(streak.cycles)},
+                subjects=(streak.cause,),
+                sentence=f"{count} cycles in a row ended for the same reason, so triggers rest until "
+                f"{streak.until:%Y-%m-%d %H:%M}: {streak.sentence}",
+                version=production.number if production else 0,
             )
         )
+        self._noted.add(name)
 
     def _once(self, event: Event) -> None:
         if event.id not in self._noted:

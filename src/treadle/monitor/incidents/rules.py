@@ -18,6 +18,7 @@ SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 USUAL: dict[MonitorKind, Severity] = {
     "performance": "critical",
     "operations": "critical",
+    "retraining": "warning",
     "estimated": "warning",
     "quality": "warning",
     "prediction": "warning",

@@ -206,6 +206,8 @@ def _next(incident: Incident) -> tuple[str, ...]:
     take = (f"treadle incidents ack {incident.id}",) if incident.state == "open" else ()
     if "operations" in incident.kinds:
         act: tuple[str, ...] = ("treadle deploy", f"treadle deploy rollback {incident.model}")
+    elif "retraining" in incident.kinds:
+        act = ("treadle cycles", f"treadle retrain {incident.model} --plan")
     elif {"performance", "estimated"} & set(incident.kinds):
         act = ("treadle run --plan",)
     else:
