@@ -127,6 +127,26 @@ MISTAKES = {
         "drift =",
         "`monitor.drift`: expected `float` > 0.0",
     ),
+    "a log that is shorter than a figure needs": (
+        change('every = "7d"', 'keep_log = "30d"'),
+        "keep_log =",
+        "`monitor.keep_log` is shorter than what a performance figure looks back over",
+    ),
+    "segments of values that aren't kept": (
+        GOOD + '[monitor.columns.carrier]\nkeep = "hash"\n[monitor.segments.carrier]\n',
+        "[monitor.segments.carrier]",
+        "the log doesn't keep those of this input",
+    ),
+    "segments made in two ways": (
+        GOOD + '[monitor.segments.hour]\nvalues = ["1"]\nedges = [2]\n',
+        "[monitor.segments.hour]",
+        "not by both",
+    ),
+    "edges in no order": (
+        GOOD + "[monitor.segments.hour]\nedges = [2, 1]\n",
+        "[monitor.segments.hour]",
+        "each greater than the one before",
+    ),
     "a monitored column that is no feature": (
         GOOD + "[monitor.columns.hours]\nwatch = false\n",
         "[monitor.columns.hours]",

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from treadle.kernel.config.base import SERVED, Task
 from treadle.kernel.errors import InvalidInput
 from treadle.kernel.names import did_you_mean
+from treadle.monitor.privacy import Concealment
 from treadle.monitor.types import LabelBatch, PredictionBatch, Value
 from treadle.registry import FieldKind, Signature
 
@@ -27,7 +28,7 @@ Columns = dict[str, "Array"]
 
 
 def prediction_columns(
-    batch: PredictionBatch, signatures: Sequence[Signature], recorded: np.int64
+    batch: PredictionBatch, signatures: Sequence[Signature], recorded: np.int64, concealment: Concealment
 ) -> Columns:
     """The columns of the prediction table.
 
@@ -38,6 +39,7 @@ def prediction_columns(
         batch: The predictions.
         signatures: The signature of each version that the batch names.
         recorded: When they were written down, in microseconds since 1970.
+        concealment: What is kept of inputs.
 
     Raises:
         InvalidInput: Naming the first thing that can't be used.
@@ -74,8 +76,12 @@ def prediction_columns(
         "recorded_at": _timestamps(np.full(rows, recorded, np.int64)),
     }
     for name, kind in kinds.items():
-        where, values = f"inputs.{name}", batch.inputs[name]
-        columns[f"input_{name}"] = _texts(where, values) if kind == "string" else _feature(where, values)
+        where, text = f"inputs.{name}", kind == "string"
+        made = (_texts if text else _feature)(where, batch.inputs[name])
+        if not concealment.plain(name):
+            kept = concealment.keep(name, batch.inputs[name], text=text)
+            made = (_texts if text else _feature)(where, kept)
+        columns[f"input_{name}"] = made
     return columns
 
 

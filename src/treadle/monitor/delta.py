@@ -141,6 +141,32 @@ class DayTable:
             query = f"SELECT * FROM t WHERE {wanted}"  # noqa: S608 - the values are dates
             return QueryBuilder().register("t", table).execute(query).read_all()
 
+    def delete(self, before: date) -> None:
+        """Deletes the rows of the days before one. Their files go when no reader can need them, after a week.
+
+        Raises:
+            Busy: If so many others wrote that it didn't get through; nothing was deleted.
+            StorageError: If the table can't be written.
+        """
+        from deltalake.exceptions import CommitFailedError
+
+        for attempt in range(_TRIES):
+            with self._errors():
+                table = self._open()
+                if table is None:
+                    return
+                try:
+                    table.delete(f"day < '{before}'")
+                except CommitFailedError:
+                    time.sleep(random.uniform(0, 0.02 * (attempt + 1)))  # noqa: S311 - spreads writers
+                    continue
+                table.vacuum(retention_hours=_KEEP_HOURS, dry_run=False)
+            self._seen = None
+            return
+        raise Busy(
+            "too many others write to this table; nothing was deleted", where=self._url, fix="try again"
+        )
+
     def _latest(self) -> DeltaTable | None:
         self._seen = self._seen or self._open()
         return self._seen

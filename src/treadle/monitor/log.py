@@ -13,10 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from treadle.kernel.clock import SystemClock
+from treadle.kernel.events import record
 from treadle.kernel.names import check_name, unknown
+from treadle.kernel.types import Event
 from treadle.kernel.workspace import Workspace
+from treadle.monitor import rules
 from treadle.monitor.batches import label_columns, prediction_columns
 from treadle.monitor.delta import DayTable, typed_rows
+from treadle.monitor.privacy import Concealment
 from treadle.monitor.types import LabelBatch, PredictionBatch
 from treadle.registry import Field, Registry
 
@@ -45,10 +49,16 @@ class PredictionLog:
 
     Args:
         workspace: Where they are kept.
+
+    Attributes:
+        concealment: What is kept of inputs.
     """
 
     def __init__(self, workspace: Workspace) -> None:
         self._ws = workspace
+        self.concealment = Concealment(
+            workspace.config.monitor.columns, workspace.root / ".treadle" / "log.key"
+        )
 
     def append(self, model: str, batch: PredictionBatch) -> None:
         """Keeps predictions that were served; a batch that is here already is not added again.
@@ -63,7 +73,7 @@ class PredictionLog:
         registry = Registry(self._ws)
         versions = {number: registry.get(f"{model}/{number}") for number in sorted(set(batch.version))}
         columns = prediction_columns(
-            batch, [one.signature for one in versions.values() if one.signature], _now()
+            batch, [one.signature for one in versions.values() if one.signature], _now(), self.concealment
         )
         if batch.ids:
             self._table("predictions", model).append(batch.batch, columns)
@@ -101,6 +111,46 @@ class PredictionLog:
     def first_day(self, model: str) -> date | None:
         """The day of the earliest prediction, in UTC; None if there is none."""
         return next(iter(self.days(model)), None)
+
+    def expire(self, model: str, before: date, actor: str) -> None:
+        """Deletes the predictions and labels of the days before one; tells so on the model's timeline first.
+
+        A process that is killed in between deletes at the next call what it has announced. Files are erased
+        when they are unreferenced for a week, so that a query that reads them may end.
+
+        Args:
+            model: The model.
+            before: The first day that is kept.
+            actor: Who or what deletes.
+
+        Raises:
+            StorageError: If a table can't be read or written.
+        """
+        for kind in ("predictions", "labels"):
+            table = self._table(kind, model)
+            days = [day for day in table.days() if day < before]
+            source = table.read(days[0], days[-1]) if days else None
+            if source is None:
+                continue
+            rows = int(self._ws.engine.rows("SELECT count(*) FROM rows_", (), {"rows_": source})[0][0])
+            message = (
+                f"{rows:,} {kind} of {days[0]} to {days[-1]} are deleted: they are older than what is kept"
+            )
+            with self._ws.database.write() as connection:
+                record(
+                    connection,
+                    Event(
+                        id=f"log-expired:{model}:{kind}:{days[-1]}",
+                        at=rules.midnight(before),
+                        recorded_at=SystemClock().now(),
+                        subject=f"model:{model}",
+                        kind="log_expired",
+                        actor=actor,
+                        message=message,
+                        facts={"rows": str(rows), "first": str(days[0]), "last": str(days[-1])},
+                    ),
+                )
+            table.delete(before)
 
     def scan(
         self,

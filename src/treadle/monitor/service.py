@@ -27,7 +27,15 @@ from treadle.monitor.performance.figures import Performance
 from treadle.monitor.profile import Shape, count, count_parts, decode_profile, histogram_sql
 from treadle.monitor.references import References
 from treadle.monitor.suggest import suggest_monitors
-from treadle.monitor.types import Alert, MonitorKind, Profile, Summary, WindowResult, WrittenMonitors
+from treadle.monitor.types import (
+    Alert,
+    CategoryProfile,
+    MonitorKind,
+    Profile,
+    Summary,
+    WindowResult,
+    WrittenMonitors,
+)
 from treadle.registry import ModelVersion, Registry
 
 _log = logging.getLogger("treadle.monitor")
@@ -92,6 +100,8 @@ class Monitors:
                 computed += found
         with self._ws.database.write() as connection:
             escalate(connection, model, until, self._config.notify, self._channels)
+        if self._config.keep_log is not None:
+            self._log.expire(model, (until - parse_duration(self._config.keep_log)).date(), "monitor")
         self._deliver(model)
         Outbox(self._ws, self._channels).deliver()
         return computed
@@ -222,7 +232,12 @@ class Monitors:
 
     def _drifts(self, window: Window, version: ModelVersion, profile: Profile) -> Results:
         """Inputs of all versions' requests, predictions of the version in production: one query."""
-        watched = {name: shape for name, shape in profile.inputs.items() if self._config.watches(name)}
+        conceal = self._log.concealment
+        watched = {
+            name: conceal.shape(name, shape)
+            for name, shape in profile.inputs.items()
+            if self._config.watches(name) and (conceal.plain(name) or isinstance(shape, CategoryProfile))
+        }
         own = [(shape, quote(f"input_{name}")) for name, shape in watched.items()]
         shifted = (profile.prediction, f"CASE WHEN version = {version.number} THEN output END")
         queries = [histogram_sql([*own, shifted])]
@@ -249,9 +264,10 @@ class Monitors:
         for i in range(1, len(profile.segments) + 1):
             parts |= count_parts(list(watched.values()), found, first=i * (len(own) + 1))
         if profile.segments:
-            drifts += by_segment.segment_results(window, profile, parts, drifts, self._config)
+            kept = msgspec.structs.replace(profile, inputs={**profile.inputs, **watched})
+            drifts += by_segment.segment_results(window, kept, parts, drifts, self._config)
         alone = {one.subject for one in (*troubles, *drifts) if one.state == "alert"}
-        rest = {name: shape for name, shape in watched.items() if name not in alone}
+        rest = {n: shape for n, shape in watched.items() if n not in alone and conceal.plain(n)}
         return [*troubles, *drifts, *self._rows(window, version, rest), prediction_shift]
 
     def _rows(self, window: Window, version: ModelVersion, shapes: dict[str, Shape]) -> Results:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import tomllib
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, get_args
 
@@ -12,10 +13,12 @@ import msgspec
 
 from treadle.kernel.config.base import METRICS, SERVED, Metric
 from treadle.kernel.config.behaviour_rules import problems
+from treadle.kernel.config.monitor import ColumnConfig
 from treadle.kernel.config.retrain_rules import wrong
 from treadle.kernel.config.schema import Config, TrainConfig
 from treadle.kernel.errors import ConfigError, InvalidInput, NotFound
 from treadle.kernel.names import check_name, did_you_mean
+from treadle.kernel.units import parse_duration
 
 FILE = "treadle.toml"
 
@@ -196,6 +199,7 @@ def _check_values(config: Config, text: str, where: str) -> None:
     _check_metrics(config, text, where)
     _check_task(config, text, where)
     _check_objective(config, text, where)
+    _check_keeping(config, text, where)
     for problem in problems(config.checks.behaviour):
         keys = ("checks", "behaviour", *problem.keys)
         raise ConfigError(
@@ -225,6 +229,20 @@ def _check_objective(config: Config, text: str, where: str) -> None:
             "`deploy.loadtest` needs an objective to hold, and the rate at which",
             where=_place(text, ("deploy", "loadtest"), where),
             fix="declare it: [serve.objective] p99_ms = 50, availability = 99.9, rate = 100",
+        )
+
+
+def _check_keeping(config: Config, text: str, where: str) -> None:
+    """Predictions are kept as long as a figure looks back."""
+    monitor = config.monitor
+    if monitor.keep_log is None:
+        return
+    needed = parse_duration(monitor.performance_window) + parse_duration(monitor.every)
+    if parse_duration(monitor.keep_log) < needed + timedelta(days=1):
+        raise ConfigError(
+            "`monitor.keep_log` is shorter than what a performance figure looks back over",
+            where=_place(text, ("monitor", "keep_log"), where),
+            fix="keep `performance_window`, `every` and a day together, or more",
         )
 
 
@@ -314,7 +332,9 @@ def _check_columns(config: Config, train: TrainConfig, text: str, where: str) ->
             )
     for name, segment in monitor.segments.items():
         edges = segment.edges or []
-        if segment.values is not None and segment.edges is not None:
+        if monitor.columns.get(segment.column or name, ColumnConfig()).keep != "value":
+            problem = "segments are made of values, and the log doesn't keep those of this input"
+        elif segment.values is not None and segment.edges is not None:
             problem = "a segment is made by `values` or by `edges`, not by both"
         elif edges != sorted(set(edges)) or not all(math.isfinite(edge) for edge in edges):
             problem = "`edges` must be finite numbers, each greater than the one before"

@@ -92,9 +92,12 @@ class ColumnConfig(Table, frozen=True):
         nulls: As in ``[monitor.quality]``, which holds when left out.
         outside: As in ``[monitor.quality]``, which holds when left out.
         unseen: As in ``[monitor.quality]``, which holds when left out.
+        keep: What the prediction log has of it: its ``value``; for texts a keyed ``hash``, by which it is
+            still watched (of a number nothing is kept then); or ``nothing``.
     """
 
     watch: bool = True
+    keep: Literal["value", "hash", "nothing"] = "value"
     statistic: DriftStatistic | None = None
     threshold: Threshold | None = None
     nulls: Fraction | None = None
@@ -121,6 +124,8 @@ class MonitorConfig(Table, frozen=True):
         segments: Which rows are watched apart.
         false_alarms: How many false alarms a year are acceptable, per monitor.
         min_rows: A window with fewer rows is inconclusive.
+        keep_log: How long predictions and labels are kept; for ever when left out. What is older is
+            deleted day by day, and the model's timeline says so.
         webhook: Where alerts are posted as JSON.
         notify: Who is told of incidents, and how.
     """
@@ -138,6 +143,7 @@ class MonitorConfig(Table, frozen=True):
     segments: dict[str, SegmentConfig] = field(default_factory=dict)
     false_alarms: Annotated[float, Meta(gt=0)] = 1.0
     min_rows: Positive = 200
+    keep_log: Duration | None = None
     webhook: str | None = None
     notify: NotifyConfig = field(default_factory=NotifyConfig)
 
@@ -167,4 +173,5 @@ class MonitorConfig(Table, frozen=True):
 
     def watches(self, name: str) -> bool:
         """Whether an input is watched."""
-        return self.columns.get(name, ColumnConfig()).watch
+        one = self.columns.get(name, ColumnConfig())
+        return one.watch and one.keep != "nothing"
