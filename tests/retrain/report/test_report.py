@@ -16,8 +16,9 @@ from retrain.wheel import FIRST, SECOND, make, opened, turn
 from treadle.evaluate import Evaluation, Verdict, forest
 from treadle.kernel.clock import ManualClock
 from treadle.kernel.errors import NotFound
+from treadle.kernel.types import Event
 from treadle.kernel.workspace import Workspace
-from treadle.monitor import Alert, Monitors, WindowResult
+from treadle.monitor import Alert, Incident, Monitors, WindowResult
 from treadle.retrain import Cycle, Cycles, Reign, Stage, Trigger, render_report
 from treadle.retrain.report import charts
 from treadle.retrain.report.facts import Facts, Turn, gather
@@ -124,7 +125,38 @@ def facts(**changes: Any) -> Facts:
         "alerts": [
             Alert(id="a", model="toy", kind="input", at=NOON, subjects=(EVIL,), sentence=EVIL, version=1)
         ],
+        "incidents": [
+            Incident(
+                id="toy-1",
+                model="toy",
+                number=1,
+                version=1,
+                state="resolved",
+                severity="warning",
+                title=f"the first {EVIL}",
+                since=NOON,
+                opened_at=NOON,
+                last_at=NOON,
+                kinds=("input",),
+                subjects=(EVIL,),
+                resolved_at=NOON + DAY,
+                resolved_by=EVIL,
+                note="a new season",
+            )
+        ],
         "turns": [Turn(cycle, (evaluation,)) for cycle in cycles],
+        "not_started": [
+            Event(
+                "e",
+                NOON,
+                NOON,
+                "model:toy",
+                "held_back",
+                "trigger:x",
+                f"no cycle was started: {EVIL}",
+                {"trigger": EVIL, "because": f"it was Monday {EVIL}", "cause": "budget"},
+            )
+        ],
         "predictions": 12_345,
         "cpu_seconds": 99.0,
     }
@@ -148,7 +180,16 @@ def texts(root: ET.Element) -> str:
 
 NOTHING = {
     name: {} if name == "inputs" else []
-    for name in ("reigns", "performance", "inputs", "prediction", "alerts", "turns")
+    for name in (
+        "reigns",
+        "performance",
+        "inputs",
+        "prediction",
+        "alerts",
+        "incidents",
+        "turns",
+        "not_started",
+    )
 }
 
 
@@ -236,6 +277,8 @@ def test_the_page_holds_together_and_no_name_breaks_out() -> None:
     assert page.tags.count("svg") == 5 + 6
     assert EVIL in page.text
     assert "12,345" in page.text
+    for told in ("toy-1", "a new season", "1 cycle not started, and why", "it was Monday"):
+        assert told in page.text
     for end in ("promoted as v1", "refused", "held", "failed", "unchanged", "running"):
         assert end in page.text
 

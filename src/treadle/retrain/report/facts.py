@@ -8,8 +8,10 @@ import msgspec
 
 from treadle.evaluate import Evaluation, Evaluations
 from treadle.kernel.errors import NotFound
+from treadle.kernel.events import timeline
+from treadle.kernel.types import Event
 from treadle.kernel.workspace import Workspace
-from treadle.monitor import Alert, Monitors, PredictionLog, WindowResult
+from treadle.monitor import Alert, Incident, Incidents, Monitors, PredictionLog, WindowResult
 from treadle.registry import ModelVersion, Registry
 from treadle.retrain.service import Cycles
 from treadle.retrain.types import Cycle, Reign
@@ -38,7 +40,9 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
         inputs: Drift of each input, by column, oldest first.
         prediction: Shift of the predictions, oldest first.
         alerts: The alerts raised.
+        incidents: The incidents opened, oldest first.
         turns: The cycles towards production.
+        not_started: Decisions not to start a cycle that a trigger called for, oldest first.
         predictions: How many predictions were served.
         cpu_seconds: What all cycles cost, experiments included.
     """
@@ -55,7 +59,9 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     inputs: dict[str, list[WindowResult]]
     prediction: list[WindowResult]
     alerts: list[Alert]
+    incidents: list[Incident]
     turns: list[Turn]
+    not_started: list[Event]
     predictions: int
     cpu_seconds: float
 
@@ -69,7 +75,7 @@ def gather(workspace: Workspace, model: str) -> Facts:
     versions = sorted(Registry(workspace).list(model), key=lambda version: version.number)
     if not versions:
         raise NotFound(f"{model} has no version yet", fix="`treadle run` makes the first")
-    windows = Monitors(workspace).windows(model)
+    windows = [window for window in Monitors(workspace).windows(model) if not window.segment]
     inputs: dict[str, list[WindowResult]] = {}
     for window in windows:
         if window.kind == "input":
@@ -91,7 +97,9 @@ def gather(workspace: Workspace, model: str) -> Facts:
         inputs=inputs,
         prediction=[w for w in windows if w.kind == "prediction"],
         alerts=Monitors(workspace).alerts(model),
+        incidents=Incidents(workspace).list(model),
         turns=[_turn(workspace, cycle) for cycle in cycles if cycle.goal == "deploy"],
+        not_started=timeline(workspace.database, f"model:{model}", kinds=("held_back",)),
         predictions=PredictionLog(workspace).count(model),
         cpu_seconds=sum(cycle.cpu_seconds for cycle in cycles),
     )

@@ -12,6 +12,7 @@ from treadle.kernel.units import format_duration
 from treadle.kernel.workspace import Workspace
 from treadle.retrain.report import charts
 from treadle.retrain.report.facts import Facts, gather
+from treadle.retrain.types import Trigger
 
 
 def render_report(workspace: Workspace, model: str) -> str:
@@ -46,9 +47,19 @@ def render(facts: Facts) -> str:
         },
         forest=lambda verdicts: Markup(forest(verdicts)),  # noqa: S704 - as above
         outcome=charts.OUTCOME,
+        started=_started,
         colour=charts.colour,
         duration=format_duration,
         ends=ends,
         kinds=Counter(alert.kind for alert in facts.alerts),
         treadle=treadle.__version__,
     )
+
+
+def _started(trigger: Trigger) -> str:
+    """What started a cycle, in words."""
+    if trigger.kind == "alert":
+        return "Started by an alert"
+    if trigger.kind == "manual":
+        return f"Started by {trigger.actor}"
+    return f"Started by the {trigger.kind} trigger {trigger.name}"
