@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ import click
 
 from treadle.cli import show
 from treadle.cli.app import App, json_option, pass_app
+from treadle.kernel.errors import CorruptData
 from treadle.kernel.units import format_bytes
 
 if TYPE_CHECKING:
@@ -37,17 +39,35 @@ def export_model(app: App, ref: str, out: Path) -> None:
 
 
 @click.command("import", short_help="Take in another Treadle's archive")
-@click.argument("path", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("what", metavar="FILE|REF")
+@click.option("--from", "server", metavar="URL", help="Fetch the version REF of that Treadle.")
 @click.option("--model", metavar="NAME", help="The model's name here; as it was there if left out.")
 @json_option
 @pass_app
-def import_model(app: App, path: Path, model: str | None) -> None:
+def import_model(app: App, what: str, server: str | None, model: str | None) -> None:
     """Take in a version that another Treadle exported, once every digest fits.
 
     It keeps its identity and becomes a candidate; no verdict of the other
     Treadle lets it into production here.
     """
-    app.answer(app.client.import_model(path, model), show_imported)
+    if server is None:
+        found = app.client.import_model(Path(what), model)
+    else:
+        found = _fetched(app, server, what, model)
+    app.answer(found, show_imported)
+
+
+def _fetched(app: App, server: str, ref: str, model: str | None) -> ModelVersion:
+    """Takes in a version of another server, and checks that it is what that server has."""
+    from treadle.client import Client
+
+    with tempfile.TemporaryDirectory() as folder, Client.http(server) as there:
+        wanted = there.model(ref)
+        there.export_model(wanted.ref, Path(folder) / "version.tar")
+        found = app.client.import_model(Path(folder) / "version.tar", model)
+    if found.id != wanted.id:
+        raise CorruptData(f"it is {found.id:.16}, and {wanted.ref} there is {wanted.id:.16}", where=found.ref)
+    return found
 
 
 def show_imported(version: ModelVersion) -> None:
