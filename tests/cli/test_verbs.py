@@ -32,6 +32,7 @@ from treadle.data.types import DatasetVersion
 from treadle.deploy.types import DeploymentStatus, Revision
 from treadle.experiment import Comparison
 from treadle.experiment.types import Run
+from treadle.kernel.types import Event
 from treadle.monitor.types import Alert, WindowResult, WrittenMonitors
 from treadle.registry.types import Approval, ModelVersion, Standing
 from treadle.retrain import RetrainPlan
@@ -52,6 +53,10 @@ THEN = InProduction(
     ),
     evidence=(Evidence(evaluation="ev_model", outcome="fail", sentence="worse by 0.1"),),
 )
+TIMELINE = [
+    Event("a", NOON, NOON, "model:flights", "cycle_started", "ada", "a cycle was started: by hand"),
+    Event("b", NOON, NOON, "model:flights", "held_back", "trigger:weekly", "no cycle was started: one runs"),
+]
 RUN = run(0, metrics={"roc_auc": 0.71})
 
 SUGGESTED = WrittenMonitors(version=3, toml='[monitor]\nevery = "1d"\n')
@@ -81,6 +86,7 @@ def _answers(wire: Wire) -> None:
             "GET /v1/evaluations/ev_model": evaluation("fail"),
             "GET /v1/models/flights/reigns": REIGNS,
             "GET /v1/models/flights/report": b"<html>a year</html>",
+            "GET /v1/models/flights/timeline": TIMELINE,
             "POST /v1/deployments": revision(4, 2),
             "GET /v1/deployments/flights": DEPLOYMENT,
             "GET /v1/deployments/flights/revisions": [revision(1, 1), revision(2, 2), revision(3, 3)],
@@ -123,6 +129,7 @@ READS: list[tuple[str, Any, Any]] = [
     ("monitor alerts", list[Alert], [ALERT]),
     ("monitor suggest", WrittenMonitors, SUGGESTED),
     ("history", list[Reign], REIGNS),
+    ("history --timeline", list[Event], TIMELINE),
     ("cycles", list[Cycle], [cycle("promoted"), cycle("running", 2, version=None)]),
     ("cycles show c", Cycle, cycle("refused")),
     ("retrain --plan", RetrainPlan, RETRAIN_PLAN),
@@ -482,3 +489,11 @@ def test_a_plan_of_retraining_tells_what_would_start_it_and_what_is_held_back(ca
     assert done.code == 1
     [asked] = wire.made("POST /v1/retrain/flights")
     assert msgspec.json.decode(asked.body)["reason"] == "it is Monday"
+
+
+def test_a_timeline_tells_also_of_what_was_not_done(call: Call) -> None:
+    lines = call("history", "--timeline").out.splitlines()
+    assert lines[0].split() == ["when", "what", "who", "why"]
+    assert lines[2].split(None, 3)[2:] == ["held_back", "trigger:weekly  no cycle was started: one runs"]
+    both = call("history", "--timeline", "--at", "2013-01-01")
+    assert (both.code, "ask for two things" in both.err) == (2, True)

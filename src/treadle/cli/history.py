@@ -11,9 +11,11 @@ import click
 from treadle.cli import show
 from treadle.cli.app import App, json_option, moment, pass_app
 from treadle.cli.follow import why
+from treadle.kernel.errors import InvalidInput
 from treadle.kernel.units import format_bytes
 
 if TYPE_CHECKING:
+    from treadle.kernel.types import Event
     from treadle.retrain.types import Cycle, InProduction, Reign
 
 
@@ -22,15 +24,29 @@ if TYPE_CHECKING:
 @click.option(
     "--at", metavar="TIME", callback=moment, help="What was there at a moment, and on what evidence."
 )
+@click.option(
+    "--timeline", is_flag=True, help="Every decision, also not to start a cycle: who, when and why."
+)
 @json_option
 @pass_app
-def history(app: App, model: str | None, at: datetime | None) -> None:
+def history(app: App, model: str | None, at: datetime | None, timeline: bool) -> None:
     """Show what was in production when, why it changed, and what each cycle cost."""
     model = app.model(model)
-    if at is None:
+    if timeline:
+        if at is not None:
+            raise InvalidInput("--at and --timeline ask for two things", fix="give one of them")
+        app.answer(app.client.timeline(model), lambda found: show_timeline(model, found))
+    elif at is None:
         app.answer(app.client.reigns(model), lambda reigns: show_history(app, model, reigns))
     else:
         app.answer(app.client.in_production(model, at), lambda found: show_moment(model, found, at))
+
+
+def show_timeline(model: str, found: list[Event]) -> None:
+    """Prints every decision about a model, oldest first."""
+    rows = [(event.at, event.kind, event.actor, event.message) for event in found]
+    show.table(["!when", "!what", "who", "why"], rows, empty=f"nothing has happened to {model} yet")
+    show.following(f"treadle history {model}" if found else "treadle run")
 
 
 def show_moment(model: str, found: list[InProduction], at: datetime) -> None:
