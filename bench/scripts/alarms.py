@@ -24,7 +24,11 @@ def streams(folder: Path, years: int) -> None:
     for year in range(years):
         columns = {"reference": rng.normal(0, 1, REFERENCE)}
         columns["reference_score"], columns["reference_label"] = scored(rng, REFERENCE)
-        for name, shift, decay, width in (("calm", 0, 0, 1.5), ("moved", 0.5, 0.08, 1.5), ("unsure", 0, 0, 1.3)):
+        for name, shift, decay, width in (
+            ("calm", 0, 0, 1.5),
+            ("moved", 0.5, 0.08, 1.5),
+            ("unsure", 0, 0, 1.3),
+        ):
             changed = np.arange(WEEKS) >= CHANGE
             columns[f"{name}_input"] = np.stack([rng.normal(shift * c, 1, FEW) for c in changed])
             weeks = [scored(rng, MANY, 0.0, width if c else 1.5, decay * c) for c in changed]
@@ -80,12 +84,14 @@ def treadle(years):
             rows["psi"][side].append(drifts)
             gaps, estimates = [], []
             for place in range(WEEKS):
-                window = Window(model="m", version=1, since=start + place * week, until=start + (place + 1) * week)
+                window = Window(
+                    model="m", version=1, since=start + place * week, until=start + (place + 1) * week
+                )
                 days = np.arange(MANY) * 7 // MANY
                 gaps.append(gap_result(window, profile, measure, year[f"{moved}_label"][place],
                                        year[f"{moved}_score"][place], days, config, gaps))  # fmt: skip
-                estimates.append(estimated_result(window, profile, measure, year[f"{unsure}_score"][place], {},
-                                                  config, estimates))  # fmt: skip
+                scores = year[f"{unsure}_score"][place]
+                estimates.append(estimated_result(window, profile, measure, scores, {}, config, estimates))
             rows["realised"][side].append([one.state == "alert" for one in gaps])
             rows["estimated"][side].append([one.state == "alert" for one in estimates])
     return [
@@ -116,8 +122,8 @@ def nannyml(years):
             estimated[side].append(alerts(before.estimate(rows), ("roc_auc", "alert")))
     return [
         told("input", "Jensen-Shannon, its default threshold", *drifts),
-        told("performance", "realised, mean ± 3 σ of the reference's chunks", *realised),
-        told("performance", "estimated (CBPE), mean ± 3 σ", *estimated),
+        told("performance", "realised, mean ± 3 SD of the reference's chunks", *realised),
+        told("performance", "estimated (CBPE), mean ± 3 SD", *estimated),
     ]
 
 
@@ -140,11 +146,13 @@ def evidently(years):
         for side, name in enumerate(("calm", "moved")):
             drifted = []
             for values in year[f"{name}_input"]:
-                report = Report([ValueDrift(column="x")])  # for numbers: Wasserstein over σ, alert from 0.1 on
+                report = Report(
+                    [ValueDrift(column="x")]
+                )  # for numbers: Wasserstein over the standard deviation, alert from 0.1 on
                 [found] = json.loads(report.run(pd.DataFrame({"x": values}), reference).json())["metrics"]
                 drifted.append(float(found["value"]) >= 0.1)
             sides[side].append(drifted)
-    return [told("input", "Wasserstein/σ from 0.1, its default; 10 years", *sides)]
+    return [told("input", "Wasserstein over SD from 0.1, its default; 10 years", *sides)]
 
 
 if __name__ == "__main__":

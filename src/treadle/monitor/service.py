@@ -9,6 +9,7 @@ from typing import TypeAlias, get_args
 import msgspec
 import sqlalchemy as sa
 
+from treadle.deploy import service_levels
 from treadle.kernel.clock import SystemClock
 from treadle.kernel.engine import quote
 from treadle.kernel.errors import Conflict, NotFound, TreadleError
@@ -19,10 +20,11 @@ from treadle.kernel.workspace import Workspace
 from treadle.monitor import by_segment, drift, findings, multivariate, quality, rules, store
 from treadle.monitor.findings import Window
 from treadle.monitor.incidents.channels import channels
-from treadle.monitor.incidents.grouping import escalate, group
+from treadle.monitor.incidents.grouping import escalate, group, stands
 from treadle.monitor.incidents.outbox import Outbox
 from treadle.monitor.log import PredictionLog, check_model
 from treadle.monitor.notify import Notifier, WebhookNotifier
+from treadle.monitor.operations import service_alert, service_results
 from treadle.monitor.performance.figures import Performance
 from treadle.monitor.profile import Shape, count, count_parts, decode_profile, histogram_sql
 from treadle.monitor.references import References
@@ -98,6 +100,8 @@ class Monitors:
             found = self._compute(model, since, since + every)
             if self._keep(model, before, since + every, found):
                 computed += found
+        if self._ws.replayed_time() is None:
+            self.watch_service(model)
         with self._ws.database.write() as connection:
             escalate(connection, model, until, self._config.notify, self._channels)
         if self._config.keep_log is not None:
@@ -105,6 +109,36 @@ class Monitors:
         self._deliver(model)
         Outbox(self._ws, self._channels).deliver()
         return computed
+
+    def watch_service(self, model: str, now: datetime | None = None) -> Alert | None:
+        """Raises an alert if a service level objective has fallen or its error budget burns too fast.
+
+        One alert an incident: as long as that stands, it isn't raised again.
+
+        Args:
+            model: The model.
+            now: By the machine's clock, as replicas report.
+
+        Returns:
+            The alert that was raised now.
+        """
+        objective = self._ws.config.serve.objective
+        production = Registry(self._ws).production(model)
+        if production is None or (objective.availability is None and objective.p99_ms is None):
+            return None
+        found = service_results(service_levels(self._ws, model, now), production.number)
+        alert = service_alert(found)
+        at = found[0].until
+        with self._ws.database.write() as connection:
+            if alert is not None and stands(connection, model, alert):
+                alert = None
+            if alert is not None:
+                alert = msgspec.structs.replace(alert, delivered=self._notifier is None)
+                store.add_alert(connection, alert)
+                record(connection, _event(alert))
+            raised = [alert] if alert is not None else []
+            group(connection, model, at, raised, found, self._config.notify, self._channels)
+        return alert
 
     def windows(self, model: str, since: datetime | None = None) -> Results:
         """Results of windows that ended after a moment, oldest first.

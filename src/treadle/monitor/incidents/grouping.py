@@ -63,6 +63,14 @@ def group(
             resolve(connection, one, at, "monitor", "every monitor is fine again", told)
 
 
+def stands(connection: sa.Connection, model: str, alert: Alert) -> bool:
+    """Whether an incident that isn't resolved tells all that an alert does."""
+    return any(
+        alert.kind in one.kinds and set(alert.subjects) <= set(one.subjects) and one.version == alert.version
+        for one in store.read_incidents(connection, model, ("open", "acknowledged"))
+    )
+
+
 def resolve(
     connection: sa.Connection, incident: Incident, at: datetime, by: str, note: str, ways: Iterable[str]
 ) -> Incident:

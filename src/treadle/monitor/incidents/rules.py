@@ -51,12 +51,16 @@ def home(alert: Alert, incidents: Iterable[Incident], together: timedelta) -> In
     """The incident that an alert belongs to; None if it is news.
 
     That is the latest one of the same version that isn't resolved, whose latest alert is not longer ago than
-    ``together``: what breaks at the same time has most often one cause.
+    ``together``: what breaks at the same time has most often one cause. The service's own troubles, which
+    are looked at every few seconds and not window by window, are kept apart.
     """
     fitting = [
         one
         for one in incidents
-        if one.state != "resolved" and one.version == alert.version and alert.at - one.last_at <= together
+        if one.state != "resolved"
+        and one.version == alert.version
+        and alert.at - one.last_at <= together
+        and ("operations" in one.kinds) == (alert.kind == "operations")
     ]
     return max(fitting, key=lambda one: one.last_at, default=None)
 
