@@ -16,8 +16,8 @@ TOOLS = {
 }
 FIGURES = ("false windows, %", "years with one, %", "found at once, %", "delay, weeks", "missed, %")
 INPUT = (
-    "40 years of 52 weeks without change, 40 in which the input moves by half a standard deviation in week 27; "
-    "a reference of 14,000 rows. Delay: median of those found; 0 is the week itself."
+    "40 years of 52 weeks without change, 40 in which the input moves by half a standard deviation in "
+    "week 27; a reference of 14,000 rows. Delay: median of those found; 0 is the week itself."
 )
 PERFORMANCE = (
     "In week 27 every twelfth label loses its relation to the score (realised), or the inputs move to where "
