@@ -6,11 +6,6 @@ at which it may have begun, of the product of the e-values since (Shiryaev 1963,
 *e-detector* Shin, Ramdas and Rinaldo, New England Journal of Statistics in Data Science 2, 2024):
 ``M(t) = e(t) * (M(t - 1) + 1)``. While nothing is wrong ``M(t) - t`` is a supermartingale, so the mean number
 of windows until ``M`` first reaches ``L`` is at least ``L``: the run length that was declared.
-
-Of many monitors of one model those are in alarm that e-BH names (Wang and Ramdas, JRSS B 84, 2022): the ``k``
-largest, for the largest ``k`` with the ``k``-th of ``K`` at least ``L * K / k``. Then the sum of all of them
-is at least ``L * K``, so their mean, itself such a supermartingale plus ``t``, is at least ``L``: the run
-length holds for the model as a whole, however many monitors it has and however they depend on each other.
 """
 
 from __future__ import annotations
@@ -42,37 +37,11 @@ def e_value(z: float, effects: Sequence[float] = EFFECTS) -> float:
     """The evidence of a figure that is so many standard errors on the wrong side of what is allowed.
 
     The mean, over effects ``m``, of ``exp(m * z - m * m / 2)``: the likelihood ratio of a normal figure.
-    Its mean is 1 where the figure is exactly as allowed, and less where it is better. A standard error
-    that is itself estimated by few units makes figures stray further than normal ones: turn the figure's
-    p-value into ``z`` by the quantiles of Student's distribution first, see :func:`normal_score`.
+    Its mean is 1 where the figure is exactly as allowed, and less where it is better.
     """
     if math.isnan(z):
         return 1.0
     return min(math.fsum(math.exp(min(m * z - m * m / 2, 690.0)) for m in effects) / len(effects), _HIGHEST)
-
-
-def normal_score(t: float, df: float) -> float:
-    """The normal score with the same tail probability as a value of Student's distribution."""
-    if math.isinf(df):
-        return t
-    from scipy.special import ndtri, stdtr
-
-    return -float(ndtri(max(float(stdtr(df, -t)), 1e-300))) if t > 0 else float(ndtri(float(stdtr(df, t))))
-
-
-def from_p(p: float) -> float:
-    """An e-value from a p-value that is uniform, or larger, while nothing is wrong.
-
-    ``p**(k - 1) * k`` averaged over all ``k`` from 0 to 1: ``(1 - p + p * ln p) / (p * (ln p)**2)`` (Vovk and
-    Wang, Annals of Statistics 49, 2021).
-    """
-    if p >= 1:
-        return 0.5
-    p = max(p, 1e-300)
-    log = math.log(p)
-    if abs(log) < 1e-3:
-        return 0.5 - log / 3
-    return (1 - p + p * log) / (p * log * log)
 
 
 def detect(e_values: Iterable[float]) -> Detected:
@@ -88,22 +57,6 @@ def detect(e_values: Iterable[float]) -> Detected:
             best, since = 0.0, place
         best += math.log(max(e, 1e-300))
     return Detected(evidence, place - since + 1 if since else 0)
-
-
-def in_alarm(evidence: Sequence[float], run_length: float) -> list[bool]:
-    """Which of a model's monitors are in alarm, so that false ones are so many windows apart.
-
-    Args:
-        evidence: Each monitor's, by :func:`detect`.
-        run_length: Windows between two false alarms of the model, on average, at least.
-    """
-    order = sorted(range(len(evidence)), key=lambda place: -evidence[place])
-    most = max(
-        (k for k, place in enumerate(order, start=1) if evidence[place] * k >= run_length * len(evidence)),
-        default=0,
-    )
-    alarmed = set(order[:most])
-    return [place in alarmed for place in range(len(evidence))]
 
 
 def run_length(false_alarms: float, every: timedelta) -> float:

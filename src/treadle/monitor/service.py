@@ -28,6 +28,7 @@ from treadle.monitor.operations import service_alert, service_results
 from treadle.monitor.performance.figures import Performance
 from treadle.monitor.profile import Shape, count, count_parts, decode_profile, histogram_sql
 from treadle.monitor.references import References
+from treadle.monitor.sequential import persists
 from treadle.monitor.suggest import suggest_monitors
 from treadle.monitor.types import (
     Alert,
@@ -346,7 +347,9 @@ class Monitors:
                 store.add_windows(connection, found)
                 raised: Alerts = []
                 for alert in findings.to_alerts(found, delivered=self._notifier is None):
-                    if rules.raises(alert, store.read_alerts(connection, model, alert.kind), cooldown):
+                    if self._persists(connection, alert) and rules.raises(
+                        alert, store.read_alerts(connection, model, alert.kind), cooldown
+                    ):
                         store.add_alert(connection, alert)
                         record(connection, _event(alert))
                         raised.append(alert)
@@ -355,6 +358,17 @@ class Monitors:
             # On Postgres two can find no first window and both write it; one gets through.
             return False
         return True
+
+    def _persists(self, connection: sa.Connection, alert: Alert) -> bool:
+        """Whether enough of the latest windows were in alert about any of the same subjects."""
+        wanted, among = self._config.persist, max(self._config.persist, self._config.among)
+        if wanted == 1:
+            return True
+        states: dict[datetime, bool] = {}
+        for one in store.read_windows(connection, alert.model, kind=alert.kind, version=alert.version):
+            raised = one.state == "alert" and not one.explained_by and one.subject in alert.subjects
+            states[one.until] = states.get(one.until, False) or raised
+        return persists([states[until] for until in sorted(states)], wanted, among)
 
     def _deliver(self, model: str) -> None:
         if self._notifier is None:

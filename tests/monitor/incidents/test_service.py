@@ -102,6 +102,14 @@ def test_calm_weeks_open_nothing(troubled: Any) -> None:
     assert evaluate(troubled, 1).list("toy") == []
 
 
+def test_one_window_is_not_enough_where_two_of_three_are_declared(troubled: Any) -> None:
+    config = troubled.workspace.config
+    patient = msgspec.structs.replace(config.monitor, persist=2, among=3)
+    troubled.workspace.config = msgspec.structs.replace(config, monitor=patient)
+    assert evaluate(troubled, 2).list("toy") == []
+    assert only(evaluate(troubled, 3)).opened_at == START + 3 * WEEK
+
+
 def test_it_is_taken_and_resolved_once(troubled: Any) -> None:
     incidents = evaluate(troubled)
     taken = incidents.change("toy-1", IncidentChange(state="acknowledged", note="looking"), "ann")

@@ -122,6 +122,9 @@ class MonitorConfig(Table, frozen=True):
         multivariate: Drift of whole rows.
         columns: What holds for single inputs.
         segments: Which rows are watched apart.
+        persist: In how many windows of `among` something must be in alert, with the latest, before an alert
+            is raised of it.
+        among: Of how many of the latest windows.
         false_alarms: How many false alarms a year are acceptable, per monitor.
         min_rows: A window with fewer rows is inconclusive.
         keep_log: How long predictions and labels are kept; for ever when left out. What is older is
@@ -141,6 +144,8 @@ class MonitorConfig(Table, frozen=True):
     multivariate: MultivariateConfig = field(default_factory=MultivariateConfig)
     columns: dict[str, ColumnConfig] = field(default_factory=dict)
     segments: dict[str, SegmentConfig] = field(default_factory=dict)
+    persist: Positive = 1
+    among: Positive = 1
     false_alarms: Annotated[float, Meta(gt=0)] = 1.0
     min_rows: Positive = 200
     keep_log: Duration | None = None

@@ -167,6 +167,7 @@ def causes(windows: Sequence[WindowResult], since: datetime, until: datetime) ->
         "fairness",
         "estimated",
         "performance",
+        "retraining",
     )
     return tuple(sorted(found, key=lambda cause: (order.index(cause.kind), -cause.weight, cause.subject)))
 
