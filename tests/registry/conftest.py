@@ -12,10 +12,12 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from retrain.wheel import FIRST, make, turn
 from servers import metadata_url, postgres_server, postgres_url  # noqa: F401 - fixtures
 from treadle.data.types import DataInput, SliceSpec
 from treadle.experiment import store
 from treadle.experiment.types import NewRun
+from treadle.kernel.clock import ManualClock
 from treadle.kernel.workspace import Workspace
 from treadle.registry.catalog import Catalog
 from treadle.registry.types import Field, ModelFile, NewVersion, Signature
@@ -141,6 +143,20 @@ def make_version(make_model: MakeModel, workspace: Workspace) -> MakeVersion:
         return NewVersion(**(known | changes))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def judged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
+    """A project with a version that a cycle made, judged group by group, and promoted; versions stay."""
+    folder = make(tmp_path_factory.mktemp("judged") / "toy")
+    settings = (folder / "treadle.toml").read_text()
+    groups = '[checks.groups]\nby = ["carrier"]'
+    bias = '\n[checks.bias]\nby = ["carrier"]\nmax_difference = 0.5\n'
+    (folder / "treadle.toml").write_text(settings.replace("[checks.groups]", groups) + bias)
+    workspace = Workspace.open(folder, clock=ManualClock(FIRST))
+    assert turn(workspace).state == "promoted"
+    yield workspace
+    workspace.close()
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 from blake3 import blake3
 
-from retrain.wheel import FIRST, make, turn
+from retrain.wheel import FIRST
 from treadle.evaluate import Evaluations
 from treadle.experiment import Files
 from treadle.kernel.clock import ManualClock
@@ -41,14 +41,11 @@ needs = ["verdict"]
 
 
 @pytest.fixture(scope="module")
-def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
-    """A project with a version that a cycle made and promoted."""
-    workspace = Workspace.open(make(tmp_path_factory.mktemp("there") / "toy"), clock=ManualClock(FIRST))
-    assert turn(workspace).state == "promoted"
+def there(judged: Workspace) -> Workspace:
+    """A project with a version that a cycle made and promoted, and a written card."""
     part = NewCardText(section="limits", text="Snow.")
-    Cards(workspace).write(CardTexts(model="toy", parts=(part,), actor="ada"))
-    yield workspace
-    workspace.close()
+    Cards(judged).write(CardTexts(model="toy", parts=(part,), actor="ada"))
+    return judged
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +121,9 @@ def test_another_treadle_takes_it_in_once_with_its_identity(
         Registry(there).load(made).predict(rows)
     )
     assert Trainer(other).get_recipe(found.recipe) == Trainer(there).get_recipe(made.recipe)
-    assert [(one.text, one.actor) for one in Cards(other).texts("toy")] == [("Snow.", "ada (toy)")]
+    texts = {one.section: (one.text, one.actor) for one in Cards(other).texts("toy")}
+    assert texts["limits"] == ("Snow.", "ada (toy)")
+    assert set(texts) == {one.section for one in Cards(there).texts("toy")}
     entry = Catalog(other).version("toy", "1")
     files = Files(other)
     assert {file.path for file in files.below(files.of_uri(entry.storage, ""))} >= {"model/model.onnx"}

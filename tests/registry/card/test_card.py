@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 from html.parser import HTMLParser
 
 import pytest
 
 from registry.conftest import MakeVersion
-from retrain.wheel import FIRST, make, turn
 from treadle.evaluate import Evaluation, Evaluations, Verdict
 from treadle.kernel.clock import ManualClock
 from treadle.kernel.errors import Conflict, InvalidInput, NotFound
@@ -113,22 +111,6 @@ def test_a_file_that_is_no_card_is_refused(text: str, why: str) -> None:
 
 
 # ── what is generated ────────────────────────────────────────────────────
-
-
-@pytest.fixture(scope="module")
-def judged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
-    """A project with a version that its gate judged, group by group."""
-    folder = make(tmp_path_factory.mktemp("card") / "toy")
-    settings = (folder / "treadle.toml").read_text()
-    more = '[checks.groups]\nby = ["carrier"]'
-    (folder / "treadle.toml").write_text(
-        settings.replace("[checks.groups]", more)
-        + '\n[checks.bias]\nby = ["carrier"]\nmax_difference = 0.5\n'
-    )
-    workspace = Workspace.open(folder, clock=ManualClock(FIRST))
-    assert turn(workspace).state == "promoted"
-    yield workspace
-    workspace.close()
 
 
 class Outline(HTMLParser):

@@ -21,14 +21,14 @@ from openlineage.client.facet_v2 import (
 )
 from openlineage.client.serde import Serde
 
-from live import until, up
-from retrain.wheel import make, turn
+from live import until
+from treadle.api.rooms import Rooms
+from treadle.api.server import _lineage
 from treadle.experiment import Experiments, Finish, JournalBatch, NewRun
-from treadle.kernel.clock import ManualClock
 from treadle.kernel.errors import Refused, Unavailable
 from treadle.kernel.workspace import Workspace
 from treadle.registry import Backoff, OpenLineage, Registry
-from treadle.registry.openlineage import events
+from treadle.registry.openlineage import events, store
 from treadle.registry.openlineage.sinks import HttpSink
 from treadle.registry.openlineage.types import RunEvent
 
@@ -118,31 +118,21 @@ def _plain(value: Any) -> Any:
     return [_plain(one) for one in value] if isinstance(value, list) else value
 
 
-def test_a_cycle_tells_what_went_in_and_what_came_out(tmp_path: Path) -> None:
-    root = make(tmp_path / "toy", replicas="1")
-    with (root / "treadle.toml").open("a") as file:
-        file.write('[lineage]\nopenlineage = "lineage/events.jsonl"\nnamespace = "https://ml.example.com"\n')
-    clock = ManualClock(datetime.now(UTC))
-    with_time = Workspace.open(root, clock=clock)
-    OpenLineage(with_time).deliver()
-    clock.at = datetime(2026, 3, 1, tzinfo=UTC)
-    assert turn(with_time).state == "promoted"
-    # Trainings are dated by the machine's clock, versions by the workspace's: told as of the latter.
-    teller = OpenLineage(with_time)
-    teller.deliver()
-    teller.deliver()
-    version = Registry(with_time).get("toy/1")
-    told = [json.loads(line) for line in (root / "lineage" / "events.jsonl").read_text().splitlines()]
+def test_a_cycle_tells_what_went_in_and_what_came_out(judged: Workspace, sink: Kept) -> None:
+    with judged.database.write() as connection:
+        store.begin(connection, datetime(2025, 1, 1, tzinfo=UTC))
+    OpenLineage(judged, sink).deliver()
+    version = Registry(judged).get("toy/1")
+    told = [_full(one) for one in sink.events]
     mine = [one for one in told if one["run"]["runId"] == events.run_uuid(version.run)]
-    assert [one["eventType"] for one in mine] == ["START", "COMPLETE"]
-    assert {one["job"]["namespace"] for one in mine} == {"https://ml.example.com"}
+    assert [one["eventType"] for one in mine] == ["START", "COMPLETE", "OTHER"]
     [rows] = mine[1]["inputs"]
     assert (rows["name"], rows["facets"]["version"]["datasetVersion"]) == ("data/rows", "v1")
-    [made] = mine[1]["outputs"]
-    assert (made["name"], made["facets"]["version"]["datasetVersion"]) == ("models/toy", "1")
-    facet = dataset_version_dataset.DatasetVersionDatasetFacet(datasetVersion="1")
-    assert made["facets"]["version"]["_schemaURL"] == facet._get_schema()
-    with_time.close()
+    for one in mine[1:]:
+        [made] = one["outputs"]
+        assert (made["name"], made["facets"]["version"]["datasetVersion"]) == ("models/toy", "1")
+        facet = dataset_version_dataset.DatasetVersionDatasetFacet(datasetVersion="1")
+        assert made["facets"]["version"]["_schemaURL"] == facet._get_schema()
 
 
 # ── what is told when ────────────────────────────────────────────────────
@@ -273,13 +263,15 @@ def test_who_is_not_there_is_unavailable() -> None:
         )
 
 
-def test_a_server_tells_by_itself(tmp_path: Path) -> None:
-    root = tmp_path / "served"
-    root.mkdir()
-    (root / "treadle.toml").write_text('[project]\nname = "x"\n[lineage]\nopenlineage = "told.jsonl"\n')
-    workspace = Workspace.open(root)
-    OpenLineage(workspace).deliver()
-    run(workspace, "a", "finished")
-    workspace.close()
-    with up(root):
-        until(lambda: (root / "told.jsonl").exists() and "COMPLETE" in (root / "told.jsonl").read_text())
+def test_a_server_tells_by_itself_into_a_file(tmp_path: Path) -> None:
+    lineage = '[lineage]\nopenlineage = "lineage/told.jsonl"\nnamespace = "https://ml.example.com"\n'
+    (tmp_path / "treadle.toml").write_text(f'[project]\nname = "x"\n{lineage}')
+    rooms, told = Rooms(tmp_path, "a test", None), tmp_path / "lineage" / "told.jsonl"
+    OpenLineage(rooms.workspace).deliver()
+    run(rooms.workspace, "a", "finished")
+    with _lineage(rooms):
+        until(lambda: told.exists() and told.read_bytes().count(b"\n") == 2)
+    rooms.close()
+    found = [json.loads(line) for line in told.read_text().splitlines()]
+    assert [one["eventType"] for one in found] == ["START", "COMPLETE"]
+    assert {one["job"]["namespace"] for one in found} == {"https://ml.example.com"}
