@@ -18,6 +18,7 @@ BENCHMARKS = {
     "log_call": "one logging call in the training's thread, beside MLflow, wandb and Trackio",
     "serving": "single-row inference under load and while models are swapped, beside four servers",
     "rollout": "a canary that fails: how soon it is gone, and what it spoils until then",
+    "router": "two replicas behind the router and without: the cost of the hop, and what a kill loses",
     "gate": "verdicts for every subgroup on a million rows, beside Fairlearn",
     "groupings": "groupings and joins of 10 and 100 million values, by Polars and by DuckDB",
     "checks": "53 checks of ten million rows, beside Polars by hand, Pandera and Great Expectations",

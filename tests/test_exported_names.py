@@ -36,8 +36,9 @@ EXPORTED = {
     """,
     "treadle.deploy": """
         ArmCounts BurnRate Counts DeploymentPlan DeploymentStatus Deployments DesiredRevision Guard LoadTest
-        LoadTests NewLoadTest Replica ReplicaOptions ReplicaReport Revision Rollout ServiceLevel ServiceLevels
-        Supervisor Trial TrialReport listen replica_command replica_options service_levels
+        LoadTests LocalReplicas NewLoadTest Replica ReplicaOptions ReplicaReport Revision Rollout
+        ServiceLevel ServiceLevels Supervisor Trial TrialReport listen replica_command replica_options
+        service_levels
     """,
     "treadle.deploy.replica": "Platform ReplicaServer serve",
     "treadle.deploy.worker": "Environments ForeignModel Preparing",

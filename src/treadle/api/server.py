@@ -19,7 +19,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from treadle.api.app import Api, create_app
 from treadle.api.rooms import Rooms
-from treadle.deploy import Supervisor, listen, replica_command, replica_options
+from treadle.deploy import LocalReplicas, listen, replica_options
 from treadle.kernel.errors import Busy, Conflict, TreadleError, Unavailable
 from treadle.kernel.lock import Holder, exclusive
 from treadle.registry import Backoff, OpenLineage
@@ -181,13 +181,13 @@ def _inference(rooms: Rooms, url: str) -> Iterator[tuple[str | Busy | None, Call
     except Busy as error:
         taken = error  # the platform has other work; the inference server tries again until the port is free
     options = replica_options(serve, [config.model], rooms.workspace.state / "replica", port=port)
-    log = rooms.workspace.state / "logs" / "replica.log"
-    supervisor = Supervisor(replica_command(options, url, listening), log, listening=listening)
-    supervisor.start()
+    logs = rooms.workspace.state / "logs"
+    replicas = LocalReplicas(options, url, logs, listening, count=serve.replicas, router=serve.router)
+    replicas.start()
     try:
-        yield taken or _url(serve.host, port), supervisor.close
+        yield taken or _url(serve.host, port), replicas.close
     finally:
-        supervisor.close()
+        replicas.close()
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from treadle.deploy.loadtest.service import LoadTests as LoadTests
     from treadle.deploy.loadtest.types import LoadTest as LoadTest
     from treadle.deploy.loadtest.types import NewLoadTest as NewLoadTest
+    from treadle.deploy.local import LocalReplicas as LocalReplicas
     from treadle.deploy.options import replica_options as replica_options
     from treadle.deploy.service import Deployments as Deployments
     from treadle.deploy.standing import service_levels as service_levels
@@ -38,6 +39,7 @@ __getattr__, __all__ = attach(
     {
         "LoadTest": "loadtest.types",
         "LoadTests": "loadtest.service",
+        "LocalReplicas": "local",
         "NewLoadTest": "loadtest.types",
         "BurnRate": "types",
         "ServiceLevel": "types",

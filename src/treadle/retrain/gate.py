@@ -101,7 +101,8 @@ def register(context: CycleContext) -> Step:
             serve={
                 name: str(value)
                 for name, value in msgspec.structs.asdict(workspace.config.serve).items()
-                if name != "objective"  # a promise to callers; the version doesn't need it to run
+                # What callers are promised and how many processes keep it: no version needs that to run.
+                if name not in ("objective", "replicas", "router")
             },
             cycle=cycle.id,
             curves=tuple(sorted(Experiments(workspace).get(shipped.run).metrics)),

@@ -277,4 +277,7 @@ def _generate(load: Load) -> Sent:
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
         said = (error.stderr or b"").decode(errors="replace").strip().splitlines()
         raise JobFailed(f"the load generator failed: {said[-1] if said else error}") from None
-    return msgspec.msgpack.decode(done.stdout, type=Sent)
+    try:
+        return msgspec.msgpack.decode(done.stdout, type=Sent)
+    except msgspec.DecodeError as error:
+        raise JobFailed(f"the load generator's answer can't be read: {error}") from None

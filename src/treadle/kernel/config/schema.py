@@ -241,6 +241,9 @@ class ServeConfig(Table, frozen=True):
             that is killed loses none in any case. If the machine loses power: ``system`` leaves it to the
             operating system, half a minute or so; ``flush`` loses what was answered since the log
             was handed on; ``answer`` loses nothing, and each answer waits for the disk.
+        replicas: How many processes serve under ``treadle up``; they share the port.
+        router: Whether a process before them passes requests on, and asks another one where the first
+            died. It costs more CPU than serving a small model.
         objective: What its callers are promised.
     """
 
@@ -257,6 +260,8 @@ class ServeConfig(Table, frozen=True):
     environments: Literal["own", "local"] = "own"
     flush: Duration = "1s"
     journal_sync: Literal["system", "flush", "answer"] = "system"
+    replicas: Annotated[int, Meta(ge=1, le=64)] = 1
+    router: bool = False
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
 
 

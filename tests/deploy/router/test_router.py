@@ -1,0 +1,293 @@
+"""The router before replicas that answer, break, hang and die: what callers see of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+import urllib3
+from replica_parts import one_row, options, wait_for, write_model
+
+from treadle.deploy import DesiredRevision, Supervisor, listen
+from treadle.deploy.local import router_command
+from treadle.deploy.router.main import Router, RouterOptions
+from treadle.kernel.ids import digest_file
+
+INFER = b"POST /v2/models/toy/infer HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}"
+READY = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+
+
+class Fake:
+    """A replica that is ready, and does with each request what it is told."""
+
+    def __init__(self, name: str, does: Callable[[bytes], bytes | None] | None = None) -> None:
+        self.name, self.asked = name, []
+        self.does = does or (lambda _: b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n" + name.encode())
+
+    async def start(self) -> tuple[str, int]:
+        self.server = await asyncio.start_server(self.serve, "127.0.0.1", 0)
+        return self.server.sockets[0].getsockname()[:2]
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                if b"/v2/health/ready" in head:
+                    writer.write(READY)
+                    break
+                length = next(
+                    (int(x[15:]) for x in head.split(b"\r\n") if x.startswith(b"content-length:")), 0
+                )
+                self.asked.append(head + await reader.readexactly(length))
+                answer = self.does(head)
+                if answer is None:
+                    break
+                writer.write(answer.removeprefix(b"!"))
+                if answer.startswith(b"!"):
+                    break
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+
+
+@contextlib.asynccontextmanager
+async def routed(*fakes: Fake, **changes) -> AsyncIterator[Callable[..., Awaitable[bytes]]]:
+    """A router before them; sends bytes on a connection of their own and gives all that comes back."""
+    addresses = tuple([await fake.start() for fake in fakes])
+    listening = listen("127.0.0.1", 0)
+    router = Router(RouterOptions(replicas=addresses, **changes), listening)
+    running = asyncio.create_task(router.run())
+
+    async def send(data: bytes, close: bool = True) -> bytes:
+        reader, writer = await asyncio.open_connection(*listening.getsockname()[:2])
+        writer.write(data.replace(b"\r\nhost:", b"\r\nconnection: close\r\nhost:") if close else data)
+        found = await asyncio.wait_for(reader.read(), 10)
+        writer.close()
+        return found
+
+    async with asyncio.timeout(20):
+        while (await status(send)).count(True) < len(fakes):  # noqa: ASYNC110 - another's state
+            await asyncio.sleep(0.01)
+        try:
+            yield send
+        finally:
+            router.stop()
+            await running
+            for fake in fakes:
+                fake.server.close()
+            others = asyncio.all_tasks() - {asyncio.current_task()}
+            await asyncio.wait(others, timeout=2) if others else None
+
+
+async def status(send: Callable[..., Awaitable[bytes]]) -> list[bool]:
+    said = await send(b"GET /treadle/router HTTP/1.1\r\nhost: x\r\n\r\n")
+    return [one["ready"] for one in json.loads(said.partition(b"\r\n\r\n")[2])["replicas"]]
+
+
+def run(test: Callable[[], Awaitable[None]]) -> None:
+    asyncio.run(test())
+
+
+def test_what_was_asked_of_a_replica_that_breaks_is_asked_of_the_other_once() -> None:
+    async def test() -> None:
+        bad, good = Fake("a", lambda _: None), Fake("b")
+        async with routed(bad, good) as send:
+            found = await asyncio.gather(*(send(INFER) for _ in range(20)))
+            assert all(one.startswith(b"HTTP/1.1 200 OK") and one.endswith(b"\r\n\r\nb") for one in found)
+        assert 1 <= len(bad.asked) <= 20
+        assert len(good.asked) == 20
+
+        one, two = Fake("a", lambda _: None), Fake("b", lambda _: None)
+        async with routed(one, two) as send:
+            found = await send(INFER)
+            assert found.startswith(b"HTTP/1.1 502 ")
+            assert b"the replica that was asked died" in found
+        assert (len(one.asked), len(two.asked)) == (1, 1)
+
+    run(test)
+
+
+def test_half_an_answer_is_none() -> None:
+    async def test() -> None:
+        half = Fake("a", lambda _: b"!HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf")
+        async with routed(half, Fake("b")) as send:
+            found = await asyncio.gather(*(send(INFER) for _ in range(8)))
+            assert all(one.endswith(b"\r\n\r\nb") for one in found)
+        assert half.asked
+
+    run(test)
+
+
+def test_what_may_not_be_done_twice_is_not() -> None:
+    async def test() -> None:
+        one, two = Fake("a", lambda _: None), Fake("b", lambda _: None)
+        async with routed(one, two) as send:
+            found = await send(INFER.replace(b"/v2/models/toy/infer", b"/treadle/flush"))
+            assert found.startswith(b"HTTP/1.1 502 ")
+        assert len(one.asked) + len(two.asked) == 1
+
+    run(test)
+
+
+def test_messages_are_passed_on_as_they_are_but_for_what_concerns_a_connection() -> None:
+    async def test() -> None:
+        echo = Fake("a", lambda _: b"HTTP/1.1 201 Created\r\nX-Y: z\r\ntransfer-encoding: chunked\r\n\r\n"
+                    b"2\r\nab\r\n1\r\nc\r\n0\r\n\r\n")  # fmt: skip
+        async with routed(echo) as send:
+            chunked = b"".join(
+                [
+                    b"POST /invocations?x=1 HTTP/1.1\r\nhost: x\r\nX-Treadle-Key: k\r\n",
+                    b"expect: 100-continue\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+                ]
+            )
+            found = await send(chunked)
+            assert found == (
+                b"HTTP/1.1 100 Continue\r\n\r\n"
+                b"HTTP/1.1 201 Created\r\nx-y: z\r\nconnection: close\r\ncontent-length: 3\r\n\r\nabc"
+            )
+        assert echo.asked == [
+            b"POST /invocations?x=1 HTTP/1.1\r\nhost: x\r\nx-treadle-key: k\r\ncontent-length: 3\r\n\r\nabc"
+        ]
+        head = Fake("a", lambda _: b"HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\n")
+        async with routed(head) as send:
+            found = await send(b"HEAD /v2 HTTP/1.1\r\nhost: x\r\n\r\n")
+            assert found == b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 7\r\n\r\n"
+            assert (await send(b"HEAD /v2 HTTP/1.1\r\nhost: x\r\n\r\n")).startswith(b"HTTP/1.1 200")
+
+    run(test)
+
+
+def test_requests_on_one_connection_are_answered_in_order() -> None:
+    async def test() -> None:
+        numbers = Fake("a", lambda head: b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n" + head[5:8])
+        async with routed(numbers, Fake("b", numbers.does)) as send:
+            many = b"".join(b"GET /%03d HTTP/1.1\r\nhost: x\r\n\r\n" % number for number in range(60))
+            last = b"GET /999 HTTP/1.1\r\nconnection: close\r\nhost: x\r\n\r\n"
+            found = await send(many + last, close=False)
+            bodies = [part[:3] for part in found.split(b"\r\n\r\n")[1:]]
+            assert bodies == [b"%03d" % number for number in (*range(60), 999)]
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"nonsense\r\n\r\n", b"400"),
+        (
+            b"POST /v2/models/toy/infer HTTP/1.1\r\nhost: x\r\ncontent-length: 200\r\n\r\n" + b"x" * 200,
+            b"413",
+        ),
+        (b"GET / HTTP/1.1\r\nhost: x\r\nx: " + b"y" * 70_000 + b"\r\n\r\n", b"431"),
+        (b"GET / HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n", b"200"),
+        (b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nslow", b"408"),
+    ],
+)
+def test_what_is_no_plain_request_is_told(sent, status) -> None:
+    async def test() -> None:
+        async with routed(Fake("a"), max_body=100, timeout=0.3) as send:
+            assert (await send(sent, close=False)).startswith(b"HTTP/1.1 " + status)
+            assert (await send(INFER)).startswith(b"HTTP/1.1 200")
+
+    run(test)
+
+
+def test_while_nobody_answers_callers_wait_and_too_many_are_sent_away() -> None:
+    async def test() -> None:
+        dies = Fake("a", lambda _: None)
+        async with routed(dies, max_waiting=1) as send:
+            found = await asyncio.gather(*(send(INFER) for _ in range(3)), return_exceptions=True)
+            codes = sorted(one[9:12] for one in found if isinstance(one, bytes))
+            # Each is tried twice on the only one there is; who finds the queue full is told to come again.
+            assert set(codes) <= {b"502", b"503"}
+            assert all(b"retry-after: 1" in one for one in found if b" 503 " in one)
+            dies.does = Fake("b").does
+            assert (await send(INFER)).endswith(b"b")
+
+    run(test)
+
+
+# ── real replicas ────────────────────────────────────────────────────────
+
+
+@contextlib.contextmanager
+def replicas(tmp_path: Path, count: int = 2):
+    """Supervised replicas in processes of their own behind a router: its URL, and they."""
+    folder = write_model(tmp_path / "model")
+    files = {path.name: digest_file(path) for path in folder.iterdir()}
+    (tmp_path / "files").mkdir()
+    for path in folder.iterdir():
+        (tmp_path / "files" / files[path.name]).write_bytes(path.read_bytes())
+    wanted = msgspec.json.encode(DesiredRevision(revision=1, version=1, files=files)).decode()
+    made: list[Supervisor] = []
+    addresses = []
+    for number in range(count):
+        own = listen("127.0.0.1", 0)
+        addresses.append(own.getsockname()[:2])
+        chosen = msgspec.json.encode(options(tmp_path / f"state-{number}")).decode()
+        command = [sys.executable, "-m", "treadle.deploy.loadtest.candidate", chosen, wanted,
+                   str(tmp_path / "files"), str(own.fileno())]  # fmt: skip
+        made.append(Supervisor(command, tmp_path / f"{number}.log", first_pause=0.05, listening=own))
+    listening: socket.socket = listen("127.0.0.1", 0)
+    url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    command = router_command(options(tmp_path / "none"), addresses, listening)
+    router = Supervisor(command, tmp_path / "router.log", listening=listening)
+    for one in (*made, router):
+        one.start()
+    try:
+        wait_for(lambda: ready(url) == [True] * count, timeout=60)
+        yield url, made
+    finally:
+        router.close()
+        for one in made:
+            one.close()
+
+
+def ready(url: str) -> list[bool]:
+    with contextlib.suppress(urllib3.exceptions.HTTPError):
+        found = urllib3.request("GET", f"{url}/treadle/router", retries=False, timeout=5).json()
+        return [one["ready"] for one in found["replicas"]]
+    return []
+
+
+def test_kill_9_under_load_fails_no_request(tmp_path) -> None:
+    failures: list[object] = []
+    counts = [0] * 6
+    stop = threading.Event()
+
+    def ask(number: int, url: str) -> None:
+        pool = urllib3.PoolManager(maxsize=1, retries=False, timeout=20)
+        body = json.dumps(one_row()).encode()
+        while not stop.is_set():
+            try:
+                answer = pool.request("POST", f"{url}/v2/models/toy/infer", body=body)
+                if answer.status != 200:
+                    failures.append((answer.status, answer.data))
+            except urllib3.exceptions.HTTPError as error:
+                failures.append(error)
+            counts[number] += 1
+
+    with replicas(tmp_path) as (url, made):
+        callers = [threading.Thread(target=ask, args=(number, url)) for number in range(len(counts))]
+        for caller in callers:
+            caller.start()
+        for victim in made:
+            time.sleep(0.3)
+            os.kill(victim.pid, signal.SIGKILL)
+            wait_for(lambda one=victim: one.starts == 2 and ready(url) == [True, True], timeout=60)
+        stop.set()
+        for caller in callers:
+            caller.join()
+    assert failures == []
+    assert min(counts) > 20
