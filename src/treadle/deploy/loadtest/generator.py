@@ -242,6 +242,7 @@ def main() -> None:
     # Nothing here makes cycles, and looking for them stops the clock.
     gc.disable()
     sys.stdout.buffer.write(msgspec.msgpack.encode(uvloop.run(send(load))))
+    sys.stdout.buffer.flush()
 
 
 if __name__ == "__main__":

@@ -280,4 +280,5 @@ def _generate(load: Load) -> Sent:
     try:
         return msgspec.msgpack.decode(done.stdout, type=Sent)
     except msgspec.DecodeError as error:
-        raise JobFailed(f"the load generator's answer can't be read: {error}") from None
+        size = len(done.stdout)
+        raise JobFailed(f"the load generator's {size:,} bytes can't be read: {error}") from None
