@@ -466,7 +466,7 @@ def _traffic(client: Client) -> None:
     assert client.look("toy").cycle is None
     assert client.windows("toy", AT) == []
     assert client.alerts("toy") == []
-    assert "[monitor]" in client.suggest_monitors("toy").toml
+    assert client.backfill("toy", AT).windows + client.suggest_monitors("toy").toml.count("[monitor]") == 1
     of_incidents(client)
 
     with pytest.raises(InvalidInput, match="no service level objective is declared"):

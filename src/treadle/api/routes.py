@@ -43,7 +43,7 @@ from treadle.kernel.database import SCHEMA_VERSION
 from treadle.kernel.errors import InvalidInput
 from treadle.kernel.events import timeline
 from treadle.kernel.types import Event, Health
-from treadle.monitor import Alert, LabelBatch, PredictionBatch, WindowResult, WrittenMonitors
+from treadle.monitor import Alert, Backfill, LabelBatch, PredictionBatch, WindowResult, WrittenMonitors
 from treadle.registry import Lineage, ModelVersion
 from treadle.retrain import (
     Cycle,
@@ -238,6 +238,12 @@ def _windows(call: Call) -> list[WindowResult]:
     return call.rooms.monitors.windows(call.path["model"], _moment(since) if since else None)
 
 
+def _backfill(call: Call) -> Backfill:
+    """Computes past windows again, from what is logged now; raises no alert for the past."""
+    since = _moment(call.need("since"))
+    return call.rooms.monitors.backfill(call.path["model"], since, call.query.get("actor", "api"))
+
+
 def _suggest_monitors(call: Call) -> WrittenMonitors:
     """Monitors to declare, as lines of `treadle.toml`, for a person to prune."""
     return call.rooms.monitors.suggest(call.path["model"])
@@ -382,6 +388,13 @@ ROUTES = [
     RouteSpec("POST", "/v1/monitors/{model}/look", _look, Tick),
     RouteSpec("GET", "/v1/monitors/{model}/windows", _windows, list[WindowResult], query=(_SINCE,)),
     RouteSpec("GET", "/v1/monitors/{model}/alerts", _alerts, list[Alert]),
+    RouteSpec(
+        "POST",
+        "/v1/monitors/{model}/backfill",
+        _backfill,
+        Backfill,
+        query=(Query("since", required=True, format="date-time"), Query("actor")),
+    ),
     RouteSpec("GET", "/v1/monitors/{model}/suggestion", _suggest_monitors, WrittenMonitors),
     RouteSpec("POST", "/v1/plan", _plan, Plan, NewCycle),
     RouteSpec("POST", "/v1/cycles", _start_cycle, Cycle, NewCycle),

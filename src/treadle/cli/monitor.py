@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import click
 
 from treadle.cli import show
-from treadle.cli.app import App, Group, json_option, pass_app
+from treadle.cli.app import App, Group, json_option, moment, pass_app
 
 if TYPE_CHECKING:
-    from treadle.monitor.types import Alert, WindowResult
+    from treadle.monitor.types import Alert, Backfill, WindowResult
     from treadle.retrain.types import Tick
 
 
@@ -82,6 +83,30 @@ def show_tick(tick: Tick) -> None:
     if tick.cycle:
         show.say(f"cycle {tick.cycle} was started")
     show.following(f"treadle cycles show {tick.cycle}" if tick.cycle else "treadle monitor")
+
+
+@monitor.command("backfill", short_help="Compute past windows again")
+@click.argument("model", required=False)
+@click.option("--since", metavar="TIME", required=True, callback=moment, help="Windows that ended later.")
+@json_option
+@pass_app
+def backfill(app: App, model: str | None, since: datetime) -> None:
+    """Compute past windows again, from what is logged now.
+
+    They come out as they were, unless predictions came late or what is declared has changed. No alert
+    is raised for the past.
+    """
+    app.answer(app.client.backfill(app.model(model), since), show_backfill)
+
+
+def show_backfill(found: Backfill) -> None:
+    """Prints what came out otherwise."""
+    show.say(
+        f"{show.counted(found.windows, 'window')} computed again: "
+        f"{show.counted(len(found.changed), 'finding')} came out otherwise"
+    )
+    for one in found.changed:
+        show.item(one.state, f"{one.until:%Y-%m-%d} {one.sentence}")
 
 
 @monitor.command("suggest", short_help="Write [monitor] for a model, by its profile")

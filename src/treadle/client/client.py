@@ -39,7 +39,7 @@ from treadle.govern.types import Spending
 from treadle.kernel.errors import ErrorBody, InvalidInput, TreadleError, Unavailable, from_body
 from treadle.kernel.files import replacing
 from treadle.kernel.types import Event, Health
-from treadle.monitor.types import Alert, LabelBatch, PredictionBatch, WindowResult, WrittenMonitors
+from treadle.monitor.types import Alert, Backfill, LabelBatch, PredictionBatch, WindowResult, WrittenMonitors
 from treadle.registry.types import ModelVersion
 from treadle.retrain.types import (
     Cycle,
@@ -359,6 +359,12 @@ class Client(
     def alerts(self, model: str) -> list[Alert]:
         """The alerts raised, oldest first."""
         found: list[Alert] = self._ask(list[Alert], "GET", f"/v1/monitors/{part(model)}/alerts")
+        return found
+
+    def backfill(self, model: str, since: datetime) -> Backfill:
+        """Computes past windows again, from what is logged now; raises no alert for the past."""
+        path = f"/v1/monitors/{part(model)}/backfill"
+        found: Backfill = self._ask(Backfill, "POST", path, since=since.isoformat(), actor=actor())
         return found
 
     def suggest_monitors(self, model: str) -> WrittenMonitors:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from treadle.monitor.segments import read_segment as read_segment
     from treadle.monitor.service import Monitors as Monitors
     from treadle.monitor.types import Alert as Alert
+    from treadle.monitor.types import Backfill as Backfill
     from treadle.monitor.types import CategoryProfile as CategoryProfile
     from treadle.monitor.types import LabelBatch as LabelBatch
     from treadle.monitor.types import MonitorKind as MonitorKind
@@ -52,6 +53,7 @@ __getattr__, __all__ = attach(
         "IncidentChange": "incidents.types",
         "Incident": "incidents.types",
         "Delivery": "incidents.types",
+        "Backfill": "types",
         "CategoryProfile": "types",
         "LabelBatch": "types",
         "MonitorKind": "types",

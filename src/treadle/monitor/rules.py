@@ -53,6 +53,16 @@ class Shift(msgspec.Struct, frozen=True):
     p_value: float = 1.0
 
 
+def same(one: WindowResult, other: WindowResult) -> bool:
+    """Whether two findings say the same; numbers may differ by the order in which rows were added up."""
+    return all(
+        math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-12)
+        if isinstance(a, float) and isinstance(b, float)
+        else a == b
+        for a, b in zip(msgspec.structs.astuple(one), msgspec.structs.astuple(other), strict=True)
+    )
+
+
 def level(false_alarms: float, every: timedelta) -> float:
     """The level at which to test a window, for so many false alarms a year; at most 0.5."""
     return min(false_alarms * (every / YEAR), 0.5)

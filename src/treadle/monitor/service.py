@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from treadle.deploy import service_levels
 from treadle.kernel.clock import SystemClock
 from treadle.kernel.engine import quote
-from treadle.kernel.errors import Conflict, NotFound, TreadleError
-from treadle.kernel.events import record
+from treadle.kernel.errors import Conflict, InvalidInput, NotFound, TreadleError
+from treadle.kernel.events import record, timeline
 from treadle.kernel.types import Event
 from treadle.kernel.units import parse_duration
 from treadle.kernel.workspace import Workspace
@@ -32,6 +32,7 @@ from treadle.monitor.sequential import persists
 from treadle.monitor.suggest import suggest_monitors
 from treadle.monitor.types import (
     Alert,
+    Backfill,
     CategoryProfile,
     MonitorKind,
     Profile,
@@ -140,6 +141,53 @@ class Monitors:
             raised = [alert] if alert is not None else []
             group(connection, model, at, raised, found, self._config.notify, self._channels)
         return alert
+
+    def backfill(self, model: str, since: datetime, actor: str) -> Backfill:
+        """Computes windows that ended after a moment again, from what is logged now, and keeps that.
+
+        They come out as they were, unless predictions arrived after their window was computed, or what
+        is declared has changed. Labels are those that were known then. No alert is raised for the past.
+
+        Args:
+            model: The model.
+            since: The moment.
+            actor: Who asks for it; the model's timeline says so.
+
+        Raises:
+            NotFound: If there is no such model.
+            InvalidInput: If rows have been deleted that the first of these windows was made of.
+        """
+        before: dict[datetime, Results] = {}
+        for one in self.windows(model, since):
+            before.setdefault(one.until, []).append(one)
+        # What looks back begins earlier than its window does.
+        spans = {until: max(one.since for one in found) for until, found in before.items()}
+        self._require_rows(model, min(spans.values(), default=None))
+        changed: Results = []
+        for until, start in sorted(spans.items()):
+            found = self._compute(model, start, until)
+            kept = {_key(one): one for one in before[until]}
+            changed += [one for one in found if _key(one) not in kept or not rules.same(one, kept[_key(one)])]
+            with self._ws.database.write() as connection:
+                store.replace_windows(connection, model, until, found)
+        done = Backfill(model=model, windows=len(spans), changed=tuple(changed))
+        if spans:
+            with self._ws.database.write() as connection:
+                record(connection, _backfilled(done, since, actor, self._ws.clock.now()))
+        return done
+
+    def _require_rows(self, model: str, since: datetime | None) -> None:
+        """Refuses to compute a window again whose rows have been deleted."""
+        first = self._log.first_day(model)
+        gone = timeline(self._ws.database, f"model:{model}", kinds=["log_expired"])
+        needed = parse_duration(self._config.performance_window)
+        if since is None or not gone or (first and since - needed >= rules.midnight(first)):
+            return
+        raise InvalidInput(
+            f"the log begins on {first}, and a window from {since:%Y-%m-%d} was made of earlier rows as well",
+            where=f"since {since:%Y-%m-%d}",
+            fix="begin later: at the log's first day and `performance_window`",
+        )
 
     def windows(self, model: str, since: datetime | None = None) -> Results:
         """Results of windows that ended after a moment, oldest first.
@@ -383,6 +431,24 @@ class Monitors:
                 return  # the others would fare no better; the next look tries again
             with self._ws.database.write() as connection:
                 store.set_delivered(connection, alert.id)
+
+
+def _key(one: WindowResult) -> tuple[str, str, str, str]:
+    return one.kind, one.subject, one.segment, one.statistic
+
+
+def _backfilled(done: Backfill, since: datetime, actor: str, now: datetime) -> Event:
+    return Event(
+        id=f"backfill:{done.model}:{rules.epoch_us(now)}",
+        at=now,
+        recorded_at=SystemClock().now(),
+        subject=f"model:{done.model}",
+        kind="backfill",
+        actor=actor,
+        message=f"{done.windows} windows since {since:%Y-%m-%d} were computed again; "
+        f"{len(done.changed)} findings came out otherwise",
+        facts={"windows": str(done.windows), "changed": str(len(done.changed))},
+    )
 
 
 def _event(alert: Alert) -> Event:

@@ -100,6 +100,14 @@ def add_windows(connection: sa.Connection, results: Sequence[WindowResult]) -> N
         connection.execute(windows.insert(), [msgspec.structs.asdict(result) for result in results])
 
 
+def replace_windows(
+    connection: sa.Connection, model: str, until: datetime, results: Sequence[WindowResult]
+) -> None:
+    """Puts a window's results in the place of those that are kept of it."""
+    connection.execute(windows.delete().where(windows.c.model == model, windows.c.until == until))
+    add_windows(connection, results)
+
+
 def read_windows(
     connection: sa.Connection,
     model: str,

@@ -252,6 +252,20 @@ class WindowResult(msgspec.Struct, frozen=True, kw_only=True):
     explained_by: str = ""
 
 
+class Backfill(msgspec.Struct, frozen=True, kw_only=True):
+    """Past windows that were computed again.
+
+    Attributes:
+        model: The model.
+        windows: How many.
+        changed: The findings that came out otherwise than they were kept, as they are now.
+    """
+
+    model: str
+    windows: int
+    changed: tuple[WindowResult, ...]
+
+
 class WrittenMonitors(msgspec.Struct, frozen=True, kw_only=True):
     """Monitors as the lines of ``treadle.toml`` that declare them.
 

@@ -57,7 +57,8 @@ class Performance:
         check = self._ws.config.checks.performance
         measure = measured(check, msgspec.convert(profile.metric, Metric))
         with self._ws.database.read() as connection:
-            before = store.read_windows(connection, window.model, kind="estimated", version=window.version)
+            kept = store.read_windows(connection, window.model, kind="estimated", version=window.version)
+        before = [one for one in kept if one.until < window.until]  # all, unless it is computed again
         past: dict[str, Results] = {measure.metric: [], GAP: []}
         for one in before:
             past.setdefault(one.statistic, []).append(one)
