@@ -86,7 +86,7 @@ EXPORTED = {
     "treadle.kernel.config": """
         AlsoCheck BehaviourCheck BiasCheck Budget ChecksConfig ColumnConfig Config DataCheck DatasetConfig
         DeployConfig DriftConfig DriftStatistic EarlyStop GroupCheck GuardsConfig ModelConfig MonitorConfig
-        MultivariateConfig ObjectiveConfig Part PassK PerformanceCheck PredictionsConfig Project
+        MultivariateConfig ObjectiveConfig Part PassK PerformanceCheck PicklePolicy PredictionsConfig Project
         QualityConfig RegistryConfig RemoteConfig RetrainConfig ScorerConfig SegmentConfig ServeConfig
         SliceCheck StageConfig Store StrategyName TargetConfig TeamConfig TrainConfig TriggerConfig
         WindowConfig find_project load_config parse_config
@@ -101,11 +101,11 @@ EXPORTED = {
     "treadle.paths": "Place TreadleFileSystem bring find_place needs_names read_place",
     "treadle.registry": """
         Approval Approvals Archives Backoff CardFormat CardText CardTexts Cards Catalog CatalogModel
-        CatalogVersion Field FieldKind ImportCatalogModel KeptByRegistry Lineage LineageStep
-        Lineages LoadedModel MLFLOW ModelFile ModelVersion NewCardText NewCatalogVersion NewVersion
-        OpenLineage Passport Registration Registry Signature SmallBatches Stage Standing Status
-        Transition card_file check_stage import_model made_up_example read_card_file read_example
-        read_mlmodel register_model stage_of
+        CatalogVersion Field FieldKind ImportCatalogModel KeptByRegistry Lineage LineageStep Lineages
+        LoadedModel MLFLOW ModelFile ModelVersion NewCardText NewCatalogVersion NewVersion OpenLineage
+        Passport Pickled Registration Registry Signature SmallBatches Stage Standing Status Transition
+        card_file check_loadable check_stage import_model made_up_example read_card_file read_example
+        read_mlmodel register_model scan_folder stage_of
     """,
     "treadle.retrain": """
         Approved AskRetraining Cycle CycleState Cycles Evidence Goal Hold InProduction KeptByCycles Loop

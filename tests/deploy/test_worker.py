@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import pickle
 import platform
 import subprocess
 import sys
@@ -35,9 +36,9 @@ from replica_parts import (
 from treadle.deploy.worker import Environments, ForeignModel, Preparing
 from treadle.deploy.worker.environments import _interpreter
 from treadle.experiment import Experiments, JournalBatch, LogArtifact, NewRun
-from treadle.kernel.errors import ModelInvalid, Unavailable
+from treadle.kernel.errors import ModelInvalid, Refused, Unavailable
 from treadle.kernel.workspace import Workspace
-from treadle.registry import Registration, Registry, register_model
+from treadle.registry import Pickled, Registration, Registry, register_model
 from treadle.retrain import approve, redeploy
 
 HOURS = {"inputs": [tensor("hour", "FP64", [1.0, 9.25]), tensor("stops", "INT64", [0, 2])]}
@@ -187,6 +188,7 @@ def test_a_model_of_a_run_is_registered_approved_served_and_deployed_again(
     assert {field.name: field.kind for field in version.signature.inputs} == {"hour": "float", "stops": "int"}
     platform = ServicesPlatform(workspace, tmp_path / "inbox")
     with running(options(tmp_path / "state", environments="local"), platform, ready=False) as server:
+        wait_for(lambda: platform.deployments.status("toy").replicas)
         first = approve(workspace, "toy/1", "ada", "looks right").revision
         second = redeploy(workspace, "toy/1", "ada", "once more")
         assert first is not None
@@ -195,6 +197,49 @@ def test_a_model_of_a_run_is_registered_approved_served_and_deployed_again(
         assert (code, answer["model_version"]) == (200, "1")
         wait_for(lambda: len(inbox_rows(tmp_path / "inbox")) == 2)
     assert Registry(workspace).production("toy").ref == "toy/1"
+
+
+def poisoned(folder: Path, target: Path, witness: Path) -> Path:
+    """A copy of a model whose pickle runs a command when it is loaded."""
+
+    class Shell:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return os.system, (f"touch {witness}",)
+
+    changed(folder, target)
+    (target / "python_model.pkl").write_bytes(pickle.dumps(Shell()))
+    return target
+
+
+def test_a_pickle_that_runs_commands_is_marked_and_neither_deployed_nor_loaded(
+    workspace, custom_folder, tmp_path
+):
+    evil = poisoned(custom_folder, tmp_path / "evil", tmp_path / "witness")
+    register_model(workspace, Registration(run=logged(workspace, evil, "a" * 32), model="toy"))
+    version = Registry(workspace).get("toy/1")
+    assert version.pickles == (Pickled("python_model.pkl", "dangerous", ("posix.system",)),)
+    with pytest.raises(Refused, match=r"toy/1: python_model\.pkl is dangerous \(posix\.system\)"):
+        approve(workspace, "toy/1", "ada", "looks right")
+    platform = FolderPlatform(evil)  # one that would have it served all the same
+    with running(options(tmp_path / "state", environments="local"), platform, ready=False):
+        wait_for(lambda: any(report.failed == 1 for report in platform.reports))
+    assert "python_model.pkl is dangerous" in (platform.reports[-1].error or "")
+    assert not (tmp_path / "witness").exists()
+
+
+def test_a_team_that_wants_no_pickles_gets_none(workspace, sklearn_folder, tmp_path):
+    (Path(workspace.root) / "treadle.toml").write_text(
+        '[project]\nname = "toy"\n[registry]\npickle = "refuse"\n'
+    )
+    strict = Workspace.open(Path(workspace.root))
+    register_model(strict, Registration(run=logged(strict, sklearn_folder, "a" * 32), model="toy"))
+    assert Registry(strict).get("toy/1").pickles == (Pickled("model.pkl", "known"),)
+    with pytest.raises(Refused, match=r"model\.pkl is a pickle, and \[registry\] pickle is 'refuse'"):
+        approve(strict, "toy/1", "ada", "looks right")
+    platform = FolderPlatform(sklearn_folder)
+    chosen = options(tmp_path / "state", environments="local", pickle="refuse")
+    with running(chosen, platform, ready=False):
+        wait_for(lambda: any(report.failed == 1 for report in platform.reports))
 
 
 # ── environments ─────────────────────────────────────────────────────────

@@ -180,7 +180,8 @@ def _inference(rooms: Rooms, url: str) -> Iterator[tuple[str | Busy | None, Call
         port = listening.getsockname()[1]
     except Busy as error:
         taken = error  # the platform has other work; the inference server tries again until the port is free
-    options = replica_options(serve, [config.model], rooms.workspace.state / "replica", port=port)
+    state, pickle = rooms.workspace.state / "replica", config.registry.pickle
+    options = replica_options(serve, [config.model], state, port=port, pickle=pickle)
     logs = rooms.workspace.state / "logs"
     replicas = LocalReplicas(options, url, logs, listening, count=serve.replicas, router=serve.router)
     replicas.start()

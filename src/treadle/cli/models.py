@@ -16,7 +16,7 @@ from treadle.kernel.units import format_bytes
 if TYPE_CHECKING:
     from treadle.data.types import DataInput
     from treadle.kernel.config import StrategyName
-    from treadle.registry.types import ModelVersion, Standing
+    from treadle.registry.types import ModelVersion, Pickled, Standing
     from treadle.retrain.types import Approved
 
 
@@ -77,6 +77,11 @@ def show_one(app: App, ref: str) -> None:
     app.answer(app.client.model(app.ref(ref)), lambda version: show_model(app, version))
 
 
+def _pickle(found: Pickled) -> str:
+    said = {"known": "imports libraries of models only", "code": "brings code", "dangerous": "DANGEROUS"}
+    return f"{found.path}: {said[found.verdict]}" + (f" ({', '.join(found.names)})" if found.names else "")
+
+
 def show_model(app: App, version: ModelVersion) -> None:
     """Prints a model version."""
     takes = version.signature
@@ -103,6 +108,7 @@ def show_model(app: App, version: ModelVersion) -> None:
             *((used.context or "data", f"{used.name} {used.digest}") for used in version.used),
             ("takes", inputs or version.interface or None),
             ("gives", takes.output if takes else None),
+            *(("pickle", _pickle(one)) for one in version.pickles),
             ("parameters", ", ".join(f"{key}={value}" for key, value in version.params.items()) or None),
             ("seed", version.seed),
             (

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from treadle.cli.app import App, pass_app
-from treadle.kernel.config import ServeConfig, load_config
+from treadle.kernel.config import PicklePolicy, ServeConfig, load_config
 from treadle.kernel.errors import MissingExtra, NotFound
 from treadle.kernel.names import check_name
 
@@ -66,18 +66,19 @@ def serve(app: App, host: str | None, port: int | None, name: str, models: tuple
     from treadle.deploy import replica_options
     from treadle.deploy.replica import serve as serve_models
 
-    config, folder = _settings(app)
+    config, pickle, folder = _settings(app)
     state = folder / ".treadle" / "replicas" / check_name("replica", name)
-    options = replica_options(config, models or [app.model(None)], state, name, host, port)
+    options = replica_options(config, models or [app.model(None)], state, name, host, port, pickle)
     status = serve_models(options, app.client, lambda text: click.echo(f"{text} (Ctrl-C ends it)"))
     if status:
         sys.exit(status)
 
 
-def _settings(app: App) -> tuple[ServeConfig, Path]:
-    """The project's ``[serve]`` and its folder; defaults where the project is on another machine."""
+def _settings(app: App) -> tuple[ServeConfig, PicklePolicy, Path]:
+    """The project's ``[serve]``, policy on pickles and folder; defaults if it is on another machine."""
     try:
         root = app.root
     except NotFound:
-        return ServeConfig(), app.start
-    return load_config(root).serve, root
+        return ServeConfig(), "warn", app.start
+    config = load_config(root)
+    return config.serve, config.registry.pickle, root

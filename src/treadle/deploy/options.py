@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from treadle.deploy.types import ReplicaOptions
-from treadle.kernel.config import ServeConfig
+from treadle.kernel.config import PicklePolicy, ServeConfig
 from treadle.kernel.units import parse_duration, parse_size
 
 
@@ -17,6 +17,7 @@ def replica_options(
     name: str = "replica",
     host: str | None = None,
     port: int | None = None,
+    pickle: PicklePolicy = "warn",
 ) -> ReplicaOptions:
     """A replica's options.
 
@@ -27,6 +28,7 @@ def replica_options(
         name: What it calls itself.
         host: The address to listen on, in place of the configured one.
         port: The port, in place of the configured one.
+        pickle: Which models that come as pickles may be loaded.
 
     Raises:
         InvalidInput: If a duration or a size of ``config`` is none.
@@ -46,6 +48,7 @@ def replica_options(
         missing=config.missing,
         log_predictions=config.log_predictions,
         environments=config.environments,
+        pickle=pickle,
         flush=parse_duration(config.flush).total_seconds(),
         journal_sync=config.journal_sync,
     )

@@ -28,7 +28,7 @@ from treadle.kernel.errors import Conflict, NotFound, TreadleError
 from treadle.kernel.events import record
 from treadle.kernel.types import Event
 from treadle.kernel.workspace import Workspace
-from treadle.registry import ModelVersion, Registry
+from treadle.registry import ModelVersion, Registry, check_loadable
 
 _ALIVE = timedelta(seconds=30)
 _LISTENING = timedelta(seconds=10)
@@ -79,8 +79,10 @@ class Deployments:
 
         Raises:
             NotFound: If there is no such version.
+            Refused: If it has a pickle that may not be loaded.
         """
-        self._files_of(f"{model}/{version}")
+        found = Registry(self._workspace).get(f"{model}/{version}")
+        check_loadable(found.pickles, self._workspace.config.registry.pickle, found.ref)
         asked = Revision(
             model=model,
             revision=0,

@@ -361,6 +361,7 @@ class ReplicaOptions(msgspec.Struct, frozen=True, kw_only=True):
             each answer.
         environments: Where a model in MLflow's format runs: in an environment made from its
             requirements (``own``), or in this one (``local``).
+        pickle: Which models that come as pickles may be loaded; see ``[registry] pickle``.
         poll: Seconds between two reports to the platform.
         journal_limit: Bytes of predictions to keep while the platform is away; the oldest go first.
     """
@@ -379,6 +380,7 @@ class ReplicaOptions(msgspec.Struct, frozen=True, kw_only=True):
     missing: Literal["pass", "refuse"] = "pass"
     log_predictions: bool = True
     environments: Literal["own", "local"] = "own"
+    pickle: Literal["refuse", "warn", "allow"] = "warn"
     flush: float = 1.0
     journal_sync: Literal["system", "flush", "answer"] = "system"
     poll: float = 0.5

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from treadle.registry.mlmodel import read_mlmodel as read_mlmodel
     from treadle.registry.openlineage.service import Backoff as Backoff
     from treadle.registry.openlineage.service import OpenLineage as OpenLineage
+    from treadle.registry.pickles import check_loadable as check_loadable
+    from treadle.registry.pickles import scan_folder as scan_folder
     from treadle.registry.registering import register_model as register_model
     from treadle.registry.rules import stage_of as stage_of
     from treadle.registry.service import Registry as Registry
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from treadle.registry.types import ModelVersion as ModelVersion
     from treadle.registry.types import NewVersion as NewVersion
     from treadle.registry.types import Passport as Passport
+    from treadle.registry.types import Pickled as Pickled
     from treadle.registry.types import Registration as Registration
     from treadle.registry.types import Signature as Signature
     from treadle.registry.types import Standing as Standing
@@ -80,6 +83,7 @@ __getattr__, __all__ = attach(
         "NewVersion": "types",
         "OpenLineage": "openlineage.service",
         "Passport": "types",
+        "Pickled": "types",
         "Registration": "types",
         "Registry": "service",
         "Signature": "types",
@@ -89,6 +93,7 @@ __getattr__, __all__ = attach(
         "Status": "types",
         "Transition": "types",
         "card_file": "card.rules",
+        "check_loadable": "pickles",
         "check_stage": "catalog_rules",
         "import_model": "catalog_import",
         "read_card_file": "card.rules",
@@ -96,6 +101,7 @@ __getattr__, __all__ = attach(
         "read_example": "mlmodel",
         "read_mlmodel": "mlmodel",
         "register_model": "registering",
+        "scan_folder": "pickles",
         "stage_of": "rules",
     },
 )

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import math
+import tempfile
 from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import msgspec
 
 from treadle.data.types import DataInput
 from treadle.experiment import Artifact, Experiments, Files, LoggedModels, Run
-from treadle.kernel.errors import InvalidInput, NotFound, StorageError, TreadleError
+from treadle.kernel.errors import CorruptData, InvalidInput, NotFound, StorageError, TreadleError
 from treadle.kernel.workspace import Workspace
 from treadle.registry.catalog_source import Origin
 from treadle.registry.mlmodel import MLMODEL, read_mlmodel
-from treadle.registry.types import ModelFile, Passport, Signature, UsedData
+from treadle.registry.pickles import scan
+from treadle.registry.types import ModelFile, Passport, Pickled, Signature, UsedData
 
 _SMALL = 1 << 20
+# What is large and never a pickle; a server looks into every file again before it loads one.
+_PLAIN = frozenset({".onnx", ".safetensors", ".parquet", ".csv"})
 _COMMIT = "mlflow.source.git.commit"
 _TAGS = {name: f"treadle.{name}" for name in ("licence", "hardware", "owner")}
 _ENVIRONMENTS = ("requirements.txt", "conda.yaml", "python_env.yaml")
@@ -56,6 +61,7 @@ def _of_files(workspace: Workspace, files: Mapping[str, Artifact]) -> dict[str, 
     found: dict[str, Any] = {
         "files": tuple(ModelFile(path, one.digest, one.size) for path, one in sorted(files.items()))
     }
+    found["pickles"] = _pickles(workspace, files)
     found["environment"] = next((files[name].digest for name in _ENVIRONMENTS if name in files), "")
     if (signature := files.get("signature.json")) and "model.onnx" in files:
         with contextlib.suppress(msgspec.DecodeError):  # then it isn't one of ours
@@ -64,6 +70,20 @@ def _of_files(workspace: Workspace, files: Mapping[str, Artifact]) -> dict[str, 
         found |= {name: getattr(described, name) for name in ("flavors", "interface", "example")}
         found.setdefault("signature", described.signature)
     return found
+
+
+def _pickles(workspace: Workspace, files: Mapping[str, Artifact]) -> tuple[Pickled, ...]:
+    """The pickles among the files; those whose bytes are lost can't be loaded either."""
+    found: list[Pickled] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for path, file in sorted(files.items()):
+            if PurePosixPath(path).suffix not in _PLAIN:
+                copy = Path(folder) / file.digest
+                with contextlib.suppress(NotFound, StorageError, CorruptData):
+                    workspace.blobs.fetch(file.digest, copy)
+                    found += scan(copy, path)
+                copy.unlink(missing_ok=True)
+    return tuple(found)
 
 
 def _read(workspace: Workspace, file: Artifact) -> bytes:

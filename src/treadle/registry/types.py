@@ -13,6 +13,7 @@ Scalar: TypeAlias = bool | int | float | str
 Status: TypeAlias = str
 """``candidate``, ``staging``, ``production``, ``deprecated``, ``refused``, ``archived``, or a stage of
 the team's own; in a history also ``deleted``."""
+Verdict: TypeAlias = Literal["known", "code", "dangerous"]
 Origin = Literal["treadle", "mlflow", "person"]
 FieldKind = Literal["float", "int", "string", "bool"]
 
@@ -84,6 +85,22 @@ class Imported(msgspec.Struct, frozen=True, kw_only=True):
     actor: str
 
 
+class Pickled(msgspec.Struct, frozen=True):
+    """A file of a model that is a pickle, or holds some.
+
+    Attributes:
+        path: The file; with ``:`` and its name, one within an archive.
+        verdict: ``known``: it imports names of libraries of models only; ``code``: it brings code
+            along, imports other names or can't be read to its end; ``dangerous``: it imports what
+            starts programs, opens files or connections or runs text, or hides what it imports.
+        names: What made the verdict.
+    """
+
+    path: str
+    verdict: Verdict
+    names: tuple[str, ...] = ()
+
+
 class Passport(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of how a version was made and judged; what isn't known is empty.
 
@@ -105,6 +122,7 @@ class Passport(msgspec.Struct, frozen=True, kw_only=True):
         interface: What it takes and gives in MLflow's own words, as JSON, where it has these.
         example: The file among its files that holds an example of what it takes.
         flavors: How MLflow can load it, such as ``python_function`` and ``sklearn``.
+        pickles: The pickles among its files, and what they would import.
         curves: The metrics of its run: their values step by step are its learning curves.
         licence: Under which licence it may be used.
         hardware: What it needs to run.
@@ -131,6 +149,7 @@ class Passport(msgspec.Struct, frozen=True, kw_only=True):
     example: str = ""
     flavors: tuple[str, ...] = ()
     curves: tuple[str, ...] = ()
+    pickles: tuple[Pickled, ...] = ()
     licence: str = ""
     hardware: str = ""
     owner: str = ""

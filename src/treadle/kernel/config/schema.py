@@ -179,6 +179,9 @@ class TeamConfig(Table, frozen=True):
     members: list[str] = field(default_factory=list)
 
 
+PicklePolicy = Literal["refuse", "warn", "allow"]
+
+
 class RegistryConfig(Table, frozen=True):
     """``[registry]``
 
@@ -189,6 +192,8 @@ class RegistryConfig(Table, frozen=True):
         require: What a version must have to be registered, whoever registers it. When left out,
             what Treadle itself makes has all that it can know, and what an MLflow client
             registers needs nothing.
+        pickle: Which models that come as pickles may be deployed and loaded: none (``refuse``), those
+            in which nothing dangerous was found (``warn``), or all (``allow``).
         govern: Which versions move between stages by their guards only: those that Treadle
             made or runs (``own``), or also all that are registered from then on (``all``).
     """
@@ -196,6 +201,7 @@ class RegistryConfig(Table, frozen=True):
     model: str | None = None
     approval: Literal["automatic", "manual"] = "automatic"
     require: list[Part] | None = None
+    pickle: PicklePolicy = "warn"
     govern: Literal["own", "all"] = "own"
     stages: dict[str, StageConfig] = field(default_factory=dict)
 
