@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
-from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -80,6 +79,8 @@ def _wrong_schedule(trigger: TriggerConfig) -> Wrong | None:
         return Wrong((), "a schedule needs `cron`", fix)
     if len(trigger.cron.split()) != _FIELDS or not _is_cron(trigger.cron):
         return Wrong(("cron",), f"{trigger.cron!r} is no time that cron knows", fix)
+    from zoneinfo import ZoneInfo  # not needed by a training
+
     try:
         ZoneInfo(trigger.timezone)
     except (OSError, ValueError, KeyError):  # KeyError: ZoneInfoNotFoundError is one
