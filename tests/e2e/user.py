@@ -114,7 +114,8 @@ class User:
     def state(self) -> State:
         """What the workspace holds now."""
         # Of replicas and service levels: when the last was heard of, and what is counted meanwhile.
-        query = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT IN ('replicas', 'service_minutes')"
+        counted = ("replicas", "service_minutes")
+        query = f"SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT IN {counted}"  # noqa: S608
         database = sqlite3.connect(f"file:{self.folder}/.treadle/treadle.db?mode=ro", uri=True)
         with contextlib.closing(database):
             names = database.execute(query).fetchall()
