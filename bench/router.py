@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import subprocess
 import sys
 import tempfile
 import threading
@@ -21,6 +20,7 @@ from bench import measure, peers
 from bench.serving import FEATURES, ROW
 from bench.tables import progress, show
 from treadle.deploy import DesiredRevision, ReplicaOptions, Supervisor, listen
+from treadle.deploy.loadtest.generator import generate
 from treadle.deploy.loadtest.types import Load, Sent
 from treadle.deploy.local import router_command
 from treadle.kernel.ids import digest_file
@@ -103,9 +103,7 @@ def _send(address: tuple[str, int], rate: float, seconds: float) -> Sent:
         addresses=(address,), path=_PATH, bodies=(_BODY,), headers={}, rate=rate, seconds=seconds,
         warmup=1.0, arrivals="poisson", seed=7, timeout=20.0,
     )  # fmt: skip
-    command = [sys.executable, "-m", "treadle.deploy.loadtest.generator"]
-    done = subprocess.run(command, input=msgspec.msgpack.encode(load), capture_output=True, check=True)
-    return msgspec.msgpack.decode(done.stdout, type=Sent)
+    return generate(load)
 
 
 @contextlib.contextmanager

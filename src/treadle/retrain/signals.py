@@ -13,7 +13,7 @@ from treadle.monitor.types import Alert, WindowResult
 from treadle.retrain.trigger_types import Hold, Signal, Streak
 from treadle.retrain.types import Cycle
 
-ALERTS = ("performance", "input", "prediction")
+ALERTS = ("performance", "estimated", "input", "prediction")
 """Triggers that are alerts of a monitor of that name."""
 
 _FREE = ("schedule", "webhook")  # they come when they are asked to, and have no cooldown of themselves

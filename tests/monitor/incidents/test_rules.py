@@ -84,6 +84,15 @@ def test_a_monitor_that_says_how_bad_it_is_is_believed() -> None:
     assert set(rules.USUAL.values()) <= set(rules.SEVERITIES)
 
 
+def test_another_version_takes_its_place() -> None:
+    one = incident()
+    assert rules.successor(one, [window(7, version=2, kind="prediction"), window(7, version=2)]) == 2
+    assert rules.successor(one, [window(7)]) is None
+    assert rules.successor(one, []) is None, "nothing was looked at"
+    lasting = incident(kinds=("operations",))
+    assert rules.successor(lasting, [window(7, version=2)]) is None, "the service may fail as before"
+
+
 def test_it_is_over_when_every_monitor_is_fine_again() -> None:
     one = incident()
     assert rules.is_over(one, [window(7, state="ok")])

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -18,6 +16,7 @@ import msgspec
 
 from treadle.deploy.loadtest import store
 from treadle.deploy.loadtest.candidate import candidate
+from treadle.deploy.loadtest.generator import generate
 from treadle.deploy.loadtest.rows import bodies, rows_of
 from treadle.deploy.loadtest.types import Load, LoadTest, NewLoadTest, Sent
 from treadle.deploy.loadtest.verdict import judge, percentiles_ms
@@ -25,7 +24,7 @@ from treadle.deploy.options import replica_options
 from treadle.deploy.service import Deployments
 from treadle.evaluate import aggregate
 from treadle.kernel.config import ObjectiveConfig
-from treadle.kernel.errors import Conflict, InvalidInput, JobFailed, Refused
+from treadle.kernel.errors import Conflict, InvalidInput, Refused
 from treadle.kernel.events import record
 from treadle.kernel.lock import Holder, exclusive
 from treadle.kernel.types import Event
@@ -88,7 +87,7 @@ class LoadTests:
         with exclusive(self._workspace.state / "loadtest.lock", doing):
             addresses = self._running(model) if running else self._private(version)
             with addresses as found:
-                sent = _generate(self._load(model, new, rate, found, asked, tested=running))
+                sent = generate(self._load(model, new, rate, found, asked, tested=running))
         if sent.refused:
             raise InvalidInput(
                 f"the server finds a request wrong, {sent.refused}",
@@ -264,21 +263,3 @@ class LoadTests:
             message=f"{asked}: {found.outcome}; {said}",
             facts=facts | ({"revision": str(found.revision)} if found.revision else {}),
         )
-
-
-def _generate(load: Load) -> Sent:
-    """Sends a load from a process of its own, so that nothing else here delays it."""
-    command = [sys.executable, "-m", "treadle.deploy.loadtest.generator"]
-    longest = load.warmup + load.seconds + load.timeout + 60
-    try:
-        done = subprocess.run(
-            command, input=msgspec.msgpack.encode(load), capture_output=True, timeout=longest, check=True
-        )
-    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
-        said = (error.stderr or b"").decode(errors="replace").strip().splitlines()
-        raise JobFailed(f"the load generator failed: {said[-1] if said else error}") from None
-    try:
-        return msgspec.msgpack.decode(done.stdout, type=Sent)
-    except msgspec.DecodeError as error:
-        size = len(done.stdout)
-        raise JobFailed(f"the load generator's {size:,} bytes can't be read: {error}") from None

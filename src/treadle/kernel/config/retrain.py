@@ -8,16 +8,16 @@ from msgspec import Meta, field
 
 from treadle.kernel.config.base import Duration, Positive, Size, Table
 
-AlertKind = Literal["performance", "input", "prediction"]
-TriggerOn = Literal["performance", "input", "prediction", "drift", "schedule", "data", "webhook"]
+AlertKind = Literal["performance", "estimated", "input", "prediction"]
+TriggerOn = Literal["performance", "estimated", "input", "prediction", "drift", "schedule", "data", "webhook"]
 
 
 class TriggerConfig(Table, frozen=True):
     """``[retrain.triggers.NAME]``: something that starts a cycle by itself.
 
     Attributes:
-        on: ``performance``, ``input`` and ``prediction``: an alert of that monitor. ``drift``: how far
-            the inputs have drifted, by how much the model leans on them. ``schedule``: a time has come.
+        on: ``performance``, ``estimated``, ``input`` and ``prediction``: an alert of that monitor.
+            ``drift``: how far the inputs have drifted, by how much the model leans on them. ``schedule``: a time has come.
             ``data``: so much has arrived since the version in production was trained. ``webhook``: a
             signed ``POST /v1/retrain/MODEL/trigger``.
         cooldown: How long after any cycle it starts none; that of ``[retrain]`` when left out. A
@@ -62,7 +62,8 @@ class RetrainConfig(Table, frozen=True):
     """``[retrain]``
 
     Attributes:
-        on: Which alerts start a cycle: performance that fell, inputs or predictions that drifted.
+        on: Which alerts start a cycle: performance that fell, or that is estimated to have fallen before
+            labels say so, inputs or predictions that drifted.
         cooldown: How long after a cycle no alert starts another.
         triggers: What else starts a cycle.
         refusals: After so many cycles in a row that ended for the same reason, triggers rest: for the

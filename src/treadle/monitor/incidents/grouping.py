@@ -61,6 +61,8 @@ def group(
             _keep(connection, one, "worse" if news else None, at, sentence, told)
         elif rules.is_over(one, results):
             resolve(connection, one, at, "monitor", "every monitor is fine again", told)
+        elif (now := rules.successor(one, results)) is not None:
+            resolve(connection, one, at, "monitor", f"version {now} is in production instead", told)
 
 
 def stands(connection: sa.Connection, model: str, alert: Alert) -> bool:

@@ -28,6 +28,9 @@ USUAL: dict[MonitorKind, Severity] = {
 }
 """How bad an alert of a kind is where its monitor doesn't say."""
 
+_LASTING: frozenset[MonitorKind] = frozenset(("operations", "retraining"))
+"""What another version in production may well not mend."""
+
 _FIRST_RETRY = timedelta(seconds=10)
 _LAST_RETRY = timedelta(hours=1)
 
@@ -109,6 +112,14 @@ def is_over(incident: Incident, results: Sequence[WindowResult]) -> bool:
         if result.kind in incident.kinds and result.subject in incident.subjects
     ]
     return bool(states) and set(states) == {"ok"}
+
+
+def successor(incident: Incident, results: Sequence[WindowResult]) -> int | None:
+    """The version that is watched in place of the incident's, whose monitors say nothing any more."""
+    versions = {result.version for result in results}
+    if not versions or incident.version in versions or _LASTING & set(incident.kinds):
+        return None
+    return max(versions)
 
 
 def is_left_alone(incident: Incident, now: datetime, after: timedelta) -> bool:
