@@ -17,9 +17,9 @@ class TriggerConfig(Table, frozen=True):
 
     Attributes:
         on: ``performance``, ``estimated``, ``input`` and ``prediction``: an alert of that monitor.
-            ``drift``: how far the inputs have drifted, by how much the model leans on them. ``schedule``: a time has come.
-            ``data``: so much has arrived since the version in production was trained. ``webhook``: a
-            signed ``POST /v1/retrain/MODEL/trigger``.
+            ``drift``: how far the inputs have drifted, by how much the model leans on them.
+            ``schedule``: a time has come. ``data``: so much has arrived since the version in production
+            was trained. ``webhook``: a signed ``POST /v1/retrain/MODEL/trigger``.
         cooldown: How long after any cycle it starts none; that of ``[retrain]`` when left out. A
             schedule and a webhook have none unless they say so.
         cron: When, of a schedule: minute, hour, day of the month, month, day of the week.
