@@ -75,6 +75,7 @@ EXPORTED = {
     "treadle.govern": """
         Collect Collected Collector Gone Spending Usage Usages
     """,
+    "treadle.infra": "Infra",
     "treadle.interop.lakefs": "LakefsReport LakefsServer Place import_lakefs parse_place",
     "treadle.interop.dvc": """
         DvcExport DvcImporter DvcReport Repository TakenOutput export_dvc

@@ -15,7 +15,7 @@ TESTS = Path(__file__).parent
 LONGEST = 500
 DOORS = ("__init__", "types", "rules", "service", "store")
 ROOMS = ("experiment", "train", "evaluate", "deploy", "monitor", "retrain", "data", "registry", "govern")
-GROUND = ("kernel", "api", "cli", "sdk", "client", "interop", "paths")
+GROUND = ("kernel", "api", "cli", "sdk", "client", "infra", "interop", "paths")
 
 # Files of another room that are imported by name, and why that is right.
 WINDOWS = {

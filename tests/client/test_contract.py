@@ -20,6 +20,8 @@ from treadle.retrain import NewCycle
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)  # what others look for first stays first
 READS: dict[str, Callable[[Client], Any]] = {
+    "prometheus_rules": lambda client: client.prometheus_rules(),
+    "grafana_dashboard": lambda client: client.grafana_dashboard(),
     "alerts": lambda c: c.alerts("toy"),
     "incidents": lambda c: c.incidents("toy", "open"),
     "mutes": lambda c: c.mutes("toy"),

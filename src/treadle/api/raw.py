@@ -127,6 +127,18 @@ async def _report(request: Request) -> Response:
     return HTMLResponse(page)
 
 
+async def _prometheus_rules(request: Request) -> Response:
+    """Recording and alerting rules for Prometheus, from the declared service level."""
+    rooms: Rooms = request.app.state.rooms
+    return Response(await run_in_threadpool(rooms.infra.prometheus), media_type=_YAML)
+
+
+async def _grafana_dashboard(request: Request) -> Response:
+    """A Grafana dashboard of the inference servers."""
+    rooms: Rooms = request.app.state.rooms
+    return Response(await run_in_threadpool(rooms.infra.grafana), media_type="application/json")
+
+
 async def _comparison(request: Request) -> Response:
     """Runs side by side, or a whole search, as a self-contained page."""
     rooms: Rooms = request.app.state.rooms
@@ -214,6 +226,7 @@ _SHOWN = {
     "patch": "text/plain; charset=utf-8",
     "json": "application/json",
 }
+_YAML = "application/yaml"
 _LONGEST = 10  # digits
 _SEGMENT = 64 << 20
 _PARQUET = "application/vnd.apache.parquet"
@@ -227,6 +240,8 @@ RAW_ROUTES = [
         "POST", "/v1/predictions/{model}/segments/{segment}", _log_segment, "application/json", takes=_BYTES
     ),
     RawSpec("POST", "/v1/sql", _sql, _JSON_LINES, takes="application/json"),
+    RawSpec("GET", "/v1/infra/prometheus", _prometheus_rules, _YAML),
+    RawSpec("GET", "/v1/infra/grafana", _grafana_dashboard, "application/json"),
     RawSpec("GET", "/v1/comparison/page", _comparison, "text/html"),
     RawSpec("GET", "/v1/models/{model}/report", _report, "text/html"),
     *CARD_RAW_ROUTES,

@@ -34,6 +34,7 @@ from treadle.experiment import (
     active_runs,
 )
 from treadle.govern import Collector, Usages
+from treadle.infra import Infra
 from treadle.kernel.keeping import Keeper
 from treadle.kernel.workspace import Workspace
 from treadle.monitor import Incidents, Monitors, PredictionLog
@@ -111,6 +112,11 @@ class Rooms:
     def archives(self) -> Archives:
         """Versions as files, for another Treadle and from one."""
         return Archives(self.workspace)
+
+    @cached_property
+    def infra(self) -> Infra:
+        """What runs beside Treadle, rendered."""
+        return Infra(self.workspace)
 
     @cached_property
     def cards(self) -> Cards:

@@ -42,11 +42,12 @@ _VERBS = {
     "sync": "runs",
     "import": "moving",
     "export": "moving",
+    "infra": "infra",
     "gc": "deleting",
     "doctor": "doctor",
 }
 # Seldom needed: named in one line, so that the help fits a screen.
-_SELDOM = ("sql", "replay", "report", "serve", "sync", "import", "export", "gc")
+_SELDOM = ("sql", "replay", "report", "serve", "sync", "import", "export", "infra", "gc")
 
 
 class Verbs(Group):

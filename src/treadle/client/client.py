@@ -423,6 +423,14 @@ class Client(
         """A model's history as a self-contained HTML page."""
         return self._send("GET", f"/v1/models/{part(model)}/report").read()
 
+    def prometheus_rules(self) -> bytes:
+        """Recording and alerting rules for Prometheus, as YAML."""
+        return self._send("GET", "/v1/infra/prometheus").read()
+
+    def grafana_dashboard(self) -> bytes:
+        """A Grafana dashboard of the inference servers, as JSON."""
+        return self._send("GET", "/v1/infra/grafana").read()
+
     # ── govern ───────────────────────────────────────────────────────────
 
     def spending(self, model: str) -> Spending:
