@@ -104,6 +104,7 @@ def test_a_cycle_that_is_interrupted_is_gone_on_with_and_ends_once(user: User, h
     assert len(user.json("runs")) == 2
 
 
+@pytest.mark.soak
 def test_an_experiment_never_goes_on_with_an_interrupted_cycle_that_deploys(user: User, held: Path) -> None:
     with user.start("run") as process:
         wait_until(lambda: begun(held))

@@ -67,7 +67,7 @@ def test_a_file_that_cant_be_used_is_refused_and_nothing_changes(user: User, nam
     assert user.state() == before
 
     failed(user.run("run"), what, where, fix)
-    assert user.state().keeps(before, "cycles")
+    assert user.state().keeps(before, "cycles", "events")
     assert user.litter() == []
 
 
@@ -86,7 +86,7 @@ def test_a_csv_with_a_ragged_row_is_refused_by_its_line(user: User) -> None:
     refused(done, "line 500 has 8 fields, the header 6", "data/rows.csv", "comma-separated")
     assert user.state() == before
     failed(user.run("run"), "line 500 has 8 fields", "data/rows.csv", "comma-separated")
-    assert user.state().keeps(before, "cycles")
+    assert user.state().keeps(before, "cycles", "events")
 
 
 def test_a_feature_that_is_gone_is_refused_by_the_checks_before_anything_is_trained(user: User) -> None:

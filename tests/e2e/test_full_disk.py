@@ -20,7 +20,7 @@ from treadle.data import AddPath, Push, Remotes, WorkingTree
 from treadle.kernel.workspace import Workspace
 
 ORIGIN = ("artifact_files", "run_inputs", "run_provenance", "run_writers")
-BEGUN = ("cycles", "evaluations", "recipes", "runs", "run_params", "run_tags", *ORIGIN)
+BEGUN = ("cycles", "events", "evaluations", "recipes", "runs", "run_params", "run_tags", *ORIGIN)
 COMMANDS = (("run",), ("data", "add", "rows"), ("history",), ("up", "--port", "0"))
 
 
@@ -62,7 +62,7 @@ def test_adding_data_when_the_blob_store_is_full(user: User, full_disk: Path) ->
     refused(done, "no space is left in the blob store", ".treadle/blobs", "free some space")
     assert user.state() == before
     failed(user.run("run"), "no space is left in the blob store", ".treadle/blobs", "free some space")
-    assert user.state().keeps(before, "cycles")
+    assert user.state().keeps(before, "cycles", "events")
     filler.unlink()
     assert user.run("data", "add", "rows").out.startswith("rows@v2:")
 

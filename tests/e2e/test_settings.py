@@ -96,5 +96,5 @@ def test_a_budget_that_is_used_up_stops_the_cycle_before_it_trains(user: User) -
 
     done = user.run("run")
     failed(done, "the budget is 0.1s", "[budget] month", "raise")
-    assert user.state().keeps(before, "cycles", "evaluations", "recipes")
+    assert user.state().keeps(before, "cycles", "events", "evaluations", "recipes")
     assert len(user.json("runs")) == 1

@@ -118,7 +118,7 @@ def test_an_s3_store_that_does_not_answer(user: User) -> None:
     assert "s3cret" not in done.err
     assert user.state() == before
     failed(user.run("run"), "the blob store failed", "s3://models/blobs", "see that it answers")
-    assert user.state().keeps(before, "cycles")
+    assert user.state().keeps(before, "cycles", "events")
 
 
 @pytest.mark.s3

@@ -24,7 +24,7 @@ def in_nanoseconds(table: pa.Table, zone: str) -> pa.Table:
     )
 
 
-@pytest.mark.parametrize("zone", ["UTC", "America/New_York"])
+@pytest.mark.parametrize("zone", ["America/New_York", pytest.param("UTC", marks=pytest.mark.soak)])
 def test_the_wheel_turns_and_a_replay_hands_in_labels(tmp_path: Path, zone: str) -> None:
     """Windows, clusters by day, requests, labels and monitors: all that reads times."""
     root = make(tmp_path / "past", in_nanoseconds(rows(120, 60), zone), metric='"roc_auc"\ncluster = "at"')

@@ -127,13 +127,17 @@ def _route(path: str, endpoints: dict[str, Endpoint]) -> Route:
 
 def _endpoint(spec: RouteSpec) -> Endpoint:
     decoder = msgspec.json.Decoder(spec.body) if spec.body is not None else None
+    required = [one.name for one in spec.query if one.required]
 
     async def handle(request: Request) -> Response:
         raw = await _read(request) if decoder else b""
 
         def work() -> bytes:
-            body = decode(decoder, raw) if decoder else None
-            call = Call(request.app.state.rooms, request.path_params, request.query_params, body)
+            call = Call(request.app.state.rooms, request.path_params, request.query_params, None)
+            for name in required:
+                call.need(name)
+            if decoder:
+                call = msgspec.structs.replace(call, body=decode(decoder, raw))
             return msgspec.json.encode(spec.do(call))
 
         return Response(await run_in_threadpool(work), media_type=_JSON)

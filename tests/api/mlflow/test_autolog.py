@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 
 def test_scikit_learn_logs_its_model_and_it_comes_back(tracked, tmp_path):
     found = tracked.run(
@@ -47,6 +49,7 @@ def test_scikit_learn_logs_its_model_and_it_comes_back(tracked, tmp_path):
     assert found["searched"] == ["model"]
 
 
+@pytest.mark.soak
 def test_lightgbm_logs_its_curve(tracked, tmp_path):
     found = tracked.run(
         """
