@@ -24,8 +24,8 @@ EXPORTED = {
     "treadle.data": """
         About AddPath Approval ArchiveReader Branches ChangePaths ChangeRows CheckedOut Checkout Column
         ColumnDiff ColumnStats Constraint CopyPath CurrentData Damage DataDiff DataInput DataPaths Dataset
-        DatasetVersion Datasets Decision DeleteVersions Deletion Difference Entry EventBody Fetch
-        FetchedVersion FileEntry Finding Found Gate GateResult ImportBucket ImportVersion Judge Judged
+        DEFAULT_BRANCH DatasetVersion Datasets Decision DeleteVersions Deletion Difference Entry EventBody
+        Fetch FetchedVersion FileEntry Finding Found Gate GateResult ImportBucket ImportVersion Judge Judged
         KeptByData Merge MergePlan MergeReview MergeRows Merged Mode Moving NewComment NewConstraint NewRef
         NewReview Pack PathChange PathConflict PathEntry PathPage Protection PruneVersions Push
         PushedVersions Ref RefSettings Remotes RestoreTable RestoreVersions Retention Revert Review

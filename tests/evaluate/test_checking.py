@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -85,6 +85,26 @@ def test_a_version_is_checked_under_its_name(placed):
     version = Datasets(placed).snapshot("rows", "ada")
     [evaluation] = Checks(placed).run(CheckRequest(data="rows@v1")).evaluations
     assert (evaluation.subject, evaluation.data) == (version.ref, version.digest)
+
+
+def test_the_volume_of_data_without_times_is_held_against_its_versions(placed, clock, write):
+    checks = msgspec.structs.replace(
+        placed.config.checks, data=msgspec.structs.replace(placed.config.checks.data, max_volume_change=0.3)
+    )
+    placed.config = msgspec.structs.replace(placed.config, train=None, checks=checks)
+    target = placed.root / "data" / "rows.parquet"
+    for day in range(35):
+        write(400 + day % 3, known_at=KNOWN.take([0] * (400 + day % 3))).rename(target)
+        Datasets(placed).snapshot("rows", "ada")
+        clock.at += timedelta(days=1)
+    write(150, known_at=KNOWN[:150]).rename(target)
+    [evaluation] = Checks(placed).run(CheckRequest(data="rows")).evaluations
+    assert outcomes(evaluation)["volume", "rows"] == "fail"
+    [evaluation] = Checks(placed).run(CheckRequest(data="rows@v35")).evaluations
+    assert outcomes(evaluation)["volume", "rows"] == "pass"
+    assert any(one.check == "volume" for one in Checks(placed).plan(CheckRequest(data="rows")).planned)
+    [evaluation] = Checks(placed).run(CheckRequest(data="rows@v2")).evaluations
+    assert outcomes(evaluation)["volume", "rows"] == "inconclusive"
 
 
 def test_a_plan_says_what_would_be_tested_and_judges_nothing(placed):

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from treadle.data.branches.merge_types import Revert as Revert
     from treadle.data.branches.merge_types import RowConflict as RowConflict
     from treadle.data.branches.service import Branches as Branches
+    from treadle.data.branches.types import DEFAULT_BRANCH as DEFAULT_BRANCH
     from treadle.data.branches.types import Dataset as Dataset
     from treadle.data.branches.types import NewRef as NewRef
     from treadle.data.branches.types import Protection as Protection
@@ -136,6 +137,7 @@ __getattr__, __all__ = attach(
         "ReviewEvent": "reviews.types",
         "RunGates": "reviews.types",
         "Standing": "reviews.types",
+        "DEFAULT_BRANCH": "branches.types",
         "Dataset": "branches.types",
         "Difference": "tree.types",
         "Found": "staging.types",

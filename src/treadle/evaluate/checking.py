@@ -190,21 +190,23 @@ class _Asking:
         rows = rows_of(self._ws, asked.data or (train.data if train else ""))
         reference = rows_of(self._ws, asked.reference) if asked.reference else self._trained_on()
         basis = Basis(reference=reference.name if reference else "", seed=asked.seed, treadle=VERSION)
-        # How old the rows are, and which of their days are whole, is another question every time.
+        # How old the rows are, and which of their days are whole, is another question every time; how many
+        # there should be, beside other versions, too.
         checks = self._config.checks.data
         dated = checks.freshness is not None or checks.max_volume_change is not None
-        now = self._ws.clock.now() if dated else None
+        now = (self._ws.clock.now(), sorted((rows.history or {}).items())) if dated else None
         trained = (train.features, train.data) if train else ()
         same = (rows.digest, reference.digest if reference else "", *trained, now)
 
         def judge(identity: str) -> Evaluation:
+            files = reference.files if reference else None
             return self._evaluations.check_data(
-                identity, rows.files, rows.name, reference.files if reference else None, rows.digest, basis
+                identity, rows.files, rows.name, files, rows.digest, basis, history=rows.history
             )
 
         def plan() -> list[Planned]:
             files = reference.files if reference else None
-            return self._evaluations.checking(rows.files, files).plan()
+            return self._evaluations.checking(rows.files, files, history=rows.history).plan()
 
         return Part("data", same, judge, plan)
 

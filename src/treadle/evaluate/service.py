@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from typing import TypeAlias
 
@@ -51,6 +52,7 @@ class Evaluations:
         digest: str | None = None,
         basis: Basis | None = None,
         holdout: Rows | None = None,
+        history: Mapping[date, int] | None = None,
     ) -> Evaluation:
         """Checks rows before a model is trained on them (``[checks.data]``), in one pass over them.
 
@@ -63,6 +65,7 @@ class Evaluations:
             digest: That of the rows.
             basis: What else it rests on.
             holdout: The rows that the model will be judged on, if there are any: the newest ones.
+            history: The rows of earlier versions, by day, where they say what volume to expect.
 
         Raises:
             InvalidInput: If a check names a column that the data doesn't have, or is of the
@@ -72,7 +75,7 @@ class Evaluations:
         """
 
         def make() -> Evaluation:
-            verdicts = self.checking(data, reference, holdout).judge()
+            verdicts = self.checking(data, reference, holdout, history).judge()
             return Evaluation(
                 id=evaluation_id,
                 kind="data",
@@ -86,7 +89,13 @@ class Evaluations:
 
         return self._once(evaluation_id, "data", subject, make)
 
-    def checking(self, data: Rows, reference: Rows | None = None, holdout: Rows | None = None) -> Checking:
+    def checking(
+        self,
+        data: Rows,
+        reference: Rows | None = None,
+        holdout: Rows | None = None,
+        history: Mapping[date, int] | None = None,
+    ) -> Checking:
         """The checks of ``[checks.data]`` on some rows, to be judged or planned; keeps nothing.
 
         Raises:
@@ -96,7 +105,8 @@ class Evaluations:
             CorruptData: If a file can't be read.
         """
         workspace, suite = self._workspace, Suite.of(self._config)
-        found = Checking(suite, workspace.engine, data, reference, holdout=holdout, now=workspace.clock.now())
+        now = workspace.clock.now()
+        found = Checking(suite, workspace.engine, data, reference, holdout=holdout, now=now, history=history)
         require_checked(self._config, {*suite.modelled, *found.columns})
         return found
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import NamedTuple
 
-from treadle.data import Datasets, Tables, csv_to_parquet
+from treadle.data import DEFAULT_BRANCH, Datasets, DatasetVersion, Tables, csv_to_parquet
 from treadle.kernel.errors import InvalidInput, NotFound
 from treadle.kernel.ids import digest_bytes, digest_file
 from treadle.kernel.names import unknown
@@ -21,11 +23,14 @@ class Rows(NamedTuple):
         name: What people call them: a version, or a path in the project.
         digest: Identifies them.
         files: They, as Parquet.
+        history: How many rows the dataset's versions before had, by the day that they were made: of
+            several in a day the last. None of rows that are no dataset's.
     """
 
     name: str
     digest: str
     files: list[Path]
+    history: Mapping[date, int] | None = None
 
 
 def rows_of(workspace: Workspace, named: str) -> Rows:
@@ -54,12 +59,28 @@ def rows_of(workspace: Workspace, named: str) -> Rows:
     if "@" in named:
         datasets = Datasets(workspace)
         version = datasets.get(named)
-        return Rows(version.ref, version.digest, datasets.paths(version))
+        before = _history(workspace, dataset, version)
+        return Rows(version.ref, version.digest, datasets.paths(version), before)
     if declared is not None:
-        return _files(workspace, named, workspace.root / declared.path)
+        found = _files(workspace, named, workspace.root / declared.path)
+        return found._replace(history=_history(workspace, dataset))
     if Path(named).suffix.lower() in _SUFFIXES or "/" in named:
         raise NotFound(f"there is no file {named!r}", where=str(workspace.root), fix="check the path")
     raise unknown("dataset", named, workspace.config.data)
+
+
+def _history(workspace: Workspace, dataset: str, until: DatasetVersion | None = None) -> dict[date, int]:
+    """The rows of a dataset's versions on a branch: those before one, or all on ``main``."""
+    branch = until.branch if until else DEFAULT_BRANCH
+    try:
+        versions = Datasets(workspace).log(dataset)
+    except NotFound:  # no version was made of it yet
+        return {}
+    return {
+        one.created_at.date(): one.rows
+        for one in reversed(versions)
+        if one.branch == branch and (until is None or one.number < until.number)
+    }
 
 
 def _files(workspace: Workspace, name: str, path: Path) -> Rows:
