@@ -23,7 +23,7 @@ DOCUMENT = document(ROUTES, RAW_ROUTES)
 SCHEMAS = DOCUMENT["components"]["schemas"]
 POSTS = [route for route in ROUTES if route.method == "POST"]
 FUZZ = settings(
-    max_examples=60,
+    max_examples=25,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
@@ -118,7 +118,7 @@ BODIES = [route for route in POSTS if route.body is not None]
 def test_anything_of_the_right_shape(route: Any, transport: InProcessTransport) -> None:
     schema = DOCUMENT["paths"][route.path]["post"]["requestBody"]["content"]["application/json"]["schema"]
 
-    @settings(FUZZ, max_examples=150)
+    @settings(FUZZ, max_examples=60)
     @given(body=like(schema))
     def run(body: Any) -> None:
         check(transport, target(route), msgspec.json.encode(body))

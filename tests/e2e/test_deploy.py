@@ -44,7 +44,7 @@ def asking(url: str) -> Iterator[list[tuple[int, str]]]:
         thread.join()
 
 
-@pytest.mark.parametrize("damage", ["changed", "gone"])
+@pytest.mark.parametrize("damage", ["changed", pytest.param("gone", marks=pytest.mark.soak)])
 def test_a_version_whose_bytes_are_broken_is_refused_and_the_old_one_serves_on(
     second: tuple[User, Path], damage: str
 ) -> None:

@@ -363,7 +363,7 @@ def record(model):
     )
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     collections(),
     st.lists(comparisons(), max_size=2),

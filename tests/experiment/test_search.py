@@ -26,7 +26,7 @@ from treadle.kernel.errors import InvalidInput
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 PROPERTY = settings(
-    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 
@@ -80,7 +80,7 @@ def test_every_way_of_searching_finds_the_same(
     assert found == expected(made, scope, filters, order, view)
 
 
-@settings(PROPERTY, max_examples=60)
+@settings(PROPERTY, max_examples=30)
 @given(RUN_LISTS, st.lists(MADE, max_size=12), FILTERS, ORDERS, st.integers(1, 5))
 def test_pages_stay_valid_while_runs_are_added(database, short_stretches, made, added, filters, order, limit):
     known = {one.id for one in made}
@@ -184,7 +184,7 @@ def test_a_token_of_another_search_is_refused(database, token, other):
 
 
 @given(st.data())
-@settings(PROPERTY, max_examples=80)
+@settings(PROPERTY, max_examples=40)
 def test_a_garbled_token_is_refused(database, token, data):
     raw = bytearray(base64.urlsafe_b64decode(token))
     place = data.draw(st.integers(0, len(raw) - 1))
@@ -194,7 +194,7 @@ def test_a_garbled_token_is_refused(database, token, data):
 
 
 @given(st.text(min_size=1))
-@settings(PROPERTY, max_examples=80)
+@settings(PROPERTY, max_examples=40)
 def test_any_other_text_is_no_token(database, text):
     with pytest.raises(InvalidInput, match="no page token of this search"):
         asked(database, token=text)

@@ -60,10 +60,10 @@ WRITES = {
 }
 
 
-# In and around the stage that changes what serves, and where jobs are started, `make test` kills a cycle;
+# In and around the stage that changes what serves, and where jobs are handed out, `make test` kills a cycle;
 # in the others, and around them, where the same code runs, `make soak`.
 AROUND = ("deploy",)
-WITHIN = ("train", "deploy")
+WITHIN = ("deploy",)
 
 
 def _points() -> Iterator[Any]:

@@ -190,6 +190,11 @@ def asked(fuzzed: Fuzzed, route: MlflowRoute) -> Iterator[tuple[str, str, bytes 
         yield route.method, BASE + other, encoded(base)
 
 
+@pytest.mark.parametrize(
+    "metadata_url",
+    ["sqlite", pytest.param("postgres", marks=[pytest.mark.postgres, pytest.mark.soak])],
+    indirect=True,
+)
 def test_no_request_is_the_servers_fault(fuzzed):
     # What deletes comes last, so that what is asked for is there until then.
     routes = sorted(
