@@ -83,7 +83,7 @@ def test_another_world_is_seen_only_in_what_becomes_true(estimating: World) -> N
     found = monitors.evaluate("toy", START + 6 * WEEK)
     assert {one.state for one in course(found, "roc_auc")} == {"ok"}
     assert [one.state for one in course(found, GAP)] == ["ok"] * 4 + ["alert"] * 2
-    assert "was to be expected" in course(found, GAP)[-1].sentence
+    assert "where their scores let expect" in course(found, GAP)[-1].sentence
     assert "estimated" in {alert.kind for alert in monitors.alerts("toy")}
 
 

@@ -149,8 +149,8 @@ def gap_result(
         e_value=sequential.e_value((worse - config.tolerance) / error),
     )
     told = (
-        f"{measure.metric} of {len(truth):,} labelled predictions is {realised:.4f}; "
-        f"{found.value:.4f} was to be expected"
+        f"{measure.metric} of {len(truth):,} labelled predictions is {realised:.4f} where "
+        f"their scores let expect {found.value:.4f}"
     )
     return _judged(filled, before, worse - config.tolerance, told, config, window.length)
 
