@@ -484,7 +484,7 @@ def _traffic(client: Client) -> None:
         seen = TrialReport(revision=3, process="p", trial=ArmCounts(), beside=ArmCounts())
         client.report(msgspec.structs.replace(report, trial=seen))
     else:
-        until(lambda: any(one.trial for one in client.deployment("toy").replicas))
+        until(lambda: any(one.trial and one.trial.revision == 3 for one in client.deployment("toy").replicas))
     assert client.promote("toy", "it is the same").state == "pending"
     assert client.deploy("toy/1", "once more").revision == 4
     reasons = "looks good, try it, try it again, once more"
