@@ -1,7 +1,8 @@
 """The prediction log: what was served and what became true, as Delta tables by day.
 
 ``predictions/MODEL`` and ``labels/MODEL`` lie under ``[store] tables``. Both are only ever
-added to; a reader sees each prediction once, with the label that was known by a moment.
+added to; a reader sees each prediction once, with the label that was known by a moment. Where only
+a share of the predictions is kept, ``volumes/MODEL`` has how many there were.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from treadle.kernel.clock import SystemClock
+from treadle.kernel.engine import quote
 from treadle.kernel.events import record
 from treadle.kernel.names import check_name, unknown
 from treadle.kernel.types import Event
 from treadle.kernel.workspace import Workspace
-from treadle.monitor import rules
-from treadle.monitor.batches import label_columns, prediction_columns
+from treadle.monitor import rules, sampling
+from treadle.monitor.batches import Columns, label_columns, prediction_columns
 from treadle.monitor.delta import DayTable, typed_rows
 from treadle.monitor.privacy import Concealment
 from treadle.monitor.types import LabelBatch, PredictionBatch
@@ -35,6 +37,7 @@ _PREDICTION = {
     "latency_ms": "DOUBLE",
     "output": "DOUBLE",
     "recorded_at": "TIMESTAMPTZ",
+    "share": "DOUBLE",
 }
 _LABEL = {
     "prediction_id": "VARCHAR",
@@ -42,6 +45,7 @@ _LABEL = {
     "known_at": "TIMESTAMPTZ",
     "recorded_at": "TIMESTAMPTZ",
 }
+_VOLUME = {"minute": "TIMESTAMPTZ", "asked": "BIGINT", "kept": "BIGINT"}
 
 
 class PredictionLog:
@@ -63,6 +67,9 @@ class PredictionLog:
     def append(self, model: str, batch: PredictionBatch) -> None:
         """Keeps predictions that were served; a batch that is here already is not added again.
 
+        Of ``[monitor] sample`` only that share is kept, the same ones whoever sends them; how many there
+        were is counted.
+
         Raises:
             NotFound: If there is no such model, or no version that the batch names.
             InvalidInput: If any row can't be used; nothing of the batch is kept then.
@@ -76,7 +83,18 @@ class PredictionLog:
             batch, [one.signature for one in versions.values() if one.signature], _now(), self.concealment
         )
         if batch.ids:
+            self._append(model, batch, columns)
+
+    def _append(self, model: str, batch: PredictionBatch, columns: Columns) -> None:
+        share = self._ws.config.monitor.sample
+        if share >= 1:
             self._table("predictions", model).append(batch.batch, columns)
+            return
+        keep = sampling.kept(batch.ids, share)
+        if keep.any():
+            self._table("predictions", model).append(batch.batch, sampling.thin(columns, keep, share))
+        # Each of the two is appended once: killed in between, whoever sends the batch again adds the second.
+        self._table("volumes", model).append(batch.batch, sampling.volume(batch, keep))
 
     def append_labels(self, model: str, batch: LabelBatch) -> None:
         """Keeps labels that became known; a batch that is here already is not added again.
@@ -94,15 +112,48 @@ class PredictionLog:
         if batch.ids:
             self._table("labels", model).append(batch.batch, columns)
 
-    def count(self, model: str) -> int:
+    def count(self, model: str, since: datetime | None = None, until: datetime | None = None) -> int:
+        """How many predictions were asked for; one that was sent again counts once.
+
+        Of a sampled log that is how many are kept and how many were not; one that wasn't kept counts
+        as often as it was sent.
+
+        Args:
+            model: The model.
+            since: The first moment, inclusive; of what wasn't kept the minute's start. The log's when None.
+            until: The last, exclusive; of what wasn't kept the minute's start. The log's end when None.
+        """
+        return self.count_kept(model, since, until) + self._count(
+            model, "volumes", "coalesce(sum(asked - kept), 0)", "minute", _VOLUME, since, until
+        )
+
+    def count_kept(self, model: str, since: datetime | None = None, until: datetime | None = None) -> int:
         """How many predictions are kept; one that was sent again counts once."""
-        table = self._table("predictions", model)
+        return self._count(
+            model, "predictions", "count(DISTINCT prediction_id)", "at", _PREDICTION, since, until
+        )
+
+    def _count(
+        self,
+        model: str,
+        kind: str,
+        sql: str,
+        moment: str,
+        columns: Mapping[str, str],
+        since: datetime | None,
+        until: datetime | None,
+    ) -> int:
+        table = self._table(kind, model)
         days = table.days()
-        source = table.read(days[0], days[-1]) if days else None
-        if source is None:
+        if not days:
             return 0
-        sql = "SELECT count(DISTINCT prediction_id) FROM rows_"
-        return int(self._ws.engine.rows(sql, (), {"rows_": source})[0][0])
+        tables: dict[str, Any] = {}
+        source = table.read(since.date() if since else days[0], until.date() if until else days[-1])
+        rows = _from(tables, kind, source, columns)
+        within = [f"{quote(moment)} >= {_instant(since)}"] if since else []
+        within += [f"{quote(moment)} < {_instant(until)}"] if until else []
+        query = f"SELECT {sql} FROM ({rows}) WHERE {' AND '.join(within) or 'true'}"  # noqa: S608 - moments
+        return int(self._ws.engine.rows(query, (), tables)[0][0])
 
     def days(self, model: str) -> list[date]:
         """The days that have predictions, in UTC, in order."""
@@ -151,6 +202,9 @@ class PredictionLog:
                     ),
                 )
             table.delete(before)
+        volumes = self._table("volumes", model)
+        if any(day < before for day in volumes.days()):
+            volumes.delete(before)
 
     def scan(
         self,
@@ -168,7 +222,8 @@ class PredictionLog:
         ``at``, ``version``, ``revision``, ``latency_ms``, ``output``, ``input_FEATURE`` for
         each feature, and ``label`` and ``labelled_at``, when the first of its labels became known (NULL
         where none is). A prediction that was sent
-        more than once within the stretch is seen as it was asked for last.
+        more than once within the stretch is seen as it was asked for last. Where the share that is
+        kept changed within the stretch, only the rows that the least of them keeps are seen: all count alike.
 
         Args:
             model: The model.
@@ -190,13 +245,16 @@ class PredictionLog:
         predictions = _from(tables, "predictions", table.read(since.date(), last.date()), columns)
         labels = _from(tables, "labels", self._labels(model, since, known_by), _LABEL)
         moment = _instant(known_by or since)
+        thin = f" WHERE {sampling.THIN}" if "share" in table.columns() else ""
         query = f"""
             WITH known AS (
                 SELECT prediction_id, arg_max(value, (known_at, recorded_at, value)) AS label,
                     min(known_at) AS labelled_at
                 FROM ({labels}) WHERE known_at <= {moment} GROUP BY prediction_id
-            ), once AS (
+            ), stretch AS (
                 SELECT * FROM ({predictions}) WHERE "at" >= {_instant(since)} AND "at" < {_instant(until)}
+            ), once AS (
+                SELECT * FROM stretch{thin}
                 QUALIFY row_number() OVER (
                     PARTITION BY prediction_id ORDER BY "at" DESC, recorded_at DESC, version DESC, output
                 ) = 1

@@ -290,7 +290,7 @@ class Monitors:
                 f"no version of {model} has a profile to suggest monitors by", fix="`treadle run` makes one"
             )
         days = self._log.days(model)
-        rows = self._log.count(model) / len(days) if days else None
+        rows = self._log.count_kept(model) / len(days) if days else None
         profile = decode_profile(self._ws.blobs.get(version.profile))
         return WrittenMonitors(
             version=version.number, toml=suggest_monitors(version.ref, profile, rows, self._config)

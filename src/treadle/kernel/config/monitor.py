@@ -127,6 +127,8 @@ class MonitorConfig(Table, frozen=True):
         among: Of how many of the latest windows.
         false_alarms: How many false alarms a year are acceptable, per monitor.
         min_rows: A window with fewer rows is inconclusive.
+        sample: The share of predictions that is logged, chosen by their ids: the same ones on every replica.
+            Monitors see these; how many there were is counted exactly.
         keep_log: How long predictions and labels are kept; for ever when left out. What is older is
             deleted day by day, and the model's timeline says so.
         webhook: Where alerts are posted as JSON.
@@ -148,6 +150,7 @@ class MonitorConfig(Table, frozen=True):
     among: Positive = 1
     false_alarms: Annotated[float, Meta(gt=0)] = 1.0
     min_rows: Positive = 200
+    sample: Annotated[float, Meta(gt=0, le=1)] = 1.0
     keep_log: Duration | None = None
     webhook: str | None = None
     notify: NotifyConfig = field(default_factory=NotifyConfig)

@@ -177,10 +177,7 @@ class Incidents:
         return found
 
     def _predictions(self, incident: Incident, until: datetime) -> int:
-        found = PredictionLog(self._ws).scan(
-            incident.model, "SELECT count(*) AS n FROM log", since=incident.since, until=until
-        )
-        return int(found["n"][0])
+        return PredictionLog(self._ws).count(incident.model, incident.since, until)
 
     def _production(self, incident: Incident, until: datetime) -> tuple[Event, ...]:
         events = timeline(self._ws.database, f"model:{incident.model}", until=until)
