@@ -11,6 +11,7 @@ from scipy import integrate, stats
 from treadle.monitor.sequential import (
     EFFECTS,
     detect,
+    discovered,
     e_value,
     persists,
     run_length,
@@ -68,6 +69,42 @@ def test_detect_is_the_recursion_and_says_since_when() -> None:
     assert detect([]).evidence == 0
     assert detect([1.0, 1.0, 1.0]) == (3.0, 1)
     assert np.isfinite(detect([1e300] * 5).evidence)
+
+
+def family(z: np.ndarray, wanted: float) -> np.ndarray:
+    """Whether :func:`discovered` finds anything, for many worlds: windows, worlds, monitors."""
+    held = -np.sort(-evidence(z) / z.shape[-1], axis=-1)
+    return (held * np.arange(1, z.shape[-1] + 1) >= wanted).any(axis=-1)
+
+
+@pytest.mark.parametrize("together", [0.0, 0.9])
+def test_twenty_monitors_of_a_model_share_one_run_length(together: float) -> None:
+    """One false alarm in 30 windows, of all together, whether they depend on each other or not."""
+    rng = np.random.default_rng(5)
+    z = together**0.5 * rng.standard_normal((400, 500, 1))
+    z = z + (1 - together) ** 0.5 * rng.standard_normal((400, 500, 20))
+    found = first(family(z, 30))
+    assert found.mean() - 3 * found.std() / 500**0.5 >= 30
+    if not together:
+        alone = first((evidence(z) >= 30).any(axis=-1))
+        assert alone.mean() < 15, "each with the run length for itself is too many alarms"
+
+
+def test_what_alarms_is_e_bh() -> None:
+    """Against the definition: the largest set of which each has evidence for all of them."""
+    assert discovered([], [], 10) == []
+    assert discovered([40, 39, 1, 0], [0.25] * 4, 10) == [True, True, False, False]
+    assert discovered([21, 20, 20, 0], [0.25] * 4, 10) == [True, True, True, False]
+    assert discovered([19, 19, 0, 0], [0.25] * 4, 10) == [False] * 4
+    assert discovered([10, 0], [1.0, 0.0], 10) == [True, False]
+    assert discovered([60, 1, 20], [0.1, 0.8, 0.1], 5) == [True, False, False]
+    assert discovered([60, 5, 17], [0.1, 0.8, 0.1], 5) == [True, True, True]
+    e = np.random.default_rng(6).pareto(0.5, (200, 8))
+    z = np.ones(8) / 8
+    for one in e:
+        ours = discovered(one.tolist(), z.tolist(), 4)
+        sizes = [r for r in range(1, 9) if np.sort(one)[-r] >= 8 * 4 / r]
+        assert sum(ours) == max(sizes, default=0)
 
 
 def test_n_of_the_last_m_windows() -> None:

@@ -1,14 +1,16 @@
 """The statistics of the monitors and the decisions drawn from them: no I/O.
 
-How false alarms are held to what ``[monitor] false_alarms`` declares, per monitor and year:
-each window is tested at level ``alpha = false_alarms * window length / year``. The expected
+How false alarms are held to what ``[monitor] false_alarms`` declares, per model and year: the model's
+monitors share them equally (:func:`shared`), and of what a monitor has each window is tested at level
+``alpha = false_alarms * window length / year``. The expected
 number of false alarms is the sum of the windows' levels, whether or not windows overlap
 and so depend on each other: dependence moves the variance of a sum, never its mean. The
 columns of the input monitor share ``alpha`` equally (Bonferroni), because together they
-raise one alert, and because this holds however the columns depend on each other.
+raise one alert, and because this holds however the columns depend on each other. What gathers evidence
+over windows has its share in :func:`treadle.monitor.sequential.discovered`.
 
 In 200 simulated years of weekly figures over 28 days (60 predictions a day, days that differ
-more than chance, one false alarm a year declared) a metric that stays exactly at what is
+more than chance, one false alarm a year for this monitor alone) a metric that stays exactly at what is
 allowed, the worst case, is in alert in 0.64 windows a year (standard error 0.07; brier 0.68),
 which raise 0.47 alerts; one that stays as it was at registration in 0.02.
 """
@@ -22,6 +24,7 @@ from datetime import UTC, date, datetime, time, timedelta
 import msgspec
 
 from treadle.evaluate import Distance, Estimate, psi, psi_distance
+from treadle.kernel.config.monitor import MonitorConfig
 from treadle.monitor.types import Alert, Severity, WindowResult, WindowState
 
 YEAR = timedelta(days=365.25)
@@ -61,6 +64,16 @@ def same(one: WindowResult, other: WindowResult) -> bool:
         else a == b
         for a, b in zip(msgspec.structs.astuple(one), msgspec.structs.astuple(other), strict=True)
     )
+
+
+def shared(config: MonitorConfig) -> MonitorConfig:
+    """What holds for one monitor: its share of the false alarms that are declared for the model.
+
+    The monitors are the metric, its estimates, the inputs' quality, their drift, that of whole rows and that
+    of the predictions; with segments also the metric in each. Those of one kind share further among them.
+    """
+    monitors = 5 + config.multivariate.watch + bool(config.segments)
+    return msgspec.structs.replace(config, false_alarms=config.false_alarms / monitors)
 
 
 def level(false_alarms: float, every: timedelta) -> float:

@@ -59,6 +59,27 @@ def detect(e_values: Iterable[float]) -> Detected:
     return Detected(evidence, place - since + 1 if since else 0)
 
 
+def discovered(evidence: Sequence[float], shares: Sequence[float], wanted: float) -> list[bool]:
+    """Which monitors alarm, of several that share one run length.
+
+    The most monitors, ``r`` of them, of which each has ``share * evidence >= wanted / r``: e-BH (Wang and
+    Ramdas, Journal of the Royal Statistical Society B 84, 2022), by evidence that adds up over time
+    (Dandapanthula and Ramdas, https://arxiv.org/abs/2501.04130, 2025). While nothing is wrong the first alarm
+    of any of them comes after ``wanted`` windows on average at least, however they depend on each other:
+    where ``r`` alarm, the sum of ``share * evidence`` is ``wanted`` or more, and that sum grows by at most
+    the sum of the shares in a window.
+
+    Args:
+        evidence: Of each monitor, as :func:`detect` gives it.
+        shares: Of each monitor, of all false alarms; in sum 1 at most.
+        wanted: The run length, in windows.
+    """
+    held = [share * one for share, one in zip(shares, evidence, strict=True)]
+    ordered = sorted(held, reverse=True)
+    most = max((r for r, one in enumerate(ordered, start=1) if r * one >= wanted), default=0)
+    return [bool(most) and most * one >= wanted for one in held]
+
+
 def run_length(false_alarms: float, every: timedelta) -> float:
     """How many windows lie between two false alarms, for so many of them a year."""
     return max(timedelta(days=365.25) / every / false_alarms, 1.0)

@@ -65,7 +65,7 @@ class Monitors:
 
     def __init__(self, workspace: Workspace, notifier: Notifier | None = None) -> None:
         self._ws = workspace
-        self._config = workspace.config.monitor
+        self._config = rules.shared(workspace.config.monitor)
         self._log = PredictionLog(workspace)
         self._performance = Performance(workspace, self._log)
         self._references = References(workspace)
@@ -293,7 +293,7 @@ class Monitors:
         rows = self._log.count_kept(model) / len(days) if days else None
         profile = decode_profile(self._ws.blobs.get(version.profile))
         return WrittenMonitors(
-            version=version.number, toml=suggest_monitors(version.ref, profile, rows, self._config)
+            version=version.number, toml=suggest_monitors(version.ref, profile, rows, self._ws.config.monitor)
         )
 
     def _next(self, model: str) -> tuple[datetime | None, datetime | None]:

@@ -37,7 +37,7 @@ def _lines(name: str, profile: Profile, rows_a_day: float | None, config: Monito
     yield f"# Suggested by the profile of {name} ({profile.rows:,} rows): keep what you can stand behind."
     length = _length(profile, rows_a_day, config)
     yield "[monitor]"
-    yield f"false_alarms = {config.false_alarms:g}  # that many a year and monitor are accepted"
+    yield f"false_alarms = {config.false_alarms:g}  # that many a year are accepted, of all monitors together"
     if rows_a_day is None:
         yield "# every = ...  # no prediction is logged yet: ask again when there is traffic"
     elif length is None:
@@ -63,7 +63,7 @@ def _length(profile: Profile, rows_a_day: float | None, config: MonitorConfig) -
     bins = max((len(counts(shape)) for shape in profile.inputs.values()), default=2)
     for length in _LENGTHS:
         rows = int((rows_a_day or 0) * (length / timedelta(days=1)))
-        alpha = rules.level(config.false_alarms, length) / max(len(profile.inputs), 1)
+        alpha = rules.level(rules.shared(config).false_alarms, length) / max(len(profile.inputs), 1)
         enough = rows >= config.min_rows
         if enough and psi_quantile(profile.rows, rows, bins, alpha) <= config.of_inputs().threshold:
             return length

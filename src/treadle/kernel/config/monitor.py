@@ -125,7 +125,7 @@ class MonitorConfig(Table, frozen=True):
         persist: In how many windows of `among` something must be in alert, with the latest, before an alert
             is raised of it.
         among: Of how many of the latest windows.
-        false_alarms: How many false alarms a year are acceptable, per monitor.
+        false_alarms: How many false alarms a year are acceptable of a model: its monitors share them.
         min_rows: A window with fewer rows is inconclusive.
         sample: The share of predictions that is logged, chosen by their ids: the same ones on every replica.
             Monitors see these; how many there were is counted exactly.

@@ -18,10 +18,12 @@ from treadle.kernel.workspace import Workspace
 from treadle.monitor import findings, rules, store
 from treadle.monitor.findings import Window
 from treadle.monitor.log import PredictionLog
+from treadle.monitor.performance.alarms import judged
 from treadle.monitor.performance.delays import coverage, delay_curve
 from treadle.monitor.performance.losses import PREDICTION
-from treadle.monitor.performance.results import GAP, estimated_result, gap_result, immature
+from treadle.monitor.performance.results import estimated_result, gap_result, immature
 from treadle.monitor.profile import count, counts, histogram_sql
+from treadle.monitor.sequential import run_length
 from treadle.monitor.types import Profile, WindowResult
 from treadle.registry import ModelVersion
 
@@ -43,7 +45,7 @@ class Performance:
 
     def __init__(self, workspace: Workspace, log: PredictionLog) -> None:
         self._ws = workspace
-        self._config = workspace.config.monitor
+        self._config = rules.shared(workspace.config.monitor)
         self._log = log
 
     def results(self, window: Window, version: ModelVersion, profile: Profile) -> Results:
@@ -56,18 +58,20 @@ class Performance:
         """
         check = self._ws.config.checks.performance
         measure = measured(check, msgspec.convert(profile.metric, Metric))
+        realised, gap = self._realised(window, profile, measure)
+        estimated = self._estimated(window, version, profile, measure)
+        found = [one for one in (realised, estimated, gap) if one is not None]
+        wanted = run_length(self._config.false_alarms, window.length)
+        return judged(found, self._before(window), wanted)
+
+    def _before(self, window: Window) -> Results:
+        """What gathered evidence in the version's earlier windows."""
         with self._ws.database.read() as connection:
             kept = store.read_windows(connection, window.model, kind="estimated", version=window.version)
-        before = [one for one in kept if one.until < window.until]  # all, unless it is computed again
-        past: dict[str, Results] = {measure.metric: [], GAP: []}
-        for one in before:
-            past.setdefault(one.statistic, []).append(one)
-        realised, gap = self._realised(window, profile, measure, past[GAP])
-        estimated = self._estimated(window, version, profile, measure, past[measure.metric])
-        return [one for one in (realised, estimated, gap) if one is not None]
+        return [one for one in kept if one.until < window.until]  # all, unless it is computed again
 
     def _realised(
-        self, window: Window, profile: Profile, measure: Measure, before: Results
+        self, window: Window, profile: Profile, measure: Measure
     ) -> tuple[WindowResult, WindowResult | None]:
         """The metric over the lookback, and the window's own cohort against its estimate: one query."""
         after = self._config.labels_after
@@ -104,7 +108,7 @@ class Performance:
         own = moments >= rules.epoch_us(window.since - due)
         cohort = msgspec.structs.replace(window, since=window.since - due)
         return realised, gap_result(
-            cohort, profile, measure, labels[own], outputs[own], clusters[own], self._config, before
+            cohort, profile, measure, labels[own], outputs[own], clusters[own], self._config
         )
 
     def _maturity(
@@ -121,7 +125,7 @@ class Performance:
         return coverage(curve, ages), timedelta(seconds=curve.delay(self._config.mature))
 
     def _estimated(
-        self, window: Window, version: ModelVersion, profile: Profile, measure: Measure, before: Results
+        self, window: Window, version: ModelVersion, profile: Profile, measure: Measure
     ) -> WindowResult | None:
         if profile.calibrator is None and profile.losses is None:
             return None
@@ -142,5 +146,5 @@ class Performance:
             here = count([shape for shape, _ in columns], counted)
             histograms = dict(zip([*shapes, PREDICTION], map(counts, here), strict=True))
         return estimated_result(
-            window, profile, measure, np.asarray(outputs["output"]), histograms, self._config, before
+            window, profile, measure, np.asarray(outputs["output"]), histograms, self._config
         )

@@ -33,7 +33,6 @@ def estimated_result(
     outputs: Floats,
     histograms: Mapping[str, Sequence[int]],
     config: MonitorConfig,
-    before: Sequence[WindowResult],
 ) -> WindowResult | None:
     """How good the version in production is expected to have been in a window; None where nobody can tell.
 
@@ -44,7 +43,6 @@ def estimated_result(
         outputs: What the version said in the window, a row a prediction.
         histograms: The window's histogram of each input and of ``prediction``.
         config: The ``[monitor]`` table.
-        before: The estimates of this version's earlier windows, oldest first.
     """
     found, why = _expected(profile, measure, outputs, histograms)
     if found is None:
@@ -81,7 +79,7 @@ def estimated_result(
     )
     interval = f"{measure.metric} is estimated at {found.value:.4f} ({filled.low:.4f} to {filled.high:.4f})"
     beside = f"{profile.value:.4f} at registration, {config.tolerance:g} worse is allowed"
-    return _judged(filled, before, worse, f"{interval}; {beside}; {size}{why}", config, window.length)
+    return _told(filled, worse, f"{interval}; {beside}; {size}{why}")
 
 
 def gap_result(
@@ -92,7 +90,6 @@ def gap_result(
     outputs: Floats,
     clusters: npt.NDArray[np.int64],
     config: MonitorConfig,
-    before: Sequence[WindowResult],
 ) -> WindowResult | None:
     """Whether what became true is worse than the scores had let expect: the world itself has changed.
 
@@ -108,7 +105,6 @@ def gap_result(
         outputs: Each row's score.
         clusters: What each row stands or falls with.
         config: The ``[monitor]`` table.
-        before: The differences of this version's earlier windows, oldest first.
     """
     if profile.calibrator is None:
         return None
@@ -152,7 +148,7 @@ def gap_result(
         f"{measure.metric} of {len(truth):,} labelled predictions is {realised:.4f} where "
         f"their scores let expect {found.value:.4f}"
     )
-    return _judged(filled, before, worse - config.tolerance, told, config, window.length)
+    return _told(filled, worse - config.tolerance, told)
 
 
 def immature(share: float, longest: timedelta, needed: float) -> str:
@@ -213,31 +209,6 @@ def _by_cluster(
     return float(np.sqrt(many / (many - 1) * np.square(sums - sums.mean()).sum())) if many > 1 else 0.0
 
 
-def _judged(
-    result: WindowResult,
-    before: Sequence[WindowResult],
-    worse: float,
-    told: str,
-    config: MonitorConfig,
-    every: timedelta,
-) -> WindowResult:
-    """A result with its state, by the evidence of all windows of the version.
-
-    An alarm stands as long as figures are worse than allowed; one that is better ends it, and evidence is
-    gathered anew.
-    """
-    fresh = [one.e_value or 1.0 for one in _since_last_alarm(before)]
-    evidence = sequential.detect([*fresh, result.e_value or 1.0])
-    wanted = sequential.run_length(config.false_alarms, every)
-    standing = bool(before) and before[-1].state == "alert"
-    alarm = worse > 0 and (standing or evidence.evidence >= wanted)
-    if alarm:
-        since = "" if standing else f", since {evidence.since} windows ago at the latest"
-        sentence = f"{told}: worse than allowed{since}"
-        return msgspec.structs.replace(result, state="alert", sentence=sentence, severity="warning")
+def _told(result: WindowResult, worse: float, told: str) -> WindowResult:
+    """A result in words; whether it is an alarm is for :func:`treadle.monitor.performance.alarms.judged`."""
     return msgspec.structs.replace(result, state="inconclusive" if worse > 0 else "ok", sentence=told)
-
-
-def _since_last_alarm(before: Sequence[WindowResult]) -> Sequence[WindowResult]:
-    last = max((place for place, one in enumerate(before) if one.state == "alert"), default=-1)
-    return before[last + 1 :]
