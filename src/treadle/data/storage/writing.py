@@ -28,6 +28,7 @@ PACK_SIZE = 64 << 20
 _MOST = 1 << 17  # contents of a pack, so that its index is small
 
 _BATCH = 2 << 20
+_LARGE = 64 << 10  # pieces of that size are written as they are; smaller ones are put together first
 _TRIES = 16
 _WAITING = 24
 _RAW, _ZSTD = int(Kind.RAW), int(Kind.ZSTD)  # an enumeration's members are slow to look up
@@ -228,7 +229,8 @@ class _Open:
     def _flush(self) -> None:
         if self._upload is None:
             self._upload = self._blobs.upload()
-        self._submit(self._upload.write, b"".join(self._batch))
+        large = self._batched >= _LARGE * len(self._batch)
+        self._submit(_write, self._upload, self._batch if large else [b"".join(self._batch)])
         self._batch, self._batched = [], 0
 
     def _submit(self, function: Callable[..., Any], *arguments: object) -> None:
@@ -259,3 +261,8 @@ class _Open:
         if self._upload is not None:
             self._upload.close()
             self._upload = None
+
+
+def _write(upload: BlobUpload, pieces: list[bytes]) -> None:
+    for piece in pieces:
+        upload.write(piece)
