@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -62,13 +63,16 @@ class Took(NamedTuple):
         peak: The largest memory of either, in MB.
     """
 
-    push: float
+    push: float | None
     sent: float | None
     pull: float
     fetched: float | None
-    push_cpu: float
+    push_cpu: float | None
     pull_cpu: float
     peak: float
+
+
+Case = Callable[[Path, Path, int], dict[str, Took]]
 
 
 def run(quick: bool) -> None:
@@ -93,24 +97,37 @@ def run(quick: bool) -> None:
 def _report(title: str, source: Path, rounds: int) -> None:
     found: dict[str, list[Took]] = {}
     failed: dict[str, str] = {}
-    cases = {
-        "Treadle and obstore, S3 by http": _treadle_s3,
-        "Treadle and obstore, S3 by https": _treadle_https,
+    folders = {
+        "bare system calls, a folder": _bare_folder,
         "Treadle, a folder": _treadle_folder,
         "DVC, a folder": _dvc_folder,
+    }
+    servers = {
+        "Treadle and obstore, S3 by http": _treadle_s3,
+        "Treadle and obstore, S3 by https": _treadle_https,
         "DVC, S3": _dvc_s3,
     }
-    for number in range(rounds):
+
+    def round_(cases: Mapping[str, Case], number: int, kept: contextlib.ExitStack) -> None:
         for label, case in cases.items():
             if label in failed:
                 continue
-            with tempfile.TemporaryDirectory(dir=source.parent) as made:
-                try:
-                    for name, took in case(source, Path(made), number).items():
-                        found.setdefault(name, []).append(took)
-                except measure.Failed as error:
-                    failed[label] = reason(str(error))
+            made = kept.enter_context(tempfile.TemporaryDirectory(dir=source.parent))
+            try:
+                for name, took in case(source, Path(made), number).items():
+                    found.setdefault(name, []).append(took)
+            except measure.Failed as error:
+                failed[label] = reason(str(error))
         progress(f"{title}: round {number + 1} of {rounds}, load {measure.load_average()}")
+
+    # Nothing is deleted between rounds of folders: ext4 passes by each inode deleted in the last five
+    # minutes (recently_deleted in fs/ext4/ialloc.c), so whoever comes after a deletion makes files slowly.
+    with contextlib.ExitStack() as kept:
+        for number in range(rounds):
+            round_(folders, number, kept)
+    for number in range(rounds):
+        with contextlib.ExitStack() as kept:
+            round_(servers, number, kept)
     rows = [[label, *_medians(each)] for label, each in found.items()]
     rows += [[label, why] for label, why in failed.items()]
     columns = [
@@ -142,14 +159,18 @@ def _ratios(found: Mapping[str, Sequence[Took]], rounds: int) -> str:
             push = median((raw.sent or 0) / (ours.sent or 1) for raw, ours in pairs)
             pull = median((raw.fetched or 0) / (ours.fetched or 1) for raw, ours in pairs)
             told.append(f"Of obstore's own rate by {line}: push {push:.2f}, fetch {pull:.2f}.")
-            push = median(raw.push_cpu / ours.push_cpu for raw, ours in pairs)
+            push = median((raw.push_cpu or 0) / (ours.push_cpu or 1) for raw, ours in pairs)
             told.append(f"By CPU seconds, the server's too: push {push:.2f}.")
     for there, same in (("a folder", "a folder"), ("S3", "S3 by http")):
         both = list(zip(found.get(f"DVC, {there}", ()), found.get(f"Treadle, {same}", ()), strict=False))
         if both:
-            push = median(dvc.push / ours.push for dvc, ours in both)
+            push = median((dvc.push or 0) / (ours.push or 1) for dvc, ours in both)
             pull = median(dvc.pull / ours.pull for dvc, ours in both)
             told.append(f"Beside DVC, {there}: push {push:.1f} x, pull {pull:.1f} x as fast.")
+    bare = zip(found.get("bare system calls, a folder", ()), found.get("Treadle, a folder", ()), strict=False)
+    times = [ours.pull / floor.pull for floor, ours in bare]
+    if times:
+        told.append(f"Pulling took {median(times):.2f} x what making the files alone does.")
     return " ".join(told)
 
 
@@ -194,6 +215,15 @@ def _in_turn(
         cost, took = one()
         sides.append(_Side(cost, took, measure.cpu_of(pid) - before))
     return (sides[1], sides[0]) if number % 2 else (sides[0], sides[1])
+
+
+def _bare_folder(source: Path, folder: Path, _: int) -> dict[str, Took]:
+    """What pulling can't be quicker than: the files made anew, their bytes at hand."""
+    os.sync()
+    cost = measure.run([sys.executable, peers.SCRIPTS / "bare_files.py", source, folder / "files"], folder)
+    return {
+        "bare system calls, a folder": Took(None, None, json.loads(cost.out), None, None, cost.cpu, cost.peak)
+    }
 
 
 def _treadle_folder(source: Path, folder: Path, _: int) -> dict[str, Took]:
