@@ -1,11 +1,11 @@
-"""``treadle monitor``: past windows again."""
+"""``treadle monitor``: past windows again, and files for the log."""
 
 from __future__ import annotations
 
 from cli_parts import Call, Wire
 from cli_samples import WINDOWS
 
-from treadle.monitor.types import Backfill
+from treadle.monitor.types import Backfill, DroppedFile
 
 AGAIN = Backfill(model="flights", windows=2, changed=(WINDOWS[-1],))
 
@@ -19,6 +19,21 @@ def test_windows_that_are_computed_again_are_told_with_what_changed(call: Call, 
     assert sent["since"] == "2026-01-01T00:00:00+00:00"
     found = call("monitor", "backfill", "flights", "--since", "2026-01-01", "--json")
     assert found.json(Backfill) == AGAIN
+
+
+def test_dropped_files_are_told_one_by_one_where_they_were_not_taken(call: Call, wire: Wire) -> None:
+    found = [
+        DroppedFile(file="predictions/flights/a.parquet", kind="predictions", state="taken", rows=1200),
+        DroppedFile(
+            file="labels/flights/b.parquet", kind="labels", state="refused", rows=0, reason="too bad"
+        ),
+    ]
+    wire.answers["POST /v1/monitors/flights/ingest"] = found
+    out = call("monitor", "ingest", "flights").out
+    assert "1 file taken, 1,200 rows" in out
+    assert "labels/flights/b.parquet: too bad" in out
+    assert "a.parquet" not in out
+    assert call("monitor", "ingest", "flights", "--json").json(list[DroppedFile]) == found
 
 
 def test_without_a_moment_nothing_is_computed(call: Call, wire: Wire) -> None:

@@ -43,7 +43,15 @@ from treadle.kernel.database import SCHEMA_VERSION
 from treadle.kernel.errors import InvalidInput
 from treadle.kernel.events import timeline
 from treadle.kernel.types import Event, Health
-from treadle.monitor import Alert, Backfill, LabelBatch, PredictionBatch, WindowResult, WrittenMonitors
+from treadle.monitor import (
+    Alert,
+    Backfill,
+    DroppedFile,
+    LabelBatch,
+    PredictionBatch,
+    WindowResult,
+    WrittenMonitors,
+)
 from treadle.registry import Lineage, ModelVersion
 from treadle.retrain import (
     Cycle,
@@ -232,6 +240,11 @@ def _look(call: Call) -> Tick:
     return call.rooms.loop.look(call.path["model"])
 
 
+def _ingest(call: Call) -> list[DroppedFile]:
+    """Takes in the predictions and labels that were dropped as files."""
+    return call.rooms.drops.take(call.path["model"])
+
+
 def _windows(call: Call) -> list[WindowResult]:
     """What the monitors found, oldest first."""
     since = call.query.get("since")
@@ -386,6 +399,7 @@ ROUTES = [
     RouteSpec("POST", "/v1/predictions/{model}", _log_predictions, None, PredictionBatch),
     RouteSpec("POST", "/v1/labels/{model}", _log_labels, None, LabelBatch),
     RouteSpec("POST", "/v1/monitors/{model}/look", _look, Tick),
+    RouteSpec("POST", "/v1/monitors/{model}/ingest", _ingest, list[DroppedFile]),
     RouteSpec("GET", "/v1/monitors/{model}/windows", _windows, list[WindowResult], query=(_SINCE,)),
     RouteSpec("GET", "/v1/monitors/{model}/alerts", _alerts, list[Alert]),
     RouteSpec(

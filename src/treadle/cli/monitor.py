@@ -11,7 +11,7 @@ from treadle.cli import show
 from treadle.cli.app import App, Group, json_option, moment, pass_app
 
 if TYPE_CHECKING:
-    from treadle.monitor.types import Alert, Backfill, WindowResult
+    from treadle.monitor.types import Alert, Backfill, DroppedFile, WindowResult
     from treadle.retrain.types import Tick
 
 
@@ -83,6 +83,29 @@ def show_tick(tick: Tick) -> None:
     if tick.cycle:
         show.say(f"cycle {tick.cycle} was started")
     show.following(f"treadle cycles show {tick.cycle}" if tick.cycle else "treadle monitor")
+
+
+@monitor.command("ingest")
+@click.argument("model", required=False)
+@json_option
+@pass_app
+def ingest(app: App, model: str | None) -> None:
+    """Take in the files that were dropped for the log.
+
+    `[monitor] drop` says where they lie. A look takes them in as well.
+    """
+    app.answer(app.client.ingest(app.model(model)), show_ingested)
+
+
+def show_ingested(found: list[DroppedFile]) -> None:
+    """Prints what became of dropped files; those that were not taken with the reason."""
+    taken = [one for one in found if one.state == "taken"]
+    rows = sum(one.rows for one in taken)
+    show.say(f"{show.counted(len(taken), 'file')} taken, {show.counted(rows, 'row')}")
+    for one in found:
+        if one.state != "taken":
+            show.item("alert" if one.state == "refused" else "inconclusive", f"{one.file}: {one.reason}")
+    show.following("treadle monitor look")
 
 
 @monitor.command("backfill", short_help="Compute past windows again")

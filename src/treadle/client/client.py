@@ -39,7 +39,15 @@ from treadle.govern.types import Spending
 from treadle.kernel.errors import ErrorBody, InvalidInput, TreadleError, Unavailable, from_body
 from treadle.kernel.files import replacing
 from treadle.kernel.types import Event, Health
-from treadle.monitor.types import Alert, Backfill, LabelBatch, PredictionBatch, WindowResult, WrittenMonitors
+from treadle.monitor.types import (
+    Alert,
+    Backfill,
+    DroppedFile,
+    LabelBatch,
+    PredictionBatch,
+    WindowResult,
+    WrittenMonitors,
+)
 from treadle.registry.types import ModelVersion
 from treadle.retrain.types import (
     Cycle,
@@ -340,6 +348,12 @@ class Client(
     def send_labels(self, model: str, batch: LabelBatch) -> None:
         """Logs labels; sending a batch twice is sending it once."""
         self._send("POST", f"/v1/labels/{part(model)}", msgspec.json.encode(batch)).read()
+
+    def ingest(self, model: str) -> list[DroppedFile]:
+        """Takes in the predictions and labels that were dropped as files; says what became of each."""
+        path = f"/v1/monitors/{part(model)}/ingest"
+        found: list[DroppedFile] = self._ask(list[DroppedFile], "POST", path)
+        return found
 
     def look(self, model: str) -> Tick:
         """Computes the windows that have ended, raises alerts, starts what they trigger."""

@@ -6,6 +6,7 @@ from treadle.kernel.lazy import attach
 
 if TYPE_CHECKING:
     from treadle.monitor.by_segment import profile_segments as profile_segments
+    from treadle.monitor.drops import Drops as Drops
     from treadle.monitor.incidents.page import incident_page as incident_page
     from treadle.monitor.incidents.service import Incidents as Incidents
     from treadle.monitor.incidents.types import Delivery as Delivery
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from treadle.monitor.types import Alert as Alert
     from treadle.monitor.types import Backfill as Backfill
     from treadle.monitor.types import CategoryProfile as CategoryProfile
+    from treadle.monitor.types import DroppedFile as DroppedFile
     from treadle.monitor.types import LabelBatch as LabelBatch
     from treadle.monitor.types import MonitorKind as MonitorKind
     from treadle.monitor.types import NumericProfile as NumericProfile
@@ -55,6 +57,8 @@ __getattr__, __all__ = attach(
         "Delivery": "incidents.types",
         "Backfill": "types",
         "CategoryProfile": "types",
+        "DroppedFile": "types",
+        "Drops": "drops",
         "LabelBatch": "types",
         "MonitorKind": "types",
         "Monitors": "service",

@@ -18,6 +18,7 @@ from treadle.kernel.types import Event
 from treadle.kernel.units import parse_duration
 from treadle.kernel.workspace import Workspace
 from treadle.monitor import by_segment, drift, findings, multivariate, quality, rules, store
+from treadle.monitor.drops import take_dropped
 from treadle.monitor.findings import Window
 from treadle.monitor.incidents.channels import channels
 from treadle.monitor.incidents.grouping import escalate, group, stands
@@ -81,6 +82,8 @@ class Monitors:
     def evaluate(self, model: str, until: datetime) -> Results:
         """Computes every window that has ended by a moment and wasn't computed before, in order.
 
+        What was dropped for the log is taken in first.
+
         Alerts are raised with the window that shows them, and delivered at the end; those
         that could not be delivered before are tried again.
 
@@ -93,6 +96,7 @@ class Monitors:
             StorageError: If a store can't be read or written.
         """
         check_model(self._ws, model)
+        take_dropped(self._ws, model)
         every = parse_duration(self._config.every)
         computed: Results = []
         while True:

@@ -26,6 +26,8 @@ again."""
 
 WindowState = Literal["ok", "alert", "inconclusive"]
 Severity = Literal["info", "warning", "critical"]
+DropKind = Literal["predictions", "labels"]
+DropState = Literal["taken", "refused", "waiting"]
 
 
 class PredictionBatch(msgspec.Struct, frozen=True, kw_only=True):
@@ -264,6 +266,24 @@ class Backfill(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     windows: int
     changed: tuple[WindowResult, ...]
+
+
+class DroppedFile(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a file that was dropped for the log.
+
+    Attributes:
+        file: Its path below ``[monitor] drop``, as it was found.
+        kind: What it holds.
+        state: ``taken``, whole; ``refused``, whole, and set aside; ``waiting``, untouched.
+        rows: How many rows were taken.
+        reason: Why it was not taken; empty if it was.
+    """
+
+    file: str
+    kind: DropKind
+    state: DropState
+    rows: int
+    reason: str = ""
 
 
 class WrittenMonitors(msgspec.Struct, frozen=True, kw_only=True):

@@ -129,6 +129,8 @@ class MonitorConfig(Table, frozen=True):
         min_rows: A window with fewer rows is inconclusive.
         sample: The share of predictions that is logged, chosen by their ids: the same ones on every replica.
             Monitors see these; how many there were is counted exactly.
+        drop: A folder, or ``s3://bucket/prefix`` with the options of ``[store]``: Parquet files under
+            ``predictions/MODEL`` and ``labels/MODEL`` there are taken into the log.
         keep_log: How long predictions and labels are kept; for ever when left out. What is older is
             deleted day by day, and the model's timeline says so.
         webhook: Where alerts are posted as JSON.
@@ -151,6 +153,7 @@ class MonitorConfig(Table, frozen=True):
     false_alarms: Annotated[float, Meta(gt=0)] = 1.0
     min_rows: Positive = 200
     sample: Annotated[float, Meta(gt=0, le=1)] = 1.0
+    drop: str | None = None
     keep_log: Duration | None = None
     webhook: str | None = None
     notify: NotifyConfig = field(default_factory=NotifyConfig)
