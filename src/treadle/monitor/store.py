@@ -116,10 +116,11 @@ def read_windows(
     *,
     kind: MonitorKind | None = None,
     version: int | None = None,
+    evidence: bool = False,
 ) -> list[WindowResult]:
     """Results of windows that ended after ``since``, or exactly at ``until``, oldest first.
 
-    Of one kind of monitor, or of one version, if these are given.
+    Of one kind of monitor, of one version, or of those that have an e-value, if these are given.
     """
     query = (
         sa.select(windows)
@@ -134,6 +135,8 @@ def read_windows(
         query = query.where(windows.c.kind == kind)
     if version is not None:
         query = query.where(windows.c.version == version)
+    if evidence:
+        query = query.where(windows.c.e_value.is_not(None))
     return [WindowResult(**row) for row in connection.execute(query).mappings()]
 
 

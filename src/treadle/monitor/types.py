@@ -121,6 +121,24 @@ class CategoryProfile(msgspec.Struct, frozen=True, tag="category"):
     distinct: int | None = None
 
 
+class PartFigure(msgspec.Struct, frozen=True, kw_only=True):
+    """How good the model is in one segment, on held-out rows.
+
+    Attributes:
+        rows: How many rows of the segment there were.
+        value: The metric.
+        se: Its standard error.
+        estimated: The metric as it would be estimated of these rows without their labels, where it can be.
+        estimated_se: Its standard error.
+    """
+
+    rows: int
+    value: float
+    se: float
+    estimated: float | None = None
+    estimated_se: float | None = None
+
+
 class SegmentProfile(msgspec.Struct, frozen=True, kw_only=True):
     """How inputs were distributed in the segments that one input makes.
 
@@ -130,12 +148,14 @@ class SegmentProfile(msgspec.Struct, frozen=True, kw_only=True):
         edges: Where numbers are cut.
         tallies: For each segment and input the rows of its histogram, in the bins of the profile of all
             rows, the missing ones last.
+        figures: How good the model is in each segment, where held-out rows tell.
     """
 
     column: str
     values: list[str | float]
     edges: list[float]
     tallies: dict[str, dict[str, list[int]]] = {}
+    figures: dict[str, PartFigure] = {}
 
 
 class Calibrator(msgspec.Struct, frozen=True, kw_only=True):

@@ -76,7 +76,9 @@ def _mean(weighted: Sequence[tuple[float, float]]) -> float:
 
 def _performance_change(results: Sequence[WindowResult], overlap: int, every: timedelta) -> datetime | None:
     """Of the metric; of its overlapping windows every so many, the latest among them."""
-    found = [one for one in results if one.kind == "performance" and one.value is not None]
+    found = [
+        one for one in results if one.kind == "performance" and not one.segment and one.value is not None
+    ]
     apart = sorted(found, key=lambda one: one.until)[::-1][:: max(1, overlap)][::-1]
     index = last_change(np.array([[one.value] for one in apart], dtype=np.float64).reshape(-1, 1))
     return None if index is None else apart[index].until - every * max(1, overlap)

@@ -55,6 +55,24 @@ def judged(found: Results, before: Results, wanted: float) -> list[WindowResult]
     return judged
 
 
+def explained(found: Results) -> list[WindowResult]:
+    """A window's figures, where alarms of segments raise none beside one of all rows."""
+    everywhere: dict[str, str] = {}
+    for one in found:
+        if one.kind in {"performance", "estimated"} and not one.segment and one.state == "alert":
+            everywhere.setdefault("performance", f"{one.kind}:{one.subject}")
+            if one.statistic == one.subject and one.kind == "estimated":
+                everywhere["estimated"] = f"{one.kind}:{one.subject}"
+    return [
+        msgspec.structs.replace(
+            one, sentence=f"{one.sentence}; so it is among all rows", explained_by=everywhere[one.kind]
+        )
+        if one.segment and one.state == "alert" and one.kind in everywhere
+        else one
+        for one in found
+    ]
+
+
 def _worse(one: WindowResult) -> bool:
     """Whether a figure that gathers evidence is worse than allowed in this window."""
     return one.e_value is not None and one.value is not None and one.state == "inconclusive"

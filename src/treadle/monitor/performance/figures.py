@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
@@ -16,16 +17,19 @@ from treadle.kernel.engine import quote
 from treadle.kernel.units import parse_duration
 from treadle.kernel.workspace import Workspace
 from treadle.monitor import findings, rules, store
+from treadle.monitor.by_segment import part_sql
 from treadle.monitor.findings import Window
 from treadle.monitor.log import PredictionLog
-from treadle.monitor.performance.alarms import judged
-from treadle.monitor.performance.delays import coverage, delay_curve
+from treadle.monitor.parts import code_sql
+from treadle.monitor.performance.alarms import explained, judged
+from treadle.monitor.performance.by_part import Cohort, Histograms, estimated_results, realised_results
+from treadle.monitor.performance.delays import DelayCurve, coverage, delay_curve
 from treadle.monitor.performance.losses import PREDICTION
 from treadle.monitor.performance.results import estimated_result, gap_result, immature
-from treadle.monitor.profile import count, counts, histogram_sql
+from treadle.monitor.profile import count, count_parts, counts, histogram_sql
 from treadle.monitor.sequential import run_length
 from treadle.monitor.types import Profile, WindowResult
-from treadle.registry import ModelVersion
+from treadle.registry import Field, ModelVersion
 
 if TYPE_CHECKING:
     from treadle.kernel.engine import Column
@@ -58,22 +62,24 @@ class Performance:
         """
         check = self._ws.config.checks.performance
         measure = measured(check, msgspec.convert(profile.metric, Metric))
-        realised, gap = self._realised(window, profile, measure)
-        estimated = self._estimated(window, version, profile, measure)
-        found = [one for one in (realised, estimated, gap) if one is not None]
+        found = [
+            *self._realised(window, version, profile, measure),
+            *self._estimated(window, version, profile, measure),
+        ]
+        found.sort(key=lambda one: bool(one.segment))
         wanted = run_length(self._config.false_alarms, window.length)
-        return judged(found, self._before(window), wanted)
+        return explained(judged(found, self._before(window), wanted))
 
     def _before(self, window: Window) -> Results:
         """What gathered evidence in the version's earlier windows."""
         with self._ws.database.read() as connection:
-            kept = store.read_windows(connection, window.model, kind="estimated", version=window.version)
+            kept = store.read_windows(connection, window.model, version=window.version, evidence=True)
         return [one for one in kept if one.until < window.until]  # all, unless it is computed again
 
     def _realised(
-        self, window: Window, profile: Profile, measure: Measure
-    ) -> tuple[WindowResult, WindowResult | None]:
-        """The metric over the lookback, and the window's own cohort against its estimate: one query."""
+        self, window: Window, version: ModelVersion, profile: Profile, measure: Measure
+    ) -> Iterator[WindowResult]:
+        """The metric over the lookback, the window's own cohort against its estimate, and by segment."""
         after = self._config.labels_after
         due = parse_duration(after) if after else timedelta(0)
         wide = findings.performance_window(self._config, window)
@@ -83,17 +89,18 @@ class Performance:
             window.model,
             'SELECT label, output, epoch_us("at") AS moment, '  # noqa: S608 - numbers
             f'(epoch_us("at") - {start}) // {length} AS cluster, '
-            'epoch_us(labelled_at) - epoch_us("at") AS delay '
+            f'epoch_us(labelled_at) - epoch_us("at") AS delay{_codes_sql(profile)} '
             f"FROM log WHERE version = {window.version} ORDER BY prediction_id",
             since=rows.since,
             until=rows.until,
             known_by=window.until,
+            inputs=_inputs(version),
         )
         labels, outputs = found["label"], np.asarray(found["output"], dtype=np.float64)
         clusters = np.asarray(found["cluster"], dtype=np.int64)
         moments = np.asarray(found["moment"], dtype=np.int64)
-        share, longest = self._maturity(window, found, moments)
-        realised = findings.performance_result(
+        curve = self._delays(window, found, moments)
+        yield findings.performance_result(
             wide,
             profile,
             labels,
@@ -103,48 +110,100 @@ class Performance:
             self._config,
             self._ws.config.checks.performance,
             binary=self._ws.config.project.task == "binary",
-            immature=immature(share, longest, self._config.mature),
+            immature=self._immature(window, curve, moments),
         )
         own = moments >= rules.epoch_us(window.since - due)
-        cohort = msgspec.structs.replace(window, since=window.since - due)
-        return realised, gap_result(
-            cohort, profile, measure, labels[own], outputs[own], clusters[own], self._config
+        stretch = msgspec.structs.replace(window, since=window.since - due)
+        cohort = Cohort(
+            labels[own],
+            outputs[own],
+            clusters[own],
+            {name: codes[own] for name, codes in _codes(profile, found).items()},
         )
+        gap = gap_result(
+            stretch, profile, measure, cohort.labels, cohort.outputs, cohort.clusters, self._config
+        )
+        if gap is not None:
+            yield gap
+        why = self._immature(window, curve, moments[own])
+        yield from realised_results(stretch, profile, measure, cohort, self._config, why)
 
-    def _maturity(
-        self, window: Window, found: dict[str, Column], moments: npt.NDArray[np.int64]
-    ) -> tuple[float, timedelta]:
-        """Which share of the labels to come is there, and how long that share takes that must be."""
+    def _delays(self, window: Window, found: dict[str, Column], moments: npt.NDArray[np.int64]) -> DelayCurve:
+        """How labels come."""
         labelled = ~np.ma.getmaskarray(found["label"])
         ages = (rules.epoch_us(window.until) - moments) / 1e6
         taken = np.asarray(np.ma.filled(found["delay"], 0), dtype=np.float64) / 1e6
-        delays = np.where(labelled, taken, ages)
-        curve = delay_curve(delays, labelled.astype(np.float64))
-        if not curve.ever:
-            return 0.0, timedelta(0)
-        return coverage(curve, ages), timedelta(seconds=curve.delay(self._config.mature))
+        return delay_curve(np.where(labelled, taken, ages), labelled.astype(np.float64))
+
+    def _immature(self, window: Window, curve: DelayCurve, moments: npt.NDArray[np.int64]) -> str:
+        """Why a figure of predictions of some moments isn't published; empty where it is."""
+        share, longest = 0.0, timedelta(0)
+        if curve.ever:
+            share = coverage(curve, (rules.epoch_us(window.until) - moments) / 1e6)
+            longest = timedelta(seconds=curve.delay(self._config.mature))
+        return immature(share, longest, self._config.mature)
 
     def _estimated(
         self, window: Window, version: ModelVersion, profile: Profile, measure: Measure
-    ) -> WindowResult | None:
+    ) -> Iterator[WindowResult]:
+        """The metric that is expected of the window's rows, of all and by segment."""
         if profile.calibrator is None and profile.losses is None:
-            return None
-        inputs = version.signature.inputs if version.signature else ()
-        scan = partial(self._log.scan, window.model, since=window.since, until=window.until)
-        own = f"FROM log WHERE version = {window.version}"
-        outputs = scan(f"SELECT output {own} ORDER BY prediction_id")
-        histograms = {}
-        if profile.losses is not None:
-            shapes = {name: profile.inputs[name] for name in profile.losses.terms if name != PREDICTION}
-            columns = [(shape, quote(f"input_{name}")) for name, shape in shapes.items()]
-            columns.append((profile.prediction, "output"))
-            counted = scan(
-                # The relation that is counted in holds the version's own rows alone.
-                f"SELECT * FROM (WITH log AS (SELECT * {own}) {histogram_sql(columns)})",  # noqa: S608
-                inputs=inputs,
-            )
-            here = count([shape for shape, _ in columns], counted)
-            histograms = dict(zip([*shapes, PREDICTION], map(counts, here), strict=True))
-        return estimated_result(
-            window, profile, measure, np.asarray(outputs["output"]), histograms, self._config
+            return
+        scan = partial(
+            self._log.scan, window.model, since=window.since, until=window.until, inputs=_inputs(version)
         )
+        own = f"FROM log WHERE version = {window.version}"
+        found = scan(f"SELECT output{_codes_sql(profile)} {own} ORDER BY prediction_id")
+        outputs = np.asarray(found["output"], dtype=np.float64)
+        histograms = self._histograms(profile, scan, own)
+        everywhere = estimated_result(window, profile, measure, outputs, histograms.get("", {}), self._config)
+        if everywhere is not None:
+            yield everywhere
+        yield from estimated_results(
+            window, profile, measure, outputs, _codes(profile, found), histograms, self._config
+        )
+
+    def _histograms(
+        self, profile: Profile, scan: Callable[[str], dict[str, Column]], own: str
+    ) -> dict[str, Histograms]:
+        """By segment, and of all rows under no name, each column's histogram, where a loss is estimated."""
+        if profile.losses is None:
+            return {}
+        shapes = {name: profile.inputs[name] for name in profile.losses.terms if name != PREDICTION}
+        columns = [(shape, quote(f"input_{name}")) for name, shape in shapes.items()]
+        columns.append((profile.prediction, "output"))
+        segments = [one for one in profile.segments.values() if one.figures]
+        many = len(columns)
+        queries = [histogram_sql(columns)]
+        for i, segment in enumerate(segments, 1):
+            by = part_sql(segment, quote(f"input_{segment.column}"))
+            queries.append(histogram_sql(columns, by, first=i * many))
+        # The relation that is counted in holds the version's own rows alone.
+        sql = f"SELECT * FROM (WITH log AS (SELECT * {own}) {' UNION ALL '.join(queries)})"  # noqa: S608
+        counted, sides = scan(sql), [shape for shape, _ in columns]
+        found = {"": count(sides, counted)}
+        for i in range(1, len(segments) + 1):
+            found |= count_parts(sides, counted, first=i * many)
+        named = [*shapes, PREDICTION]
+        return {part: dict(zip(named, map(counts, here), strict=True)) for part, here in found.items()}
+
+
+def _inputs(version: ModelVersion) -> Sequence[Field]:
+    return version.signature.inputs if version.signature else ()
+
+
+def _codes_sql(profile: Profile) -> str:
+    """Columns with the number of each row's part, segment by segment."""
+    return "".join(
+        f", {code_sql(segment, quote(f'input_{segment.column}'))} AS {quote(f'part_{i}')}"
+        for i, segment in enumerate(profile.segments.values())
+        if segment.figures
+    )
+
+
+def _codes(profile: Profile, found: dict[str, Column]) -> dict[str, npt.NDArray[np.intp]]:
+    return {
+        name: np.asarray(np.ma.filled(found[f"part_{i}"], -1), dtype=np.intp)
+        for i, (name, segment) in enumerate(profile.segments.items())
+        if segment.figures
+    }

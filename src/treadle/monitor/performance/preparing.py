@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from treadle.evaluate import Measure
+from treadle.monitor.performance.by_part import with_figures
 from treadle.monitor.performance.calibrating import Floats, calibrate
 from treadle.monitor.performance.expecting import ESTIMABLE
 from treadle.monitor.performance.losses import PREDICTION, model_losses
@@ -23,18 +24,37 @@ _FEWEST = 100
 def with_estimates(
     profile: Profile, measure: Measure, inputs: Mapping[str, Any], labels: Floats, predictions: Floats
 ) -> Profile:
-    """A profile with what estimating its metric takes; as it is where that can't be estimated.
+    """A profile with what estimating its metric takes, and how good the model is in each segment.
+
+    What can't be estimated, and segments of scores in several columns, are left out.
 
     Args:
-        profile: The profile.
+        profile: The profile, with its segments.
         measure: The metric.
         inputs: The held-out rows, a column an input; missing values are masked or NaN.
         labels: Their labels.
         predictions: What the model says of them.
     """
-    if len(labels) < _FEWEST:
+    if len(labels) < _FEWEST or predictions.ndim > 1:
         return profile
-    if measure.metric in ESTIMABLE and measure.labels == "binary" and predictions.ndim == 1:
+    made = _estimating(profile, measure, inputs, labels, predictions)
+    shapes: dict[str, Shape] = {**made.inputs, PREDICTION: made.prediction}
+    terms = made.losses.terms if made.losses else {}
+    placed = {name: places(shapes[name], {**inputs, PREDICTION: predictions}[name]) for name in terms}
+
+    def histograms(rows: npt.NDArray[np.intp]) -> dict[str, list[int]]:
+        return {
+            name: np.bincount(place[rows], minlength=len(terms[name])).tolist()
+            for name, place in placed.items()
+        }
+
+    return with_figures(made, measure, inputs, labels, predictions, histograms)
+
+
+def _estimating(
+    profile: Profile, measure: Measure, inputs: Mapping[str, Any], labels: Floats, predictions: Floats
+) -> Profile:
+    if measure.metric in ESTIMABLE and measure.labels == "binary":
         if predictions.min() < 0 or predictions.max() > 1:
             return profile
         return msgspec.structs.replace(profile, calibrator=calibrate(predictions, labels))

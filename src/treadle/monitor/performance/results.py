@@ -44,7 +44,7 @@ def estimated_result(
         histograms: The window's histogram of each input and of ``prediction``.
         config: The ``[monitor]`` table.
     """
-    found, why = _expected(profile, measure, outputs, histograms)
+    found, why = expected_figure(profile, measure, outputs, histograms)
     if found is None:
         return None
     allowed = rules.limit(profile.value, config.tolerance, loss=measure.loss)
@@ -168,10 +168,17 @@ def immature(share: float, longest: timedelta, needed: float) -> str:
     )
 
 
-def _expected(
+def expected_figure(
     profile: Profile, measure: Measure, outputs: Floats, histograms: Mapping[str, Sequence[int]]
 ) -> tuple[Expected | None, str]:
-    """The metric to expect, and what moved it, in words."""
+    """The metric to expect, and what moved it, in words; None where nobody can tell.
+
+    Args:
+        profile: The version's profile.
+        measure: The metric.
+        outputs: What the version said, a row a prediction.
+        histograms: The rows' histogram of each input and of ``prediction``.
+    """
     nothing = Expected(math.nan, 0.0, 0.0)
     if profile.calibrator is not None:
         if not len(outputs):

@@ -93,7 +93,7 @@ def gather(workspace: Workspace, model: str) -> Facts:
         until=max([now, *(window.until for window in windows)]),
         reigns=reigns,
         versions=versions,
-        performance=[w for w in windows if w.kind == "performance"],
+        performance=[w for w in windows if w.kind == "performance" and not w.segment],
         inputs=inputs,
         prediction=[w for w in windows if w.kind == "prediction"],
         alerts=Monitors(workspace).alerts(model),
