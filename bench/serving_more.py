@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import statistics
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from bench import measure
 from bench.tables import show, times
 
 ROWS = 1000
+_PARTS = 5
 _V2 = "/v2/models/bench/infer"
 
 
@@ -19,19 +22,38 @@ def batches(port: int, pid: int, model: Path, rounds: int) -> None:
     """Prints what 1,000 rows cost the server, in CPU time, and ONNX Runtime called directly."""
     rng = np.random.default_rng(0)
     rows = rng.normal(size=(ROWS, 30)).astype(np.float32)
-    direct = _direct(model, rows, rounds)
-    table: list[list[object]] = [["ONNX Runtime, called directly", direct, 1.0]]
-    for title, body, headers in (
-        ("binary tensor", *_binary(rows)),
-        ("JSON, one tensor a column", *_json(rows)),
-    ):
-        used = _asked(f"http://127.0.0.1:{port}{_V2}", pid, body, headers, rounds)
-        table.append([f"Treadle, predictions logged: {title}", used, times(used, direct)])
-    columns = ["1,000 rows", "CPU-ms", "ratio"]
-    show("Batches", columns, table, f"One request after the other, {rounds} of them.")
+    url = f"http://127.0.0.1:{port}{_V2}"
+    named = _json(rows)
+    cases: dict[str, Callable[[int], float]] = {
+        "ONNX Runtime, called directly": _direct(model, rows),
+        "msgspec reads the JSON, and nothing else": _decoding(named[0]),
+        "Treadle, predictions logged: binary tensor": lambda times: _asked(url, pid, *_binary(rows), times),
+        "Treadle, predictions logged: JSON, one tensor a column": lambda times: _asked(
+            url, pid, *named, times
+        ),
+    }
+    found: dict[str, list[float]] = {title: [] for title in cases}
+    for part in range(-1, _PARTS):
+        for title, case in cases.items():
+            cost = case(max(rounds // _PARTS, 10))
+            if part >= 0:  # the first is warming
+                found[title].append(cost)
+    middle = {title: statistics.median(costs) for title, costs in found.items()}
+    direct = middle["ONNX Runtime, called directly"]
+    table: list[list[object]] = [
+        [title, cost, times(cost, direct), min(found[title]), max(found[title])]
+        for title, cost in middle.items()
+    ]
+    columns = ["1,000 rows", "CPU-ms", "ratio", "least", "most"]
+    show(
+        "Batches",
+        columns,
+        table,
+        f"In turn, {_PARTS} times {rounds // _PARTS} requests, one after the other.",
+    )
 
 
-def _direct(model: Path, rows: np.ndarray, rounds: int) -> float:
+def _direct(model: Path, rows: np.ndarray) -> Callable[[int], float]:
     import onnxruntime as ort
 
     options = ort.SessionOptions()
@@ -40,11 +62,22 @@ def _direct(model: Path, rows: np.ndarray, rounds: int) -> float:
     names = [node.name for node in session.get_inputs()]
     feed = {name: np.ascontiguousarray(rows[:, i : i + 1]) for i, name in enumerate(names)}
     output = [node.name for node in session.get_outputs() if "prob" in node.name.lower()]
-    session.run(output, feed)
+    return lambda times: _timed(lambda: session.run(output, feed), times)
+
+
+def _decoding(body: bytes) -> Callable[[int], float]:
+    import msgspec
+
+    column = msgspec.defstruct("Column", [("data", list[float])])
+    decode = msgspec.json.Decoder(msgspec.defstruct("Request", [("inputs", list[column])])).decode
+    return lambda times: _timed(lambda: decode(body), times)
+
+
+def _timed(work: Callable[[], object], times: int) -> float:
     before = time.process_time()
-    for _ in range(rounds):
-        session.run(output, feed)
-    return (time.process_time() - before) / rounds * 1000
+    for _ in range(times):
+        work()
+    return (time.process_time() - before) / times * 1000
 
 
 def _binary(rows: np.ndarray) -> tuple[bytes, dict[str, str]]:
@@ -69,11 +102,11 @@ def _asked(url: str, pid: int, body: bytes, headers: dict[str, str], rounds: int
     pool = urllib3.PoolManager(maxsize=1)
     for round_ in range(rounds + 5):
         if round_ == 5:
-            before = measure.cpu_of(pid)
+            before = measure.precise_cpu_of(pid)
         answer = pool.request("POST", url, body=body, headers=headers)
         if answer.status != 200:
             raise measure.Failed(f"it answers {answer.status}: {answer.data[:200]!r}")
-    return (measure.cpu_of(pid) - before) / rounds * 1000
+    return (measure.precise_cpu_of(pid) - before) / rounds * 1000
 
 
 def many(found: dict[int, tuple[float, float, float]]) -> None:
