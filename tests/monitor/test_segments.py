@@ -36,6 +36,47 @@ def test_columns_arrays_and_rows_become_one_batch():
     assert batch.version == [7] * 5
 
 
+def test_a_table_and_names_that_count_on_become_rows():
+    table = np.array([[1.5, 2.0], [np.nan, 4.0], [5.0, 6.0]], "f4")
+    outputs, times = np.array([0.25, 0.5, 1.0]), [10.0] * 3
+    records = [
+        Answered("p_1-0000000099", times, 7, 1, ("x", "y"), outputs, times, kind)
+        for kind in (table, np.asfortranarray(table), table.astype(">f8"))
+    ]
+    records[1].ids = "p_1-0000000102"
+    records[2].ids = "p-7"
+    encode = SegmentEncoder().encode
+    batch = read_segment(b"".join(map(encode, records)), "s", 9)
+    assert batch.ids == [*(f"p_1-{n:010d}" for n in range(99, 105)), "p-7", "p-8", "p-9"]
+    assert batch.inputs == {"x": [1.5, None, 5.0] * 3, "y": [2.0, 4.0, 6.0] * 3}
+    assert batch.outputs == [0.25, 0.5, 1.0] * 3
+    assert records[0].columns()["y"] == (2.0, 4.0, 6.0)
+
+
+def _table(width: int, kind: bytes, values: bytes) -> msgspec.msgpack.Ext:
+    return msgspec.msgpack.Ext(2, struct.pack(">I", width) + bytes([len(kind)]) + kind + values)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        ["p-x", [1.0], 7, 1, ["x"], [0.5], [1.0], [[1]]],
+        ["p", [1.0], 7, 1, ["x"], [0.5], [1.0], [[1]]],
+        [["p"], [1.0], 7, 1, ["x"], ["a"], [1.0], [[1]]],
+        [["p"], [1.0], 7, 1, ["x"], 5, [1.0], [[1]]],
+        [["p"], [1.0], 7, 1, ["x"], [0.5], [1.0], 5],
+        [["p"], [1.0], 7, 1, ["x"], [0.5], [1.0], ["a"]],
+        [["p"], [1.0], 7, 1, ["x"], [0.5], [1.0], _table(0, b"<f4", bytes(4))],
+        [["p"], [1.0], 7, 1, ["x"], [0.5], [1.0], _table(2, b"<f4", bytes(4))],
+        [["p"], [1.0], 7, 1, ["x"], [0.5], [1.0], _table(1, b"|O", bytes(8))],
+        [["p"], [1.0], 7, 1, ["x"], [0.5], [1.0], msgspec.msgpack.Ext(2, bytes(4))],
+    ],
+)
+def test_a_record_whose_parts_are_none_of_the_journals_is_refused(record):
+    with pytest.raises(InvalidInput, match="can't be read"):
+        read_segment(framed(msgspec.msgpack.encode(record)), "s", 1)
+
+
 def test_records_of_before_there_were_rows_are_read():
     body = msgspec.msgpack.encode([["a"], [10.0], 7, 1, {"hour": [1.5]}, [0.5], [1.25]])
     assert read_segment(framed(body), "s", 1).inputs == {"hour": [1.5]}

@@ -86,3 +86,15 @@ def test_a_model_that_fails_says_so(tmp_path):
     small._bind(2)[0].clear_binding_inputs()
     with pytest.raises(ModelInvalid, match="failed on this input"):
         small.predict([[1.0, 2.0], [3.0, 4.0]])
+
+
+def test_it_keeps_room_for_so_many_values(tmp_path):
+    model = LoadedModel.load(write(tmp_path / "model", ["float"] * 4, 1))
+    small = model.small_batches()
+    assert small.takes(1 << 15)
+    assert not small.takes((1 << 15) + 1)
+    for count in [*range(1, 40), 20_000, 30_000, 25_000, 20_000, 3]:
+        table = np.random.default_rng(count).normal(size=(count, 4)).astype(np.float32)
+        wanted = model.predict({f"c{i}": table[:, i] for i in range(4)})
+        np.testing.assert_array_equal(small.predict_table(table), wanted)
+        assert sum(small._bound) * 4 == small._held <= 1 << 18

@@ -2,7 +2,8 @@
 
 A segment is record after record: the record's length and CRC-32 (both u32, big-endian), then the
 record in MessagePack. Extension 1 is an array: the length of its type's name (u8), the name as NumPy
-writes it, and its values. A record that is torn can only be the last: it was never answered.
+writes it, and its values. Extension 2 is a table: its number of columns (u32, big-endian), then an
+array that has its values row by row. A record that is torn can only be the last: it was never answered.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from treadle.kernel.errors import InvalidInput
 from treadle.monitor.types import PredictionBatch
 
 _HEADER = struct.Struct(">II")
-_ARRAY = 1
+_ARRAY, _TABLE = 1, 2
+_WIDTH = struct.Struct(">I")
 _KINDS = frozenset(
     (
         "|b1",
@@ -38,24 +40,36 @@ class Answered(msgspec.Struct, array_like=True, gc=False):
     """Rows that one model answered together, as they are written down.
 
     Attributes:
-        ids: Each row's prediction.
+        ids: Each row's prediction; or the first row's, which ends in a number from which the others count on.
         at: When each was asked for, in seconds since 1970.
         version: The model version that answered.
         revision: The deployment revision that answered.
         inputs: Each feature's values; or only the features' names, where the values are in ``rows``.
-        outputs: What was predicted.
+        outputs: What was predicted, a list or an array.
         latency_ms: How long the request took that each was part of.
-        rows: The values row by row, each in the order of the names.
+        rows: The values row by row, each in the order of the names; a list, or an array of rows and columns.
     """
 
-    ids: list[str]
+    ids: list[str] | str
     at: list[float]
     version: int
     revision: int
     inputs: dict[str, Any] | tuple[str, ...]
-    outputs: list[float]
+    outputs: Any
     latency_ms: list[float]
-    rows: list[list[Any]] | None = None
+    rows: Any = None
+
+    def names(self) -> list[str]:
+        """Each row's prediction.
+
+        Raises:
+            ValueError: If the first one's doesn't end in a number.
+        """
+        if not isinstance(self.ids, str):
+            return self.ids
+        prefix, _, number = self.ids.rpartition("-")
+        first = int(number)
+        return [f"{prefix}-{first + row:0{len(number)}d}" for row in range(len(self.outputs))]
 
     def columns(self) -> Mapping[str, Sequence[Any]]:
         """Each feature's values.
@@ -65,9 +79,12 @@ class Answered(msgspec.Struct, array_like=True, gc=False):
         """
         if isinstance(self.inputs, dict):
             return self.inputs
-        if any(len(row) != len(self.inputs) for row in self.rows or ()):
+        rows = self.rows.tolist() if hasattr(self.rows, "tolist") else self.rows or []
+        if type(rows) is not list or any(type(row) is not list for row in rows):
+            raise ValueError("rows are lists of values")
+        if any(len(row) != len(self.inputs) for row in rows):
             raise ValueError("a row has more or fewer values than there are features")
-        return dict(zip(self.inputs, zip(*self.rows or (), strict=True), strict=True))
+        return dict(zip(self.inputs, zip(*rows, strict=True), strict=True))
 
 
 class SegmentEncoder:
@@ -75,11 +92,19 @@ class SegmentEncoder:
 
     def __init__(self) -> None:
         self._encoder = msgspec.msgpack.Encoder(enc_hook=_pack)
+        self._buffer = bytearray(_HEADER.size)
 
     def encode(self, record: Answered) -> bytes:
         """A record, ready to be put behind the others."""
-        body = self._encoder.encode(record)
-        return _HEADER.pack(len(body), zlib.crc32(body)) + body
+        return bytes(self.encode_here(record))
+
+    def encode_here(self, record: Answered) -> bytearray:
+        """The same, in memory that the next record overwrites."""
+        self._encoder.encode_into(record, self._buffer, _HEADER.size)
+        body = memoryview(self._buffer)[_HEADER.size :]
+        _HEADER.pack_into(self._buffer, 0, len(body), zlib.crc32(body))
+        body.release()  # what is looked at can't be made larger
+        return self._buffer
 
 
 def read_records(data: bytes) -> Iterator[Answered]:
@@ -127,8 +152,11 @@ def read_segment(data: bytes, name: str, rows: int) -> PredictionBatch:
 
 
 def _add(batch: PredictionBatch, record: Answered) -> None:
-    rows = len(record.outputs)
-    batch.ids.extend(record.ids)
+    outputs = record.outputs
+    if type(outputs) is not list or not set(map(type, outputs)) <= {float, int}:
+        raise ValueError("what was predicted are no numbers")
+    rows = len(outputs)
+    batch.ids.extend(record.names())
     batch.at.extend(record.at)
     batch.version.extend([record.version] * rows)
     batch.revision.extend([record.revision] * rows)
@@ -138,22 +166,37 @@ def _add(batch: PredictionBatch, record: Answered) -> None:
         batch.inputs[name] = [None] * before
     for name, values in batch.inputs.items():
         values.extend(columns.get(name) or [None] * rows)
-    batch.outputs.extend(record.outputs)
+    batch.outputs.extend(outputs)
     batch.latency_ms.extend(record.latency_ms)
 
 
 def _pack(values: Any) -> msgspec.msgpack.Ext:
-    """An array as its type and its bytes: making a list of it can wait until it is read."""
+    """An array or table as its type and its bytes: making lists of it can wait until it is read."""
     kind = values.dtype.str.encode()
-    return msgspec.msgpack.Ext(_ARRAY, bytes([len(kind)]) + kind + values.tobytes())
+    head = bytes([len(kind)]) + kind
+    plain = values.data if values.flags.c_contiguous and values.dtype.isnative else values.tobytes()
+    if values.ndim == 1:
+        return msgspec.msgpack.Ext(_ARRAY, b"".join((head, plain)))
+    return msgspec.msgpack.Ext(_TABLE, b"".join((_WIDTH.pack(values.shape[1]), head, plain)))
 
 
 def _unpack(code: int, data: memoryview) -> list[Any]:
+    """The values of an array, or the rows of a table."""
+    if code == _ARRAY and data:
+        return _values(data)
+    if code != _TABLE or len(data) <= _WIDTH.size:
+        raise ValueError(f"extension {code} is none of the journal's")
+    (width,) = _WIDTH.unpack_from(data)
+    values = _values(data[_WIDTH.size :])
+    if not width or len(values) % width:
+        raise ValueError(f"{len(values)} values are no table of {width} columns")
+    return [values[start : start + width] for start in range(0, len(values), width)]
+
+
+def _values(data: memoryview) -> list[Any]:
     """The values of an array; NaN is what stands for a missing number."""
     import numpy as np
 
-    if code != _ARRAY or not data:
-        raise ValueError(f"extension {code} is none of the journal's")
     size = data[0]
     kind = bytes(data[1 : 1 + size]).decode()
     if kind not in _KINDS:

@@ -1,4 +1,4 @@
-"""Small batches through buffers that are kept: for some rows, making tensors costs more than the model."""
+"""Batches through buffers that are kept: for some rows, making tensors costs more than the model."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from treadle.kernel.errors import ModelInvalid
 from treadle.registry.types import FieldKind, Signature
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     import onnxruntime as ort
 
 _DTYPE: dict[FieldKind, Any] = {"float": np.float32, "int": np.int64, "bool": np.bool_}
+# The values that room is kept for: of the sizes of batches, those that were seen first go first.
+_ROOM = 1 << 18
 _REAL = {"tensor(float)": np.float32, "tensor(double)": np.float64}
 
 
@@ -41,6 +44,11 @@ class SmallBatches:
             kind: [at for at, field in enumerate(self._fields) if field.kind == kind] for kind in kinds
         }
         self._bound: dict[int, tuple[Any, dict[FieldKind, Any], Any]] = {}
+        self._held = 0
+
+    def takes(self, rows: int) -> bool:
+        """Whether there is room for so many rows."""
+        return rows * len(self._fields) <= _ROOM // 2
 
     def predict(self, rows: Sequence[Sequence[Any]]) -> list[float]:
         """The probability or value for each row.
@@ -51,6 +59,19 @@ class SmallBatches:
         Raises:
             ModelInvalid: If the model fails on these values.
         """
+        values: list[float] = self._run(rows).tolist()
+        return values
+
+    def predict_table(self, table: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        """The probability or value for each row of an array of rows and columns, of a model of numbers alone.
+
+        Raises:
+            ModelInvalid: If the model fails on these values.
+        """
+        return self._run(table).astype(np.float64)
+
+    def _run(self, rows: Any) -> npt.NDArray[Any]:
+        """What is predicted, in memory that the next batch overwrites."""
         count = len(rows)
         bound = self._bound.get(count) or self._bind(count)
         binding, buffers, found = bound
@@ -65,10 +86,15 @@ class SmallBatches:
             self._session.run_with_iobinding(binding)
         except Exception as error:  # ONNX Runtime's errors share no public base
             raise ModelInvalid(f"the model failed on this input: {str(error)[:300]}") from error
-        values: list[float] = found.tolist()
-        return values
+        output: npt.NDArray[Any] = found
+        return output
 
     def _bind(self, count: int) -> tuple[Any, dict[FieldKind, Any], Any]:
+        self._held += count * len(self._fields)
+        while self._held > _ROOM and self._bound:
+            oldest = next(iter(self._bound))
+            del self._bound[oldest]
+            self._held -= oldest * len(self._fields)
         binding = self._session.io_binding()
         buffers: dict[FieldKind, Any] = {}
         for kind, places in self._places.items():

@@ -2,7 +2,8 @@
 
 No timer: a lone request is predicted in the next turn, and the busier the server, the larger its
 batches become by themselves. Large requests, and every request to a slow model, are predicted beside
-the event loop: what arrives while that is busy is the next batch.
+the event loop: what arrives while that is busy is the next batch. A large one that is quick, and that is
+alone, is predicted at once: handing it to another thread and back costs a tenth of what it takes.
 """
 
 from __future__ import annotations
@@ -13,14 +14,16 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, TypeAlias
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from treadle.deploy.replica.journal import Journal
+from treadle.deploy.replica.rownames import Block, RowNames
 from treadle.deploy.replica.rows import Rows
 from treadle.deploy.replica.served import Served
 from treadle.kernel.errors import InvalidInput, ModelInvalid, TreadleError
@@ -29,10 +32,16 @@ from treadle.monitor import Answered
 log = logging.getLogger("treadle.replica")
 
 Outcome: TypeAlias = "Answer | TreadleError"
+# Many are left in their array: making numbers of Python of them costs more than all else.
+Outputs: TypeAlias = "list[float] | npt.NDArray[np.float64]"
+# Rows of values, or an array of rows and features, or each feature's values.
+Values: TypeAlias = "list[list[Any]] | npt.NDArray[Any] | dict[str, Any]"
 
 # More rows than this, or more seconds, are predicted beside the event loop, so that others need not wait.
 _SMALL = 64
 _BRIEF = 0.005
+# Large batches that were predicted beside it before one may be predicted on it.
+_PROVEN = 3
 # Rows that are predicted together beside the event loop, unless one request alone brings more.
 _TOGETHER = 4096
 _ROUNDING = 1e-6
@@ -41,8 +50,12 @@ _ROUNDING = 1e-6
 class Answer(msgspec.Struct, gc=False):
     """What a request is answered with."""
 
-    ids: list[str]
-    outputs: list[float]
+    ids: Sequence[str]
+    outputs: Outputs
+
+    def numbers(self) -> list[float]:
+        """The predictions as a list."""
+        return self.outputs if isinstance(self.outputs, list) else self.outputs.tolist()
 
 
 class Slot(Protocol):
@@ -93,17 +106,17 @@ class Batcher:
     Args:
         max_queue: How many requests may wait.
         timeout: Seconds that a request may take: one that would wait longer is refused at once.
-        name_row: Makes an id for a row whose caller gave none.
+        names: Names rows whose callers gave none.
 
     Attributes:
         busy_since: When the prediction that runs now began, by ``time.perf_counter``, on the event
             loop and beside it; None where none runs.
     """
 
-    def __init__(self, max_queue: int, timeout: float, name_row: Callable[[], str]) -> None:
+    def __init__(self, max_queue: int, timeout: float, names: RowNames) -> None:
         self._max_queue = max_queue
         self._timeout = timeout
-        self._name_row = name_row
+        self._names = names
         self._waiting: list[Job] = []
         self._beside: deque[Job] = deque()
         self._running: list[Job] = []
@@ -132,7 +145,7 @@ class Batcher:
         """
         if len(self._waiting) + len(self._beside) + len(self._running) >= self._max_queue:
             raise Overloaded(len(self), self.owed)
-        if self.is_brief(job.model, job.rows.count):
+        if self.is_brief(job.model, job.rows.count) or self._is_moment(job.model, job.rows.count):
             if not self._waiting:
                 asyncio.get_running_loop().call_soon(self.flush)
             self._waiting.append(job)
@@ -149,6 +162,12 @@ class Batcher:
     def is_brief(model: Served, rows: int) -> bool:
         """Whether a request is predicted in this turn of the event loop, rather than beside it."""
         return rows <= _SMALL and not model.loaded.beside and rows * model.vitals.alone <= _BRIEF
+
+    def _is_moment(self, model: Served, rows: int) -> bool:
+        """Whether a larger request is predicted on the event loop: it is quick, and alone."""
+        if self._waiting or self._beside or self._running or model.loaded.beside:
+            return False
+        return model.vitals.large >= _PROVEN and rows * model.vitals.among <= _BRIEF
 
     def withdraw(self, job: Job) -> None:
         """Nobody waits for a request any more: its place is free, unless it is being predicted."""
@@ -172,7 +191,7 @@ class Batcher:
             began = self.busy_since[0] = time.perf_counter()
             outcomes = self._settle(jobs, here=True)
             self.busy_since[0] = None
-            self._resolve(jobs, outcomes, began, small=True)
+            self._resolve(jobs, outcomes, began)
 
     def _pump(self) -> None:
         if self._running or not self._beside:
@@ -191,10 +210,10 @@ class Batcher:
     def _deliver(self, jobs: list[Job], outcomes: list[Outcome], began: float) -> None:
         self._running, self.busy_since[1] = [], None
         self._owed = sum(job.cost for job in self._beside)
-        self._resolve(jobs, outcomes, began, small=sum(job.rows.count for job in jobs) <= _SMALL)
+        self._resolve(jobs, outcomes, began)
         self._pump()
 
-    def _resolve(self, jobs: list[Job], outcomes: list[Outcome], began: float, *, small: bool) -> None:
+    def _resolve(self, jobs: list[Job], outcomes: list[Outcome], began: float) -> None:
         """Gives each request its outcome, and learns from them."""
         now = time.perf_counter()
         vitals, stats, rows = jobs[0].model.vitals, jobs[0].model.desk.stats, 0
@@ -210,7 +229,7 @@ class Batcher:
         if rows:
             stats.rows += rows
             stats.batches.observe(rows)
-            vitals.took(rows, now - began, small=small)
+            vitals.took(rows, now - began, small=rows <= _SMALL)
 
     def _settle(self, jobs: list[Job], *, here: bool = False) -> list[Outcome]:
         """Predicts requests of one model together; those that fail, only those, get an error."""
@@ -227,23 +246,28 @@ class Batcher:
 
     def _predict(self, jobs: list[Job], *, here: bool) -> list[Answer]:
         model = jobs[0].model
-        rows = [job.rows.row for job in jobs if job.rows.row is not None] if here and model.small else []
-        columns: dict[str, Any] = {}
-        outputs: list[float]
-        if model.small and len(rows) == len(jobs):
-            outputs = model.small.predict(rows)
+        values: Values
+        outputs: Outputs
+        kind = model.loaded.signature.output
+        batches = model.small if here else model.large
+        rows = [job.rows.row for job in jobs if job.rows.row is not None] if here else []
+        if batches and len(rows) == len(jobs):
+            values, outputs = rows, batches.predict(rows)
+            _check(outputs, kind)
+        elif (table := _table(jobs)) is not None and batches and batches.takes(len(table)):
+            values, outputs = table, _checked(batches.predict_table(table), kind)
         else:
-            columns = _columns(jobs, model.inputs.features)
-            outputs = model.loaded.predict(columns).tolist()
-        _check(outputs, model.loaded.signature.output)
+            values = _columns(jobs, model.inputs.features)
+            outputs = _checked(model.loaded.predict(values), kind)
         answers = []
         start = 0
         for job in jobs:
-            ids = job.rows.keys or [self._name_row() for _ in range(job.rows.count)]
-            answers.append(Answer(ids, outputs[start : start + job.rows.count]))
-            start += job.rows.count
+            count = job.rows.count
+            ids = job.rows.keys or (self._names.one() if count == 1 else self._names.block(count))
+            answers.append(Answer(ids, outputs[start : start + count]))
+            start += count
         if model.desk.journal is not None:
-            self._write_down(model.desk.journal, jobs, answers, columns, outputs)
+            self._write_down(model.desk.journal, jobs, answers, values, outputs)
         return answers
 
     def _write_down(
@@ -251,15 +275,15 @@ class Batcher:
         journal: Journal,
         jobs: list[Job],
         answers: list[Answer],
-        columns: dict[str, Any],
-        outputs: list[float],
+        values: Values,
+        outputs: Outputs,
     ) -> None:
-        record = _record(jobs, answers, columns, outputs)
+        record = _record(jobs, answers, values, outputs)
         try:
             journal.append(record)
         except OSError as error:
             # Keeping predictions is worth less than answering: count it, say it once, go on.
-            jobs[0].model.desk.stats.unlogged += len(record.ids)
+            jobs[0].model.desk.stats.unlogged += len(outputs)
             if not self._journal_failing:
                 log.warning("predictions can't be written down: %s", error)
             self._journal_failing = True
@@ -267,25 +291,40 @@ class Batcher:
             self._journal_failing = False
 
 
-def _record(
-    jobs: list[Job], answers: list[Answer], columns: dict[str, Any], outputs: list[float]
-) -> Answered:
+def _record(jobs: list[Job], answers: list[Answer], values: Values, outputs: Outputs) -> Answered:
     """What is written down of requests that were answered together."""
     model, now, ended = jobs[0].model, time.time(), time.perf_counter()
     by = model.version, model.revision
-    if not columns:  # each was a single row, the commonest case: turning them can wait until they are read
+    ids: list[str] | str
+    if type(values) is list:  # each was a single row, the commonest case: turning them can wait
         ids = [answer.ids[0] for answer in answers]
         rows = [job.rows for job in jobs]
         at = [row.times[0] if row.times else now for row in rows]
         latency = [(ended - job.started) * 1000 for job in jobs]
-        values = [row.row for row in rows if row.row is not None]
         return Answered(ids, at, *by, model.inputs.features, outputs, latency, values)
-    ids, at, latency = [], [], []
-    for job, answer in zip(jobs, answers, strict=True):
-        ids += answer.ids
+    if len(answers) == 1 and isinstance(answers[0].ids, Block):
+        ids = answers[0].ids[0]
+    else:
+        ids = [name for answer in answers for name in answer.ids]
+    at, latency = [], []
+    for job in jobs:
         at += job.rows.times or [now] * job.rows.count
         latency += [(ended - job.started) * 1000] * job.rows.count
-    return Answered(ids, at, *by, columns, outputs, latency)
+    if isinstance(values, dict):
+        return Answered(ids, at, *by, values, outputs, latency)
+    return Answered(ids, at, *by, model.inputs.features, outputs, latency, values)
+
+
+def _checked(outputs: npt.NDArray[np.float64], kind: str) -> Outputs:
+    """Outputs that don't contradict the signature; see :func:`_check`."""
+    if len(outputs) <= _SMALL:
+        found: list[float] = outputs.tolist()
+        _check(found, kind)
+        return found
+    low, high = float(outputs.min()), float(outputs.max())  # either is NaN if any is
+    if not math.isfinite(high - low) or (kind == "probability" and (low < 0 or high > 1)):
+        _check(outputs.tolist(), kind)
+    return outputs
 
 
 def _check(outputs: list[float], kind: str) -> None:
@@ -298,17 +337,23 @@ def _check(outputs: list[float], kind: str) -> None:
         raise ModelInvalid(f"the model answered {wrong:g}, which is no probability as its signature says")
 
 
+def _table(jobs: list[Job]) -> npt.NDArray[Any] | None:
+    """The rows of requests that all came as tables of one datatype."""
+    tables = [job.rows.table for job in jobs]
+    if len({table.dtype if table is not None else None for table in tables}) > 1:
+        return None
+    found: npt.NDArray[Any] | None = tables[0]
+    return found if found is None or len(tables) == 1 else np.concatenate(tables)
+
+
 def _columns(jobs: list[Job], features: tuple[str, ...]) -> dict[str, list[Any]]:
     """The rows of several requests, by column."""
     alone = [job.rows.row for job in jobs if job.rows.row is not None]
     if len(alone) == len(jobs):
         return dict(zip(features, map(list, zip(*alone, strict=True)), strict=True))
-    if len(jobs) == 1:
-        return jobs[0].rows.columns
-    parts = [
-        dict(zip(features, zip(job.rows.row, strict=True), strict=True)) if job.rows.row else job.rows.columns
-        for job in jobs
-    ]
+    parts = [job.rows.by_column(features) for job in jobs]
+    if len(parts) == 1:
+        return parts[0]
     return {name: [value for part in parts for value in _plain(part[name])] for name in features}
 
 

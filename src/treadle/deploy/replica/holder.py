@@ -190,7 +190,7 @@ class Holder:
 
     def _load(self, wanted: DesiredRevision, desk: Desk) -> Served:
         loaded = self._opened(self._fetch(wanted))
-        signature = loaded.signature
+        signature, small = loaded.signature, loaded.small_batches()
         inputs = protocol.inputs_of(signature, wanted.key, wanted.time, nullable=self._nullable)
         described = protocol.metadata(
             self.desk.model,
@@ -205,7 +205,8 @@ class Holder:
             revision=wanted.revision,
             version=wanted.version,
             loaded=loaded,
-            small=loaded.small_batches(),
+            small=small,
+            large=loaded.small_batches() if small else None,
             inputs=inputs,
             one_row=OneRow(inputs),
             metadata=msgspec.json.encode(described),

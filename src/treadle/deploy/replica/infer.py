@@ -76,9 +76,10 @@ class Inference:
         answer = await self._answer(tried, model, rows, started, receive, read)
         outputs = []
         if wanted.value is not None:
-            outputs.append(OutputTensor(output, (rows.count,), "FP64", answer.outputs))
+            values = answer.outputs if wanted.value else answer.numbers()
+            outputs.append(OutputTensor(output, (rows.count,), "FP64", values))
         if wanted.ids is not None:
-            outputs.append(OutputTensor(protocol.PREDICTION_ID, (rows.count,), "BYTES", answer.ids))
+            outputs.append(OutputTensor(protocol.PREDICTION_ID, (rows.count,), "BYTES", list(answer.ids)))
         if wanted.value or wanted.ids:
             return self._binary(holder.desk.model, model, request.id, outputs, wanted)
         response = InferenceResponse(holder.desk.model, str(model.version), outputs, request.id)
@@ -98,7 +99,7 @@ class Inference:
 
         tried, model, (_, rows) = self._choose(scope, holder, version, read)
         answer = await self._answer(tried, model, rows, started, receive, read)
-        return Reply(200, _HEADERS, self._encode({"predictions": answer.outputs}))
+        return Reply(200, _HEADERS, self._encode({"predictions": answer.numbers()}))
 
     def _binary(
         self, name: str, model: Served, request: str | None, outputs: list[OutputTensor], wanted: Wanted
@@ -176,7 +177,7 @@ class Inference:
             if type(error) is not InvalidInput:  # a model that is invalid is one as well
                 arm.failed()
             raise
-        arm.answered(time.perf_counter() - started, answer.outputs)
+        arm.answered(time.perf_counter() - started, answer.numbers())
         # A shadow is asked what was just answered, unless the server has better things to do.
         if tried.shadow and arm is tried.beside and 2 * len(self._batcher) < self._options.max_queue:
             task = asyncio.get_running_loop().create_task(self._shadow(tried, read, answer))
@@ -198,8 +199,8 @@ class Inference:
         if not isinstance(outcome, Answer):
             tried.trial.failed()
             return
-        tried.trial.answered(time.perf_counter() - started, outcome.outputs)
-        tried.compare(answer.outputs, outcome.outputs)
+        tried.trial.answered(time.perf_counter() - started, outcome.numbers())
+        tried.compare(answer.numbers(), outcome.numbers())
 
     async def _wait(self, job: Job, outcome: asyncio.Future[Outcome], receive: Receive) -> None:
         """Waits for a request that may take a while; its place is free once nobody waits for it."""

@@ -69,8 +69,8 @@ class Journal:
         Raises:
             OSError: If it could not be written (a full disk); the journal stays whole.
         """
-        data = self._encoder.encode(record)
         with self._lock:
+            data = self._encoder.encode_here(record)
             if record.revision != self._revision:
                 if self._clashes(record):
                     self._seal()

@@ -13,7 +13,6 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from importlib.metadata import version as package_version
-from itertools import count
 from pathlib import Path
 
 import msgspec
@@ -27,6 +26,7 @@ from treadle.deploy.replica.guard import RESTART, Guard
 from treadle.deploy.replica.holder import Holder
 from treadle.deploy.replica.opening import Opener
 from treadle.deploy.replica.platform import Platform
+from treadle.deploy.replica.rownames import RowNames
 from treadle.deploy.replica.served import Desk
 from treadle.deploy.replica.server import DRAIN, Server, make_server
 from treadle.deploy.replica.shipper import Shipper
@@ -128,7 +128,7 @@ class ReplicaServer:
             if options.log_predictions
             else None
         )
-        batcher = Batcher(options.max_queue, options.timeout, _row_namer(self._ids))
+        batcher = Batcher(options.max_queue, options.timeout, RowNames(self._ids))
         app = App(options, fleet, batcher, shipper, package_version("treadle"))
         stuck_after = max(_STUCK_TIMES * options.timeout, _STUCK)
         guard = Guard(options.max_memory, self.restart, batcher.busy_since, stuck_after, self._abort)
@@ -192,12 +192,6 @@ def _forget(folder: Path, models: Sequence[str]) -> None:
     for path in folder.iterdir() if folder.is_dir() else ():
         if path.name not in models:
             shutil.rmtree(path, ignore_errors=True)
-
-
-def _row_namer(ids: Ids) -> Callable[[], str]:
-    """Names for rows: one identifier a process, and a count."""
-    prefix, number = ids.new("prediction"), count()
-    return lambda: f"{prefix}-{next(number):010d}"
 
 
 def serve(options: ReplicaOptions, platform: Platform, announce: Callable[[str], None] = print) -> int:

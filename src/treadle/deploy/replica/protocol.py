@@ -67,12 +67,12 @@ class InferenceRequest(msgspec.Struct):
 
 
 class OutputTensor(msgspec.Struct, omit_defaults=True):
-    """An output of a response; without data if those follow in binary."""
+    """An output of a response: its data are a list, or an array that goes in binary, or follow in binary."""
 
     name: str
     shape: tuple[int, ...]
     datatype: str
-    data: list[Any] | None = None
+    data: Any = None
     parameters: dict[str, int] | None = None
 
 

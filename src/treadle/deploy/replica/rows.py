@@ -6,7 +6,7 @@ Pure: values in, rows or an error out. Data are lists from JSON, or arrays that 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -55,8 +55,9 @@ class Rows(msgspec.Struct, gc=False):
 
     Attributes:
         count: How many.
-        columns: Each feature's values, a list or an array; empty when there is ``row``.
+        columns: Each feature's values, a list or an array; empty when there is ``row`` or ``table``.
         row: The values of one row, in the order of the model's features.
+        table: The values of all rows, an array of rows and features, of numbers alone.
         keys: The caller's name for each row, if given.
         times: When each row happened, in seconds since 1970, if given.
     """
@@ -64,8 +65,17 @@ class Rows(msgspec.Struct, gc=False):
     count: int
     columns: dict[str, Any]
     row: list[Any] | None = None
+    table: Any = None
     keys: list[str] | None = None
     times: list[float] | None = None
+
+    def by_column(self, features: Sequence[str]) -> dict[str, Any]:
+        """Each feature's values: a list, a tuple or an array."""
+        if self.table is not None:
+            return dict(zip(features, self.table.T, strict=True))
+        if self.row is not None:
+            return {name: [value] for name, value in zip(features, self.row, strict=True)}
+        return self.columns
 
 
 def read_rows(request: InferenceRequest, known: Inputs, max_rows: int) -> Rows:
@@ -82,6 +92,9 @@ def read_rows(request: InferenceRequest, known: Inputs, max_rows: int) -> Rows:
     """
     rows = Rows(-1, {})
     for tensor in request.inputs:
+        if (table := _table(tensor, known, rows, max_rows)) is not None:
+            rows.count, rows.table = len(table), table
+            continue
         for name, role, values in _split(tensor, known):
             add_column(rows, known, name, role, tensor.datatype, values, max_rows)
     return complete(rows, known)
@@ -125,7 +138,7 @@ def add_column(
         _once(name, rows.times)
         rows.times = _times(name, values)
     else:
-        _once(name, rows.columns.get(name))
+        _once(name, rows.columns.get(name) if rows.table is None else rows.table)
         rows.columns[name] = values if isinstance(values, np.ndarray) else _feature(name, role, values)
 
 
@@ -135,9 +148,36 @@ def complete(rows: Rows, known: Inputs) -> Rows:
     Raises:
         InvalidInput: If one is missing.
     """
-    if len(rows.columns) != len(known.features):
+    if rows.table is None and len(rows.columns) != len(known.features):
         raise _missing(rows.columns, known)
     return rows
+
+
+def _table(tensor: Tensor, known: Inputs, rows: Rows, max_rows: int) -> Any:
+    """A tensor that has all features, of numbers that came in binary, checked at once.
+
+    None if it is no such, or if anything is wrong with it: that is found column by column.
+    """
+    data, width = tensor.data, len(known.features)
+    if not isinstance(data, np.ndarray) or data.dtype.kind != "f" or width < 2:
+        return None
+    if tensor.name in known.roles or tensor.shape[1:] != [width] or len(data) != tensor.shape[0] * width:
+        return None
+    fits = 0 < tensor.shape[0] <= max_rows and rows.count in (-1, tensor.shape[0])
+    if not fits or rows.columns or rows.table is not None:
+        return None
+    if any(known.roles[name] != "float" for name in known.features) or not _are_numbers(data, known.nullable):
+        return None
+    return data.reshape(-1, width)
+
+
+def _are_numbers(data: Any, nullable: bool) -> bool:
+    """Whether a model can be given all of them, as 32 bits; NaN only if a number may be missing."""
+    # Most have neither infinities nor missing numbers, which one pass tells.
+    if data.dtype.itemsize < 8 and np.isfinite(data).all():
+        return True
+    beyond = np.abs(data) > FLOAT32_MAX if data.dtype.itemsize == 8 else np.isinf(data)
+    return (nullable or not np.isnan(data).any()) and not beyond.any()
 
 
 def _split(tensor: Tensor, known: Inputs) -> list[tuple[str, Role, Any]]:

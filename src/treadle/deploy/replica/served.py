@@ -69,6 +69,7 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
         version: The model's version.
         loaded: The model.
         small: A quicker way to ask it for a row or some, on the event loop; None if it has none.
+        large: The same for whole tables, beside the event loop.
         inputs: What a request to it may bring.
         one_row: Reads the most common requests to it.
         metadata: What it takes and gives, as the protocol's JSON.
@@ -80,6 +81,7 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     loaded: Model
     small: SmallBatches | None
+    large: SmallBatches | None
     inputs: protocol.Inputs
     one_row: OneRow
     metadata: bytes

@@ -100,7 +100,7 @@ class _Seat:
         if type(outcome) is Answer:
             outputs = [
                 OutputTensor(model.loaded.signature.output, (1,), "FP64", outcome.outputs),
-                OutputTensor(PREDICTION_ID, (1,), "BYTES", outcome.ids),
+                OutputTensor(PREDICTION_ID, (1,), "BYTES", list(outcome.ids)),
             ]
             body = _encode(InferenceResponse(model.desk.model, str(model.version), outputs, self._id))
         else:

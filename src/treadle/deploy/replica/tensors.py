@@ -31,7 +31,7 @@ _DTYPES = {
 _LENGTH = struct.Struct("<I")
 
 
-def split(body: bytes, header: bytes | None) -> tuple[bytes, bytes]:
+def split(body: bytes, header: bytes | None) -> tuple[bytes, memoryview]:
     """The JSON of a body, and what follows it.
 
     Args:
@@ -42,17 +42,17 @@ def split(body: bytes, header: bytes | None) -> tuple[bytes, bytes]:
         InvalidInput: If the length is no length of a part of the body.
     """
     if header is None:
-        return body, b""
+        return body, memoryview(b"")
     if not header.isdigit() or int(header) > len(body):
         shown = header[:40].decode("latin-1")
         raise InvalidInput(
             f"Inference-Header-Content-Length is {shown!r}: no length within the body's {len(body)} bytes"
         )
     length = int(header)
-    return body[:length], body[length:]
+    return body[:length], memoryview(body)[length:]
 
 
-def attach(request: InferenceRequest, binary: bytes) -> None:
+def attach(request: InferenceRequest, binary: memoryview) -> None:
     """Gives each tensor that came in binary its data, and checks that all bytes are used.
 
     Raises:
@@ -71,12 +71,14 @@ def attach(request: InferenceRequest, binary: bytes) -> None:
                 f"input {tensor.name!r} has {len(piece)} bytes of binary data; binary_data_size says {size}"
             )
         start += size
-        tensor.data = _texts(tensor.name, piece) if tensor.datatype == "BYTES" else _array(tensor, piece)
+        tensor.data = (
+            _texts(tensor.name, bytes(piece)) if tensor.datatype == "BYTES" else _array(tensor, piece)
+        )
     if start != len(binary):
         raise InvalidInput(f"{len(binary) - start} bytes follow the inputs' binary data; expected none")
 
 
-def _array(tensor: Any, piece: bytes) -> Any:
+def _array(tensor: Any, piece: memoryview) -> Any:
     dtype = _DTYPES.get(tensor.datatype)
     if dtype is None:
         raise InvalidInput(f"input {tensor.name!r} has the unknown datatype {tensor.datatype!r}")
@@ -124,6 +126,6 @@ def pack(outputs: list[tuple[OutputTensor, bool]]) -> tuple[list[OutputTensor], 
 
 def _bytes(output: OutputTensor) -> bytes:
     if output.datatype != "BYTES":
-        return np.array(output.data, _DTYPES[output.datatype]).tobytes()
+        return np.asarray(output.data, _DTYPES[output.datatype]).tobytes()
     texts = [text.encode() for text in output.data or ()]
     return b"".join(_LENGTH.pack(len(text)) + text for text in texts)

@@ -107,7 +107,8 @@ class Tried:
             return None
         if name not in features:
             return rows.keys[0].encode() if rows.keys else None
-        value = rows.row[features.index(name)] if rows.row is not None else rows.columns[name][0]
+        known = rows.row
+        value = known[features.index(name)] if known is not None else rows.by_column(features)[name][0]
         return str(value).encode()
 
     def compare(self, answered: Sequence[float], shadowed: Sequence[float]) -> None:

@@ -19,11 +19,13 @@ class Vitals:
     Attributes:
         alone: Seconds a row of small batches, a running mean.
         among: Seconds a row of large ones.
+        large: How many large ones there were.
     """
 
     def __init__(self, alone: float, among: float) -> None:
         self.alone = alone
         self.among = among
+        self.large = 0
         self._failures = 0
         self._since = self._last = 0.0
 
@@ -32,6 +34,7 @@ class Vitals:
         if small:
             self.alone += _WEIGHT * (seconds / rows - self.alone)
         else:
+            self.large += 1
             self.among += _WEIGHT * (seconds / rows - self.among)
 
     def succeeded(self) -> None:
