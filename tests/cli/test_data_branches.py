@@ -55,6 +55,31 @@ def test_from_a_branch_to_a_merge(call: Call, pets: Path) -> None:
     assert call("data", "show", "best").code == 2
 
 
+def test_the_only_dataset_needn_t_be_named(call: Call, here: Path, pets: Path) -> None:
+    assert call("data", "log").out == call("data", "log", "pets").out
+    assert call("data", "branches").out == call("data", "branches", "pets").out
+    assert call("data", "tags").out == call("data", "tags", "pets").out
+    (here / "dogs").mkdir()
+    (here / "dogs" / "one.txt").write_text("1")
+    call("data", "add", "dogs")
+    refused = call("data", "log")
+    assert refused.code == 2
+    assert "there are 2 datasets" in refused.err
+    assert "dogs, pets" in refused.err
+
+
+def test_a_declared_path_has_the_declared_name(call: Call, here: Path) -> None:
+    toml = '[project]\nname = "toy"\n\n[data.orders]\npath = "data/orders.csv"\n'
+    (here / "treadle.toml").write_text(toml)
+    (here / "data").mkdir()
+    (here / "data" / "orders.csv").write_text("id\n1\n")
+    refused = call("data", "protect", "orders@main")
+    assert refused.code == 2
+    assert "'orders' has no version yet" in refused.err
+    assert call("data", "add", "data/orders.csv").out.startswith("orders@v1: 1 file")
+    assert call("data", "add", "orders").out.startswith("orders@v2: 1 row in 1 file")
+
+
 def test_conflicts_and_protection(call: Call, pets: Path) -> None:
     call("data", "branch", "exp")
     (pets / "one.txt").write_text("theirs")

@@ -35,6 +35,7 @@ def test_pushed_and_pulled(call: Call, here: Path, pets: Path) -> None:
     assert "has everything of pets@main already" in call("data", "push", "pets").out
     assert call("data", "push", "--json").json(PushedVersions).there == 1
     forget(here)
+    assert "treadle data pull pets" in call("data", "status").out
     pulled = call("data", "pull", "--limit", "1GB/s")
     assert pulled.code == 0
     assert "pets: pets@v1: 2 written (2.0 MiB)" in pulled.out

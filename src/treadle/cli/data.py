@@ -9,7 +9,7 @@ import click
 
 from treadle.cli import show
 from treadle.cli.app import App, Group, json_option, pass_app
-from treadle.cli.data_branches import COMMANDS, named, show_versions
+from treadle.cli.data_branches import COMMANDS, named, only, show_versions
 from treadle.cli.data_bucket import import_bucket
 from treadle.cli.data_deleting import DELETING_COMMANDS
 from treadle.cli.data_dvc import export_data, import_data
@@ -169,13 +169,13 @@ def ls(app: App, place: str, recursive: bool) -> None:
 
 
 @data.command("log", short_help="List a dataset's versions, or a branch's")
-@click.argument("ref", metavar="DATASET[@VERSION]")
+@click.argument("ref", metavar="[DATASET[@VERSION]]", default="")
 @click.option("-n", "limit", type=click.IntRange(1, 10_000), default=100, help="At most so many.")
 @json_option
 @pass_app
 def log(app: App, ref: str, limit: int) -> None:
     """List a dataset's versions, or those that a version, a branch or a tag follows; newest first."""
-    name, at, version = ref.partition("@")
+    name, at, version = (ref or only(app)).partition("@")
     if at:
         found = app.client.data_history(name, version, limit)
         oldest = next((one.ref for one in reversed(found) if one.deleted_at is None), f"{name}@v1")

@@ -47,6 +47,21 @@ def named(app: App, text: str) -> tuple[str, str]:
     )
 
 
+def only(app: App) -> str:
+    """The project's one dataset, where a command may leave it out.
+
+    Raises:
+        InvalidInput: If it has none, or several.
+    """
+    known = sorted({version.dataset for version in app.client.datasets()})
+    if len(known) == 1:
+        return known[0]
+    raise InvalidInput(
+        f"there are {len(known)} datasets: which one?" if known else "no dataset has a version yet",
+        fix=f"name one: {', '.join(known[:12])}" if known else "make one: treadle data add PATH",
+    )
+
+
 def whole(app: App, text: str, what: str) -> tuple[str, str]:
     """The same where more than a dataset is needed.
 
@@ -106,20 +121,22 @@ def _show_ref(made: Ref) -> None:
 
 
 @click.command("branches", short_help="List a dataset's branches")
-@click.argument("dataset")
+@click.argument("dataset", default="")
 @json_option
 @pass_app
 def branches(app: App, dataset: str) -> None:
     """List a dataset's branches."""
+    dataset = dataset or only(app)
     app.answer(app.client.data_refs(dataset, "branch"), lambda found: _show_refs(found, dataset, "branch"))
 
 
 @click.command("tags", short_help="List a dataset's tags")
-@click.argument("dataset")
+@click.argument("dataset", default="")
 @json_option
 @pass_app
 def tags(app: App, dataset: str) -> None:
     """List a dataset's tags."""
+    dataset = dataset or only(app)
     app.answer(app.client.data_refs(dataset, "tag"), lambda found: _show_refs(found, dataset, "tag"))
 
 
@@ -328,7 +345,7 @@ def merge(
     if plan:
         app.answer(app.client.plan_data_merge(dataset, asked), lambda found: _show_plan(found, target))
     else:
-        app.answer(app.client.merge_data(dataset, asked), _show_merged)
+        app.answer(app.client.merge_data(dataset, asked), lambda done: _show_merged(app, done))
 
 
 def merge_counts(plan: MergePlan) -> str:
@@ -353,17 +370,21 @@ def _first(rows: tuple[RowConflict, ...]) -> str:
     return "; ".join([*told, *(["…"] if len(rows) > len(told) else [])])
 
 
-def _show_merged(done: Merged) -> None:
+def _show_merged(app: App, done: Merged) -> None:
     if not done.changed:
         show.say(f"nothing to merge: {done.version.ref} has all of {done.plan.source}")
         return
     show.say(
         f"{done.version.ref} on {done.version.branch}: {done.plan.source} merged, {merge_counts(done.plan)}"
     )
+    from treadle.kernel.config import load_config
+
     version = done.version
+    push = [f"treadle data push {version.dataset}@{version.branch}"] if load_config(app.root).remotes else []
     show.following(
         f"treadle data diff {done.plan.target or version.ref} {version.ref}",
         f"treadle data checkout --at {version.branch} {version.dataset}",
+        *push,
     )
 
 

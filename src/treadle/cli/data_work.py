@@ -83,7 +83,7 @@ def _show_status(found: list[WorkStatus]) -> None:
         behind = f"; {one.branch} stands at {one.head}" if one.head and one.head != one.ref else ""
         if not one.present:
             show.say(f"{one.path}: {one.ref}{branch} isn't here{behind}")
-            show.following(f"treadle data checkout {one.path}")
+            show.following(f"treadle data {'checkout' if one.head else 'pull'} {one.path}")
         elif one.clean:
             show.say(f"{one.path}: as {one.ref}{branch}{behind}")
         else:

@@ -16,8 +16,8 @@ def signed(value: float) -> str:
 
 
 def percent(share: float) -> str:
-    """A share, to three digits."""
-    return f"{100 * share:.3g} %"
+    """A share, to three digits, or to the whole per cent from 1,000 on."""
+    return f"{100 * share:.3g} %" if abs(share) < 9.995 else f"{100 * share:,.0f} %"
 
 
 def size(found: Estimate, unit: str) -> str:

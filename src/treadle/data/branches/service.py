@@ -34,7 +34,7 @@ from treadle.data.storage.writing import PackWriter, Written
 from treadle.data.tree.trees import apply, diff
 from treadle.data.tree.types import Change, Difference
 from treadle.data.types import DatasetVersion, Source
-from treadle.kernel.errors import AlreadyExists, Conflict, InvalidInput
+from treadle.kernel.errors import AlreadyExists, Conflict, InvalidInput, NotFound
 from treadle.kernel.events import record
 from treadle.kernel.names import check_name, unknown
 from treadle.kernel.types import Event
@@ -353,6 +353,10 @@ class Branches:
             known = [one.name for one in store.refs_of(connection, dataset, kind)]
         if found is None and (kind, name) == ("branch", DEFAULT_BRANCH) and self.head(dataset, name):
             return self.ref(dataset, kind, name)  # versions of older Treadles have just got their branch
+        if found is None and not known and kind == "branch":
+            raise NotFound(
+                f"{dataset!r} has no version yet", fix=f"make one: treadle data add PATH --name {dataset}"
+            )
         if found is None:
             raise unknown(kind, name, known)
         return found

@@ -80,7 +80,7 @@ class WorkingTree:
         pointer = read_pointer(place) if place.exists() else None
         if pointer and asked.name and asked.name != pointer.dataset:
             pointer = None
-        dataset = asked.name or (pointer.dataset if pointer else target.name)
+        dataset = asked.name or (pointer.dataset if pointer else self._declared(target))
         branch = asked.branch or (pointer.branch if pointer else DEFAULT_BRANCH)
         before = self._version_of(pointer) if pointer else None
         with self._alone(target):
@@ -332,6 +332,13 @@ class WorkingTree:
         if target.is_relative_to(self._ws.state):
             raise InvalidInput("it belongs to Treadle itself", where=str(target), fix="name your own data")
         return target
+
+    def _declared(self, target: Path) -> str:
+        """The name of the dataset that ``treadle.toml`` says lies there; else the path's last part."""
+        for name, declared in self._ws.config.data.items():
+            if declared.path and (self._ws.root / declared.path).resolve() == target:
+                return name
+        return target.name
 
     def _shown(self, path: Path) -> str:
         return path.relative_to(self._ws.root).as_posix()
