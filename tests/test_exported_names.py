@@ -93,8 +93,8 @@ EXPORTED = {
         WindowConfig find_project load_config parse_config
     """,
     "treadle.monitor": """
-        Alert Answered Backfill CategoryProfile Delivery DroppedFile Drops Incident IncidentChange
-        IncidentReport Incidents
+        Alert Answered Backfill CategoryProfile Delivery DroppedFile Drops Hindsight Hindsights
+        Incident IncidentChange         IncidentReport Incidents
         LabelBatch MonitorKind Monitors Mute NewMute Notifier NumericProfile PredictionBatch PredictionLog
         Profile SegmentEncoder SegmentProfile Severity Summary WebhookNotifier WindowResult WindowState
         WrittenMonitors build_profile incident_page profile_segments read_records read_segment

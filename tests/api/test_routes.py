@@ -465,7 +465,7 @@ def _traffic(client: Client) -> None:
     client.send_labels("toy", LabelBatch(batch="l", ids=["x"], values=[1], known_at=[AT.timestamp()]))
     assert client.look("toy").cycle is None
     assert client.windows("toy", AT) == client.alerts("toy") == []
-    assert client.ingest("toy") == []
+    assert client.ingest("toy") == client.hindsight("toy", AT) == []
     assert client.backfill("toy", AT).windows + client.suggest_monitors("toy").toml.count("[monitor]") == 1
     of_incidents(client)
 

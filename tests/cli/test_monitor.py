@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import msgspec
 from cli_parts import Call, Wire
 from cli_samples import WINDOWS
 
-from treadle.monitor.types import Backfill, DroppedFile
+from treadle.monitor.types import Backfill, DroppedFile, Hindsight
 
 AGAIN = Backfill(model="flights", windows=2, changed=(WINDOWS[-1],))
 
@@ -34,6 +35,25 @@ def test_dropped_files_are_told_one_by_one_where_they_were_not_taken(call: Call,
     assert "labels/flights/b.parquet: too bad" in out
     assert "a.parquet" not in out
     assert call("monitor", "ingest", "flights", "--json").json(list[DroppedFile]) == found
+
+
+def test_a_past_window_is_told_as_it_was_known_at_a_moment(call: Call, wire: Wire) -> None:
+    window = next(one for one in WINDOWS if one.kind == "performance")
+    known = msgspec.structs.replace(window, value=0.7123, n=1234)
+    found = [
+        Hindsight(then=window, now=known, as_of=known.until, came=7, corrected=3),
+        Hindsight(then=None, now=known, as_of=known.until, came=0, corrected=0),
+    ]
+    wire.answers["GET /v1/monitors/flights/performance"] = found
+    out = call("monitor", "performance", "flights", "--as-of", "2026-03-01 12:00").out
+    assert "0.7123" in out
+    assert "1,234" in out
+    assert known.sentence[:40] in out
+    sent = wire.made("GET /v1/monitors/flights/performance")[0].query
+    assert sent == {"as_of": "2026-03-01T12:00:00+00:00"}
+    args = ("--since", "2026-01-01", "--recorded-by", "2026-02-01", "--json")
+    assert call("monitor", "performance", "flights", *args).json(list[Hindsight]) == found
+    assert set(wire.made("GET /v1/monitors/flights/performance")[1].query) == {"since", "recorded_by"}
 
 
 def test_without_a_moment_nothing_is_computed(call: Call, wire: Wire) -> None:

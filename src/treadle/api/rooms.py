@@ -37,7 +37,7 @@ from treadle.govern import Collector, Usages
 from treadle.infra import Infra
 from treadle.kernel.keeping import Keeper
 from treadle.kernel.workspace import Workspace
-from treadle.monitor import Drops, Incidents, Monitors, PredictionLog
+from treadle.monitor import Drops, Hindsights, Incidents, Monitors, PredictionLog
 from treadle.registry import Archives, Cards, Catalog, KeptByRegistry, Lineages, Registry
 from treadle.retrain import Cycles, KeptByCycles, Loop, Replays, Retrainings, Worker
 from treadle.train import KeptByTraining
@@ -212,6 +212,11 @@ class Rooms:
     def drops(self) -> Drops:
         """Files that are dropped for the log."""
         return Drops(self.workspace)
+
+    @cached_property
+    def hindsights(self) -> Hindsights:
+        """Past windows as they were known at a moment."""
+        return Hindsights(self.workspace)
 
     @cached_property
     def monitors(self) -> Monitors:

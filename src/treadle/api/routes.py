@@ -47,6 +47,7 @@ from treadle.monitor import (
     Alert,
     Backfill,
     DroppedFile,
+    Hindsight,
     LabelBatch,
     PredictionBatch,
     WindowResult,
@@ -245,6 +246,17 @@ def _ingest(call: Call) -> list[DroppedFile]:
     return call.rooms.drops.take(call.path["model"])
 
 
+def _performance(call: Call) -> list[Hindsight]:
+    """How good past windows were, by what was known at a moment; the last one, unless `since` is given."""
+    as_of, since, recorded_by = (call.query.get(name) for name in ("as_of", "since", "recorded_by"))
+    return call.rooms.hindsights.performance(
+        call.path["model"],
+        _moment(as_of) if as_of else call.rooms.workspace.clock.now(),
+        _moment(since) if since else None,
+        _moment(recorded_by) if recorded_by else None,
+    )
+
+
 def _windows(call: Call) -> list[WindowResult]:
     """What the monitors found, oldest first."""
     since = call.query.get("since")
@@ -352,6 +364,7 @@ _METRIC = Query("metric", required=True)
 _RUN, _OTHER = (Query(name, required=True) for name in ("run", "other"))
 _RUNS = Query("run", required=True, many=True)
 _SINCE = Query("since", format="date-time")
+_AS_OF, _RECORDED = (Query(name, format="date-time") for name in ("as_of", "recorded_by"))
 _LIMIT = Query("limit", kind="integer")
 ROUTES = [
     RouteSpec("GET", "/v1/health", _health, Health),
@@ -400,6 +413,13 @@ ROUTES = [
     RouteSpec("POST", "/v1/labels/{model}", _log_labels, None, LabelBatch),
     RouteSpec("POST", "/v1/monitors/{model}/look", _look, Tick),
     RouteSpec("POST", "/v1/monitors/{model}/ingest", _ingest, list[DroppedFile]),
+    RouteSpec(
+        "GET",
+        "/v1/monitors/{model}/performance",
+        _performance,
+        list[Hindsight],
+        query=(_AS_OF, _SINCE, _RECORDED),
+    ),
     RouteSpec("GET", "/v1/monitors/{model}/windows", _windows, list[WindowResult], query=(_SINCE,)),
     RouteSpec("GET", "/v1/monitors/{model}/alerts", _alerts, list[Alert]),
     RouteSpec(

@@ -11,7 +11,7 @@ from treadle.cli import show
 from treadle.cli.app import App, Group, json_option, moment, pass_app
 
 if TYPE_CHECKING:
-    from treadle.monitor.types import Alert, Backfill, DroppedFile, WindowResult
+    from treadle.monitor.types import Alert, Backfill, DroppedFile, Hindsight, WindowResult
     from treadle.retrain.types import Tick
 
 
@@ -83,6 +83,62 @@ def show_tick(tick: Tick) -> None:
     if tick.cycle:
         show.say(f"cycle {tick.cycle} was started")
     show.following(f"treadle cycles show {tick.cycle}" if tick.cycle else "treadle monitor")
+
+
+@monitor.command("performance", short_help="How good past windows were, as known at a moment")
+@click.argument("model", required=False)
+@click.option("--as-of", metavar="TIME", callback=moment, help="By labels known by then; by default now.")
+@click.option("--since", metavar="TIME", callback=moment, help="All windows that ended later.")
+@click.option("--recorded-by", metavar="TIME", callback=moment, help="By what had been handed in by then.")
+@json_option
+@pass_app
+def performance(
+    app: App,
+    model: str | None,
+    as_of: datetime | None,
+    since: datetime | None,
+    recorded_by: datetime | None,
+) -> None:
+    """Show how good past windows were, by what was known at a moment.
+
+    Labels come late, and are corrected: beside what a window's end could tell stands what TIME could.
+    """
+    found = app.client.hindsight(app.model(model), as_of, since, recorded_by)
+    app.answer(found, show_hindsight)
+
+
+def show_hindsight(found: list[Hindsight]) -> None:
+    """Prints what was found when windows ended, and what is known of them."""
+    show.table(
+        [
+            "",
+            "!window until",
+            "metric",
+            ">at its end",
+            ">labels",
+            "!as of",
+            ">value",
+            ">labels",
+            ">corrected",
+        ],
+        [
+            (
+                show.mark(one.now.state),
+                f"{one.now.until:%Y-%m-%d %H:%M}",
+                one.now.subject,
+                one.then.value if one.then else None,
+                f"{one.then.n:,}" if one.then else None,
+                f"{one.as_of:%Y-%m-%d %H:%M}",
+                one.now.value,
+                f"{one.now.n:,}",
+                f"{one.corrected:,}",
+            )
+            for one in found
+        ],
+        empty="no window had ended by then",
+    )
+    for one in found:
+        show.item(one.now.state, one.now.sentence)
 
 
 @monitor.command("ingest")

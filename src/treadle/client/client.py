@@ -43,6 +43,7 @@ from treadle.monitor.types import (
     Alert,
     Backfill,
     DroppedFile,
+    Hindsight,
     LabelBatch,
     PredictionBatch,
     WindowResult,
@@ -368,6 +369,20 @@ class Client(
             f"/v1/monitors/{part(model)}/windows",
             since=since.isoformat() if since else None,
         )
+        return found
+
+    def hindsight(
+        self,
+        model: str,
+        as_of: datetime | None = None,
+        since: datetime | None = None,
+        recorded_by: datetime | None = None,
+    ) -> list[Hindsight]:
+        """How good past windows were, by what was known at a moment; without `since` the last."""
+        times = {"as_of": as_of, "since": since, "recorded_by": recorded_by}
+        query = {name: time.isoformat() for name, time in times.items() if time}
+        path = f"/v1/monitors/{part(model)}/performance"
+        found: list[Hindsight] = self._ask(list[Hindsight], "GET", path, **query)
         return found
 
     def alerts(self, model: str) -> list[Alert]:

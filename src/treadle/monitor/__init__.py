@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from treadle.monitor.log import PredictionLog as PredictionLog
     from treadle.monitor.notify import Notifier as Notifier
     from treadle.monitor.notify import WebhookNotifier as WebhookNotifier
+    from treadle.monitor.performance.hindsight import Hindsights as Hindsights
     from treadle.monitor.performance.preparing import with_estimates as with_estimates
     from treadle.monitor.profile import build_profile as build_profile
     from treadle.monitor.segments import Answered as Answered
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from treadle.monitor.types import Backfill as Backfill
     from treadle.monitor.types import CategoryProfile as CategoryProfile
     from treadle.monitor.types import DroppedFile as DroppedFile
+    from treadle.monitor.types import Hindsight as Hindsight
     from treadle.monitor.types import LabelBatch as LabelBatch
     from treadle.monitor.types import MonitorKind as MonitorKind
     from treadle.monitor.types import NumericProfile as NumericProfile
@@ -59,6 +61,8 @@ __getattr__, __all__ = attach(
         "CategoryProfile": "types",
         "DroppedFile": "types",
         "Drops": "drops",
+        "Hindsight": "types",
+        "Hindsights": "performance.hindsight",
         "LabelBatch": "types",
         "MonitorKind": "types",
         "Monitors": "service",

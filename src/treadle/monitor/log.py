@@ -15,9 +15,11 @@ import numpy as np
 
 from treadle.kernel.clock import SystemClock
 from treadle.kernel.engine import quote
-from treadle.kernel.events import record
+from treadle.kernel.errors import InvalidInput
+from treadle.kernel.events import record, timeline
 from treadle.kernel.names import check_name, unknown
 from treadle.kernel.types import Event
+from treadle.kernel.units import parse_duration
 from treadle.kernel.workspace import Workspace
 from treadle.monitor import rules, sampling
 from treadle.monitor.batches import Columns, label_columns, prediction_columns
@@ -163,6 +165,27 @@ class PredictionLog:
         """The day of the earliest prediction, in UTC; None if there is none."""
         return next(iter(self.days(model)), None)
 
+    def require(self, model: str, since: datetime) -> None:
+        """Refuses to look at windows again whose rows have been deleted.
+
+        Args:
+            model: The model.
+            since: When the first of them begins; performance looks further back.
+
+        Raises:
+            InvalidInput: If rows that it was made of are gone.
+        """
+        first = self.first_day(model)
+        gone = timeline(self._ws.database, f"model:{model}", kinds=["log_expired"])
+        needed = parse_duration(self._ws.config.monitor.performance_window)
+        if not gone or (first and since - needed >= rules.midnight(first)):
+            return
+        raise InvalidInput(
+            f"the log begins on {first}, and a window from {since:%Y-%m-%d} was made of earlier rows as well",
+            where=f"since {since:%Y-%m-%d}",
+            fix="begin later: at the log's first day and `performance_window`",
+        )
+
     def expire(self, model: str, before: date, actor: str) -> None:
         """Deletes the predictions and labels of the days before one; tells so on the model's timeline first.
 
@@ -215,6 +238,7 @@ class PredictionLog:
         until: datetime,
         inputs: Sequence[Field] = (),
         known_by: datetime | None = None,
+        recorded_by: datetime | None = None,
     ) -> dict[str, Column]:
         """What a query finds among the predictions of a stretch of time.
 
@@ -232,6 +256,8 @@ class PredictionLog:
             until: The last moment, exclusive.
             inputs: Features to be there even if no prediction had them yet.
             known_by: Only labels that were known by then; no labels at all when None.
+            recorded_by: Only predictions and labels that had been written down by then, by the machine's
+                clock; any when None.
 
         Raises:
             CorruptData: If a file is broken.
@@ -245,14 +271,16 @@ class PredictionLog:
         predictions = _from(tables, "predictions", table.read(since.date(), last.date()), columns)
         labels = _from(tables, "labels", self._labels(model, since, known_by), _LABEL)
         moment = _instant(known_by or since)
+        written = f" AND recorded_at <= {_instant(recorded_by)}" if recorded_by else ""
         thin = f" WHERE {sampling.THIN}" if "share" in table.columns() else ""
         query = f"""
             WITH known AS (
                 SELECT prediction_id, arg_max(value, (known_at, recorded_at, value)) AS label,
                     min(known_at) AS labelled_at
-                FROM ({labels}) WHERE known_at <= {moment} GROUP BY prediction_id
+                FROM ({labels}) WHERE known_at <= {moment}{written} GROUP BY prediction_id
             ), stretch AS (
                 SELECT * FROM ({predictions}) WHERE "at" >= {_instant(since)} AND "at" < {_instant(until)}
+                    {written}
             ), once AS (
                 SELECT * FROM stretch{thin}
                 QUALIFY row_number() OVER (

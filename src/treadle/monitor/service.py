@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from treadle.deploy import service_levels
 from treadle.kernel.clock import SystemClock
 from treadle.kernel.engine import quote
-from treadle.kernel.errors import Conflict, InvalidInput, NotFound, TreadleError
-from treadle.kernel.events import record, timeline
+from treadle.kernel.errors import Conflict, NotFound, TreadleError
+from treadle.kernel.events import record
 from treadle.kernel.types import Event
 from treadle.kernel.units import parse_duration
 from treadle.kernel.workspace import Workspace
@@ -166,7 +166,8 @@ class Monitors:
             before.setdefault(one.until, []).append(one)
         # What looks back begins earlier than its window does.
         spans = {until: max(one.since for one in found) for until, found in before.items()}
-        self._require_rows(model, min(spans.values(), default=None))
+        if spans:
+            self._log.require(model, min(spans.values()))
         changed: Results = []
         for until, start in sorted(spans.items()):
             found = self._compute(model, start, until)
@@ -179,19 +180,6 @@ class Monitors:
             with self._ws.database.write() as connection:
                 record(connection, _backfilled(done, since, actor, self._ws.clock.now()))
         return done
-
-    def _require_rows(self, model: str, since: datetime | None) -> None:
-        """Refuses to compute a window again whose rows have been deleted."""
-        first = self._log.first_day(model)
-        gone = timeline(self._ws.database, f"model:{model}", kinds=["log_expired"])
-        needed = parse_duration(self._config.performance_window)
-        if since is None or not gone or (first and since - needed >= rules.midnight(first)):
-            return
-        raise InvalidInput(
-            f"the log begins on {first}, and a window from {since:%Y-%m-%d} was made of earlier rows as well",
-            where=f"since {since:%Y-%m-%d}",
-            fix="begin later: at the log's first day and `performance_window`",
-        )
 
     def windows(self, model: str, since: datetime | None = None) -> Results:
         """Results of windows that ended after a moment, oldest first.

@@ -288,6 +288,24 @@ class Backfill(msgspec.Struct, frozen=True, kw_only=True):
     changed: tuple[WindowResult, ...]
 
 
+class Hindsight(msgspec.Struct, frozen=True, kw_only=True):
+    """A window's performance as it was known at another moment.
+
+    Attributes:
+        then: What was found when the window ended; None if no such figure was made.
+        now: The same by what was known at ``as_of``.
+        as_of: The moment.
+        came: Labels that were known by then, and not at the window's end.
+        corrected: Labels that were others by then than at the window's end.
+    """
+
+    then: WindowResult | None
+    now: WindowResult
+    as_of: datetime
+    came: int
+    corrected: int
+
+
 class DroppedFile(msgspec.Struct, frozen=True, kw_only=True):
     """What became of a file that was dropped for the log.
 
