@@ -8,7 +8,7 @@ import pytest
 
 from datafiles import ROWS, kept, read, rows, write
 from servers import fill
-from treadle.data import Datasets, SliceSpec, files, snapshot
+from treadle.data import Branches, Datasets, SliceSpec, files, snapshot
 from treadle.data.branches.commits import NewVersion
 from treadle.data.storage.writing import Written
 from treadle.kernel import blobs
@@ -47,6 +47,21 @@ def test_only_other_content_makes_another_version(datasets, source):
     third = datasets.snapshot("rows", "ben")
     assert (third.number, third.digest) == (3, first.digest)
     assert [v.number for v in datasets.log("rows")] == [3, 2, 1]
+
+
+def test_a_branch_takes_what_another_has_already(datasets, workspace, source):
+    branches = Branches(workspace)
+    datasets.snapshot("rows", "anna")
+    for name in ("one", "two"):
+        branches.create_ref("rows", "branch", name, "main", "anna")
+    assert datasets.snapshot("rows", "anna", "one").number == 1
+    rows(source, 0, 500)
+    there = datasets.snapshot("rows", "anna", "one")
+    assert (there.number, there.branch) == (2, "one")
+    assert datasets.snapshot("rows", "anna", "two") == there
+    assert branches.head("rows", "two") == there
+    assert branches.head("rows", "main").number == 1
+    assert datasets.snapshot("rows", "anna").number == 3  # whatever other branches have
 
 
 def test_an_unchanged_file_is_not_read_again(datasets, workspace, source, monkeypatch):

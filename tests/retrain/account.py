@@ -20,7 +20,7 @@ _MACHINE = {
     "cpu_seconds", "ended_at", "heard_at", "host", "peak_bytes", "recorded_at", "served_at", "started_at",
     "wall_seconds",
 }  # fmt: skip
-_ID = re.compile(r"_[0-9a-hjkmnp-tv-z]{26}(?![0-9a-z])")
+_ID = re.compile(r"(?:_|cycle/)[0-9a-hjkmnp-tv-z]{26}(?![0-9a-z])")
 _SPENT = re.compile(r"\bin [0-9a-z. ]+ of CPU time")
 _DIGEST = re.compile(r"(?<![0-9a-z])[0-9a-f]{64}(?![0-9a-z])")
 
@@ -83,6 +83,10 @@ def _text(table: str, row: dict[str, Any]) -> str:
         row["data"] = {name: value for name, value in told.items() if name != "folder"}
     if table in {"run_metrics", "artifact_files"}:
         del row["at"]
+    if table == "dataset_versions":  # a commit says who made it on which branch: a cycle, by its identifier
+        del row["commit_id"]
+    if table == "events":
+        row["facts"] = {name: value for name, value in row["facts"].items() if name != "commit"}
     if table == "experiments":
         del row["created_at"], row["updated_at"]
     if table == "events" and _ID.search(row["id"]):

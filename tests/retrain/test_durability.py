@@ -8,6 +8,7 @@ and nothing is half there.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import secrets
 import signal
@@ -17,10 +18,12 @@ from typing import Any
 
 import psutil
 import psycopg
+import pyarrow as pa
 import pytest
 
+from projects import fill, rows
 from retrain.account import account, check_whole, differences, trained
-from retrain.wheel import FIRST, SECOND, Drivers, Kill, make, opened, set_time, turned, wait_for
+from retrain.wheel import FIRST, SCRIPT, SECOND, Drivers, Kill, make, opened, set_time, turned, wait_for
 from retrain.world import World
 from servers import PostgresServer
 from treadle.deploy import Deployments
@@ -34,7 +37,10 @@ KILLED = -signal.SIGKILL
 
 # One point in the middle of each stage, where something has been done and something hasn't.
 INSIDE = {
-    "data": [Kill("after", "treadle.data.service.Datasets.snapshot")],
+    "data": [
+        Kill("after", "treadle.data.branches.service.Branches.create_ref"),
+        Kill("after", "treadle.data.service.Datasets.snapshot"),
+    ],
     "check": [Kill("before", "treadle.evaluate.store.keep")],
     "train": [
         Kill("after", "treadle.train.local.LocalExecutor.start"),
@@ -47,6 +53,7 @@ INSIDE = {
     "deploy": [
         Kill("after", "treadle.deploy.service.Deployments.deploy"),
         Kill("after", "treadle.registry.store.set_status"),
+        Kill("after", "treadle.data.branches.service.Branches.merge"),
     ],
 }
 
@@ -64,12 +71,14 @@ WRITES = {
 # in the others, and around them, where the same code runs, `make soak`.
 AROUND = ("deploy",)
 WITHIN = ("deploy",)
+ON_POSTGRES = "treadle.registry.store.set_status"  # `make test` kills there on Postgres
 
 
 def _points() -> Iterator[Any]:
     yield Kill("before", "treadle.retrain.worker.Worker.submit")  # written down, and nobody has begun it
     for number, stage in enumerate(STAGES["deploy"], 1):
-        yield from (INSIDE[stage] if stage in WITHIN else map(_soaked, INSIDE[stage]))
+        for kill in INSIDE[stage]:
+            yield kill if stage in WITHIN and kill.name != ON_POSTGRES else _soaked(kill)
         around = [
             Kill("before", "treadle.retrain.worker.perform", number),  # the stage before is behind it
             Kill("after", f"treadle.retrain.stages._STAGES.{stage}"),  # its effect is there, untold
@@ -83,8 +92,8 @@ def _soaked(kill: Kill) -> Any:
     return pytest.param(kill, marks=pytest.mark.soak)
 
 
-def _start(folder: Path, drivers: Drivers, **project: Any) -> Path:
-    """A project with a version in production, at the moment of its second cycle."""
+def _start(folder: Path, drivers: Drivers, grown: pa.Table | None = None, **project: Any) -> Path:
+    """A project with a version in production, at the moment of its second cycle, perhaps with more data."""
     root = make(folder / "start", **project)
     with opened(root) as workspace:
         set_time(workspace, FIRST)
@@ -92,14 +101,20 @@ def _start(folder: Path, drivers: Drivers, **project: Any) -> Path:
     with opened(root) as workspace:
         assert Registry(workspace).get("toy@production").number == 1
         set_time(workspace, SECOND)
+    if grown is not None:
+        fill(root, grown)
+        (root / "train.py").write_text(SCRIPT)
     return root
 
 
 @pytest.fixture(scope="module")
 def promoting(tmp_path_factory: pytest.TempPathFactory, drivers: Drivers) -> World:
-    """A cycle that replaces what is in production."""
-    world = World(_start(tmp_path_factory.mktemp("promoting"), drivers), drivers)
+    """A cycle that replaces what is in production, with data that has grown: on a branch, then merged."""
+    table = rows(120, 60)
+    folder = tmp_path_factory.mktemp("promoting")
+    world = World(_start(folder, drivers, grown=table, table=table.slice(0, 6600)), drivers)
     assert (world.cycle.state, world.cycle.version, world.code) == ("promoted", 2, 0)
+    assert [json.loads(ref)["number"] for ref in world.end["data_refs"]] == [2]
     assert sorted(run[-2:] for run in world.trained) == ["_0", "_0", "_1", "_1"]
     return world
 
@@ -177,9 +192,11 @@ def test_a_refusal_survives_as_well(kill: Kill, refusing: World, drivers: Driver
 
 
 def test_killed_again_and_again(promoting: World, drivers: Drivers, tmp_path: Path) -> None:
-    """Twice in the same step, before and after its effect, and once more in another."""
+    """Twice in the same step, before and after its effect, and once or twice more in others."""
     with promoting.copied(tmp_path / "toy") as root:
         for kill in (
+            Kill("after", "treadle.data.branches.service.Branches.create_ref"),
+            Kill("after", "treadle.data.service.Datasets.snapshot"),
             Kill("before", "treadle.retrain.gate._profile"),
             Kill("after", "treadle.retrain.stages._STAGES.evaluate"),
             Kill("after", "treadle.registry.store.add_version"),

@@ -316,6 +316,7 @@ def _value(stats: ColumnStats, name: str) -> str:
 @click.option(
     "--key", metavar="COLUMN", default="", help="What names a row of a table; else as in treadle.toml."
 )
+@click.option("--fast-forward", is_flag=True, help="Just move on to the source where that follows.")
 @click.option("--plan", is_flag=True, help="Only tell what would be done.")
 @json_option
 @pass_app
@@ -328,6 +329,7 @@ def merge(
     ours: tuple[str, ...],
     theirs: tuple[str, ...],
     key: str,
+    fast_forward: bool,
     plan: bool,
 ) -> None:
     """Merge a branch, a tag or a version into a branch: all of it or nothing."""
@@ -341,11 +343,12 @@ def merge(
         strategy=strategy or "",
         resolve={**dict.fromkeys(ours, "ours"), **dict.fromkeys(theirs, "theirs")},
         key=key,
+        fast_forward=fast_forward,
     )
     if plan:
         app.answer(app.client.plan_data_merge(dataset, asked), lambda found: _show_plan(found, target))
     else:
-        app.answer(app.client.merge_data(dataset, asked), lambda done: _show_merged(app, done))
+        app.answer(app.client.merge_data(dataset, asked), lambda done: _show_merged(app, done, target))
 
 
 def merge_counts(plan: MergePlan) -> str:
@@ -370,20 +373,18 @@ def _first(rows: tuple[RowConflict, ...]) -> str:
     return "; ".join([*told, *(["…"] if len(rows) > len(told) else [])])
 
 
-def _show_merged(app: App, done: Merged) -> None:
+def _show_merged(app: App, done: Merged, target: str) -> None:
     if not done.changed:
         show.say(f"nothing to merge: {done.version.ref} has all of {done.plan.source}")
         return
-    show.say(
-        f"{done.version.ref} on {done.version.branch}: {done.plan.source} merged, {merge_counts(done.plan)}"
-    )
+    show.say(f"{done.version.ref} on {target}: {done.plan.source} merged, {merge_counts(done.plan)}")
     from treadle.kernel.config import load_config
 
     version = done.version
-    push = [f"treadle data push {version.dataset}@{version.branch}"] if load_config(app.root).remotes else []
+    push = [f"treadle data push {version.dataset}@{target}"] if load_config(app.root).remotes else []
     show.following(
         f"treadle data diff {done.plan.target or version.ref} {version.ref}",
-        f"treadle data checkout --at {version.branch} {version.dataset}",
+        f"treadle data checkout --at {target} {version.dataset}",
         *push,
     )
 

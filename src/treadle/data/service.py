@@ -39,7 +39,7 @@ class Datasets:
     def __init__(self, workspace: Workspace) -> None:
         self._ws = workspace
 
-    def snapshot(self, name: str, actor: str) -> DatasetVersion:
+    def snapshot(self, name: str, actor: str, branch: str = DEFAULT_BRANCH) -> DatasetVersion:
         """Makes a version of what a dataset's files hold now, or returns the latest if it is the same.
 
         All is validated before anything is kept.
@@ -48,6 +48,7 @@ class Datasets:
             name: One of ``[data.*]``; of a table also an earlier version, such as ``flights@delta:12``
                 or ``flights@2026-01-03T10:00:00Z``.
             actor: Who asks.
+            branch: The branch that moves, and has been made; a table has ``main`` only.
 
         Raises:
             NotFound: If no dataset has the name, or its files are missing.
@@ -61,7 +62,7 @@ class Datasets:
             from treadle.data.tables.pinning import pin_table
 
             return pin_table(self._ws, dataset, actor, at)
-        return snapshot(self._ws, name, self._config(name), actor)
+        return snapshot(self._ws, name, self._config(name), actor, branch)
 
     def get(self, ref: str) -> DatasetVersion:
         """The version that people call ``flights`` (the head of ``main``), ``flights@v3``, ``flights@exp``.

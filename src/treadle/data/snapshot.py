@@ -8,9 +8,10 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from treadle.data import files, reading, rules
+from treadle.data import files, reading, rules, store
 from treadle.data.branches.adopting import tree_of_files
 from treadle.data.branches.commits import NewVersion
+from treadle.data.branches.forwarding import forward
 from treadle.data.branches.service import Branches
 from treadle.data.branches.types import DEFAULT_BRANCH
 from treadle.data.files import Fingerprint, LocalFile
@@ -23,7 +24,9 @@ from treadle.kernel.files import staging
 from treadle.kernel.workspace import Workspace
 
 
-def snapshot(workspace: Workspace, name: str, config: DatasetConfig, actor: str) -> DatasetVersion:
+def snapshot(
+    workspace: Workspace, name: str, config: DatasetConfig, actor: str, branch: str = DEFAULT_BRANCH
+) -> DatasetVersion:
     """See :meth:`treadle.data.Datasets.snapshot`."""
     if config.format == "delta":
         from treadle.data.tables.pinning import pin_table
@@ -35,7 +38,7 @@ def snapshot(workspace: Workspace, name: str, config: DatasetConfig, actor: str)
     cache = workspace.state / "cache" / "fingerprints" / f"{name}.json"
     cached = files.load_fingerprints(cache)
     known = {f.path: cached[f.path] for f in found if f.path in cached and cached[f.path].stat == f.stat}
-    latest = Branches(workspace).head(name, DEFAULT_BRANCH)
+    latest = Branches(workspace).head(name, branch)
     rules.check_live(*filter(None, [latest]))  # the whole dataset was deleted, and can be restored
     if latest and len(known) == len(found) and _digest(known) == latest.digest:
         rules.check_roles(name, rules.roles_of(config), latest.columns)
@@ -49,7 +52,7 @@ def snapshot(workspace: Workspace, name: str, config: DatasetConfig, actor: str)
     files.save_fingerprints(cache, kept, seen_ns)
     new = NewVersion(
         dataset=name,
-        branch=DEFAULT_BRANCH,
+        branch=branch,
         tree="",
         written=Written(),
         expected=None,
@@ -129,11 +132,29 @@ def write_down(workspace: Workspace, new: NewVersion, listed: Iterable[FileEntry
         if head and head.digest == new.digest:
             return head
         try:
+            if same := _same(workspace, branches, new, head):
+                forward(workspace, new.branch, same, head.number if head else None, new.actor)
+                return same
             return branches.commit_tree(replace(new, expected=head.number if head else None))
         except Conflict:
             after = branches.head(new.dataset, new.branch)
             if after == head:  # it isn't that another process was first
                 raise
+
+
+def _same(
+    workspace: Workspace, branches: Branches, new: NewVersion, head: DatasetVersion | None
+) -> DatasetVersion | None:
+    """A version on another branch that has this content and follows the head: it needn't be made again.
+
+    ``main`` has versions of its own: which branch another was made on is nothing to whoever reads its log.
+    """
+    if head is None or new.branch == DEFAULT_BRANCH:
+        return None
+    with workspace.database.read() as connection:
+        found = store.by_digest(connection, new.dataset, new.digest)
+    base = branches.base(head.ref, found.ref) if found else None
+    return found if base is not None and base.number == head.number else None
 
 
 def _entries(found: Mapping[str, Fingerprint]) -> tuple[FileEntry, ...]:

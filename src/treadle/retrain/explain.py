@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from treadle.data import Datasets
 from treadle.govern import Usages
+from treadle.kernel.config import DatasetConfig
 from treadle.kernel.errors import NotFound, TreadleError
 from treadle.kernel.units import format_duration
 from treadle.kernel.workspace import Workspace
@@ -59,7 +60,7 @@ def _sentences(
         else "hold it until `treadle models approve`"
     )
     return {
-        "data": f"snapshot {data.path}; train on {since} to {learn.until:%Y-%m-%d}, "
+        "data": f"snapshot {data.path}{_kept_apart(data)}; train on {since} to {learn.until:%Y-%m-%d}, "
         f"hold out {hold.since:%Y-%m-%d} to {hold.until:%Y-%m-%d}; labels known by {as_of:%Y-%m-%d %H:%M}",
         "check": f"check schema, missing values, ranges and at least {checks.data.min_rows} rows",
         "train": f"run `{train.command}` {_times(train.replicas)} with "
@@ -72,6 +73,10 @@ def _sentences(
         "approve": approval,
         "deploy": f"have the inference server swap to it{_instead(production)}",
     }
+
+
+def _kept_apart(data: DatasetConfig) -> str:
+    return " on a branch of its own" if data.format == "files" else ""
 
 
 def _times(replicas: int) -> str:

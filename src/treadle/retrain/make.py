@@ -15,17 +15,18 @@ from treadle.kernel.workspace import Workspace
 from treadle.registry import Registry
 from treadle.retrain import rules
 from treadle.retrain.changed import changed_at
+from treadle.retrain.own_branch import begin
 from treadle.retrain.step import CycleContext, Step
 from treadle.retrain.types import Cycle
 from treadle.train import JOBS_ABREAST, JobResult, Trainer, Training
 
 
 def data(context: CycleContext) -> Step:
-    """Snapshots the dataset, cuts the rows to train on and to hold out, and fixes the recipe."""
+    """Versions the dataset on the cycle's own branch, cuts its rows, and fixes the recipe."""
     workspace, cycle, asked, work = context.workspace, context.cycle, context.asked, context.work
     config, _ = workspace.config.training
     datasets, trainer = Datasets(workspace), Trainer(workspace)
-    version = datasets.snapshot(config.data, f"cycle:{cycle.id}")
+    version, branch = begin(workspace, cycle)
     learn, hold = rules.windows(
         workspace.config, version.digest, cycle.as_of, changed_at(workspace, cycle.as_of)
     )
@@ -41,7 +42,8 @@ def data(context: CycleContext) -> Step:
         recipe=recipe,
         recipe_id=identity,
     )
-    summary = f"{version.ref}: {train_input.rows:,} rows to train on, {holdout.rows:,} held out"
+    where = f" on branch {branch}" if branch and version.branch == branch else ""
+    summary = f"{version.ref}{where}: {train_input.rows:,} rows to train on, {holdout.rows:,} held out"
     production = Registry(workspace).production(cycle.model)
     if cycle.goal == "deploy" and production is not None and production.recipe == identity:
         return Step(work, f"{summary}; {production.ref} was made of exactly this", "unchanged")

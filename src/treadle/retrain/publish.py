@@ -21,6 +21,7 @@ from treadle.registry import (
     stage_of,
 )
 from treadle.retrain import rules
+from treadle.retrain.own_branch import tidy
 from treadle.retrain.step import CycleContext, Step
 from treadle.retrain.types import Approved
 
@@ -96,6 +97,7 @@ def publish(
         outcome=outcome,
         override=outcome != "pass",
     )
+    tidy(workspace, version.model)
     return revision
 
 

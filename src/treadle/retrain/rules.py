@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from statistics import median
+from typing import Literal
 
 from treadle.data.types import SliceSpec
 from treadle.evaluate.types import Evaluation, Verdict
@@ -17,6 +18,34 @@ STAGES: dict[Goal, tuple[StageName, ...]] = {
     "train": ("data", "check", "train", "evaluate"),
     "deploy": ("data", "check", "train", "evaluate", "register", "approve", "deploy"),
 }
+
+
+Fate = Literal["merge", "wait", "keep", "remove"]
+KEPT_BRANCHES = 5
+"""So many branches stay of cycles that got nothing into production; the data itself goes by retention."""
+
+
+def branch_of(cycle: str) -> str:
+    """The branch of a cycle's data."""
+    return f"cycle/{cycle.partition('_')[2] or cycle}"
+
+
+def fate(state: CycleState, status: str, *, promoted: bool, kept: int) -> Fate:
+    """What becomes of a cycle's branch once the cycle has ended, where ``main`` hasn't its data.
+
+    Args:
+        state: How the cycle ended.
+        status: Where its version stands; empty if it registered none.
+        promoted: Whether its version is or was in production.
+        kept: How many branches of later cycles are kept.
+    """
+    if promoted:
+        return "merge"
+    if state == "trial" or (state == "held" and status not in ("", "refused", "archived")):
+        return "wait"
+    if state in ("trained", "unchanged"):
+        return "remove"
+    return "keep" if kept < KEPT_BRANCHES else "remove"
 
 
 def windows(

@@ -1,4 +1,4 @@
-"""The end of cycles whose version took over step by step: with its trial."""
+"""The end of cycles whose version took over step by step: with its trial. And of what cycles leave behind."""
 
 from __future__ import annotations
 
@@ -9,15 +9,24 @@ from treadle.kernel.events import record
 from treadle.kernel.workspace import Workspace
 from treadle.registry import Registry
 from treadle.retrain import store, telling
+from treadle.retrain.own_branch import tidy
 from treadle.retrain.types import Cycle, CycleState
 
 
 def settle(workspace: Workspace, model: str) -> list[Cycle]:
     """Ends the cycles whose version's trial has ended: promoted, or rolled back and why.
 
+    Then has the data of cycles that have ended merged or let go.
+
     Returns:
         The cycles that ended now.
     """
+    ended = _ended(workspace, model)
+    tidy(workspace, model)
+    return ended
+
+
+def _ended(workspace: Workspace, model: str) -> list[Cycle]:
     with workspace.database.read() as connection:
         waiting = store.select(connection, model, "trial")
     if not waiting:

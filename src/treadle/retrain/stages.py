@@ -14,6 +14,7 @@ from treadle.kernel.workspace import Workspace
 from treadle.retrain import store, telling
 from treadle.retrain.gate import approve, check, evaluate, register
 from treadle.retrain.make import data, train
+from treadle.retrain.own_branch import tidy
 from treadle.retrain.publish import deploy
 from treadle.retrain.service import Cycles
 from treadle.retrain.step import CycleContext, Step
@@ -41,7 +42,7 @@ def perform(workspace: Workspace, cycle_id: str, name: str) -> bool:
     cycle, asked, work = _load(workspace, cycle_id)
     stage = next(stage for stage in cycle.stages if stage.name == name)
     if cycle.state != "running" or stage.state == "done":
-        return cycle.state == "running"
+        return _goes_on(workspace, cycle, cycle.state == "running")
     cycle = store.replace_stage(cycle, name, state="running", started_at=datetime.now(UTC))
     try:
         _save(workspace, cycle)
@@ -49,7 +50,7 @@ def perform(workspace: Workspace, cycle_id: str, name: str) -> bool:
         _finish(workspace, cycle, name, step)
     except TreadleError as error:
         Cycles(workspace).fail(cycle_id, error)
-        return False
+        return _goes_on(workspace, cycle, goes_on=False)
     except Exception as error:  # noqa: BLE001 - a cycle that stumbles over a bug must end and say so
         _log.exception("cycle %s, stage %s", cycle_id, name)
         kind = error.__class__.__name__
@@ -61,8 +62,15 @@ def perform(workspace: Workspace, cycle_id: str, name: str) -> bool:
                 fix="the log of `treadle up` has the details; please report it",
             ),
         )
-        return False
-    return step.end is None
+        return _goes_on(workspace, cycle, goes_on=False)
+    return _goes_on(workspace, cycle, step.end is None)
+
+
+def _goes_on(workspace: Workspace, cycle: Cycle, goes_on: bool) -> bool:
+    """Whether the cycle goes on; if not, its data is merged or left, also if a process died right before."""
+    if not goes_on:
+        tidy(workspace, cycle.model)
+    return goes_on
 
 
 def _load(workspace: Workspace, cycle_id: str) -> tuple[Cycle, NewCycle, Work]:

@@ -60,6 +60,43 @@ def test_a_branch_that_only_follows_gets_a_merge_of_the_same_tree(branches):
     assert len(merged.parents) == 2
 
 
+def test_a_branch_that_only_follows_is_moved_on_to_where_it_was_asked(workspace, branches):
+    commit(branches, {"a": "1"})
+    branches.create_ref("pets", "branch", "exp", "main", "anna")
+    there = commit(branches, {"a": "2"}, "exp")
+    asked = Merge(source="exp", fast_forward=True, message="it is right", actor="ben")
+    done = branches.merge("pets", asked)
+    assert (done.changed, done.version, done.plan.modified) == (True, there, 1)
+    assert branches.head("pets", "main") == there
+    assert not branches.merge("pets", asked).changed
+    [told] = timeline(workspace.database, "data:pets", kinds=["forwarded"])
+    assert (told.actor, told.message) == ("ben", "branch main moved from v1 on to pets@v2: it is right")
+    # Where the target has versions of its own, it is a merge as ever.
+    commit(branches, {"b": "ours"})
+    commit(branches, {"c": "theirs"}, "exp")
+    both = branches.merge("pets", asked).version
+    assert len(both.parents) == 2
+    assert contents(branches, "pets") == {"a": "2", "b": "ours", "c": "theirs"}
+
+
+def test_what_is_protected_or_refused_is_not_moved_on_either(workspace, branches):
+    first = commit(branches, {"a": "1"})
+    branches.create_ref("pets", "branch", "exp", "main", "anna")
+    there = commit(branches, {"a": "2"}, "exp")
+    asked = Merge(source="exp", fast_forward=True)
+    branches.protect("pets", "main", RefSettings(protected=True), "anna")
+    with pytest.raises(Conflict, match="moves by reviews"):
+        branches.merge("pets", asked)
+
+    def refuse(connection, version):
+        raise Conflict("not yet")
+
+    with pytest.raises(Conflict, match="not yet"):
+        branches.merge("pets", asked, Reviewed(there, refuse))
+    assert branches.head("pets", "main") == first
+    assert branches.merge("pets", asked, Reviewed(there, lambda *_: None)).version == there
+
+
 CONFLICTS = {
     "both modified": ({"a": "ours"}, {"a": "theirs"}, [("a", "modified", "modified")]),
     "deleted there": ({"a": "ours"}, {"a": None}, [("a", "modified", "deleted")]),

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from treadle.data.branches.commits import NewVersion, candidate, packs_of, read_commit, write_version
 from treadle.data.branches.describing import described
+from treadle.data.branches.forwarding import forward
 from treadle.data.branches.hooks import run_hooks
 from treadle.data.branches.merge_types import Merge, Merged, MergePlan, Revert
 from treadle.data.branches.merges import (
@@ -70,6 +71,11 @@ class _Sides:
         """Whether the target has all of the source already."""
         return self.ours is not None and self.base.commit == self.theirs.commit_id
 
+    @property
+    def follows(self) -> bool:
+        """Whether the source follows where the target stands, which could just move on to it."""
+        return self.ours is None or self.base.commit == self.ours.commit_id
+
 
 def merge(
     workspace: Workspace, branches: Branches, dataset: str, asked: Merge, reviewed: Reviewed | None
@@ -114,14 +120,53 @@ def _merge(
     if not sides.nothing:
         named = asked.source if branches.is_branch(dataset, asked.source) else "BRANCH"
         branches.check_open(dataset, asked.target, reviewed=reviewed is not None, source=named)
+    if asked.fast_forward and sides.follows and not sides.nothing:
+        return _forward(workspace, asked, sides, reviewed)
     joined = _join(workspace, dataset, asked, sides, _Upto.VERSION)
     if joined.new is None:
         assert sides.ours  # noqa: S101 - it has all of the source
         return Merged(version=sides.ours, plan=joined.plan, changed=False)
     new = replace(joined.new, reviewed=reviewed is not None)
-    hooks = _hooks(workspace, dataset, asked)
+    asked_first = _hooks(workspace, dataset, asked)
+
+    def hooks(commit: Commit, commit_id: str) -> None:
+        del commit
+        asked_first(commit_id)
+
     version = _write(workspace, new, joined.parents, hooks, reviewed.within if reviewed else None)
     return Merged(version=version, plan=joined.plan, changed=True)
+
+
+def _forward(workspace: Workspace, asked: Merge, sides: _Sides, reviewed: Reviewed | None) -> Merged:
+    """Has the target stand where the source stands, asked as a merge is."""
+    plan = _join(workspace, sides.theirs.dataset, asked, sides, _Upto.PLAN).plan
+    _hooks(workspace, sides.theirs.dataset, asked)(sides.theirs.commit_id)
+    refused: list[Conflict] = []
+
+    def decide(connection: sa.Connection, version: DatasetVersion) -> None:
+        try:
+            if reviewed:
+                reviewed.within(connection, version)
+        except Conflict as error:
+            refused.append(error)
+            raise
+
+    try:
+        forward(
+            workspace,
+            asked.target,
+            sides.theirs,
+            sides.ours.number if sides.ours else None,
+            asked.actor,
+            message=asked.message,
+            reviewed=reviewed is not None,
+            within=decide,
+        )
+    except Conflict as error:
+        if error in refused:
+            raise
+        raise _Moved(error) from error
+    return Merged(version=sides.theirs, plan=plan, changed=True)
 
 
 class _Upto(Enum):
@@ -234,12 +279,11 @@ def _key(workspace: Workspace, dataset: str) -> str:
     return (config.key if config else None) or ""
 
 
-def _hooks(workspace: Workspace, dataset: str, asked: Merge) -> Callable[[Commit, str], None]:
+def _hooks(workspace: Workspace, dataset: str, asked: Merge) -> Callable[[str], None]:
     config = workspace.config.data.get(dataset)
     commands = config.pre_merge if config else []
 
-    def run(commit: Commit, commit_id: str) -> None:
-        del commit
+    def run(commit_id: str) -> None:
         told = {
             "TREADLE_DATASET": dataset,
             "TREADLE_SOURCE": asked.source,

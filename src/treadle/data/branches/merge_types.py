@@ -58,6 +58,8 @@ class Merge(msgspec.Struct, frozen=True, kw_only=True):
         resolve: The same by path; of a folder (``images/``), for all below it.
         key: The column that names a row, several with commas between; that of ``[data.NAME]`` when empty.
         expected: The number at which the target must stand; wherever it stands when None.
+        fast_forward: Whether the target just moves on to the source where that follows it, without a
+            version of the merge.
         actor: Who asks; filled in by the client.
     """
 
@@ -68,6 +70,7 @@ class Merge(msgspec.Struct, frozen=True, kw_only=True):
     resolve: dict[str, Side] = {}
     key: str = ""
     expected: int | None = None
+    fast_forward: bool = False
     actor: str = "api"
 
 

@@ -201,6 +201,8 @@ class Branches:
     def merge(self, dataset: str, asked: Merge, reviewed: Reviewed | None = None) -> Merged:
         """Merges a version into a branch: a new version with both as parents.
 
+        Where fast-forwarding was asked for and the source follows the target, the target moves on to it.
+
         What only one side changed since both began is taken; what both changed alike is there
         already; tables with a key are merged by row. All of it or nothing.
 
