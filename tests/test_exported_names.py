@@ -44,11 +44,11 @@ EXPORTED = {
     "treadle.deploy.worker": "Environments ForeignModel Preparing",
     "treadle.evaluate": """
         Atoms BINS Basis Behaviour CheckJob CheckJobs CheckPlan CheckRequest CheckResult Checks DataGates
-        Distance Estimate Evaluation Evaluations ForeignSuite Holdout ImportedSuite KeptByEvaluations
-        MAX_VALUES Measure Outcome Planned Suite Verdict WrittenChecks aggregate bin_edges check_data estimate
-        forest import_expectations import_pandera is_loss js_distance ks_distance margin measured
-        paired_difference permutation_importance plan_data pool_bins psi psi_distance psi_quantile render
-        suggest_suite wasserstein_distance
+        Distance Estimate Evaluation Evaluations ForeignSuite GroupCounts Holdout ImportedSuite
+        KeptByEvaluations MAX_VALUES Measure Outcome Planned RateGap Suite Verdict WrittenChecks aggregate
+        bin_edges check_data estimate forest import_expectations import_pandera is_loss js_distance
+        ks_distance margin measured paired_difference permutation_importance plan_data pool_bins psi
+        psi_distance psi_quantile rate_gap render suggest_suite wasserstein_distance
     """,
     "treadle.experiment": """
         Answered Artifact Check Checked CodeDiff Comparison Comparisons CopyKind Curve CurveCopy

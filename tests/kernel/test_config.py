@@ -137,6 +137,17 @@ MISTAKES = {
         "[monitor.segments.carrier]",
         "the log doesn't keep those of this input",
     ),
+    "groups that no segment makes": (
+        GOOD + "[monitor.segments.carrier]\n[monitor.fairness.carier]\n",
+        "[monitor.fairness.carier]",
+        "none of `[monitor.segments]`",
+    ),
+    "a reference group that isn't there": (
+        GOOD
+        + '[monitor.segments.carrier]\nvalues = ["AA", "UA"]\n[monitor.fairness.carrier]\nreference = "AU"\n',
+        "[monitor.fairness.carrier]",
+        "none of the segment's `values`",
+    ),
     "segments made in two ways": (
         GOOD + '[monitor.segments.hour]\nvalues = ["1"]\nedges = [2]\n',
         "[monitor.segments.hour]",

@@ -6,6 +6,9 @@ from treadle.kernel.lazy import attach
 
 if TYPE_CHECKING:
     from treadle.evaluate.behaviour.service import Behaviour as Behaviour
+    from treadle.evaluate.bias.over_time import GroupCounts as GroupCounts
+    from treadle.evaluate.bias.over_time import RateGap as RateGap
+    from treadle.evaluate.bias.over_time import rate_gap as rate_gap
     from treadle.evaluate.checking import Checks as Checks
     from treadle.evaluate.data.check import check_data as check_data
     from treadle.evaluate.data.check import plan_data as plan_data
@@ -73,6 +76,7 @@ __getattr__, __all__ = attach(
         "Evaluation": "types",
         "Evaluations": "service",
         "ForeignSuite": "types",
+        "GroupCounts": "bias.over_time",
         "Holdout": "holdout",
         "ImportedSuite": "data.imported",
         "KeptByEvaluations": "keeping",
@@ -80,6 +84,7 @@ __getattr__, __all__ = attach(
         "Measure": "models.measures",
         "Outcome": "types",
         "Planned": "types",
+        "RateGap": "bias.over_time",
         "Suite": "data.suite",
         "Verdict": "types",
         "WrittenChecks": "types",
@@ -102,6 +107,7 @@ __getattr__, __all__ = attach(
         "psi": "distributions",
         "psi_distance": "distances",
         "psi_quantile": "distributions",
+        "rate_gap": "bias.over_time",
         "render": "reports.render",
         "suggest_suite": "data.suggest",
         "wasserstein_distance": "distances",

@@ -316,6 +316,7 @@ def _check_references(config: Config, text: str, where: str) -> None:
             where=_place(text, ("train", "features"), where),
         )
     _check_columns(config, train, text, where)
+    _check_fairness(config, text, where)
 
 
 def _check_columns(config: Config, train: TrainConfig, text: str, where: str) -> None:
@@ -341,6 +342,32 @@ def _check_columns(config: Config, train: TrainConfig, text: str, where: str) ->
         else:
             continue
         raise ConfigError(problem, where=_place(text, ("monitor", "segments", name), where))
+
+
+def _check_fairness(config: Config, text: str, where: str) -> None:
+    """Groups that are held beside each other are a segment's, and get decisions."""
+    monitor = config.monitor
+    for name, one in monitor.fairness.items():
+        place = _place(text, ("monitor", "fairness", name), where)
+        segment = monitor.segments.get(name)
+        if config.project.task != "binary":
+            raise ConfigError(
+                f"a {config.project.task} model decides nothing that groups could be compared by", where=place
+            )
+        if segment is None:
+            raise ConfigError(
+                f"[monitor.fairness] names {name!r}, which is none of `[monitor.segments]`",
+                where=place,
+                fix=did_you_mean(name, monitor.segments)
+                or f"declare its groups: [monitor.segments.{name}], which names an input of the model",
+            )
+        given = segment.values
+        if one.reference is not None and given and one.reference.rpartition("=")[2] not in given:
+            raise ConfigError(
+                f"the reference group {one.reference!r} is none of the segment's `values`",
+                where=place,
+                fix=did_you_mean(one.reference, given),
+            )
 
 
 _STATUSES = ("candidate", "deprecated", "refused", "archived", "deleted", "latest")

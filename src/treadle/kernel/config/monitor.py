@@ -12,6 +12,9 @@ from treadle.kernel.config.notify import NotifyConfig
 DriftStatistic = Literal["psi", "js", "ks", "wasserstein"]
 """How far apart two distributions are; see :mod:`treadle.evaluate.distances`."""
 
+FairnessMeasure = Literal["demographic_parity", "equal_opportunity", "predictive_parity"]
+"""What groups are compared by over time, as by ``[checks.bias]``."""
+
 Threshold = Annotated[float, Meta(gt=0)]
 
 
@@ -61,6 +64,29 @@ class SegmentConfig(Table, frozen=True):
     values: list[str] | None = None
     edges: list[float] | None = None
     most: Annotated[int, Meta(ge=1, le=50)] = 10
+
+
+class FairnessConfig(Table, frozen=True):
+    """``[monitor.fairness.NAME]``: whether the groups that a segment makes are treated alike over time.
+
+    ``NAME`` is that of ``[monitor.segments.NAME]``. Each group is held beside the reference group.
+
+    Attributes:
+        measures: What is compared: ``demographic_parity``, how often the decision is true;
+            ``equal_opportunity``, how often where the label is; ``predictive_parity``, how often the label is
+            where the decision is. The last two wait for labels.
+        reference: The group that the others are held beside, by its value, such as ``"NL"``, or its name,
+            such as ``"price<=10"``; the largest at training when left out.
+        max_difference: How far apart the rates may be.
+        min_rows: How many rows each group needs.
+    """
+
+    measures: Annotated[list[FairnessMeasure], Meta(min_length=1)] = field(
+        default_factory=lambda: ["demographic_parity", "equal_opportunity"]
+    )
+    reference: str | None = None
+    max_difference: Annotated[float, Meta(gt=0, lt=1)] = 0.1
+    min_rows: Positive = 100
 
 
 class MultivariateConfig(Table, frozen=True):
@@ -122,6 +148,7 @@ class MonitorConfig(Table, frozen=True):
         multivariate: Drift of whole rows.
         columns: What holds for single inputs.
         segments: Which rows are watched apart.
+        fairness: Which of these segments are held beside each other as groups.
         persist: In how many windows of `among` something must be in alert, with the latest, before an alert
             is raised of it.
         among: Of how many of the latest windows.
@@ -148,6 +175,7 @@ class MonitorConfig(Table, frozen=True):
     multivariate: MultivariateConfig = field(default_factory=MultivariateConfig)
     columns: dict[str, ColumnConfig] = field(default_factory=dict)
     segments: dict[str, SegmentConfig] = field(default_factory=dict)
+    fairness: dict[str, FairnessConfig] = field(default_factory=dict)
     persist: Positive = 1
     among: Positive = 1
     false_alarms: Annotated[float, Meta(gt=0)] = 1.0

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from treadle.evaluate import Measure, measured
 from treadle.kernel.config.base import Metric
+from treadle.kernel.config.monitor import FairnessConfig
 from treadle.kernel.engine import quote
 from treadle.kernel.units import parse_duration
 from treadle.kernel.workspace import Workspace
@@ -20,15 +21,22 @@ from treadle.monitor import findings, rules, store
 from treadle.monitor.by_segment import part_sql
 from treadle.monitor.findings import Window
 from treadle.monitor.log import PredictionLog
-from treadle.monitor.parts import code_sql
+from treadle.monitor.parts import code_sql, names
 from treadle.monitor.performance.alarms import explained, judged
 from treadle.monitor.performance.by_part import Cohort, Histograms, estimated_results, realised_results
 from treadle.monitor.performance.delays import DelayCurve, coverage, delay_curve
+from treadle.monitor.performance.fairness import (
+    WITHOUT_LABELS,
+    counted,
+    decided,
+    fairness_results,
+    reference,
+)
 from treadle.monitor.performance.losses import PREDICTION
 from treadle.monitor.performance.results import estimated_result, gap_result, immature
 from treadle.monitor.profile import count, count_parts, counts, histogram_sql
 from treadle.monitor.sequential import run_length
-from treadle.monitor.types import Profile, WindowResult
+from treadle.monitor.types import Profile, SegmentProfile, WindowResult
 from treadle.registry import Field, ModelVersion
 
 if TYPE_CHECKING:
@@ -65,6 +73,7 @@ class Performance:
         found = [
             *self._realised(window, version, profile, measure),
             *self._estimated(window, version, profile, measure),
+            *self._decisions(window, version, profile, measure),
         ]
         found.sort(key=lambda one: bool(one.segment))
         wanted = run_length(self._config.false_alarms, window.length)
@@ -127,6 +136,62 @@ class Performance:
             yield gap
         why = self._immature(window, curve, moments[own])
         yield from realised_results(stretch, profile, measure, cohort, self._config, why)
+        yield from self._outcomes(stretch, profile, measure, cohort, why)
+
+    def _outcomes(
+        self, cohort: Window, profile: Profile, measure: Measure, rows: Cohort, immature: str
+    ) -> Iterator[WindowResult]:
+        """How alike groups are treated by those measures that take labels."""
+        known = ~np.ma.getmaskarray(rows.labels)
+        labels = np.asarray(rows.labels)[known] == 1
+        decisions = decided(rows.outputs[known], measure.threshold)
+        for name, segment, config in self._groups(profile):
+            named = names(segment)
+            codes, clusters = rows.codes[name][known], rows.clusters[known]
+            groups = dict(zip(named, counted(codes, clusters, labels, decisions, len(named)), strict=True))
+            yield from fairness_results(
+                cohort,
+                name,
+                groups,
+                reference(segment, named, config.reference),
+                [one for one in config.measures if one != WITHOUT_LABELS],
+                config,
+                immature,
+            )
+
+    def _decisions(
+        self, window: Window, version: ModelVersion, profile: Profile, measure: Measure
+    ) -> Iterator[WindowResult]:
+        """How alike groups are treated by what needs no labels."""
+        for name, segment, config in self._groups(profile):
+            if WITHOUT_LABELS not in config.measures:
+                continue
+            named = names(segment)
+            wide = findings.performance_window(self._config, window)
+            start, length = rules.epoch_us(wide.since), rules.cluster_length(wide.length) // _INSTANT
+            found = self._log.scan(
+                window.model,
+                f"SELECT {code_sql(segment, quote(f'input_{segment.column}'))} AS code, "  # noqa: S608
+                f'(epoch_us("at") - {start}) // {length} AS cluster, '
+                f"output >= {measure.threshold!r}::DOUBLE AS decided, count(*) AS n "
+                f"FROM log WHERE version = {window.version} GROUP BY ALL",
+                since=window.since,
+                until=window.until,
+                inputs=_inputs(version),
+            )
+            decisions = np.asarray(found["decided"], dtype=np.bool_)
+            codes = np.asarray(np.ma.filled(found["code"], -1), dtype=np.intp)
+            clusters = np.asarray(found["cluster"], dtype=np.int64)
+            rows = counted(codes, clusters, decisions, decisions, len(named), np.asarray(found["n"]))
+            groups = dict(zip(named, rows, strict=True))
+            beside = reference(segment, named, config.reference)
+            yield from fairness_results(window, name, groups, beside, [WITHOUT_LABELS], config)
+
+    def _groups(self, profile: Profile) -> Iterator[tuple[str, SegmentProfile, FairnessConfig]]:
+        """Segments that are held beside each other; those that the profile lacks aren't."""
+        for name, config in self._config.fairness.items():
+            if name in profile.segments:
+                yield name, profile.segments[name], config
 
     def _delays(self, window: Window, found: dict[str, Column], moments: npt.NDArray[np.int64]) -> DelayCurve:
         """How labels come."""
@@ -197,13 +262,11 @@ def _codes_sql(profile: Profile) -> str:
     return "".join(
         f", {code_sql(segment, quote(f'input_{segment.column}'))} AS {quote(f'part_{i}')}"
         for i, segment in enumerate(profile.segments.values())
-        if segment.figures
     )
 
 
 def _codes(profile: Profile, found: dict[str, Column]) -> dict[str, npt.NDArray[np.intp]]:
     return {
         name: np.asarray(np.ma.filled(found[f"part_{i}"], -1), dtype=np.intp)
-        for i, (name, segment) in enumerate(profile.segments.items())
-        if segment.figures
+        for i, name in enumerate(profile.segments)
     }

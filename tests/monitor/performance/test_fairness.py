@@ -1,0 +1,147 @@
+"""Fairness over time: one group that changes, what is said of whom, and how seldom an alarm is false."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import msgspec
+import numpy as np
+import pytest
+
+from monitor.conftest import START, World
+from treadle.kernel.config.monitor import FairnessConfig, SegmentConfig
+from treadle.monitor import Incidents, Monitors, PredictionLog, WindowResult
+from treadle.monitor.findings import Window
+from treadle.monitor.performance.alarms import judged
+from treadle.monitor.performance.fairness import counted, fairness_results, reference
+from treadle.monitor.types import SegmentProfile
+
+WEEK = timedelta(days=7)
+GROUPS = SegmentProfile(column="x", values=["a", "b", "c"], edges=[])
+
+
+def send(world: World, week: int, *, passed_over: float = 0.0, delay: timedelta = timedelta(hours=5)) -> None:
+    """A week in which decisions for true may be withheld from one carrier's rows."""
+    predictions, labels = world.traffic(7 * week, 500, days=7, delay=delay)
+    there = np.asarray(predictions.inputs["carrier"]) == "DL"
+    outputs = np.asarray(predictions.outputs)
+    outputs[there & (world.rng.random(len(outputs)) < passed_over)] = 0.1
+    log = PredictionLog(world.workspace)
+    log.append("toy", msgspec.structs.replace(predictions, outputs=outputs.tolist()))
+    log.append_labels("toy", labels)
+
+
+def monitors(world: World, **changes: object) -> Monitors:
+    fair = FairnessConfig(max_difference=0.1)
+    monitor = msgspec.structs.replace(
+        world.workspace.config.monitor,
+        segments={"carrier": SegmentConfig()},
+        fairness={"carrier": msgspec.structs.replace(fair, **changes)},
+    )
+    world.workspace.config = msgspec.structs.replace(world.workspace.config, monitor=monitor)
+    return Monitors(world.workspace)
+
+
+def course(found: list[WindowResult], segment: str, statistic: str) -> list[WindowResult]:
+    return [
+        one for one in found if (one.kind, one.segment, one.statistic) == ("fairness", segment, statistic)
+    ]
+
+
+def test_a_group_that_is_passed_over_is_told_alone_and_as_an_incident(world: World) -> None:
+    watching = monitors(world)
+    world.register()
+    for week in range(6):
+        send(world, week, passed_over=0.0 if week < 3 else 0.6)
+    found = watching.evaluate("toy", START + 6 * WEEK)
+    fallen = course(found, "carrier=DL", "demographic_parity")
+    assert [one.state for one in fallen] == ["ok"] * 3 + ["alert"] * 3
+    assert fallen[-1].value == pytest.approx(-0.3, abs=0.06)
+    assert fallen[-1].high is not None
+    assert fallen[-1].high < -0.1
+    assert "where carrier=AA; a difference of -0." in fallen[-1].sentence
+    outcome = course(found, "carrier=DL", "equal_opportunity")
+    assert [one.state for one in outcome] == ["ok"] * 3 + ["alert"] * 3
+    assert outcome[-1].value == pytest.approx(-0.6 * 0.64, abs=0.1)
+    rest = [one for one in found if one.kind == "fairness" and one.segment != "carrier=DL"]
+    assert {one.segment for one in rest} == {"carrier=UA", "carrier=WN"}, "the largest is the reference"
+    assert {one.state for one in rest} == {"ok"}
+    [alert] = [one for one in watching.alerts("toy") if one.kind == "fairness"]
+    assert alert.subjects == ("carrier",)
+    assert "fairness" in {kind for one in Incidents(world.workspace).list("toy") for kind in one.kinds}
+
+
+def test_what_takes_labels_waits_for_them(world: World) -> None:
+    watching = monitors(world)
+    world.register()
+    for week in range(2):
+        send(world, week, delay=timedelta(days=6))
+    found = watching.evaluate("toy", START + 2 * WEEK)
+    assert {one.state for one in course(found, "carrier=DL", "demographic_parity")} == {"ok"}
+    waiting = course(found, "carrier=DL", "equal_opportunity")[-1]
+    assert (waiting.state, waiting.value) == ("inconclusive", None)
+    assert "of the labels to come are there" in waiting.sentence
+
+
+def test_the_reference_is_declared_by_value_or_name_or_the_largest() -> None:
+    sizes = {"x=a": {"x": [1, 0]}, "x=b": {"x": [5, 3]}}
+    segment = msgspec.structs.replace(GROUPS, tallies=sizes)
+    named = ["x=a", "x=b", "x=c"]
+    assert reference(segment, named, None) == "x=b"
+    assert reference(segment, named, "c") == "x=c"
+    assert reference(segment, named, "x=a") == "x=a"
+    assert reference(segment, named, "d") is None
+
+
+WINDOW = Window(model="toy", version=1, since=START, until=START + WEEK)
+
+
+def test_a_reference_that_isn_t_there_is_said() -> None:
+    config = FairnessConfig(reference="d")
+    [one] = fairness_results(WINDOW, "x", {"x=a": None}, None, ["demographic_parity"], config)  # type: ignore[dict-item]
+    assert one.state == "inconclusive"
+    assert "no reference group 'd'; there are x=a" in one.sentence
+
+
+def test_small_groups_are_inconclusive() -> None:
+    codes = np.repeat([0, 1], [5000, 99])
+    yes = np.ones(len(codes), dtype=bool)
+    groups = dict(zip("ab", counted(codes, np.zeros(len(codes), dtype=np.int64), yes, yes, 2), strict=True))
+    config = FairnessConfig()
+    [one] = fairness_results(WINDOW, "x", groups, "a", ["demographic_parity"], config)
+    assert (one.state, one.value, one.n, one.e_value) == ("inconclusive", None, 99, 1.0)
+    assert "(100 needed)" in one.sentence
+
+
+def first(rng: np.random.Generator, gap: float, windows: int, wanted: float, days: float = 0.0) -> int:
+    """The window of the first alarm of any of eight groups that are so far from the reference group."""
+    config, before = FairnessConfig(max_difference=0.1), []
+    codes = np.tile(np.repeat(np.arange(9), 150), 7)
+    clusters = np.repeat(np.arange(7), 9 * 150)
+    for number in range(windows):
+        day = days * rng.standard_normal((7, 9))[clusters, codes]
+        decisions = rng.random(len(codes)) < 0.4 + gap * (codes > 0) + day
+        rows = counted(codes, clusters, decisions, decisions, 9)
+        groups = {f"x={i}": one for i, one in enumerate(rows)}
+        found = list(fairness_results(WINDOW, "x", groups, "x=0", ["demographic_parity"], config))
+        found = judged(found, before, wanted)
+        if any(one.state == "alert" for one in found):
+            return number + 1
+        before += found
+    return windows
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("days", [0.0, 0.03])
+def test_groups_that_are_exactly_as_far_as_allowed_keep_the_run_length(days: float) -> None:
+    """One false alarm in 20 windows declared; eight groups, one reference, days that differ or don't."""
+    rng = np.random.default_rng(1)
+    found = np.array([first(rng, 0.1, 200, 20, days) for _ in range(60)])
+    assert found.mean() - 2 * found.std() / 60**0.5 >= 20
+
+
+def test_groups_are_seldom_falsely_in_alarm_and_soon_rightly() -> None:
+    rng = np.random.default_rng(2)
+    assert np.mean([first(rng, 0.1, 20, 20) for _ in range(6)]) > 10
+    assert first(rng, 0.0, 20, 20) == 20
+    assert first(rng, 0.2, 20, 20) < 5
