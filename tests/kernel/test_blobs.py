@@ -210,6 +210,19 @@ def test_a_server_that_does_not_answer(tmp_path):
     assert error.value.where == "s3://bucket"
 
 
+@pytest.mark.parametrize("more", [{}, {"timeout": "5s"}])
+def test_plain_http_is_asked_for(tmp_path, monkeypatch, more):
+    monkeypatch.delenv("AWS_ALLOW_HTTP", raising=False)
+    options = {"endpoint": "http://127.0.0.1:9", "access_key_id": "a", "secret_access_key": "b", **more}
+    with pytest.raises(StorageError) as error:
+        open_blobs("s3://bucket", tmp_path, options, retries=0).has(MISSING)
+    assert "allow_http" in str(error.value.fix)
+    monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
+    with pytest.raises(StorageError) as error:
+        open_blobs("s3://bucket", tmp_path, options, retries=0).has(MISSING)
+    assert "see that it answers" in str(error.value.fix)
+
+
 @pytest.mark.s3
 def test_wrong_credentials(s3, tmp_path):
     store = open_blobs(f"s3://{s3.bucket}", tmp_path, {**s3.options, "secret_access_key": "wrong"})

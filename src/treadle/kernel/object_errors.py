@@ -17,6 +17,8 @@ _DENIED = (
     "PermissionDenied",
     "lacks the necessary privileges",
 )
+_NO_HTTP = "builder error"  # all that reqwest says of an address that it may not use
+
 # Which key was asked for, how long it took and how it was retried: noise to whoever reads the error.
 _ATTEMPT = re.compile(r"Error performing (\w+) \S+ in [^-]*- ")
 
@@ -46,7 +48,7 @@ def object_errors(digest: str, name: str) -> Iterator[None]:
             raise StorageFull(
                 "no space is left in the blob store", where=name, fix="free some space and retry"
             ) from error
-        fix = "see that it answers and that [store] is right; `treadle doctor` tries it"
+        fix = "see that it answers and that treadle.toml has its URL and options right"
         raise store_failed(error, name, "the blob store", fix) from error
 
 
@@ -63,6 +65,8 @@ def store_failed(
     """
     text = str(error)
     first = _ATTEMPT.sub(r"\1: ", text.partition("\n")[0])
+    if _NO_HTTP in text:
+        fix = 'an endpoint of http:// needs allow_http = "true" among its options, or AWS_ALLOW_HTTP=true'
     if any(sign in text for sign in _DENIED):
         fix = "check the keys in [store] options or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
     return StorageError(f"{what} failed: {first}", where=where, fix=fix)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -26,5 +27,6 @@ def open_store(url: str, options: Mapping[str, str], retries: int | None = None)
     store: Any = {key: value for key, value in options.items() if key not in client}
     if retries is not None:
         store["retry_config"] = {"max_retries": retries}
-    # None leaves AWS_ALLOW_HTTP and the like in force.
+    if client and "AWS_ALLOW_HTTP" in os.environ:  # obstore looks there only where no option is given
+        client.setdefault("allow_http", os.environ["AWS_ALLOW_HTTP"])
     return from_url(url, client_options=client or None, **store)
