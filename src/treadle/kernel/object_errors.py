@@ -68,5 +68,5 @@ def store_failed(
     if _NO_HTTP in text:
         fix = 'an endpoint of http:// needs allow_http = "true" among its options, or AWS_ALLOW_HTTP=true'
     if any(sign in text for sign in _DENIED):
-        fix = "check the keys in [store] options or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        fix = "check the keys: options in treadle.toml, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
     return StorageError(f"{what} failed: {first}", where=where, fix=fix)
