@@ -1,0 +1,296 @@
+"""Notices delivered for real: by a mail server, and by Prometheus' Alertmanager that tells somebody else.
+
+Both are away at first, come back, are told again what they know, and are told when it is over.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import ssl
+import subprocess
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
+
+from monitor.incidents.test_channels import (  # noqa: F401
+    Mailbox,
+    Receiver,
+    free_port,
+    mailbox,
+    receiver,
+    serve,
+)
+from treadle.kernel.clock import ManualClock
+from treadle.kernel.config.notify import EmailConfig
+from treadle.kernel.workspace import Workspace
+from treadle.monitor import Alert
+from treadle.monitor.incidents import rules, store
+from treadle.monitor.incidents.channels import Alertmanager, Channel, Email
+from treadle.monitor.incidents.outbox import Outbox
+from treadle.monitor.incidents.types import Delivery, Incident, Occasion
+
+ALERTMANAGER = shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")
+NOW = datetime.now(UTC).replace(microsecond=0)
+ALERT = Alert(
+    id="toy-performance-1",
+    model="toy",
+    kind="performance",
+    at=NOW,
+    subjects=("roc_auc",),
+    sentence="roc_auc 0.61 is worse than 0.74 at registration",
+    version=3,
+)
+OPEN = rules.opened(ALERT, 7, "warning", NOW - timedelta(days=7))
+WORSE = msgspec.structs.replace(OPEN, severity="critical", escalated_at=NOW)
+OVER = msgspec.structs.replace(WORSE, state="resolved", resolved_at=NOW, resolved_by="monitor")
+
+
+class Sender:
+    """An outbox of one channel, with a clock of its own."""
+
+    def __init__(self, workspace: Workspace, name: str, channel: Channel) -> None:
+        self._ws, self._name = workspace, name
+        self.clock = ManualClock(NOW)
+        self.outbox = Outbox(workspace, {name: channel}, self.clock)
+
+    def write(self, incident: Incident, occasion: Occasion) -> None:
+        notice = rules.notice(incident, occasion, NOW, f"{incident.id} {occasion}")
+        with self._ws.database.write() as connection:
+            store.add_delivery(connection, notice, self._name, self.clock.now())
+
+    def again(self) -> int:
+        """Delivers once whatever has failed is tried again."""
+        self.clock.at += timedelta(hours=2)
+        return self.outbox.deliver()
+
+    def kept(self) -> list[Delivery]:
+        with self._ws.database.read() as connection:
+            return store.read_deliveries(connection, OPEN.id)
+
+    def forget(self) -> None:
+        """As a process does that is killed after the receiver took a notice, and before it says so."""
+        with self._ws.database.write() as connection:
+            store.settle(connection, self.kept()[-1], next_at=self.clock.now())
+
+
+# ── mail ─────────────────────────────────────────────────────────────────
+
+
+def test_mail_waits_for_its_server_and_comes_once(
+    workspace: Workspace,
+    mailbox: Mailbox,  # noqa: F811
+    serve: Callable[..., int],  # noqa: F811
+) -> None:
+    config = EmailConfig(
+        to=["ann@example.com", "bob@example.com"],
+        sender="treadle@example.com",
+        host="127.0.0.1",
+        port=free_port(),
+    )
+    sender = Sender(workspace, "email", Email(config))
+    sender.write(OPEN, "opened")
+    assert sender.outbox.deliver() == 0
+    [waiting] = sender.kept()
+    assert (waiting.attempts, waiting.delivered_at) == (1, None)
+    assert "mail server didn't take the notice" in waiting.error
+    serve(config.port)
+    assert sender.outbox.deliver() == 0, "it waits before it tries again"
+    assert sender.again() == 1
+    assert sender.again() == 0
+
+    # A receiver that one mailbox is missing of has not taken it.
+    mailbox.unknown.add("bob@example.com")
+    sender.write(WORSE, "worse")
+    assert sender.again() == 0
+    assert "bob@example.com" in sender.kept()[-1].error
+    mailbox.unknown.clear()
+    assert sender.again() == 1
+    sender.write(OVER, "resolved")
+    assert sender.again() == 1
+
+    subjects = [mail["Subject"].strip() for mail in mailbox.mails]
+    assert subjects[0] == "[warning] toy/3: roc_auc 0.61 is worse than 0.74 at registration"
+    assert subjects[1] == subjects[2], "ann has it twice"
+    assert (subjects[2][:6], subjects[3][:9]) == ("Worse:", "Resolved:")
+    names = [mail["Message-ID"] for mail in mailbox.mails]
+    assert names[1] == names[2], "by which her mail program can tell"
+    assert len(set(names)) == 3
+    assert "treadle incidents ack toy-7" in mailbox.mails[0].get_content()
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="no openssl to make a certificate with")
+def test_mail_is_encrypted_and_logged_in_for(
+    workspace: Workspace,
+    mailbox: Mailbox,  # noqa: F811
+    serve: Callable[..., int],  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
+    made = "openssl req -x509 -nodes -days 2 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1"
+    asked = [
+        *made.split(),
+        "-subj",
+        "/CN=localhost",
+        "-addext",
+        "subjectAltName=DNS:localhost",
+        "-keyout",
+        str(key),
+        "-out",
+    ]
+    subprocess.run([*asked, str(certificate)], check=True, capture_output=True)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    monkeypatch.setenv("MAIL_PASSWORD", "secret")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+
+    def login(
+        server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: LoginPassword
+    ) -> AuthResult:
+        return AuthResult(success=(data.login, data.password) == (b"treadle", b"secret"), handled=False)
+
+    port = serve(tls_context=context, require_starttls=True, authenticator=login, auth_required=True)
+    config = EmailConfig(
+        to=["ann@example.com"],
+        sender="treadle@example.com",
+        port=port,
+        starttls=True,
+        user="treadle",
+        password_env="MAIL_PASSWORD",
+    )
+    Email(config).send(rules.notice(OPEN, "opened", NOW, "x"))
+    assert len(mailbox.mails) == 1
+    monkeypatch.setenv("MAIL_PASSWORD", "guessed")
+    sender = Sender(workspace, "email", Email(config))
+    sender.write(OPEN, "opened")
+    assert sender.outbox.deliver() == 0
+    assert "535" in sender.kept()[0].error
+    assert "guessed" not in sender.kept()[0].error
+    monkeypatch.delenv("SSL_CERT_FILE")
+    monkeypatch.setenv("MAIL_PASSWORD", "secret")
+    assert Sender(workspace, "email", Email(config)).again() == 0
+    assert "certificate verify failed" in sender.kept()[0].error
+    assert len(mailbox.mails) == 1
+
+
+# ── Alertmanager ─────────────────────────────────────────────────────────
+
+
+class Manager:
+    """A real Alertmanager, which tells a webhook of what it is told."""
+
+    def __init__(self, folder: Path, tells: str) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+        config = {
+            "route": {
+                "receiver": "hook",
+                "group_by": ["incident"],
+                "group_wait": "0s",
+                "group_interval": "1s",
+                "repeat_interval": "1h",
+            },
+            "receivers": [
+                {"name": "hook", "webhook_configs": [{"url": f"{tells}/told", "send_resolved": True}]}
+            ],
+        }
+        (folder / "alertmanager.yml").write_text(json.dumps(config))  # JSON is YAML
+
+    def start(self) -> None:
+        assert ALERTMANAGER
+        command = [
+            ALERTMANAGER,
+            f"--config.file={self._folder / 'alertmanager.yml'}",
+            f"--storage.path={self._folder / 'kept'}",
+            f"--web.listen-address=127.0.0.1:{self.port}",
+            "--cluster.listen-address=",
+        ]
+        with (self._folder / "log.txt").open("ab") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log)
+        wait_for(self._ready)
+
+    def _ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/-/ready", timeout=1) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(10)
+            self._process = None
+
+    def active(self) -> list[dict[str, Any]]:
+        with urllib.request.urlopen(f"{self.url}/api/v2/alerts?active=true", timeout=5) as answer:
+            found: list[dict[str, Any]] = json.load(answer)
+            return found
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def manager(tmp_path: Path, receiver: Receiver) -> Iterator[Manager]:  # noqa: F811
+    made = Manager(tmp_path, receiver.url)
+    yield made
+    made.stop()
+
+
+@pytest.mark.skipif(not ALERTMANAGER, reason="no Alertmanager: `apt-get install prometheus-alertmanager`")
+def test_alertmanager_tells_once_of_each_change(
+    workspace: Workspace,
+    manager: Manager,
+    receiver: Receiver,  # noqa: F811
+) -> None:
+    def told() -> list[tuple[str, str]]:
+        """What it told: of each notification whether it fires, and the severities that do."""
+        return [
+            (body["status"], "+".join(sorted(one["labels"]["severity"] for one in body["alerts"]
+                                             if one["status"] == "firing")))
+            for _, body, _ in receiver.got
+        ]  # fmt: skip
+
+    sender = Sender(workspace, "alertmanager", Alertmanager(manager.url, "https://treadle.example.com"))
+    sender.write(OPEN, "opened")
+    assert sender.outbox.deliver() == 0
+    assert "wasn't taken" in sender.kept()[0].error
+    manager.start()
+    assert sender.again() == 1
+    wait_for(lambda: told() == [("firing", "warning")])
+    [stands] = manager.active()
+    assert stands["labels"]["incident"] == "toy-7"
+    assert stands["generatorURL"] == "https://treadle.example.com/v1/incidents/toy-7/page"
+    assert stands["annotations"]["summary"] == ALERT.sentence
+
+    sender.forget()
+    assert sender.again() == 1, "sent a second time, as after a crash"
+    assert len(manager.active()) == 1
+    manager.stop()
+    sender.write(WORSE, "worse")
+    assert sender.again() == 0
+    manager.start()  # it has kept what it was told
+    assert sender.again() == 1
+    wait_for(lambda: [one["labels"]["severity"] for one in manager.active()] == ["critical"])
+    wait_for(lambda: told()[-1:] == [("firing", "critical")])
+    sender.write(OVER, "resolved")
+    assert sender.again() == 1
+    wait_for(lambda: told()[-1:] == [("resolved", "")])
+    assert manager.active() == []
+    assert [status for status, _ in told()].count("resolved") == 1
+    assert told().count(("firing", "warning")) == 1, "what came twice was told once"
