@@ -35,10 +35,10 @@ EXPORTED = {
         WEIGHT csv_to_parquet frame_content ignore
     """,
     "treadle.deploy": """
-        ArmCounts BurnRate Counts DeploymentPlan DeploymentStatus Deployments DesiredRevision Guard LoadTest
-        LoadTests LocalReplicas NewLoadTest Replica ReplicaOptions ReplicaReport Revision Rollout
-        ServiceLevel ServiceLevels Supervisor Trial TrialReport listen replica_command replica_options
-        service_levels
+        ArmCounts BurnRate Counts DeploymentPlan DeploymentStatus Deployments DesiredRevision Environment
+        Environments Guard InEnvironment LoadTest LoadTests LocalReplicas NewLoadTest Replica ReplicaOptions
+        ReplicaReport Revision Rollout ServiceLevel ServiceLevels Stretch Supervisor Trial TrialReport
+        declared_environments listen replica_command replica_options service_levels
     """,
     "treadle.deploy.replica": "Platform ReplicaServer serve",
     "treadle.deploy.worker": "Environments ForeignModel Preparing",
@@ -86,7 +86,8 @@ EXPORTED = {
     """,
     "treadle.kernel.config": """
         AlsoCheck BehaviourCheck BiasCheck Budget ChecksConfig ColumnConfig Config DataCheck DatasetConfig
-        DeployConfig DriftConfig DriftStatistic EarlyStop GroupCheck GuardsConfig ModelConfig MonitorConfig
+        DeployConfig DriftConfig DriftStatistic EarlyStop EnvironmentConfig GroupCheck GuardsConfig
+        ModelConfig MonitorConfig
         MultivariateConfig ObjectiveConfig Part PassK PerformanceCheck PicklePolicy PredictionsConfig Project
         QualityConfig RegistryConfig RemoteConfig RetrainConfig ScorerConfig SegmentConfig ServeConfig
         SliceCheck StageConfig Store StrategyName TargetConfig TeamConfig TrainConfig TriggerConfig
@@ -106,8 +107,8 @@ EXPORTED = {
         CatalogVersion Field FieldKind ImportCatalogModel KeptByRegistry Lineage LineageStep Lineages
         LoadedModel MLFLOW ModelFile ModelVersion NewCardText NewCatalogVersion NewVersion OpenLineage
         Passport Pickled Registration Registry Signature SmallBatches Stage Standing Status Transition
-        card_file check_loadable check_stage import_model made_up_example read_card_file read_example
-        read_mlmodel register_model scan_folder stage_of
+        card_file check_loadable check_stage has_reached import_model made_up_example read_card_file
+        read_example read_mlmodel register_model scan_folder stage_of
     """,
     "treadle.retrain": """
         Approved AskRetraining Cycle CycleState Cycles Evidence Goal Hold InProduction KeptByCycles Loop

@@ -25,6 +25,7 @@ _TABLES = (
     "model",
     "registry",
     "deploy",
+    "environments",
     "serve",
     "monitor",
     "retrain",

@@ -486,7 +486,7 @@ def _traffic(client: Client) -> None:
     else:
         until(lambda: any(one.trial and one.trial.revision == 3 for one in client.deployment("toy").replicas))
     assert client.promote("toy", "it is the same").state == "pending"
-    assert client.deploy("toy/1", "once more").revision == 4
+    assert (client.deploy("toy/1", "once more").revision, client.environments("toy")) == (4, [])
     reasons = "looks good, try it, try it again, once more"
     assert ", ".join(revision.reason for revision in client.revisions("toy")) == reasons
     assert client.report_page("toy").startswith(b"<!")

@@ -34,6 +34,7 @@ def found(outcome: Any = "pass", **changes: Any) -> LoadTest:
 @pytest.fixture
 def wire(wire: Wire) -> Wire:
     wire.answers = {"GET /v1/health": HEALTH, ASKED: found()}
+    wire.answers["GET /v1/deployments/flights/environments"] = []
     return wire
 
 

@@ -89,6 +89,7 @@ def _answers(wire: Wire) -> None:
             "GET /v1/models/flights/timeline": TIMELINE,
             "POST /v1/deployments": revision(4, 2),
             "GET /v1/deployments/flights": DEPLOYMENT,
+            "GET /v1/deployments/flights/environments": [],
             "GET /v1/deployments/flights/revisions": [revision(1, 1), revision(2, 2), revision(3, 3)],
             "POST /v1/monitors/flights/look": tick(windows=WINDOWS, alerts=[ALERT], cycle="cycle_1"),
             "GET /v1/monitors/flights/windows": WINDOWS,

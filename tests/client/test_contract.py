@@ -57,6 +57,7 @@ READS: dict[str, Callable[[Client], Any]] = {
     "media": lambda c: c.media(c.runs()[0].id),
     "model": lambda c: c.model("toy@production"),
     "models": lambda c: c.models(),
+    "environments": lambda c: c.environments("toy"),
     "plan": lambda c: c.plan(NewCycle(trigger=BY_HAND)),
     "reigns": lambda c: c.reigns("toy"),
     "replay": lambda c: c.replay(),

@@ -81,6 +81,36 @@ def change(old, new):
 
 # What is written, the line that is named (by what stands on it), and what is said.
 MISTAKES = {
+    "soak of the first environment": (
+        GOOD + '[environments.a]\nsoak = "1h"\n[environments.b]\n',
+        "soak",
+        "`soak` is asked of the environment before, and a is the first",
+    ),
+    "port of the last environment": (
+        GOOD + "[environments.a]\n[environments.b]\nport = 8101\n",
+        "port",
+        "b is the last environment, and answers at the port of [serve]",
+    ),
+    "unknown stage of an environment": (
+        GOOD + '[registry.stages.reviewed]\n[environments.a]\nstage = "review"\n',
+        "stage =",
+        "did you mean 'reviewed'?",
+    ),
+    "production as an environment's stage": (
+        GOOD + '[registry.stages.production]\n[environments.a]\nstage = "production"\n',
+        "stage =",
+        "by being deployed to the last environment",
+    ),
+    "unknown team of an environment": (
+        GOOD + '[environments.a]\nroles = ["ops"]\n',
+        "roles =",
+        "`roles` names 'ops', which no [teams.*] table describes",
+    ),
+    "name of an environment": (
+        GOOD + '[environments."a b"]\n',
+        "[environments",
+        "can't be the name of an environment",
+    ),
     "not TOML": (change('name = "toy"', 'name = "toy'), "name =", "not valid TOML"),
     "unknown table": (change("[monitor]", "[monitr]"), "[monitr]", "did you mean 'monitor'?"),
     "unknown key": (change("features =", "feature ="), "feature =", "did you mean 'features'?"),

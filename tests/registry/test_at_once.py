@@ -2,33 +2,14 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
-
 import pytest
 
+from retrain.together import together
 from treadle.data.types import DataInput, SliceSpec
 from treadle.kernel.errors import Conflict, TreadleError
 from treadle.kernel.workspace import Workspace
 from treadle.registry import Approvals, Catalog, Field, ModelFile, NewCatalogVersion, NewVersion, Registry
 from treadle.registry.types import Signature
-
-
-def together(*calls: Callable[[], Any]) -> list[Any]:
-    """Runs the calls in threads that start at once; returns results and errors."""
-    gate = threading.Barrier(len(calls))
-
-    def run(call: Callable[[], Any]) -> Any:
-        gate.wait()
-        try:
-            return call()
-        except TreadleError as error:
-            return error
-
-    with ThreadPoolExecutor(len(calls)) as pool:
-        return list(pool.map(run, calls))
 
 
 def new(workspace: Workspace, run: str) -> NewVersion:

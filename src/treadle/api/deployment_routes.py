@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import cast, get_args
 
-from treadle.api.route import NEWEST, Call, Query, RouteSpec
+from treadle.api.route import NEWEST, Call, Query, RouteSpec, moment
 from treadle.deploy import (
     DeploymentPlan,
+    Deployments,
     DeploymentStatus,
     DesiredRevision,
+    Environments,
+    InEnvironment,
     LoadTest,
     NewLoadTest,
     ReplicaReport,
@@ -23,6 +26,9 @@ _MODEL = "/v1/deployments/{model}"
 _REF, _ACTOR, _REASON = (Query(name, required=True) for name in ("ref", "actor", "reason"))
 _VERSION = Query("version", kind="integer")
 STRATEGY = Query("strategy")
+_ENVIRONMENT = Query("environment")
+_EXPECT = Query("expect", kind="integer")
+_AT = Query("at", format="date-time")
 
 
 def strategy(call: Call) -> StrategyName | None:
@@ -39,37 +45,56 @@ def strategy(call: Call) -> StrategyName | None:
     )
 
 
+def _of(call: Call) -> Deployments:
+    """The deployments of the environment that was named; of the last one if none was."""
+    return call.rooms.deployments.at(call.query.get("environment", ""))
+
+
 def _deploy(call: Call) -> Revision:
-    """Deploys a version that has been in production before."""
+    """Deploys a version that has been in production before, or may come into the environment."""
     ref, actor, reason = (call.need(name) for name in ("ref", "actor", "reason"))
-    return redeploy(call.rooms.workspace, ref, actor, reason, strategy(call))
+    return redeploy(
+        call.rooms.workspace,
+        ref,
+        actor,
+        reason,
+        strategy(call),
+        environment=call.query.get("environment", ""),
+        expect=call.whole("expect", 0, least=0, most=NEWEST) if "expect" in call.query else None,
+    )
 
 
 def _deployment_plan(call: Call) -> DeploymentPlan:
     """What deploying a version would change; does nothing."""
     version = call.rooms.registry.get(call.need("ref"))
     plan = chosen(call.rooms.workspace, strategy(call))
-    return call.rooms.deployments.plan(version.model, version.number, plan)
+    return _of(call).plan(version.model, version.number, plan)
 
 
 def _deployment(call: Call) -> DeploymentStatus:
     """What should run, what does, and what is about to take over."""
-    return call.rooms.deployments.status(call.path["model"])
+    return _of(call).status(call.path["model"])
 
 
 def _revisions(call: Call) -> list[Revision]:
     """A model's deployments, oldest first."""
-    return call.rooms.deployments.history(call.path["model"])
+    return _of(call).history(call.path["model"])
+
+
+def _environments(call: Call) -> list[InEnvironment]:
+    """What each declared environment serves, or served at a moment, in order."""
+    at = call.query.get("at")
+    return Environments(call.rooms.workspace).everywhere(call.path["model"], moment(at) if at else None)
 
 
 def _promote(call: Call) -> Revision:
     """Lets the revision in trial take over now."""
-    return call.rooms.deployments.promote(call.path["model"], call.need("actor"), call.need("reason"))
+    return _of(call).promote(call.path["model"], call.need("actor"), call.need("reason"))
 
 
 def _stop(call: Call) -> Revision:
     """Takes the revision in trial back; what serves goes on."""
-    return call.rooms.deployments.stop(call.path["model"], call.need("actor"), call.need("reason"))
+    return _of(call).stop(call.path["model"], call.need("actor"), call.need("reason"))
 
 
 def _load_test(call: Call) -> LoadTest:
@@ -85,22 +110,31 @@ def _load_tests(call: Call) -> list[LoadTest]:
 
 def _desired(call: Call) -> DesiredRevision | None:
     """What a replica is to serve."""
-    return call.rooms.deployments.desired(call.path["model"])
+    return _of(call).desired(call.path["model"])
 
 
 def _report_replica(call: Call) -> DesiredRevision | None:
     """Takes a replica's report; answers with what it is to serve."""
-    return call.rooms.deployments.report(call.body)
+    return call.rooms.deployments.at(call.body.environment).report(call.body)
 
 
 DEPLOYMENT_ROUTES = (
-    RouteSpec("POST", "/v1/deployments", _deploy, Revision, query=(_REF, _ACTOR, _REASON, STRATEGY)),
-    RouteSpec("GET", "/v1/deployment-plan", _deployment_plan, DeploymentPlan, query=(_REF, STRATEGY)),
-    RouteSpec("GET", _MODEL, _deployment, DeploymentStatus),
-    RouteSpec("GET", f"{_MODEL}/revisions", _revisions, list[Revision]),
-    RouteSpec("GET", f"{_MODEL}/desired", _desired, DesiredRevision | None),
-    RouteSpec("POST", f"{_MODEL}/promotion", _promote, Revision, query=(_ACTOR, _REASON)),
-    RouteSpec("POST", f"{_MODEL}/withdrawal", _stop, Revision, query=(_ACTOR, _REASON)),
+    RouteSpec(
+        "POST",
+        "/v1/deployments",
+        _deploy,
+        Revision,
+        query=(_REF, _ACTOR, _REASON, STRATEGY, _ENVIRONMENT, _EXPECT),
+    ),
+    RouteSpec(
+        "GET", "/v1/deployment-plan", _deployment_plan, DeploymentPlan, query=(_REF, STRATEGY, _ENVIRONMENT)
+    ),
+    RouteSpec("GET", _MODEL, _deployment, DeploymentStatus, query=(_ENVIRONMENT,)),
+    RouteSpec("GET", f"{_MODEL}/revisions", _revisions, list[Revision], query=(_ENVIRONMENT,)),
+    RouteSpec("GET", f"{_MODEL}/environments", _environments, list[InEnvironment], query=(_AT,)),
+    RouteSpec("GET", f"{_MODEL}/desired", _desired, DesiredRevision | None, query=(_ENVIRONMENT,)),
+    RouteSpec("POST", f"{_MODEL}/promotion", _promote, Revision, query=(_ACTOR, _REASON, _ENVIRONMENT)),
+    RouteSpec("POST", f"{_MODEL}/withdrawal", _stop, Revision, query=(_ACTOR, _REASON, _ENVIRONMENT)),
     RouteSpec("POST", f"{_MODEL}/load-tests", _load_test, LoadTest, NewLoadTest, query=(_ACTOR,)),
     RouteSpec("GET", f"{_MODEL}/load-tests", _load_tests, list[LoadTest], query=(_VERSION,)),
     RouteSpec("POST", "/v1/replicas", _report_replica, DesiredRevision | None, ReplicaReport),

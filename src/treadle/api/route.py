@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any, Literal, TypeAlias
 
 import msgspec
@@ -115,6 +116,21 @@ class RawSpec(msgspec.Struct, frozen=True):
     endpoint: Endpoint
     gives: str
     takes: str | None = None
+
+
+def moment(text: str) -> datetime:
+    """A moment that was asked for; in UTC unless it says otherwise.
+
+    Raises:
+        InvalidInput: If it is none.
+    """
+    try:
+        found = datetime.fromisoformat(text)
+        return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        raise InvalidInput(
+            f"{text[:80]!r} is not a date or a time", fix="write it as 2026-03-01 or 2026-03-01T12:00"
+        ) from None
 
 
 def summary(do: Callable[..., Any]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 import treadle
@@ -22,7 +21,7 @@ from treadle.api.import_routes import IMPORT_ROUTES
 from treadle.api.incident_routes import INCIDENT_ROUTES
 from treadle.api.model_routes import MODEL_ROUTES
 from treadle.api.retrain_routes import RETRAIN_ROUTES
-from treadle.api.route import Call, Query, RouteSpec
+from treadle.api.route import Call, Query, RouteSpec, moment
 from treadle.data import DatasetVersion
 from treadle.evaluate import Evaluation
 from treadle.experiment import (
@@ -204,7 +203,7 @@ def _model(call: Call) -> ModelVersion:
 def _in_production(call: Call) -> list[InProduction]:
     """What was in production at a moment, who let it in, and on what evidence; now, if none is given."""
     workspace, at = call.rooms.workspace, call.query.get("at")
-    return in_production(workspace, call.path["model"], _moment(at) if at else workspace.clock.now())
+    return in_production(workspace, call.path["model"], moment(at) if at else workspace.clock.now())
 
 
 def _reigns(call: Call) -> list[Reign]:
@@ -251,21 +250,21 @@ def _performance(call: Call) -> list[Hindsight]:
     as_of, since, recorded_by = (call.query.get(name) for name in ("as_of", "since", "recorded_by"))
     return call.rooms.hindsights.performance(
         call.path["model"],
-        _moment(as_of) if as_of else call.rooms.workspace.clock.now(),
-        _moment(since) if since else None,
-        _moment(recorded_by) if recorded_by else None,
+        moment(as_of) if as_of else call.rooms.workspace.clock.now(),
+        moment(since) if since else None,
+        moment(recorded_by) if recorded_by else None,
     )
 
 
 def _windows(call: Call) -> list[WindowResult]:
     """What the monitors found, oldest first."""
     since = call.query.get("since")
-    return call.rooms.monitors.windows(call.path["model"], _moment(since) if since else None)
+    return call.rooms.monitors.windows(call.path["model"], moment(since) if since else None)
 
 
 def _backfill(call: Call) -> Backfill:
     """Computes past windows again, from what is logged now; raises no alert for the past."""
-    since = _moment(call.need("since"))
+    since = moment(call.need("since"))
     return call.rooms.monitors.backfill(call.path["model"], since, call.query.get("actor", "api"))
 
 
@@ -324,12 +323,12 @@ def _replay(call: Call) -> ReplayState | None:
 
 def _start_replay(call: Call) -> ReplayState:
     """Sets the workspace's clock to a moment in the past of its data."""
-    return call.rooms.replays.start(_moment(call.need("at")))
+    return call.rooms.replays.start(moment(call.need("at")))
 
 
 def _step_replay(call: Call) -> ReplayStep:
     """Replays what happened up to a moment."""
-    return call.rooms.replays.step(_moment(call.need("until")))
+    return call.rooms.replays.step(moment(call.need("until")))
 
 
 def _stop_replay(call: Call) -> None:
@@ -344,16 +343,6 @@ def _spending(call: Call) -> Spending:
     """What was spent in the last 30 days."""
     call.rooms.registry.check_model(call.path["model"])
     return call.rooms.usages.spending(call.path["model"], call.rooms.workspace.clock.now())
-
-
-def _moment(text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):
-        raise InvalidInput(
-            f"{text[:80]!r} is not a date or a time", fix="write it as 2026-03-01 or 2026-03-01T12:00"
-        ) from None
 
 
 _MODEL: Any = "/v1/models/{model}"

@@ -19,7 +19,14 @@ from starlette.types import Message, Receive, Scope, Send
 
 from treadle.api.app import Api, create_app
 from treadle.api.rooms import Rooms
-from treadle.deploy import LocalReplicas, listen, replica_options
+from treadle.deploy import (
+    Environment,
+    LocalReplicas,
+    ReplicaOptions,
+    declared_environments,
+    listen,
+    replica_options,
+)
 from treadle.kernel.errors import Busy, Conflict, TreadleError, Unavailable
 from treadle.kernel.lock import Holder, exclusive
 from treadle.registry import Backoff, OpenLineage
@@ -184,11 +191,35 @@ def _inference(rooms: Rooms, url: str) -> Iterator[tuple[str | Busy | None, Call
     options = replica_options(serve, [config.model], state, port=port, pickle=pickle)
     logs = rooms.workspace.state / "logs"
     replicas = LocalReplicas(options, url, logs, listening, count=serve.replicas, router=serve.router)
-    replicas.start()
+    others = [_elsewhere(options, url, logs, one) for one in declared_environments(config)[:-1]]
+    running = [replicas, *(one for one in others if one is not None)]
+    for one in running:
+        one.start()
+
+    def close() -> None:
+        for one in running:
+            one.close()
+
     try:
-        yield taken or _url(serve.host, port), replicas.close
+        yield taken or _url(serve.host, port), close
     finally:
-        replicas.close()
+        close()
+
+
+def _elsewhere(options: ReplicaOptions, url: str, logs: Path, place: Environment) -> LocalReplicas | None:
+    """A replica of an environment before the last, at the port of its own; None if it has none."""
+    if place.asks.port is None:
+        return None
+    state = Path(options.state)
+    options = msgspec.structs.replace(
+        options,
+        name=place.name,
+        state=str(state.with_name(f"{state.name}-{place.name}")),
+        port=place.asks.port,
+        environment=place.key,
+        log_predictions=False,
+    )
+    return LocalReplicas(options, url, logs, None)
 
 
 @contextlib.contextmanager

@@ -10,12 +10,14 @@ from treadle.cli import show
 from treadle.cli.app import App, Group, json_option, pass_app
 from treadle.cli.loadtest import loadtest
 from treadle.kernel.config import StrategyName
-from treadle.kernel.errors import Conflict, InvalidInput
+from treadle.kernel.errors import Conflict, InvalidInput, NotFound
+from treadle.kernel.names import did_you_mean
 
 if TYPE_CHECKING:
     from treadle.deploy.types import (
         DeploymentPlan,
         DeploymentStatus,
+        InEnvironment,
         Replica,
         Revision,
         Rollout,
@@ -28,6 +30,7 @@ strategy_option = click.option(
     type=click.Choice(get_args(StrategyName)),
     help="How it takes over; as [deploy] says by default.",
 )
+env_option = click.option("--env", metavar="NAME", help="The environment; the last one by default.")
 _why = click.option("--reason", required=True, metavar="TEXT", help="Why; kept in the history.")
 
 
@@ -46,27 +49,97 @@ deploy.add_command(loadtest)
 @click.argument("ref")
 @click.option("--reason", default="", metavar="TEXT", help="Why; kept in the history.")
 @strategy_option
+@env_option
 @click.option("--plan", "only_plan", is_flag=True, help="Only tell what would change.")
 @json_option
 @pass_app
-def to(app: App, ref: str, reason: str, strategy: StrategyName | None, only_plan: bool) -> None:
-    """Deploy a version that was approved before, at once or step by step."""
+def to(
+    app: App, ref: str, reason: str, strategy: StrategyName | None, env: str | None, only_plan: bool
+) -> None:
+    """Deploy a version that was approved before, at once or step by step.
+
+    Of several environments the first takes any version; a later one what has
+    served in the one before it, as [environments] says.
+    """
     if only_plan:
-        app.answer(app.client.deployment_plan(app.ref(ref), strategy), show_plan)
+        app.answer(app.client.deployment_plan(app.ref(ref), strategy, env), show_plan)
         return
     if not reason:
         raise InvalidInput("a deployment needs a reason", fix="say why: --reason TEXT; or look first: --plan")
-    app.answer(app.client.deploy(app.ref(ref), reason, strategy), show_revision)
+    ref = app.ref(ref)
+    newest = newest_of(app, ref, env)
+    app.answer(app.client.deploy(ref, reason, strategy, environment=env, expect=newest), show_revision)
 
 
-@deploy.command("promote", short_help="Let the version in trial take over")
+def newest_of(app: App, ref: str, env: str | None) -> int:
+    """The newest revision in an environment: what is decided now is decided on what it shows."""
+    model = ref.partition("/")[0] if "/" in ref else ref.rpartition("@")[0] or ref
+    return max((one.revision for one in app.client.revisions(model, env)), default=0)
+
+
+@deploy.command("promote", short_help="To the next environment, or end a trial")
 @click.argument("model", required=False)
 @_why
+@click.option("--from", "source", metavar="NAME", help="The environment that the version comes from.")
+@click.option("--to", "target", metavar="NAME", help="The environment that it goes to.")
+@env_option
+@strategy_option
 @json_option
 @pass_app
-def promote(app: App, model: str | None, reason: str) -> None:
-    """Let the version in trial take over now."""
-    app.answer(app.client.promote(app.model(model), reason), show_revision)
+def promote(
+    app: App,
+    model: str | None,
+    reason: str,
+    source: str | None,
+    target: str | None,
+    env: str | None,
+    strategy: StrategyName | None,
+) -> None:
+    """Promote what serves in one environment to the next, byte for byte.
+
+    With --to or --from, the version that serves in the one goes to the other;
+    without, the version in trial takes over now.
+    """
+    model = app.model(model)
+    if source or target:
+        if env is not None:
+            raise InvalidInput("--env is for a trial", fix="give --from and --to, or --env alone")
+        version, target = _coming(app.client.environments(model), model, source, target)
+        newest = newest_of(app, model, target)
+        done = app.client.deploy(version, reason, strategy, environment=target, expect=newest)
+    elif strategy is not None:
+        raise InvalidInput("--strategy is for a promotion to an environment", fix="add --to NAME")
+    else:
+        done = app.client.promote(model, reason, env)
+    app.answer(done, show_revision)
+
+
+def _coming(
+    found: list[InEnvironment], model: str, source: str | None, target: str | None
+) -> tuple[str, str]:
+    """Which version is to be promoted, and to which environment.
+
+    Raises:
+        NotFound: If one of the environments isn't declared, or nothing serves where it is to come from.
+        Conflict: If they don't follow each other.
+    """
+    names = [one.environment for one in found]
+    for name in (source, target):
+        if name is not None and name not in names:
+            hint = did_you_mean(name, names) or "declare it in treadle.toml: [environments.NAME]"
+            raise NotFound(f"there is no environment {name!r}", fix=hint)
+    before = next((one for one in found if one.next is not None and target in (None, one.next)), None)
+    if source is not None:
+        before = found[names.index(source)]
+    if before is None or before.next is None or target not in (None, before.next):
+        ways = ", ".join(f"--from {one.environment} --to {one.next}" for one in found if one.next)
+        raise Conflict("a version goes from each environment to the next", fix=ways or "declare two or more")
+    if before.served is None:
+        raise NotFound(
+            f"nothing of {model} serves in {before.environment}",
+            fix=f"treadle deploy {model}/N --env {before.environment} --reason TEXT",
+        )
+    return f"{model}/{before.served.version}", before.next
 
 
 @deploy.command("rollback", short_help="Take a trial back, or go back a version")
@@ -75,16 +148,20 @@ def promote(app: App, model: str | None, reason: str) -> None:
     "--to", "version", type=int, metavar="N", help="The version to go back to; the one before by default."
 )
 @click.option("--reason", default="rolled back by hand", metavar="TEXT", help="Why; kept in the history.")
+@env_option
 @json_option
 @pass_app
-def rollback(app: App, model: str | None, version: int | None, reason: str) -> None:
+def rollback(app: App, model: str | None, version: int | None, reason: str, env: str | None) -> None:
     """Take a version in trial back, or go back to the version that served before."""
     model = app.model(model)
-    if version is None and app.client.deployment(model).rollout:
-        app.answer(app.client.withdraw_trial(model, reason), _show_withdrawn)
+    if version is None and app.client.deployment(model, env).rollout:
+        app.answer(app.client.withdraw_trial(model, reason, env), _show_withdrawn)
         return
-    target = version or previous(app.client.revisions(model), model)
-    app.answer(app.client.deploy(f"{model}/{target}", reason, "at-once"), show_revision)
+    known = app.client.revisions(model, env)
+    newest = max((one.revision for one in known), default=0)
+    ref = f"{model}/{version or previous(known, model)}"
+    done = app.client.deploy(ref, reason, "at-once", environment=env, expect=newest)
+    app.answer(done, show_revision)
 
 
 def previous(revisions: list[Revision], model: str) -> int:
@@ -108,7 +185,7 @@ def show_revision(revision: Revision) -> None:
         show.say(f"revision {revision.revision}: {ref} is in trial: {_steps(revision.plan)}")
     else:
         show.say(f"revision {revision.revision}: {ref} is to serve")
-    show.following("treadle deploy status")
+    show.following(f"treadle deploy status{f' --env {revision.environment}' if revision.environment else ''}")
 
 
 def _show_withdrawn(revision: Revision) -> None:
@@ -141,6 +218,8 @@ def show_plan(found: DeploymentPlan) -> None:
             ("replicas", found.replicas),
         ]
     )
+    for line in found.lacks:
+        show.say(f"  ✗ {line}", "red")
     if serving:
         show.say()
         show.table(
@@ -151,12 +230,42 @@ def show_plan(found: DeploymentPlan) -> None:
 
 @deploy.command("status")
 @click.argument("model", required=False)
+@env_option
 @json_option
 @pass_app
-def status(app: App, model: str | None) -> None:
+def status(app: App, model: str | None, env: str | None) -> None:
     """Show what should run and what does."""
-    start = "treadle up" if app.client.embedded else "treadle serve"
-    app.answer(app.client.deployment(app.model(model)), lambda found: show_status(found, start))
+    start = "treadle up" if app.client.embedded else f"treadle serve{f' --env {env}' if env else ''}"
+    model = app.model(model)
+    found = app.client.deployment(model, env)
+    if not app.json and env is None:
+        show_environments(model, app.client.environments(model))
+    app.answer(found, lambda found: show_status(found, start))
+
+
+def show_environments(model: str, found: list[InEnvironment]) -> None:
+    """Prints what each environment serves, and what that lacks for the next one, where any is declared."""
+    if not found:
+        return
+    rows = [
+        (
+            one.environment,
+            f"{model}/{one.served.version}" if one.served else None,
+            one.digest[:12] or None,
+            one.served.since if one.served else None,
+            one.replicas,
+            _onward(one),
+        )
+        for one in found
+    ]
+    show.table(["!environment", "!serves", "!digest", "!since", ">replicas", "next"], rows)
+    show.say()
+
+
+def _onward(one: InEnvironment) -> str | None:
+    if one.next is None or one.served is None:
+        return None
+    return f"not yet to {one.next}: {'; '.join(one.lacks)}" if one.lacks else f"may go to {one.next}"
 
 
 def show_status(found: DeploymentStatus, start: str) -> None:

@@ -15,6 +15,7 @@ from treadle.kernel.errors import InvalidInput
 from treadle.kernel.units import format_bytes
 
 if TYPE_CHECKING:
+    from treadle.deploy.types import InEnvironment
     from treadle.kernel.types import Event
     from treadle.retrain.types import Cycle, InProduction, Reign
 
@@ -39,7 +40,10 @@ def history(app: App, model: str | None, at: datetime | None, timeline: bool) ->
     elif at is None:
         app.answer(app.client.reigns(model), lambda reigns: show_history(app, model, reigns))
     else:
-        app.answer(app.client.in_production(model, at), lambda found: show_moment(model, found, at))
+        found = app.client.in_production(model, at)
+        app.answer(found, lambda found: show_moment(model, found, at))
+        if not app.json:
+            show_environments(model, app.client.environments(model, at))
 
 
 def show_timeline(model: str, found: list[Event]) -> None:
@@ -75,6 +79,25 @@ def show_moment(model: str, found: list[InProduction], at: datetime) -> None:
         )
         show.say()
     show.following(f"treadle models show {found[0].ref}")
+
+
+def show_environments(model: str, found: list[InEnvironment]) -> None:
+    """Prints what each environment served at a moment; nothing if none is declared."""
+    if not found:
+        return
+    rows = [
+        (
+            one.environment,
+            f"{model}/{one.served.version}" if one.served else None,
+            one.digest[:12] or None,
+            one.served.since if one.served else None,
+            one.actor or None,
+            one.reason or None,
+        )
+        for one in found
+    ]
+    show.say()
+    show.table(["!environment", "!served", "!digest", "!since", "by", "why"], rows)
 
 
 def show_history(app: App, model: str, found: list[Reign]) -> None:

@@ -54,8 +54,11 @@ def up(app: App, host: str, port: int) -> None:
 @click.option(
     "--model", "models", multiple=True, metavar="MODEL", help="What it serves; several are allowed."
 )
+@click.option("--env", metavar="NAME", help="The environment that it serves; the last one by default.")
 @pass_app
-def serve(app: App, host: str | None, port: int | None, name: str, models: tuple[str, ...]) -> None:
+def serve(
+    app: App, host: str | None, port: int | None, name: str, models: tuple[str, ...], env: str | None
+) -> None:
     """Start one inference server of the project's model, in the foreground.
 
     `treadle up` starts one by itself; this starts more, here or on another
@@ -68,7 +71,9 @@ def serve(app: App, host: str | None, port: int | None, name: str, models: tuple
 
     config, pickle, folder = _settings(app)
     state = folder / ".treadle" / "replicas" / check_name("replica", name)
-    options = replica_options(config, models or [app.model(None)], state, name, host, port, pickle)
+    served = list(models) or [app.model(None)]
+    environment = app.client.deployment(served[0], env).environment if env else ""
+    options = replica_options(config, served, state, name, host, port, pickle, environment)
     status = serve_models(options, app.client, lambda text: click.echo(f"{text} (Ctrl-C ends it)"))
     if status:
         sys.exit(status)

@@ -2,47 +2,82 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from treadle.client.calls import Calls
 from treadle.deploy import LoadTest, NewLoadTest
-from treadle.deploy.types import DeploymentPlan, DeploymentStatus, DesiredRevision, ReplicaReport, Revision
+from treadle.deploy.types import (
+    DeploymentPlan,
+    DeploymentStatus,
+    DesiredRevision,
+    InEnvironment,
+    ReplicaReport,
+    Revision,
+)
 from treadle.kernel.config import StrategyName
 
 
 class DeployCalls(Calls):
     """Calls of the routes of deployments."""
 
-    def deploy(self, ref: str, reason: str, strategy: StrategyName | None = None) -> Revision:
-        """Deploys a version that has been approved before; as ``[deploy]`` says, or by a strategy."""
+    def deploy(
+        self,
+        ref: str,
+        reason: str,
+        strategy: StrategyName | None = None,
+        *,
+        environment: str | None = None,
+        expect: int | None = None,
+    ) -> Revision:
+        """Deploys a version that has been approved before; as ``[deploy]`` says, or by a strategy.
+
+        Args:
+            ref: The version.
+            reason: Why.
+            strategy: How it takes over.
+            environment: Where; the last environment if left out.
+            expect: Only if this is the newest revision there; 0: only if there is none.
+        """
         asked = {"ref": ref, "reason": reason, "actor": _actor(), **_chosen(strategy)}
+        asked |= _in(environment) | ({} if expect is None else {"expect": str(expect)})
         found: Revision = self._ask(Revision, "POST", "/v1/deployments", **asked)
         return found
 
-    def deployment_plan(self, ref: str, strategy: StrategyName | None = None) -> DeploymentPlan:
+    def deployment_plan(
+        self, ref: str, strategy: StrategyName | None = None, environment: str | None = None
+    ) -> DeploymentPlan:
         """What deploying a version would change; does nothing."""
-        asked = {"ref": ref, **_chosen(strategy)}
+        asked = {"ref": ref, **_chosen(strategy), **_in(environment)}
         found: DeploymentPlan = self._ask(DeploymentPlan, "GET", "/v1/deployment-plan", **asked)
         return found
 
-    def deployment(self, model: str) -> DeploymentStatus:
+    def deployment(self, model: str, environment: str | None = None) -> DeploymentStatus:
         """What should run, what does, and what is about to take over."""
-        found: DeploymentStatus = self._ask(DeploymentStatus, "GET", _of(model))
+        found: DeploymentStatus = self._ask(DeploymentStatus, "GET", _of(model), **_in(environment))
         return found
 
-    def revisions(self, model: str) -> list[Revision]:
+    def revisions(self, model: str, environment: str | None = None) -> list[Revision]:
         """A model's deployments, oldest first."""
-        found: list[Revision] = self._ask(list[Revision], "GET", f"{_of(model)}/revisions")
+        path, asked = f"{_of(model)}/revisions", _in(environment)
+        found: list[Revision] = self._ask(list[Revision], "GET", path, **asked)
         return found
 
-    def promote(self, model: str, reason: str) -> Revision:
+    def environments(self, model: str, at: datetime | None = None) -> list[InEnvironment]:
+        """What each declared environment serves, or served at a moment, in order."""
+        path, asked = f"{_of(model)}/environments", {"at": at.isoformat()} if at else {}
+        found: list[InEnvironment] = self._ask(list[InEnvironment], "GET", path, **asked)
+        return found
+
+    def promote(self, model: str, reason: str, environment: str | None = None) -> Revision:
         """Lets the revision in trial take over now."""
-        path = f"{_of(model)}/promotion"
-        found: Revision = self._ask(Revision, "POST", path, reason=reason, actor=_actor())
+        path, asked = f"{_of(model)}/promotion", _in(environment)
+        found: Revision = self._ask(Revision, "POST", path, reason=reason, actor=_actor(), **asked)
         return found
 
-    def withdraw_trial(self, model: str, reason: str) -> Revision:
+    def withdraw_trial(self, model: str, reason: str, environment: str | None = None) -> Revision:
         """Takes the revision in trial back; what serves goes on."""
-        path = f"{_of(model)}/withdrawal"
-        found: Revision = self._ask(Revision, "POST", path, reason=reason, actor=_actor())
+        path, asked = f"{_of(model)}/withdrawal", _in(environment)
+        found: Revision = self._ask(Revision, "POST", path, reason=reason, actor=_actor(), **asked)
         return found
 
     def load_test(self, model: str, new: NewLoadTest) -> LoadTest:
@@ -57,9 +92,10 @@ class DeployCalls(Calls):
         found: list[LoadTest] = self._ask(list[LoadTest], "GET", path, **asked)
         return found
 
-    def desired(self, model: str) -> DesiredRevision | None:
+    def desired(self, model: str, environment: str | None = None) -> DesiredRevision | None:
         """What a replica is to serve."""
-        found: DesiredRevision | None = self._ask(DesiredRevision | None, "GET", f"{_of(model)}/desired")
+        path, asked = f"{_of(model)}/desired", _in(environment)
+        found: DesiredRevision | None = self._ask(DesiredRevision | None, "GET", path, **asked)
         return found
 
     def report(self, report: ReplicaReport) -> DesiredRevision | None:
@@ -70,6 +106,10 @@ class DeployCalls(Calls):
 
 def _chosen(strategy: StrategyName | None) -> dict[str, str]:
     return {"strategy": strategy} if strategy else {}
+
+
+def _in(environment: str | None) -> dict[str, str]:
+    return {"environment": environment} if environment else {}
 
 
 def _of(model: str) -> str:

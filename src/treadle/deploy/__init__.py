@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 from treadle.kernel.lazy import attach
 
 if TYPE_CHECKING:
+    from treadle.deploy.admitting import Environments as Environments
+    from treadle.deploy.environments import Environment as Environment
+    from treadle.deploy.environments import declared_environments as declared_environments
     from treadle.deploy.listening import listen as listen
     from treadle.deploy.loadtest.service import LoadTests as LoadTests
     from treadle.deploy.loadtest.types import LoadTest as LoadTest
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from treadle.deploy.types import DeploymentStatus as DeploymentStatus
     from treadle.deploy.types import DesiredRevision as DesiredRevision
     from treadle.deploy.types import Guard as Guard
+    from treadle.deploy.types import InEnvironment as InEnvironment
     from treadle.deploy.types import Replica as Replica
     from treadle.deploy.types import ReplicaOptions as ReplicaOptions
     from treadle.deploy.types import ReplicaReport as ReplicaReport
@@ -31,12 +35,16 @@ if TYPE_CHECKING:
     from treadle.deploy.types import Rollout as Rollout
     from treadle.deploy.types import ServiceLevel as ServiceLevel
     from treadle.deploy.types import ServiceLevels as ServiceLevels
+    from treadle.deploy.types import Stretch as Stretch
     from treadle.deploy.types import Trial as Trial
     from treadle.deploy.types import TrialReport as TrialReport
 
 __getattr__, __all__ = attach(
     __name__,
     {
+        "Environment": "environments",
+        "Environments": "admitting",
+        "InEnvironment": "types",
         "LoadTest": "loadtest.types",
         "LoadTests": "loadtest.service",
         "LocalReplicas": "local",
@@ -57,9 +65,11 @@ __getattr__, __all__ = attach(
         "ReplicaReport": "types",
         "Revision": "types",
         "Rollout": "types",
+        "Stretch": "types",
         "Supervisor": "supervisor",
         "Trial": "types",
         "TrialReport": "types",
+        "declared_environments": "environments",
         "listen": "listening",
         "replica_command": "supervisor",
         "replica_options": "options",

@@ -17,6 +17,7 @@ minutes = sa.Table(
     "service_minutes",
     schema,
     sa.Column("model", sa.Text, primary_key=True),
+    sa.Column("environment", sa.Text, primary_key=True),
     sa.Column("minute", Instant, primary_key=True),
     sa.Column("requests", sa.BigInteger, nullable=False),
     sa.Column("errors", sa.BigInteger, nullable=False),
@@ -40,13 +41,14 @@ def since(before: ReplicaReport | None, report: ReplicaReport) -> Counts:
     return Counts(*counts)
 
 
-def add(connection: sa.Connection, model: str, now: datetime, counts: Counts) -> None:
+def add(connection: sa.Connection, model: str, now: datetime, counts: Counts, environment: str = "") -> None:
     """Adds to a minute's counts; forgets those of more than 31 days ago when a new minute begins."""
     if not counts.requests:
         return
     minute = now.replace(second=0, microsecond=0)
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    row = {"model": model, "minute": minute, **{name: getattr(counts, name) for name in _COUNTS}}
+    row = {"model": model, "environment": environment, "minute": minute}
+    row |= {name: getattr(counts, name) for name in _COUNTS}
     insert = dialect.insert(minutes).values(row)
     more = {name: minutes.c[name] + insert.excluded[name] for name in _COUNTS}
     keys = list(minutes.primary_key)
@@ -57,16 +59,30 @@ def add(connection: sa.Connection, model: str, now: datetime, counts: Counts) ->
 
 
 def totals(
-    connection: sa.Connection, model: str, now: datetime, spans: Sequence[timedelta]
+    connection: sa.Connection,
+    model: str,
+    now: datetime,
+    spans: Sequence[timedelta],
+    environment: str = "",
 ) -> dict[timedelta, Counts]:
     """What came of a model's requests in the time before a moment, for each length of it.
 
     The minute that has begun counts as one: five minutes are the last four and what there is of this one.
     """
+    return {span: _sum(connection, model, environment, now - span, now) for span in spans}
+
+
+def within(
+    connection: sa.Connection, model: str, since: datetime, until: datetime, environment: str = ""
+) -> Counts:
+    """What came of a model's requests in the whole minutes between two moments."""
+    # A minute is named by its beginning: the one that ends at or before `until` is the last whole one.
+    least, minute = since - timedelta(microseconds=1), timedelta(minutes=1)
+    return _sum(connection, model, environment, least, until - minute)
+
+
+def _sum(connection: sa.Connection, model: str, environment: str, after: datetime, until: datetime) -> Counts:
     columns = [sa.func.coalesce(sa.func.sum(minutes.c[name]), 0) for name in _COUNTS]
-    found = {}
-    for span in spans:
-        within = (minutes.c.model == model) & (minutes.c.minute > now - span) & (minutes.c.minute <= now)
-        row = connection.execute(sa.select(*columns).where(within)).one()
-        found[span] = Counts(*(int(count) for count in row))
-    return found
+    mine = (minutes.c.model == model) & (minutes.c.environment == environment)
+    query = sa.select(*columns).where(mine, minutes.c.minute > after, minutes.c.minute <= until)
+    return Counts(*(int(count) for count in connection.execute(query).one()))

@@ -18,6 +18,7 @@ def replica_options(
     host: str | None = None,
     port: int | None = None,
     pickle: PicklePolicy = "warn",
+    environment: str = "",
 ) -> ReplicaOptions:
     """A replica's options.
 
@@ -29,6 +30,8 @@ def replica_options(
         host: The address to listen on, in place of the configured one.
         port: The port, in place of the configured one.
         pickle: Which models that come as pickles may be loaded.
+        environment: The environment whose deployment it follows; empty for the last one. What is
+            answered in another is not written down: it is no traffic that a monitor should see.
 
     Raises:
         InvalidInput: If a duration or a size of ``config`` is none.
@@ -46,9 +49,10 @@ def replica_options(
         max_memory=parse_size(config.max_memory) if config.max_memory else None,
         timeout=parse_duration(config.timeout).total_seconds(),
         missing=config.missing,
-        log_predictions=config.log_predictions,
+        log_predictions=config.log_predictions and not environment,
         environments=config.environments,
         pickle=pickle,
         flush=parse_duration(config.flush).total_seconds(),
         journal_sync=config.journal_sync,
+        environment=environment,
     )

@@ -13,6 +13,7 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from treadle.deploy.types import ReplicaReport, Revision
+from treadle.kernel.errors import Conflict
 
 
 def desired(revisions: Sequence[Revision]) -> Revision | None:
@@ -27,18 +28,25 @@ def serving(revisions: Sequence[Revision]) -> Revision | None:
     return max(seen, key=lambda r: r.revision, default=None)
 
 
-def started(revisions: Sequence[Revision], new: Revision) -> tuple[Revision, list[Revision]]:
+def started(
+    revisions: Sequence[Revision], new: Revision, newest: int | None = None
+) -> tuple[Revision, list[Revision]]:
     """A new revision becomes the desired one, or is tried if it has a plan; earlier such ones are superseded.
 
     It falls back to what serves now, for that is known to work; only when nothing
     serves, to what was desired before. While nothing serves there is nothing to take over
     from: it starts at once, whatever its plan.
 
+    Args:
+        revisions: The model's revisions in the environment.
+        new: The new one.
+        newest: The highest number that the model has given, in whichever environment.
+
     Returns:
         The new revision with its number, and the revisions that change.
     """
     before = serving(revisions) or desired(revisions)
-    number = max((r.revision for r in revisions), default=0) + 1
+    number = max([newest or 0, *(r.revision for r in revisions)]) + 1
     tried = new.plan is not None and serving(revisions) is not None
     new = replace(
         new,
@@ -49,6 +57,48 @@ def started(revisions: Sequence[Revision], new: Revision) -> tuple[Revision, lis
     )
     ended = ("trial",) if tried else ("pending", "trial")
     return new, [replace(r, state="superseded") for r in revisions if r.state in ended]
+
+
+def check_expected(revisions: Sequence[Revision], asked: Revision, expect: int | None) -> None:
+    """The compare of compare-and-swap: the newest revision must be the one that the caller saw.
+
+    Args:
+        revisions: The model's revisions in the environment.
+        asked: What is to be deployed.
+        expect: The number that the caller saw; 0 for none; None when it doesn't matter.
+
+    Raises:
+        Conflict: If another has come since.
+    """
+    newest = max(revisions, key=lambda r: r.revision, default=None)
+    if expect is None or (newest.revision if newest else 0) == expect:
+        return
+    came = (
+        f"{newest.actor} deployed {newest.model}/{newest.version} meanwhile" if newest else "nothing is there"
+    )
+    raise Conflict(
+        f"{came}" + (f", revision {newest.revision}: {newest.reason}" if newest else ""),
+        where=f"{asked.model}/{asked.version}",
+        fix=f"nothing was deployed; look (`treadle deploy status {asked.model}`) and decide again",
+    )
+
+
+def check_current(revision: Revision, revisions: Sequence[Revision]) -> None:
+    """Refuses a revision that another one came after before it had become production.
+
+    Raises:
+        Conflict: With the one that came.
+    """
+    if revision.state != "superseded":
+        return
+    later = [r for r in revisions if r.revision > revision.revision and r.state != "failed"]
+    newest = max(later, key=lambda r: r.revision, default=revision)
+    raise Conflict(
+        f"{newest.actor} deployed {newest.model}/{newest.version} (revision {newest.revision}) before "
+        f"revision {revision.revision} had become production",
+        where=f"{revision.model}/{revision.version}",
+        fix=f"look at what serves (`treadle deploy status {revision.model}`) and decide again",
+    )
 
 
 def served(revisions: Sequence[Revision], report: ReplicaReport, now: datetime) -> list[Revision]:

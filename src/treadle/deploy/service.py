@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 import msgspec
 import sqlalchemy as sa
 
 from treadle.deploy import minutes, rollout, rules, store
+from treadle.deploy.admitting import Environments
 from treadle.deploy.differing import differences
+from treadle.deploy.environments import environment
 from treadle.deploy.standing import standing
+from treadle.deploy.telling import Telling, seen
 from treadle.deploy.types import (
     DeploymentPlan,
     DeploymentStatus,
@@ -25,8 +27,6 @@ from treadle.deploy.types import (
 )
 from treadle.kernel.config import DeployConfig
 from treadle.kernel.errors import Conflict, NotFound, TreadleError
-from treadle.kernel.events import record
-from treadle.kernel.types import Event
 from treadle.kernel.workspace import Workspace
 from treadle.registry import ModelVersion, Registry, check_loadable
 
@@ -38,15 +38,33 @@ _ROLLOUT = "rollout"
 
 
 class Deployments:
-    """Puts model versions to work and follows what the replicas make of them.
+    """Puts model versions to work in an environment and follows what its replicas make of them.
 
     Args:
         workspace: Where.
+        name: The environment; empty for the last of ``[environments]``, or where none are declared.
+
+    Raises:
+        NotFound: If there is no such environment.
     """
 
-    def __init__(self, workspace: Workspace) -> None:
+    def __init__(self, workspace: Workspace, name: str = "") -> None:
         self._workspace = workspace
+        self._here = environment(workspace.config, name).key
+        self._telling = Telling(workspace)
         self._files: dict[str, dict[str, str]] = {}
+
+    def at(self, name: str) -> Deployments:
+        """Those of an environment.
+
+        Raises:
+            NotFound: If there is no such environment.
+        """
+        if name == self._here:  # what replicas ask twice a second
+            return self
+        found = Deployments(self._workspace, name)
+        found._files = self._files
+        return found
 
     # ── asking ───────────────────────────────────────────────────────────
 
@@ -60,6 +78,7 @@ class Deployments:
         *,
         plan: DeployConfig | None = None,
         outcome: str = "",
+        expect: int | None = None,
     ) -> Revision:
         """Makes a model version the one that should run, at once or step by step.
 
@@ -72,6 +91,7 @@ class Deployments:
             plan: How it takes over from what serves; at once when left out, or where nothing serves.
             outcome: What the version's gate came to: one that takes over step by step becomes
                 production with it, once its last step has ended well.
+            expect: Only if this is the newest revision in the environment; 0: only if there is none.
 
         Returns:
             The new revision, pending until a replica serves it, or in trial; or, under a known
@@ -80,6 +100,7 @@ class Deployments:
         Raises:
             NotFound: If there is no such version.
             Refused: If it has a pickle that may not be loaded.
+            Conflict: If somebody else has deployed to the environment since the caller looked.
         """
         found = Registry(self._workspace).get(f"{model}/{version}")
         check_loadable(found.pickles, self._workspace.config.registry.pickle, found.ref)
@@ -92,31 +113,43 @@ class Deployments:
             reason=reason,
             plan=plan if plan and plan.strategy != "at-once" else None,
             outcome=outcome,
+            environment=self._here,
         )
         for attempt in range(_ATTEMPTS):
             try:
-                return self._start(asked, key)
+                return self._start(asked, key, found.id, expect)
             except sa.exc.IntegrityError:
                 # Two first deployments at once: the other one has taken the number, or was the same.
                 if attempt == _ATTEMPTS - 1:
                     raise
         raise AssertionError("unreachable")
 
-    def _start(self, asked: Revision, key: str) -> Revision:
+    def _start(self, asked: Revision, key: str, digest: str, expect: int | None) -> Revision:
         with self._workspace.database.write() as connection:
             store.lock(connection, asked.model)
             known = store.find_by_key(connection, asked.model, key)
             if known:
                 return known
-            new, changed = rules.started(store.read_revisions(connection, asked.model), asked)
+            there = store.read_revisions(connection, asked.model, self._here)
+            rules.check_expected(there, asked, expect)
+            new, changed = rules.started(there, asked, store.newest(connection, asked.model))
             for revision in changed:
                 store.update_revision(connection, revision)
             store.forget_trials(connection, new.model, [revision.revision for revision in changed])
             store.add_revision(connection, new, key)
             how = f"in trial, {new.plan.strategy}" if new.plan else "deployed"
             message = f"version {new.version} {how}: {new.reason}"
-            self._tell(connection, new, "deployed", new.actor, message, new.at)
+            self._telling.tell(connection, new, "deployed", new.actor, message, new.at, {"digest": digest})
         return new
+
+    def check_current(self, connection: sa.Connection, revision: Revision) -> None:
+        """A last look before a revision's version becomes production: nothing may have come after it.
+
+        Raises:
+            Conflict: If another revision has taken its place.
+        """
+        known = {r.revision: r for r in store.read_revisions(connection, revision.model, self._here)}
+        rules.check_current(known[revision.revision], list(known.values()))
 
     def plan(self, model: str, version: int, plan: DeployConfig) -> DeploymentPlan:
         """What deploying a version would change; does nothing.
@@ -128,12 +161,12 @@ class Deployments:
         new = registry.get(f"{model}/{version}")
         since = datetime.now(UTC) - _ALIVE
         with self._workspace.database.read() as connection:
-            known = store.read_revisions(connection, model)
-            alive = store.read_replicas(connection, model, since)
+            known = store.read_revisions(connection, model, self._here)
+            alive = store.read_replicas(connection, model, since, self._here)
         serving = rules.serving(known)
         asked = Revision(
             model=model, revision=0, version=version, at=since, actor="", reason="",
-            plan=plan if plan.strategy != "at-once" else None,
+            plan=plan if plan.strategy != "at-once" else None, environment=self._here,
         )  # fmt: skip
         started, ended = rules.started(known, asked)
         old = registry.get(f"{model}/{serving.version}") if serving else None
@@ -145,6 +178,7 @@ class Deployments:
             replicas=len(alive),
             replaces=ended[-1] if ended else None,
             changes=tuple(differences(old, new)) if old else (),
+            lacks=tuple(Environments(self._workspace).lacks(self._here, new)),
         )
 
     def promote(self, model: str, actor: str, reason: str) -> Revision:
@@ -157,7 +191,7 @@ class Deployments:
         """
         trial = self._trial(model)
         with self._workspace.database.read() as connection:
-            alive = store.read_replicas(connection, model, datetime.now(UTC) - _ALIVE)
+            alive = store.read_replicas(connection, model, datetime.now(UTC) - _ALIVE, self._here)
         if not any(rollout.has_loaded(one, trial) for one in alive):
             waits = f"any of {len(alive)} replicas to load it" if alive else "a replica, and none runs"
             raise Conflict(
@@ -182,7 +216,7 @@ class Deployments:
     def desired(self, model: str) -> DesiredRevision | None:
         """What replicas are to serve; None before the first deployment or when every one failed."""
         with self._workspace.database.read() as connection:
-            known = store.read_revisions(connection, model)
+            known = store.read_revisions(connection, model, self._here)
         return self._describe(known)
 
     def report(self, report: ReplicaReport, now: datetime | None = None) -> DesiredRevision | None:
@@ -205,18 +239,18 @@ class Deployments:
         with self._workspace.database.write() as connection:
             store.lock(connection, report.model)
             before = store.save_report(connection, report, heard_at)
-            minutes.add(connection, report.model, heard_at, minutes.since(before, report))
-            known = store.read_revisions(connection, report.model)
-            alive = store.read_replicas(connection, report.model, heard_at - _ALIVE)
+            minutes.add(connection, report.model, heard_at, minutes.since(before, report), self._here)
+            known = store.read_revisions(connection, report.model, self._here)
+            alive = store.read_replicas(connection, report.model, heard_at - _ALIVE, self._here)
             changed = rules.failed(known, report, alive)
             if changed:
-                self._tell_rollback(connection, report, changed, effect_at)
+                self._telling.rollback(connection, report, changed, effect_at)
             else:
                 changed = rules.served(known, report, effect_at)
                 if changed:
                     message = f"version {changed[0].version} answers requests"
                     actor = f"replica:{report.replica}"
-                    self._tell(connection, changed[0], "serving", actor, message, effect_at)
+                    self._telling.tell(connection, changed[0], "serving", actor, message, effect_at)
             for revision in changed:
                 store.update_revision(connection, revision)
             trial = rollout.trial_of(known)
@@ -224,7 +258,7 @@ class Deployments:
         if trial and asked:
             self._settle(trial, asked)
         with self._workspace.database.read() as connection:
-            known = store.read_revisions(connection, report.model)
+            known = store.read_revisions(connection, report.model, self._here)
         return self._describe(known, [one.replica for one in alive].index(report.replica))
 
     def _advance(
@@ -252,8 +286,8 @@ class Deployments:
             does = "is asked beside" if found.shadow else f"answers {share:.0%} of the requests"
             message = f"version {trial.version} {does}: {decided.reason}"
             held = [rollout.share(moved, place) for place in range(max(1, len(alive)))]
-            facts = _seen(found) | {"share": f"{sum(held) / len(held):g}"}
-            self._tell(connection, moved, "rollout_step", _ROLLOUT, message, now, facts)
+            facts = seen(found) | {"share": f"{sum(held) / len(held):g}"}
+            self._telling.tell(connection, moved, "rollout_step", _ROLLOUT, message, now, facts)
         return None
 
     def _rollout(
@@ -273,6 +307,8 @@ class Deployments:
 
     def _finish(self, trial: Revision, actor: str, reason: str) -> Revision:
         """Makes a revision in trial the desired one; the registry is told first, under one key."""
+        if self._here:
+            return self._end(trial, "pending", "", "rollout_finished", actor, f"takes over: {reason}")
         with self._workspace.database.read() as connection:
             key = store.key_of(connection, trial)
         Registry(self._workspace).promote(
@@ -283,6 +319,7 @@ class Deployments:
             key=key,
             outcome=trial.outcome,
             override=trial.outcome != "pass",
+            last_look=lambda connection: self.check_current(connection, trial),
         )
         return self._end(trial, "pending", "", "rollout_finished", actor, f"takes over: {reason}")
 
@@ -296,21 +333,21 @@ class Deployments:
         now = self._workspace.clock.now()
         with self._workspace.database.write() as connection:
             store.lock(connection, trial.model)
-            known = {one.revision: one for one in store.read_revisions(connection, trial.model)}
+            known = {one.revision: one for one in store.read_revisions(connection, trial.model, self._here)}
             found = known[trial.revision]
             if found.state != "trial":
                 return found
-            seen, _ = self._rollout(connection, found, [], now)
+            counted, _ = self._rollout(connection, found, [], now)
             changed = msgspec.structs.replace(found, state=state, error=error or None)
             store.update_revision(connection, changed)
             store.forget_trials(connection, trial.model, [trial.revision])
             message = f"version {trial.version} {message}"
-            self._tell(connection, changed, kind, actor, message, now, _seen(seen))
+            self._telling.tell(connection, changed, kind, actor, message, now, seen(counted))
         return changed
 
     def _trial(self, model: str) -> Revision:
         with self._workspace.database.read() as connection:
-            found = rollout.trial_of(store.read_revisions(connection, model))
+            found = rollout.trial_of(store.read_revisions(connection, model, self._here))
         if found is None:
             raise NotFound(
                 f"no revision of {model!r} is in trial", fix=f"see what serves: treadle deploy status {model}"
@@ -340,8 +377,8 @@ class Deployments:
         while True:
             since = datetime.now(UTC) - _LISTENING
             with self._workspace.database.read() as connection:
-                known = {r.revision: r for r in store.read_revisions(connection, model)}
-                listening = store.read_replicas(connection, model, since)
+                known = {r.revision: r for r in store.read_revisions(connection, model, self._here)}
+                listening = store.read_replicas(connection, model, since, self._here)
             if revision not in known:
                 raise NotFound(f"model {model!r} has no revision {revision}")
             found = known[revision]
@@ -358,14 +395,14 @@ class Deployments:
         """
         now = now or datetime.now(UTC)
         with self._workspace.database.read() as connection:
-            known = store.read_revisions(connection, model)
-            replicas = store.read_replicas(connection, model, now - _ALIVE)
+            known = store.read_revisions(connection, model, self._here)
+            replicas = store.read_replicas(connection, model, now - _ALIVE, self._here)
             trial = rollout.trial_of(known)
             at = self._workspace.clock.now()
             found = self._rollout(connection, trial, replicas, at)[0] if trial else None
             serving = rules.serving(known)
             promised = self._workspace.config.serve.objective
-            levels = standing(connection, model, promised, serving, replicas, now)
+            levels = standing(connection, model, promised, serving, replicas, now, self._here)
         return DeploymentStatus(
             model=model,
             desired=rules.desired(known),
@@ -373,12 +410,13 @@ class Deployments:
             replicas=replicas,
             rollout=found,
             levels=levels,
+            environment=self._here,
         )
 
     def history(self, model: str) -> list[Revision]:
-        """A model's deployments, oldest first."""
+        """A model's deployments in the environment, oldest first."""
         with self._workspace.database.read() as connection:
-            return store.read_revisions(connection, model)
+            return store.read_revisions(connection, model, self._here)
 
     def _files_of(self, ref: str) -> dict[str, str]:
         # A version never changes, and replicas ask twice a second.
@@ -424,51 +462,3 @@ class Deployments:
             sticky=plan.sticky,
             slow_ms=plan.guards.max_p99_ms,
         )
-
-    def _tell_rollback(
-        self, connection: sa.Connection, report: ReplicaReport, changed: list[Revision], at: datetime
-    ) -> None:
-        broken = changed[0]
-        message = f"version {broken.version} could not be loaded ({broken.error})"
-        if len(changed) > 1:
-            message += f"; back to version {changed[1].version}"
-        kind = "rolled_back" if len(changed) > 1 else "deploy_failed"
-        self._tell(connection, broken, kind, f"replica:{report.replica}", message, at)
-
-    def _tell(
-        self,
-        connection: sa.Connection,
-        revision: Revision,
-        kind: str,
-        actor: str,
-        message: str,
-        at: datetime,
-        more: Mapping[str, str] | None = None,
-    ) -> None:
-        facts = {"revision": str(revision.revision), "version": str(revision.version), **(more or {})}
-        if revision.error:
-            facts["error"] = revision.error
-        record(
-            connection,
-            Event(
-                id=self._workspace.ids.new("event"),
-                at=at,
-                recorded_at=datetime.now(UTC),
-                subject=f"model:{revision.model}",
-                kind=kind,
-                actor=actor,
-                message=message,
-                facts=facts,
-            ),
-        )
-
-
-def _seen(found: Rollout) -> dict[str, str]:
-    """The evidence on which something is decided, as facts of an event."""
-    facts = {
-        "requests": str(found.counts.requests),
-        "errors": str(found.counts.errors),
-        "requests_beside": str(found.beside.requests),
-        "errors_beside": str(found.beside.errors),
-    }
-    return facts | {f"guard {guard.name}": guard.sentence for guard in found.guards}

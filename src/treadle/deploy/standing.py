@@ -41,10 +41,11 @@ def standing(
     serving: Revision | None,
     replicas: Sequence[Replica],
     now: datetime,
+    environment: str = "",
 ) -> ServiceLevels:
     """The same, for who has read revisions and replicas already."""
     declared = objective.availability is not None or objective.p99_ms is not None
-    totals = minutes.totals(connection, model, now, SPANS) if declared else {}
+    totals = minutes.totals(connection, model, now, SPANS, environment) if declared else {}
     heard = any(one.heard_at >= now - _SILENT for one in replicas)
     return ServiceLevels(
         model=model,

@@ -32,6 +32,7 @@ revisions = sa.Table(
     sa.Column("outcome", sa.Text, nullable=False),
     sa.Column("step", sa.Integer, nullable=False),
     sa.Column("step_at", Instant),
+    sa.Column("environment", sa.Text, nullable=False, server_default=""),
     sa.UniqueConstraint("model", "key"),
 )
 
@@ -49,6 +50,7 @@ replicas = sa.Table(
     "replicas",
     schema,
     sa.Column("model", sa.Text, primary_key=True),
+    sa.Column("environment", sa.Text, primary_key=True),
     sa.Column("replica", sa.Text, primary_key=True),
     sa.Column("heard_at", Instant, nullable=False),
     sa.Column("report", Json(ReplicaReport), nullable=False),
@@ -64,10 +66,17 @@ def lock(connection: sa.Connection, model: str) -> None:
     connection.execute(query.order_by(revisions.c.revision).with_for_update()).all()
 
 
-def read_revisions(connection: sa.Connection, model: str) -> list[Revision]:
-    """A model's revisions, oldest first."""
-    query = sa.select(*_FIELDS).where(revisions.c.model == model).order_by(revisions.c.revision)
+def read_revisions(connection: sa.Connection, model: str, environment: str = "") -> list[Revision]:
+    """A model's revisions in an environment, oldest first."""
+    mine = (revisions.c.model == model) & (revisions.c.environment == environment)
+    query = sa.select(*_FIELDS).where(mine).order_by(revisions.c.revision)
     return [Revision(**row) for row in connection.execute(query).mappings()]
+
+
+def newest(connection: sa.Connection, model: str) -> int:
+    """The number of a model's newest revision, in whichever environment; 0 before the first."""
+    query = sa.select(sa.func.max(revisions.c.revision)).where(revisions.c.model == model)
+    return int(connection.execute(query).scalar() or 0)
 
 
 def find_by_key(connection: sa.Connection, model: str, key: str) -> Revision | None:
@@ -131,20 +140,33 @@ def forget_trials(connection: sa.Connection, model: str, ended: Iterable[int]) -
 
 def save_report(connection: sa.Connection, report: ReplicaReport, now: datetime) -> ReplicaReport | None:
     """Keeps what a replica said last, and forgets those long gone; what it had said before."""
-    mine = (replicas.c.model == report.model) & (replicas.c.replica == report.replica)
+    mine = sa.and_(
+        replicas.c.model == report.model,
+        replicas.c.environment == report.environment,
+        replicas.c.replica == report.replica,
+    )
     before = connection.execute(sa.select(replicas.c.report).where(mine)).scalar()
     connection.execute(replicas.delete().where(mine | (replicas.c.heard_at < now - _FORGOTTEN_AFTER)))
     connection.execute(
-        replicas.insert().values(model=report.model, replica=report.replica, heard_at=now, report=report)
+        replicas.insert().values(
+            model=report.model,
+            environment=report.environment,
+            replica=report.replica,
+            heard_at=now,
+            report=report,
+        )
     )
     return before
 
 
-def read_replicas(connection: sa.Connection, model: str, since: datetime) -> list[Replica]:
-    """The replicas of a model heard of since a moment, by name."""
+def read_replicas(
+    connection: sa.Connection, model: str, since: datetime, environment: str = ""
+) -> list[Replica]:
+    """The replicas of a model in an environment heard of since a moment, by name."""
+    mine = (replicas.c.model == model) & (replicas.c.environment == environment)
     query = (
         sa.select(replicas.c.report, replicas.c.heard_at)
-        .where(replicas.c.model == model, replicas.c.heard_at >= since)
+        .where(mine, replicas.c.heard_at >= since)
         .order_by(replicas.c.replica)
     )
     return [

@@ -35,6 +35,7 @@ class Revision(msgspec.Struct, frozen=True, kw_only=True):
         outcome: What the version's gate came to; becomes production with it when the trial ends well.
         step: The step of the plan that it is in, from 0.
         step_at: When that step began; None until every replica has loaded it.
+        environment: Where it runs; empty for the last of ``[environments]``, or where none are declared.
     """
 
     model: str
@@ -51,6 +52,47 @@ class Revision(msgspec.Struct, frozen=True, kw_only=True):
     outcome: str = ""
     step: int = 0
     step_at: datetime | None = None
+    environment: str = ""
+
+
+class Stretch(msgspec.Struct, frozen=True, kw_only=True):
+    """A time in which a version served in an environment.
+
+    Attributes:
+        version: The version.
+        revision: The last of the revisions by which it did.
+        since: From when.
+        until: Until when; None while it serves.
+    """
+
+    version: int
+    revision: int
+    since: datetime
+    until: datetime | None = None
+
+
+class InEnvironment(msgspec.Struct, frozen=True, kw_only=True):
+    """What an environment serves, or served at a moment.
+
+    Attributes:
+        environment: Its name.
+        served: What serves there, and since when; None if nothing does.
+        digest: What that version is: BLAKE3 over its files and its recipe.
+        actor: Who deployed it.
+        reason: Why.
+        replicas: How many replicas live there; 0 when asked about the past.
+        next: The environment that comes after; None for the last.
+        lacks: What the version lacks to go there, in words; empty when asked about the past.
+    """
+
+    environment: str
+    served: Stretch | None
+    digest: str = ""
+    actor: str = ""
+    reason: str = ""
+    replicas: int = 0
+    next: str | None = None
+    lacks: tuple[str, ...] = ()
 
 
 class ArmCounts(msgspec.Struct, frozen=True):
@@ -109,6 +151,7 @@ class ReplicaReport(msgspec.Struct, frozen=True, kw_only=True):
         unlogged: Rows answered whose predictions could not be written down or were given up.
         backlog: Bytes of predictions that the platform has not taken yet.
         trial: What it saw of the revision in trial, once it has loaded one.
+        environment: Where it runs; empty for the last of ``[environments]``, or where none are declared.
     """
 
     replica: str
@@ -127,6 +170,7 @@ class ReplicaReport(msgspec.Struct, frozen=True, kw_only=True):
     unlogged: int = 0
     backlog: int = 0
     trial: TrialReport | None = None
+    environment: str = ""
 
 
 class Replica(ReplicaReport, frozen=True, kw_only=True):
@@ -238,6 +282,7 @@ class DeploymentPlan(msgspec.Struct, frozen=True, kw_only=True):
         replicas: How many replicas live.
         replaces: The revision in trial or waiting that would end, if there is one.
         changes: How the version differs from what serves, a line each.
+        lacks: What the version lacks to come into the environment, a line each.
     """
 
     model: str
@@ -247,6 +292,7 @@ class DeploymentPlan(msgspec.Struct, frozen=True, kw_only=True):
     replicas: int
     replaces: Revision | None
     changes: tuple[str, ...]
+    lacks: tuple[str, ...] = ()
 
 
 class Counts(msgspec.Struct, frozen=True):
@@ -329,7 +375,10 @@ class ServiceLevels(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeploymentStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """A model's deployment: what should run, what does, what is about to take over, how it does."""
+    """A model's deployment in an environment: what should run, what does, what is about to take over.
+
+    The environment is empty for the last one, or where none are declared.
+    """
 
     model: str
     desired: Revision | None
@@ -337,6 +386,7 @@ class DeploymentStatus(msgspec.Struct, frozen=True, kw_only=True):
     replicas: list[Replica]
     rollout: Rollout | None = None
     levels: ServiceLevels | None = None
+    environment: str = ""
 
 
 class ReplicaOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -364,6 +414,7 @@ class ReplicaOptions(msgspec.Struct, frozen=True, kw_only=True):
         pickle: Which models that come as pickles may be loaded; see ``[registry] pickle``.
         poll: Seconds between two reports to the platform.
         journal_limit: Bytes of predictions to keep while the platform is away; the oldest go first.
+        environment: The environment whose deployment it follows; empty for the last one.
     """
 
     models: tuple[str, ...]
@@ -385,3 +436,4 @@ class ReplicaOptions(msgspec.Struct, frozen=True, kw_only=True):
     journal_sync: Literal["system", "flush", "answer"] = "system"
     poll: float = 0.5
     journal_limit: int = 256 << 20
+    environment: str = ""

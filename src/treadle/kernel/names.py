@@ -19,7 +19,7 @@ def check_name(kind: str, name: str) -> str:
     """
     if not _NAME.fullmatch(name):
         raise InvalidInput(
-            f"{name!r} can't be the name of a {kind}",
+            f"{name!r} can't be the name of {'an' if kind[0] in 'aeiou' else 'a'} {kind}",
             fix="use 1 to 100 letters, digits, '.', '_' or '-', starting with a letter or digit",
         )
     return name

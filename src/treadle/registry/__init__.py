@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from treadle.registry.catalog_types import Stage as Stage
     from treadle.registry.changing import MLFLOW as MLFLOW
     from treadle.registry.format import LoadedModel as LoadedModel
+    from treadle.registry.guards import has_reached as has_reached
     from treadle.registry.keeping import KeptByRegistry as KeptByRegistry
     from treadle.registry.lineage import Lineages as Lineages
     from treadle.registry.lineage_types import Lineage as Lineage
@@ -95,6 +96,7 @@ __getattr__, __all__ = attach(
         "card_file": "card.rules",
         "check_loadable": "pickles",
         "check_stage": "catalog_rules",
+        "has_reached": "guards",
         "import_model": "catalog_import",
         "read_card_file": "card.rules",
         "made_up_example": "mlmodel",

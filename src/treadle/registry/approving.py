@@ -14,7 +14,7 @@ from treadle.kernel.types import Event
 from treadle.kernel.workspace import Workspace
 from treadle.registry import catalog_store, guards, store
 from treadle.registry.rules import PASSING
-from treadle.registry.service import Registry, makers_of
+from treadle.registry.service import Registry
 from treadle.registry.types import Approval, ModelVersion, Standing
 
 
@@ -63,7 +63,7 @@ class Approvals:
             mine = (store.versions.c.model == version.model, store.versions.c.number == version.number)
             version = store.find_version(connection, *mine) or version  # as it is once nobody else moves it
             stage = guards.check_waiting(self._config, version)
-            guards.check_approver(self._config, version, stage, actor, makers_of(connection, version))
+            guards.check_approver(self._config, version, stage, actor, store.makers_of(connection, version))
             if "verdict" in guards.guard(self._config, stage).needs and outcome not in PASSING:
                 raise Refused(
                     f"{stage} takes a verdict, and its evaluations came to {outcome or 'nothing'}",
@@ -131,7 +131,7 @@ class Approvals:
         found = Standing(ref=version.ref, status=version.status, next=stage, approvals=tuple(known))
         if stage is None:
             return found
-        given = guards.counting(self._config, stage, known, makers_of(connection, version))
+        given = guards.counting(self._config, stage, known, store.makers_of(connection, version))
         return msgspec.structs.replace(
             found,
             given=len(given),

@@ -37,6 +37,13 @@ def next_stage(config: Config, status: Status) -> str | None:
     return PRODUCTION if status == "staging" else None
 
 
+def has_reached(config: Config, status: Status, stage: str) -> bool:
+    """Whether a version is at a stage or has come beyond it on its way to production."""
+    way = ("candidate", *between(config), PRODUCTION)
+    now = PRODUCTION if status == "deprecated" else status
+    return now in way and stage in way and way.index(now) >= way.index(stage)
+
+
 def guard(config: Config, stage: str) -> StageConfig:
     """What a version needs to go to a stage."""
     return config.registry.stages.get(stage) or StageConfig()

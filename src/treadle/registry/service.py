@@ -32,19 +32,6 @@ def _made_by(run: str) -> tuple[sa.ColumnElement[bool], ...]:
     return store.versions.c.run == run, store.versions.c.origin == "treadle"
 
 
-def makers_of(connection: sa.Connection, version: ModelVersion) -> set[str]:
-    """Who made or registered a version."""
-    first = next(
-        (
-            one.actor
-            for one in store.read_transitions(connection, version.model)
-            if one.number == version.number and one.before is None
-        ),
-        "",
-    )
-    return {first, version.made_by} - {""}
-
-
 class Registry:
     """The models of a workspace.
 
@@ -229,6 +216,7 @@ class Registry:
         outcome: str,
         override: bool = False,
         expect: int | None = None,
+        last_look: Callable[[sa.Connection], None] | None = None,
     ) -> Transitions:
         """Puts a version into production; the one that was there becomes deprecated.
 
@@ -243,6 +231,7 @@ class Registry:
             outcome: What the version's evaluation came to: pass, warn, inconclusive or fail.
             override: Promote it whatever its outcome; recorded as such.
             expect: Only if this version is in production now; 0: only if none is.
+            last_look: Raises if it may not be, in the transaction that would write it.
 
         Returns:
             The transitions made, the deprecation first.
@@ -258,6 +247,8 @@ class Registry:
             rules.check_expected(version, live.number if live else None, expect)
             rules.check_outcome(version, outcome, reason, override=override)
             self._check_guard(connection, version, "production", outcome)
+            if last_look is not None:
+                last_look(connection)
 
         overridden = override and outcome not in rules.PASSING
         return self._move(model, number, "production", actor, reason, key, check, override=overridden)
@@ -338,8 +329,9 @@ class Registry:
         self, connection: sa.Connection, version: ModelVersion, stage: str, outcome: str
     ) -> None:
         given = store.read_approvals(connection, version.model, version.number)
-        makers = makers_of(connection, version)
-        guards.check_guard(self._workspace.config, version, stage, given, makers, outcome)
+        guards.check_guard(
+            self._workspace.config, version, stage, given, store.makers_of(connection, version), outcome
+        )
 
     def refuse(self, model: str, number: int, actor: str, reason: str, key: str) -> Transitions:
         """Marks a candidate as refused by the gate.

@@ -220,3 +220,16 @@ def read_approvals(connection: sa.Connection, model: str, number: int) -> list[A
     query = sa.select(approvals).where(approvals.c.model == model, approvals.c.number == number)
     rows = connection.execute(query.order_by(approvals.c.at, approvals.c.id)).mappings()
     return [Approval(**row) for row in rows]
+
+
+def makers_of(connection: sa.Connection, version: ModelVersion) -> set[str]:
+    """Who made or registered a version."""
+    first = next(
+        (
+            one.actor
+            for one in read_transitions(connection, version.model)
+            if one.number == version.number and one.before is None
+        ),
+        "",
+    )
+    return {first, version.made_by} - {""}

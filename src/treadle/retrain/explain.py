@@ -56,7 +56,7 @@ def _sentences(
     against = f"against {production.ref}" if production else "alone: nothing is in production yet"
     approval = (
         "promote it if every check passes, refuse it if one fails, hold it if one can't tell"
-        if not config.registry.by_hand
+        if not config.by_hand
         else "hold it until `treadle models approve`"
     )
     return {

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from treadle.data import DataInput, Datasets
+from treadle.deploy import Environments
 from treadle.evaluate import Evaluation, Evaluations, Holdout, measured, permutation_importance
 from treadle.experiment import Experiments, JournalBatch, LogMetrics
 from treadle.kernel.errors import NotFound, TreadleError
@@ -18,6 +19,7 @@ from treadle.monitor import build_profile, profile_segments, with_estimates
 from treadle.registry import LoadedModel, ModelFile, ModelVersion, NewVersion, Registry
 from treadle.retrain import rules
 from treadle.retrain.make import model_folder
+from treadle.retrain.publish import deliver
 from treadle.retrain.step import CycleContext, Step
 from treadle.retrain.types import Cycle
 from treadle.retrain.work import Work
@@ -123,15 +125,31 @@ def approve(context: CycleContext) -> Step:
     """Decides by the verdicts: on to production, refused, or held for a person."""
     workspace, cycle, work = context.workspace, context.cycle, context.work
     evaluations = [Evaluations(workspace).get(e) for e in (work.data_evaluation, work.model_evaluation)]
-    end = rules.conclusion([e.outcome for e in evaluations], by_hand=workspace.config.registry.by_hand)
+    end = rules.conclusion([e.outcome for e in evaluations], by_hand=workspace.config.by_hand)
     why = rules.reason(evaluations)
     if end == "refused":
         by = f"cycle:{cycle.id}"
         Registry(workspace).refuse(cycle.model, work.number, actor=by, reason=why, key=cycle.id)
         return Step(work, why, "refused", rules.cause(evaluations))
     if end == "held":
-        return Step(work, f"held for approval: {why}", "held")
+        return Step(work, f"held for approval: {why}{_delivered(context, evaluations, why)}", "held")
     return Step(work, why)
+
+
+def _delivered(context: CycleContext, evaluations: list[Evaluation], why: str) -> str:
+    """Deploys what passed to the first of several environments, if that is so; where to, in words."""
+    workspace, cycle = context.workspace, context.cycle
+    first = next(iter(workspace.config.environments), "")
+    passed = rules.conclusion([e.outcome for e in evaluations], by_hand=False) == "promoted"
+    if len(workspace.config.environments) < 2 or not passed:
+        return ""
+    version = Registry(workspace).get(f"{cycle.model}/{context.work.number}")
+    try:
+        Environments(workspace).admit(first, version)
+        revision = deliver(workspace, version, first, f"cycle:{cycle.id}", why, f"{cycle.id}:{first}")
+    except TreadleError as error:
+        return f"; not deployed to {first}: {error.message}"
+    return f"; deployed to {first}, revision {revision.revision}"
 
 
 def _judge(

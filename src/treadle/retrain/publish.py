@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from treadle.deploy import Deployments, LoadTests, Revision
+from treadle.deploy import Deployments, Environments, LoadTests, Revision
 from treadle.evaluate import Evaluations, aggregate
 from treadle.kernel.config import DeployConfig, StrategyName
 from treadle.kernel.errors import Conflict, JobFailed, Refused
@@ -52,8 +52,9 @@ def publish(
     key: str,
     outcome: str,
     strategy: StrategyName | None = None,
+    expect: int | None = None,
 ) -> Revision:
-    """Deploys a version and, once it serves (or nothing serves at all), makes it production.
+    """Deploys a version to the last environment and makes it production, once it serves or nothing does.
 
     One that takes over step by step becomes production when its last step has ended well.
 
@@ -65,27 +66,24 @@ def publish(
         key: The decision's identity: publishing it twice is publishing it once.
         outcome: The gate's outcome; anything but ``pass`` is recorded as overridden.
         strategy: How it takes over; as ``[deploy]`` says when None.
+        expect: Only if this is the newest revision there; 0: only if there is none.
 
     Raises:
-        Refused: If it lacks what ``[registry.stages.production]`` asks for, or has not served yet and
-            doesn't hold its objective in the load test that ``[deploy] loadtest`` asks for.
+        Refused: If it lacks what ``[registry.stages.production]`` or the environment asks for, or has not
+            served yet and doesn't hold its objective in the load test that ``[deploy] loadtest`` asks for.
         JobFailed: If the replicas can't load it; the revision before it serves on.
+        Conflict: If somebody else deploys another version meanwhile: that one stays.
     """
+    Environments(workspace).admit("", version, actor)
     Registry(workspace).check_guard(version, "production", outcome)
     deployments = Deployments(workspace)
     if workspace.config.deploy.loadtest and not _has_served(deployments, version):
         LoadTests(workspace).require(version.ref, actor)
     plan = chosen(workspace, strategy)
     revision = deployments.deploy(
-        version.model, version.number, actor, reason, key, plan=plan, outcome=outcome
+        version.model, version.number, actor, reason, key, plan=plan, outcome=outcome, expect=expect
     )
-    revision = deployments.wait(version.model, revision.revision, _PATIENCE)
-    if revision.state == "failed":
-        raise JobFailed(
-            f"the inference server can't load it: {revision.error}",
-            where=f"{version.ref}, revision {revision.revision}",
-            fix="the version before it serves on; see .treadle/logs/replica.log",
-        )
+    revision = _loaded(deployments, revision)
     if revision.plan is not None:
         return revision
     Registry(workspace).promote(
@@ -96,9 +94,59 @@ def publish(
         key=key,
         outcome=outcome,
         override=outcome != "pass",
+        last_look=lambda connection: deployments.check_current(connection, revision),
     )
     tidy(workspace, version.model)
     return revision
+
+
+def _loaded(deployments: Deployments, revision: Revision) -> Revision:
+    """A revision once a replica serves it, or none is there that could.
+
+    Raises:
+        JobFailed: If the replicas can't load it.
+    """
+    found = deployments.wait(revision.model, revision.revision, _PATIENCE)
+    if found.state == "failed":
+        raise JobFailed(
+            f"the inference server can't load it: {found.error}",
+            where=f"{found.model}/{found.version}, revision {found.revision}",
+            fix="the version before it serves on; see .treadle/logs/replica.log",
+        )
+    return found
+
+
+def deliver(
+    workspace: Workspace,
+    version: ModelVersion,
+    environment: str,
+    actor: str,
+    reason: str,
+    key: str,
+    strategy: StrategyName | None = None,
+    expect: int | None = None,
+) -> Revision:
+    """Deploys an admitted version to an environment before the last; its status in the registry stays.
+
+    Args:
+        workspace: The project's workspace.
+        version: The version.
+        environment: The environment's name.
+        actor: Who decided.
+        reason: Why.
+        key: The decision's identity.
+        strategy: How it takes over; at once when None.
+        expect: Only if this is the newest revision there; 0: only if there is none.
+
+    Raises:
+        NotFound: If there is no such environment.
+        JobFailed: If the replicas can't load it.
+        Conflict: If somebody else has deployed meanwhile.
+    """
+    deployments = Deployments(workspace, environment)
+    plan = chosen(workspace, strategy) if strategy else None
+    revision = deployments.deploy(version.model, version.number, actor, reason, key, plan=plan, expect=expect)
+    return _loaded(deployments, revision)
 
 
 def _has_served(deployments: Deployments, version: ModelVersion) -> bool:
@@ -145,22 +193,48 @@ def approve(
 
 
 def redeploy(
-    workspace: Workspace, ref: str, actor: str, reason: str, strategy: StrategyName | None = None
+    workspace: Workspace,
+    ref: str,
+    actor: str,
+    reason: str,
+    strategy: StrategyName | None = None,
+    *,
+    environment: str = "",
+    expect: int | None = None,
 ) -> Revision:
-    """Puts a version that was in production before back to work.
+    """Deploys a version to an environment: one that was in production before, or that may come in.
+
+    Args:
+        workspace: The project's workspace.
+        ref: The version.
+        actor: Who asks.
+        reason: Why.
+        strategy: How it takes over.
+        environment: Where; empty for the last one, whose version is in production in the registry.
+        expect: Only if this is the newest revision there; 0: only if there is none.
 
     Raises:
-        Conflict: If it never was in production.
+        NotFound: If there is no such version or environment.
+        Refused: If the version lacks what the environment asks for, or the actor may not deploy there.
+        Conflict: If it never was in production and no environment lies before, or somebody else has
+            deployed meanwhile.
     """
     version = Registry(workspace).get(ref)
-    if version.status not in ("production", "deprecated"):
-        raise Conflict(
-            f"{version.ref} is {version.status} and has never been in production",
-            where=version.ref,
-            fix="a cycle's gate or `treadle models approve` lets a version in",
-        )
     key = workspace.ids.new("deploy")
-    return publish(workspace, version, actor, reason, key, _outcome(workspace, version), strategy)
+    names = list(workspace.config.environments)
+    if environment and environment not in names[-1:]:
+        Environments(workspace).admit(environment, version, actor)
+        return deliver(workspace, version, environment, actor, reason, key, strategy, expect)
+    outcome = _outcome(workspace, version)
+    if version.status not in ("production", "deprecated"):
+        if len(names) < 2:
+            raise Conflict(
+                f"{version.ref} is {version.status} and has never been in production",
+                where=version.ref,
+                fix="a cycle's gate or `treadle models approve` lets a version in",
+            )
+        Registry.check_outcome(version, outcome)
+    return publish(workspace, version, actor, reason, key, outcome, strategy, expect)
 
 
 def move_stage(

@@ -39,7 +39,8 @@ def shares(events: Iterable[Event], at: datetime) -> list[Share]:
     serving: Share | None = None
     tried: Share | None = None
     for event in events:
-        if event.at > at or event.kind not in KINDS:
+        elsewhere = "environment" in event.facts  # before the last one of [environments]
+        if event.at > at or event.kind not in KINDS or elsewhere:
             continue
         number, version = int(event.facts["revision"]), int(event.facts["version"])
         if event.kind == "serving":

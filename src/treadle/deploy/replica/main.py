@@ -184,6 +184,7 @@ class ReplicaServer:
             slow=stats.slow,
             unlogged=stats.unlogged,
             backlog=desk.journal.backlog() if desk.journal else 0,
+            environment=self._options.environment,
         )
 
 

@@ -17,7 +17,13 @@ from treadle.kernel.config.checks import (
     PredictionsConfig,
     SliceCheck,
 )
-from treadle.kernel.config.deploy import DeployConfig, GuardsConfig, ObjectiveConfig, StrategyName
+from treadle.kernel.config.deploy import (
+    DeployConfig,
+    EnvironmentConfig,
+    GuardsConfig,
+    ObjectiveConfig,
+    StrategyName,
+)
 from treadle.kernel.config.load import find_project, load_config, parse_config
 from treadle.kernel.config.monitor import (
     ColumnConfig,
@@ -60,6 +66,7 @@ __all__ = [
     "DriftConfig",
     "DriftStatistic",
     "EarlyStop",
+    "EnvironmentConfig",
     "GroupCheck",
     "GuardsConfig",
     "ModelConfig",

@@ -1,4 +1,4 @@
-"""The tables ``[deploy]`` and ``[serve.objective]``: how a new revision takes over, and what it must hold."""
+"""How a new revision takes over, what it must hold, and the environments that it goes through."""
 
 from __future__ import annotations
 
@@ -76,3 +76,28 @@ class DeployConfig(Table, frozen=True):
     sticky: str = ""
     loadtest: bool = False
     guards: GuardsConfig = field(default_factory=GuardsConfig)
+
+
+class EnvironmentConfig(Table, frozen=True):
+    """``[environments.NAME]``: somewhere a version runs on its way to production.
+
+    A version goes through them in the order of the file; the last one is production: its deployment is
+    the one that ``[serve]``, ``[deploy]``, the monitors and the registry's ``production`` mean. The
+    others log no predictions.
+
+    Attributes:
+        port: Where ``treadle up`` serves it; 0 takes a free one. When left out, whoever runs
+            ``treadle serve --env NAME`` does. The last one has that of ``[serve]``.
+        soak: How long a version must have served in the environment before, without a break.
+        min_requests: How many requests it must have answered in that time.
+        max_error_rate: The share of those that may have ended with an error of the server.
+        stage: The stage of the registry that it must have reached, with all that this stage asks for.
+        roles: Which teams' members may deploy there.
+    """
+
+    port: Annotated[int, Meta(ge=0, le=65535)] | None = None
+    soak: Duration | None = None
+    min_requests: Annotated[int, Meta(ge=0)] = 0
+    max_error_rate: Fraction = 0.01
+    stage: str | None = None
+    roles: list[str] = field(default_factory=list)

@@ -13,6 +13,7 @@ import msgspec
 
 from treadle.kernel.config.base import METRICS, SERVED, Metric
 from treadle.kernel.config.behaviour_rules import problems
+from treadle.kernel.config.environment_rules import misplaced
 from treadle.kernel.config.monitor import ColumnConfig
 from treadle.kernel.config.retrain_rules import wrong
 from treadle.kernel.config.schema import Config, TrainConfig
@@ -288,6 +289,13 @@ def _check_references(config: Config, text: str, where: str) -> None:
     if config.registry.model:
         _check_name("model", config.registry.model, _place(text, ("registry", "model"), where))
     _check_stages(config, text, where)
+    found = misplaced(config)
+    if found is not None:
+        raise ConfigError(
+            f"`{'.'.join(found.keys)}`: {found.message}",
+            where=_place(text, found.keys, where),
+            fix=found.fix,
+        )
     train = config.train
     if train is None:
         return

@@ -12,7 +12,7 @@ from msgspec import Meta, field
 
 from treadle.kernel.config.base import Duration, Positive, Scalar, Size, Table, Task
 from treadle.kernel.config.checks import ChecksConfig
-from treadle.kernel.config.deploy import DeployConfig, ObjectiveConfig
+from treadle.kernel.config.deploy import DeployConfig, EnvironmentConfig, ObjectiveConfig
 from treadle.kernel.config.monitor import MonitorConfig
 from treadle.kernel.config.retrain import RetrainConfig
 
@@ -293,6 +293,7 @@ class Config(Table, frozen=True):
     about: ModelConfig = field(default_factory=ModelConfig, name="model")
     registry: RegistryConfig = field(default_factory=RegistryConfig)
     deploy: DeployConfig = field(default_factory=DeployConfig)
+    environments: dict[str, EnvironmentConfig] = field(default_factory=dict)
     serve: ServeConfig = field(default_factory=ServeConfig)
     monitor: MonitorConfig = field(default_factory=MonitorConfig)
     retrain: RetrainConfig = field(default_factory=RetrainConfig)
@@ -308,6 +309,12 @@ class Config(Table, frozen=True):
         if "origin" in self.remotes or len(self.remotes) != 1:
             return "origin" if "origin" in self.remotes else None
         return next(iter(self.remotes))
+
+    @property
+    def by_hand(self) -> bool:
+        """Whether no version goes to production by itself."""
+        last = next(reversed(self.environments.values()), None)
+        return self.registry.by_hand or len(self.environments) > 1 or bool(last and last.roles)
 
     @property
     def model(self) -> str:
