@@ -133,21 +133,35 @@ def _swaps(work: Path, seconds: int) -> None:
 
 
 def _more(work: Path, rounds: int) -> None:
+    hot: list[list[object]] = []
     try:
         with _started(SERVERS[2], work) as (port, pid):
             serving_more.batches(port, pid, work / "model-None" / "1" / "model.onnx", rounds)
-        found = {}
-        for count in (1, 200):
+        for title, server, models, most in (
+            ("Treadle", SERVERS[2], 1, None),
+            ("Treadle", SERVERS[2], 200, None),
+            ("Treadle, max_models = 20", SERVERS[2], 200, 20),
+            ("MLServer", SERVERS[4], 1, None),
+            ("MLServer", SERVERS[4], 200, None),
+        ):
             began = time.monotonic()
-            with _started(SERVERS[2], work, models=count) as (_, pid):
-                found[count] = (time.monotonic() - began, measure.cpu_of(pid), measure.memory_of(pid))
-        serving_more.many(found)
+            progress(f"serving: {title}, {models} models")
+            try:
+                with _started(server, work, models=models, most=most) as (port, pid):
+                    ready = (time.monotonic() - began, measure.cpu_of(pid), measure.memory_of(pid))
+                    asked = serving_more.ask_each(port, server.body, min(models, 60), 20)
+                    hot.append([title, models, *ready, *asked, measure.memory_of(pid)])
+            except measure.Failed as error:
+                hot.append([title, models, reason(str(error)), *[None] * 6])
+        serving_more.many(hot)
     except (measure.Failed, OSError) as error:
         print(f"batches and many models: {reason(str(error))}")
 
 
 @contextmanager
-def _started(server: Server, work: Path, swap: float = 0, models: int = 1) -> Iterator[tuple[int, int]]:
+def _started(
+    server: Server, work: Path, swap: float = 0, models: int = 1, most: int | None = None
+) -> Iterator[tuple[int, int]]:
     peer = peers.peer(server.peer) if server.peer else peers.Peer(peers.PLATFORM)
     if peer.python is None:
         raise measure.Failed(peer.problem)
@@ -157,8 +171,10 @@ def _started(server: Server, work: Path, swap: float = 0, models: int = 1) -> It
         measure.run([peer.python, peers.SCRIPTS / "export_model.py", server.form, folder], work)
     port = measure.free_port()
     command, env = _command(server, peer, folder, work, port, swap)
-    if models > 1:
-        command.append(str(models))
+    if server.peer == "mlserver":
+        _copy_models(folder, models)
+    elif models > 1:
+        command += map(str, [models, *([most] if most else [])])
     log = work / "server.log"
     with measure.running(command, folder if server.form else work, log, env) as process:
         deadline = time.monotonic() + 90
@@ -167,6 +183,18 @@ def _started(server: Server, work: Path, swap: float = 0, models: int = 1) -> It
                 raise measure.Failed(f"it did not start: {log.read_text()[-800:]}")
             time.sleep(0.1)
         yield port, process.pid
+
+
+def _copy_models(folder: Path, models: int) -> None:
+    """MLServer's folder under so many names: each has settings of its own, and the same file."""
+    settings = json.loads((folder / "model-settings.json").read_text())
+    settings["parameters"]["uri"] = str(folder / "model.joblib")
+    for number in range(1, 200):
+        one = folder / f"bench-{number}"
+        shutil.rmtree(one, ignore_errors=True)
+        if number < models:
+            one.mkdir()
+            (one / "model-settings.json").write_text(json.dumps({**settings, "name": one.name}))
 
 
 def _command(

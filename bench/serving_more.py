@@ -109,8 +109,34 @@ def _asked(url: str, pid: int, body: bytes, headers: dict[str, str], rounds: int
     return (measure.precise_cpu_of(pid) - before) / rounds * 1000
 
 
-def many(found: dict[int, tuple[float, float, float]]) -> None:
-    """Prints how soon servers of many models are ready, and what they hold."""
-    rows: list[list[object]] = [[count, *figures] for count, figures in sorted(found.items())]
-    columns = ["models", "ready after, s", "CPU-s until then", "MB"]
-    show("Many models in one process", columns, rows, "The model above, under so many names; MB is PSS.")
+def ask_each(port: int, body: str, models: int, hot: int) -> tuple[float, float, float]:
+    """Asks so many models once each, and the last ``hot`` of them again.
+
+    Returns:
+        Milliseconds until the first answer of each, as median and as longest, and of the second as median.
+    """
+    pool = urllib3.PoolManager(maxsize=1, retries=False, timeout=60)
+    headers = {"content-type": "application/json"}
+
+    def once(number: int) -> float:
+        name = f"bench-{number}" if number else "bench"
+        began = time.perf_counter()
+        url = f"http://127.0.0.1:{port}/v2/models/{name}/infer"
+        answer = pool.request("POST", url, body=body, headers=headers)
+        if answer.status != 200:
+            raise measure.Failed(f"{name} answers {answer.status}: {answer.data[:200]!r}")
+        return (time.perf_counter() - began) * 1000
+
+    first = [once(number) for number in range(models)]
+    again = [once(number) for number in range(max(models - hot, 0), models)]
+    return statistics.median(first), max(first), statistics.median(again)
+
+
+def many(rows: list[list[object]]) -> None:
+    """Prints how soon servers of many models are ready, what they hold, and how soon they answer."""
+    columns = [
+        "server", "models", "ready after, s", "CPU-s until then", "MB then",
+        "first answer, ms", "longest", "second answer, ms", "MB after",
+    ]  # fmt: skip
+    notes = "The model above, under so many names; at most 60 are asked, one after the other. MB is PSS."
+    show("Many models in one process", columns, rows, notes)

@@ -1,8 +1,9 @@
 """Treadle's inference server on a model in a folder, or the floor beneath it: a fixed answer.
 
-Usage: ``treadle_replica.py FOLDER STATE PORT journal|plain SWAP_SECONDS [MODELS]``, or ``floor PORT``.
-With SWAP_SECONDS above 0 the platform wants the other version every so many seconds, and the
-number of swaps that were seen to be done is kept in ``STATE/swaps``.
+Usage: ``treadle_replica.py FOLDER STATE PORT journal|plain SWAP_SECONDS [MODELS [MOST]]``, or
+``floor PORT``. Of MODELS at most MOST are in memory. With SWAP_SECONDS above 0 the platform wants
+the other version every so many seconds, and the number of swaps that were seen to be done is kept
+in ``STATE/swaps``.
 """
 
 from __future__ import annotations
@@ -67,10 +68,14 @@ def floor(port: int) -> None:
     make_server(app).run(sockets=[socket.create_server(("127.0.0.1", port))])
 
 
-def replica(folder: Path, state: Path, port: int, journal: bool, swap: float, count: int) -> None:
+def replica(
+    folder: Path, state: Path, port: int, journal: bool, swap: float, count: int = 1, most: int | None = None
+) -> None:
     state.mkdir()
     names = ("bench", *(f"bench-{number}" for number in range(1, count)))
-    options = ReplicaOptions(models=names, state=str(state), port=port, log_predictions=journal)
+    options = ReplicaOptions(
+        models=names, state=str(state), port=port, log_predictions=journal, max_models=most
+    )
     ReplicaServer(options, LocalPlatform(folder, state, swap)).run()
 
 
@@ -78,5 +83,4 @@ if sys.argv[1] == "floor":
     floor(int(sys.argv[2]))
 else:
     folder, state, port, journal, swap, *more = sys.argv[1:]
-    count = int(more[0]) if more else 1
-    replica(Path(folder), Path(state), int(port), journal == "journal", float(swap), count)
+    replica(Path(folder), Path(state), int(port), journal == "journal", float(swap), *map(int, more))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from treadle.deploy.types import ReplicaOptions
 from treadle.kernel.config import PicklePolicy, ServeConfig
+from treadle.kernel.errors import InvalidInput
 from treadle.kernel.units import parse_duration, parse_size
 
 
@@ -34,8 +35,16 @@ def replica_options(
             answered in another is not written down: it is no traffic that a monitor should see.
 
     Raises:
-        InvalidInput: If a duration or a size of ``config`` is none.
+        InvalidInput: If a duration or a size of ``config`` is none, or pinned models leave no room.
     """
+    pinned = tuple(model for model in config.pinned if model in models)
+    if config.max_models is not None and len(pinned) >= config.max_models and len(models) > len(pinned):
+        raise InvalidInput(
+            f"{len(pinned)} models are pinned, of {config.max_models} that may be in memory; "
+            f"none of the other {len(models) - len(pinned)} could be loaded",
+            where="[serve] pinned",
+            fix=f"set [serve] max_models to {len(pinned) + 1} or more, or pin fewer",
+        )
     return ReplicaOptions(
         models=tuple(models),
         state=str(state),
@@ -47,6 +56,8 @@ def replica_options(
         max_concurrency=config.max_concurrency,
         max_body=parse_size(config.max_body),
         max_memory=parse_size(config.max_memory) if config.max_memory else None,
+        max_models=config.max_models,
+        pinned=pinned,
         timeout=parse_duration(config.timeout).total_seconds(),
         missing=config.missing,
         log_predictions=config.log_predictions and not environment,

@@ -403,6 +403,9 @@ class ReplicaOptions(msgspec.Struct, frozen=True, kw_only=True):
         max_concurrency: How many requests may be begun and not answered.
         max_body: The largest request body, in bytes.
         max_memory: Memory of the process, in bytes, over which it ends gracefully to be started again.
+        max_models: How many models may be in memory: each is loaded when it is asked, and who was not asked
+            longest makes room. None for all of them, from the start.
+        pinned: Models that are loaded at the start all the same, and stay.
         timeout: Seconds from a request's headers to its answer.
         missing: Whether a missing number is given to the model, as NaN, or refused.
         log_predictions: Whether predictions are written down and sent to the platform.
@@ -427,6 +430,8 @@ class ReplicaOptions(msgspec.Struct, frozen=True, kw_only=True):
     max_concurrency: int = 2048
     max_body: int = 32 << 20
     max_memory: int | None = None
+    max_models: int | None = None
+    pinned: tuple[str, ...] = ()
     timeout: float = 30.0
     missing: Literal["pass", "refuse"] = "pass"
     log_predictions: bool = True

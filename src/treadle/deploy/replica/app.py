@@ -33,6 +33,7 @@ from treadle.deploy.replica.reply import (
     Send,
     retry_after,
 )
+from treadle.deploy.replica.residents import Residents
 from treadle.deploy.replica.shipper import Shipper
 from treadle.deploy.replica.testing import is_test
 from treadle.deploy.replica.watch import Watch
@@ -45,6 +46,7 @@ _MODELS = "/v2/models/"
 _FLUSH_TIMEOUT = 20.0
 _MLFLOW_CODES = {404: "RESOURCE_DOES_NOT_EXIST", 503: "TEMPORARILY_UNAVAILABLE"}
 _INDEX_BODY = 10_000
+_REPOSITORY = "/v2/repository/models/"
 _EXTENSIONS = ["binary_tensor_data", "model_repository"]
 _TEXT = (b"content-type", b"text/plain; charset=utf-8")
 # What nginx notes of a caller that hung up before its answer.
@@ -68,6 +70,7 @@ class App:
         fleet: The models.
         batcher: Predicts.
         shipper: Ships predictions; None when they are not kept.
+        residents: Loads models, and lets go of them.
         version: Treadle's version.
 
     Attributes:
@@ -77,16 +80,23 @@ class App:
     """
 
     def __init__(
-        self, options: ReplicaOptions, fleet: Fleet, batcher: Batcher, shipper: Shipper | None, version: str
+        self,
+        options: ReplicaOptions,
+        fleet: Fleet,
+        batcher: Batcher,
+        shipper: Shipper | None,
+        residents: Residents,
+        version: str,
     ) -> None:
         self._options = options
         self._fleet = fleet
         self._batcher = batcher
         self._shipper = shipper
+        self._residents = residents
         self._version = version
         self.watch = Watch(options.timeout)
         self.draining = False
-        self._inference = Inference(options, fleet, batcher, self.watch)
+        self._inference = Inference(options, fleet, batcher, self.watch, residents)
         self._encode = msgspec.json.Encoder().encode
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(Metrics(fleet.holders, batcher.__len__, self.watch.__len__))
@@ -94,6 +104,11 @@ class App:
     def drain(self) -> None:
         """The server is about to end."""
         self.draining = True
+
+    def tick(self) -> None:
+        """What is looked after ten times a second."""
+        self.watch.sweep()
+        self._residents.trim()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request, as ASGI has it."""
@@ -129,7 +144,7 @@ class App:
     async def _asked(self, ask: Ask, name: str, version: str, scope: Scope, receive: Receive) -> Reply:
         """Asks a model, and counts how it went."""
         holder = self._inference.holder(name)
-        started = scope["treadle.started"] = time.perf_counter()
+        started = scope["treadle.started"] = holder.used = time.perf_counter()
         task: asyncio.Task[Any] = asyncio.current_task()  # type: ignore[assignment]
         watch, reply = self.watch, None
         try:
@@ -201,12 +216,10 @@ class App:
 
     async def _other(self, path: str, scope: Scope, receive: Receive) -> Reply:
         method = scope["method"]
-        if path in ("/treadle/flush", "/v2/repository/index"):
+        if path in ("/treadle/flush", "/v2/repository/index") or path.startswith(_REPOSITORY):
             if method != "POST":
                 raise Denied(405, f"{path} is asked for by POST", (b"allow", b"POST"))
-            if path == "/treadle/flush":
-                return await self._flush()
-            return await self._index(scope, receive)
+            return await self._administer(path, scope, receive)
         if method not in ("GET", "HEAD"):
             raise Denied(405, f"{path} is asked for by GET", (b"allow", b"GET"))
         if path == "/metrics":
@@ -217,6 +230,8 @@ class App:
         if path == "/openapi.json":
             served = [served for holder in self._fleet.holders if (served := holder.pick())]
             return self._json(document(served, self._version, self._options.max_rows))
+        if path.startswith(_MODELS):
+            return await self._describe_model(path.rstrip("/").removeprefix(_MODELS))
         return self._describe(path.rstrip("/"))
 
     def _mlflow(self, path: str) -> Reply:
@@ -239,14 +254,38 @@ class App:
             raise Denied(400, f"the body is no question for the index: {error}") from None
         entries = []
         for holder in self._fleet.holders:
-            served, ready = holder.pick(), holder.ready()
+            served = holder.pick()
+            ready = served is not None and holder.ready()
             if asked.ready and not ready:
                 continue
             reason = "" if ready else ("it fails at everything" if served else "nothing has been loaded yet")
+            if holder.asleep:
+                reason = "unloaded; it is loaded when it is asked"
             version = str(served.version) if served else ""
             state = "READY" if ready else "UNAVAILABLE"
             entries.append({"name": holder.desk.model, "version": version, "state": state, "reason": reason})
         return self._json(entries)
+
+    async def _administer(self, path: str, scope: Scope, receive: Receive) -> Reply:
+        if path == "/treadle/flush":
+            return await self._flush()
+        if path == "/v2/repository/index":
+            return await self._index(scope, receive)
+        return await self._repository(path.removeprefix(_REPOSITORY))
+
+    async def _repository(self, path: str) -> Reply:
+        """Triton's model repository extension: loads a model now, or lets go of it until it is asked."""
+        name, _, what = path.rpartition("/")
+        if what not in ("load", "unload"):
+            raise Denied(404, f"a model is loaded or unloaded by POST {_REPOSITORY}NAME/load or /unload")
+        holder = self._inference.holder(name)
+        if what == "unload":
+            self._residents.unload(holder)
+        else:
+            holder.used = time.perf_counter()
+            await self._residents.ask(holder)
+            self._inference.served(holder, "")
+        return self._json({})
 
     def _describe(self, path: str) -> Reply:
         if path == "/v2/health/live":
@@ -257,14 +296,16 @@ class App:
         if path == "/v2":
             about = {"name": "treadle", "version": self._version, "extensions": _EXTENSIONS}
             return self._json(about)
-        if path.startswith(_MODELS):
-            return self._describe_model(path.removeprefix(_MODELS))
         names = self._fleet.names
         raise Denied(404, f"there is nothing at {path or '/'}; a model answers at {_MODELS}{names[0]}/infer")
 
-    def _describe_model(self, path: str) -> Reply:
+    async def _describe_model(self, path: str) -> Reply:
         asked, _, more = path.removesuffix("/ready").partition("/versions/")
         holder = self._inference.holder(asked)
+        if path.endswith("/ready") and holder.asleep:
+            ready = holder.ready()
+            return self._json({"name": asked, "ready": ready}, 200 if ready else 503)
+        await self._residents.ask(holder)
         served = self._inference.served(holder, more)
         if path.endswith("/ready"):
             ready = holder.ready()

@@ -3,6 +3,10 @@
 It reports to the platform and is told what to serve. A new version is fetched, loaded
 and proven beside the old one; then one reference changes. Requests that came before keep
 the version they came to.
+
+One that is lazy is loaded when it is first asked, and can be let go of again; see
+:mod:`treadle.deploy.replica.residents`. A version that comes to it later is loaded and proven
+when it comes, as any.
 """
 
 from __future__ import annotations
@@ -11,6 +15,7 @@ import logging
 import math
 import os
 import shutil
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
@@ -35,6 +40,8 @@ log = logging.getLogger("treadle.replica")
 _KEPT = 3
 # A process that dies this often while it loads a revision is killed by the revision.
 _FATAL = 2
+# Seconds after which a model that can't be loaded is tried again, for whoever asks it.
+_REST = 30.0
 
 
 class Holder:
@@ -48,10 +55,13 @@ class Holder:
         report: Makes the model's report, but for revision and failure.
         opened: Loads the model in a folder, and proves it.
         nullable: Whether a request may lack the value of a feature.
+        lazy: Whether it is loaded only when it is asked.
 
     Attributes:
-        current: What answers; None before the first.
+        current: What answers; None before the first, and while it is let go of.
         tried: What is tried beside it, if anything is.
+        lazy: Whether it is loaded only when it is asked.
+        used: When it was last asked, by ``time.perf_counter``.
     """
 
     def __init__(
@@ -64,9 +74,12 @@ class Holder:
         opened: Callable[[Path], Model] = LoadedModel.load,
         *,
         nullable: bool = True,
+        lazy: bool = False,
     ) -> None:
         self.current: Served | None = None
         self.tried: Tried | None = None
+        self.lazy = lazy
+        self.used = 0.0
         self.desk = desk
         self._folder = folder
         self._marker = marker
@@ -76,6 +89,9 @@ class Holder:
         self._nullable = nullable
         self._failed: int | None = None
         self._error: str | None = None
+        self._resting: DesiredRevision | None = None
+        self._failed_at = -math.inf
+        self._lock = threading.Lock()
         self._away = False
         self._process = f"{os.getpid()}-{time.time_ns()}"
 
@@ -83,14 +99,59 @@ class Holder:
         """What answers the next request."""
         return self.current
 
+    @property
+    def asleep(self) -> bool:
+        """Whether there is something to answer with, which has to be loaded first."""
+        return self.current is None and self._resting is not None
+
+    @property
+    def rest(self) -> float:
+        """Seconds until a model that could not be loaded is tried again."""
+        return max(self._failed_at + _REST - time.monotonic(), 0.0)
+
     def ready(self) -> bool:
-        """Whether something answers, and not only with failures."""
+        """Whether something answers once it is asked, and not only with failures."""
         current = self.current
-        return current is not None and not current.vitals.failing(time.perf_counter())
+        if current is None:
+            return self._resting is not None and self._resting.revision != self._failed
+        return not current.vitals.failing(time.perf_counter())
+
+    def sleep(self) -> None:
+        """Lets go of what answers; who asks it already is answered all the same."""
+        if self.current is not None and self._resting is not None:
+            self.current = None
+            self.desk.stats.unloads += 1
+
+    def wake(self) -> None:
+        """Loads what answers, if it is not loaded.
+
+        Raises:
+            Preparing: If it takes a while: ask again.
+            Unavailable: If its files are not here, and the platform that has them is away.
+            ModelInvalid: If it can't be loaded; without trying again for some time.
+        """
+        with self._lock:
+            wanted = self._resting
+            if self.current is not None or wanted is None:
+                return
+            if self._failed == wanted.revision and self.rest:
+                raise ModelInvalid(self._error or "it failed")
+            try:
+                self._check_alive(wanted.revision)
+                self.current = self._load(wanted, self.desk)
+            except (Preparing, Unavailable):
+                raise
+            except Exception as error:  # whatever it is, it is this model's trouble alone
+                self._fail(wanted.revision, error)
+                raise ModelInvalid(self._error or "it failed") from error
+            finally:
+                self._marker.unlink(missing_ok=True)
+            self._failed = self._error = None
+            self.desk.stats.loads += 1
 
     def follow(self) -> bool:
         """Reports once and takes what is wanted; True if there is something new to report."""
-        current = self.current.revision if self.current else None
+        current = self._answering()
         report = msgspec.structs.replace(
             self._report(),
             revision=current,
@@ -108,12 +169,23 @@ class Holder:
         if wanted is None:
             return False
         self.desk.stats.slow_after = math.inf if wanted.slow_ms is None else wanted.slow_ms / 1000
-        if wanted.revision not in (current, self._failed):
-            return self._take(wanted)
-        return self._try(wanted)
+        with self._lock:
+            if wanted.revision not in (self._answering(), self._failed):
+                return self._take(wanted)
+            return self._try(wanted)
+
+    def _answering(self) -> int | None:
+        """The revision that answers, or will once it is asked."""
+        current, resting = self.current, self._resting
+        if current is not None:
+            return current.revision
+        return resting.revision if resting is not None and resting.revision != self._failed else None
 
     def _take(self, wanted: DesiredRevision) -> bool:
         """Lets what is wanted answer from now on; True if there is something new to report."""
+        if self.lazy and self.current is None and self._resting is None and wanted.trial is None:
+            self._resting = wanted
+            return True
         if self.tried and self.tried.served.revision == wanted.revision:
             self.current, self.tried = msgspec.structs.replace(self.tried.served, desk=self.desk), None
         else:
@@ -122,6 +194,7 @@ class Holder:
                 return again
             self.current = loaded
         self._failed = self._error = None
+        self._resting = wanted if self.lazy else None
         self.desk.stats.swaps += 1
         log.info("%s version %d (revision %d) answers", self.desk.model, wanted.version, wanted.revision)
         return True
@@ -158,11 +231,14 @@ class Holder:
             self._noted(error)
             return None, False
         except Exception as error:  # noqa: BLE001 - whatever it is, the old model goes on answering
-            self._failed, self._error = wanted.revision, _said(error)
-            log.warning("revision %d can't be loaded: %s", wanted.revision, self._error)
+            self._fail(wanted.revision, error)
             return None, True
         finally:
             self._marker.unlink(missing_ok=True)
+
+    def _fail(self, revision: int, error: Exception) -> None:
+        self._failed, self._error, self._failed_at = revision, _said(error), time.monotonic()
+        log.warning("%s: revision %d can't be loaded: %s", self.desk.model, revision, self._error)
 
     def _check_alive(self, revision: int) -> None:
         """Marks that a revision is being loaded, and refuses one that has killed the process.

@@ -16,6 +16,7 @@ from treadle.deploy.replica.holder import Holder
 from treadle.deploy.replica.intake import read_body, unpacked
 from treadle.deploy.replica.protocol import InferenceResponse, OutputTensor, Wanted
 from treadle.deploy.replica.reply import JSON, Denied, Gone, Receive, Reply, Scope, retry_after
+from treadle.deploy.replica.residents import Residents
 from treadle.deploy.replica.rows import Rows, read_rows
 from treadle.deploy.replica.served import Served
 from treadle.deploy.replica.testing import Twins, is_test
@@ -36,13 +37,17 @@ class Inference:
         fleet: The models.
         batcher: Predicts.
         watch: Counts what is being received.
+        residents: Loads models that are not in memory.
     """
 
-    def __init__(self, options: ReplicaOptions, fleet: Fleet, batcher: Batcher, watch: Watch) -> None:
+    def __init__(
+        self, options: ReplicaOptions, fleet: Fleet, batcher: Batcher, watch: Watch, residents: Residents
+    ) -> None:
         self._options = options
         self._fleet = fleet
         self._batcher = batcher
         self._watch = watch
+        self._residents = residents
         self._encode = msgspec.json.Encoder().encode
         self._shadows: set[asyncio.Task[None]] = set()
         self._twins = Twins()
@@ -66,6 +71,8 @@ class Inference:
         started: float = scope["treadle.started"]
         body = await read_body(scope, receive, self._options.max_body, self._watch)
         scope["treadle.body"] = True
+        if holder.current is None:
+            await self._residents.ask(holder)
 
         def read(model: Served) -> tuple[Any, Rows]:
             return model.one_row.read(body) or self._read(scope, body, model)
@@ -90,6 +97,8 @@ class Inference:
         started: float = scope["treadle.started"]
         body = await read_body(scope, receive, self._options.max_body, self._watch)
         scope["treadle.body"] = True
+        if holder.current is None:
+            await self._residents.ask(holder)
         headers = dict(scope["headers"])
         body = unpacked(body, headers.get(b"content-encoding"), self._options.max_body)
         kind = headers.get(b"content-type", b"")

@@ -26,6 +26,7 @@ from treadle.deploy.replica.guard import RESTART, Guard
 from treadle.deploy.replica.holder import Holder
 from treadle.deploy.replica.opening import Opener
 from treadle.deploy.replica.platform import Platform
+from treadle.deploy.replica.residents import Residents
 from treadle.deploy.replica.rownames import RowNames
 from treadle.deploy.replica.served import Desk
 from treadle.deploy.replica.server import DRAIN, Server, make_server
@@ -129,11 +130,12 @@ class ReplicaServer:
             else None
         )
         batcher = Batcher(options.max_queue, options.timeout, RowNames(self._ids))
-        app = App(options, fleet, batcher, shipper, package_version("treadle"))
+        residents = Residents(fleet.holders, options.max_models, options.timeout)
+        app = App(options, fleet, batcher, shipper, residents, package_version("treadle"))
         stuck_after = max(_STUCK_TIMES * options.timeout, _STUCK)
         guard = Guard(options.max_memory, self.restart, batcher.busy_since, stuck_after, self._abort)
         self._server = make_server(
-            app, app.drain, app.watch.sweep, options.timeout, Door(options, app, fleet, batcher)
+            app, app.drain, app.tick, options.timeout, Door(options, app, fleet, batcher)
         )
         if self._stopping.is_set():
             return
@@ -153,6 +155,7 @@ class ReplicaServer:
             sys.setswitchinterval(before[0])
             gc.set_threshold(*before[1])
             guard.close()
+            residents.close()
             batcher.close()
             fleet.close(timeout=1.0)
             if shipper and not shipper.close(DRAIN):
@@ -167,6 +170,7 @@ class ReplicaServer:
             lambda: self._report(desk),
             Opener(self._options, desk.model),
             nullable=self._options.missing == "pass",
+            lazy=self._options.max_models is not None and desk.model not in self._options.pinned,
         )
 
     def _report(self, desk: Desk) -> ReplicaReport:

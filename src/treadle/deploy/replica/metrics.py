@@ -25,6 +25,8 @@ _COUNTERS = {
         "unlogged",
     ),
     "treadle_swaps": ("Versions put to work.", "swaps"),
+    "treadle_loads": ("Times that it was loaded because it was asked.", "loads"),
+    "treadle_unloads": ("Times that it was let go of to make room.", "unloads"),
 }
 _MODEL = ["model"]
 

@@ -55,7 +55,7 @@ class Door:
             return False
         if len(app.watch) >= self._max_concurrency:
             return False
-        started = time.perf_counter()
+        started = holder.used = time.perf_counter()
         read = model.one_row.read(body)
         if read is None:
             return False

@@ -52,6 +52,8 @@ class Stats:
         self.model_failures = 0
         self.unlogged = 0
         self.swaps = 0
+        self.loads = 0
+        self.unloads = 0
         self.seconds = Histogram(_SECONDS)
         self.batches = Histogram(_ROWS)
         self._recent: deque[tuple[float, float]] = deque(maxlen=2000)

@@ -237,6 +237,9 @@ class ServeConfig(Table, frozen=True):
         max_body: The largest body of a request.
         max_memory: Memory of the server's process over which it ends gracefully and is started
             again, such as ``2GiB``; no limit by default.
+        max_models: How many models a server keeps in memory. It loads one when it is asked, and lets go
+            of the one that was not asked longest. By default all are loaded at the start, and stay.
+        pinned: Models that are loaded at the start even so, and stay.
         timeout: How long a request may take, from its headers to its answer.
         missing: Whether a missing number (``null``, NaN) is given to the model as NaN, or refused.
         log_predictions: Whether predictions are kept for monitoring.
@@ -260,6 +263,8 @@ class ServeConfig(Table, frozen=True):
     max_concurrency: Positive = 2048
     max_body: Size = "32MiB"
     max_memory: Size | None = None
+    max_models: Positive | None = None
+    pinned: tuple[str, ...] = ()
     timeout: Duration = "30s"
     missing: Literal["pass", "refuse"] = "pass"
     log_predictions: bool = True
