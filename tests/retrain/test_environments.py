@@ -154,3 +154,33 @@ def test_what_was_overtaken_while_it_loaded_does_not_become_production(two):
         assert fast.result(timeout=30).version == 2
     assert Registry(two).production("toy").number == 2
     assert statuses(two) == ["candidate", "production"]
+
+
+def test_a_version_whose_files_are_gone_is_not_gone_back_to(two):
+    with answering(two, "staging", "production"):
+        wait_for(lambda: Deployments(two, "staging").status("toy").serving is not None)
+        redeploy(two, "toy/2", "ada", "x", environment="production")
+        redeploy(two, "toy/1", "ada", "x", environment="staging")
+        redeploy(two, "toy/1", "ada", "x", environment="production")
+        before = Deployments(two).history("toy")
+        [gone] = [f.digest for f in Registry(two).get("toy/2").files if f.path == "model.onnx"]
+        next((two.root / ".treadle/blobs").rglob(gone[2:])).unlink()
+        with pytest.raises(NotFound, match=r"model\.onnx of toy/2 isn't in the blob store any more"):
+            redeploy(two, "toy/2", "ada", "it was better")
+        assert Deployments(two).history("toy") == before
+        assert statuses(two) == ["production", "deprecated"]
+
+
+def test_an_environment_takes_those_who_may_deploy_there(two, clock):
+    folder = two.root
+    file = folder / "treadle.toml"
+    file.write_text(file.read_text() + 'roles = ["ops"]\n[teams.ops]\nmembers = ["dan"]\n')
+    with opened(folder, clock) as workspace, answering(workspace, "staging", "production"):
+        wait_for(lambda: Deployments(workspace, "staging").status("toy").serving is not None)
+        for door in (approve, redeploy):
+            with pytest.raises(Refused, match=r"ada can't deploy to production: that is for ops\s+→ ask dan"):
+                door(workspace, "toy/2", "ada", "now")
+        with pytest.raises(Refused, match="mlflow can't deploy to production"):
+            move_stage(workspace, "toy", "2", "Production")
+        assert statuses(workspace) == ["candidate", "candidate"]
+        assert redeploy(workspace, "toy/2", "dan", "now").state == "serving"

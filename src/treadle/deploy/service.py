@@ -98,12 +98,13 @@ class Deployments:
             key, that revision as it stands.
 
         Raises:
-            NotFound: If there is no such version.
+            NotFound: If there is no such version, or its files aren't kept any more.
             Refused: If it has a pickle that may not be loaded.
             Conflict: If somebody else has deployed to the environment since the caller looked.
         """
         found = Registry(self._workspace).get(f"{model}/{version}")
         check_loadable(found.pickles, self._workspace.config.registry.pickle, found.ref)
+        self._check_kept(found)
         asked = Revision(
             model=model,
             revision=0,
@@ -123,6 +124,16 @@ class Deployments:
                 if attempt == _ATTEMPTS - 1:
                     raise
         raise AssertionError("unreachable")
+
+    def _check_kept(self, version: ModelVersion) -> None:
+        """Refuses a version that no replica could fetch: what serves would be given up for nothing."""
+        gone = [file.path for file in version.files if not self._workspace.blobs.has(file.digest)]
+        if gone:
+            raise NotFound(
+                f"{', '.join(gone)} of {version.ref} isn't in the blob store any more",
+                where=version.ref,
+                fix="nothing was deployed; restore the blob store, or deploy another version",
+            )
 
     def _start(self, asked: Revision, key: str, digest: str, expect: int | None) -> Revision:
         with self._workspace.database.write() as connection:
