@@ -132,3 +132,22 @@ def test_a_suite_of_another_tool_becomes_lines_and_what_it_cant_say_is_listed(ch
     )
     (here / "no.yaml").write_text("a: [")
     assert check("import", "no.yaml").code != 0
+
+
+def test_a_file_in_a_verbs_place_is_taken_for_data(check):
+    refused = check("rows.parquet")
+    assert refused.code == 2
+    assert "treadle check --data rows.parquet" in refused.err
+
+
+def test_labels_that_a_metric_cant_take_are_told_with_their_file(here, call):
+    (here / "treadle.toml").write_text(
+        '[project]\nname = "toy"\n[checks.performance]\nmetric = "roc_auc"\nbound = 0.7\n'
+        '[checks.predictions]\npath = "predictions.csv"\nlabel = "late"\ncandidate = ["score"]\n'
+    )
+    rows = "".join(f"{i % 2},0.{i % 10}\n" for i in range(50))
+    (here / "predictions.csv").write_text(f"late,score\n{rows}3,0.5\n")
+    refused = call("check")
+    assert refused.code == 2
+    assert "1 of 51 are not, as 3" in refused.err
+    assert str(here / "predictions.csv") in refused.err

@@ -106,6 +106,7 @@ class Group(click.Group):
     Args:
         default: The verb that is meant when none is named.
         for_ref: The verb that is meant when a model version stands in a verb's place.
+        for_path: What to do where a file stands in a verb's place; ``{}`` is the file.
         topics: Verbs by what they are about, where there are too many for a screen.
     """
 
@@ -114,12 +115,14 @@ class Group(click.Group):
         *args: Any,
         default: str | None = None,
         for_ref: str | None = None,
+        for_path: str = "",
         topics: Mapping[str, Sequence[str]] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self.default = default
         self.for_ref = for_ref
+        self.for_path = for_path
         self.topics = topics
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -152,8 +155,9 @@ class Group(click.Group):
         """
         known = self.list_commands(ctx)
         if args[0] not in known and not args[0].startswith("-"):
+            fix = self.for_path.format(args[0]) if self.for_path and Path(args[0]).exists() else ""
             raise InvalidInput(
-                f"`{ctx.command_path}` has no command {args[0]!r}", fix=did_you_mean(args[0], known)
+                f"`{ctx.command_path}` has no command {args[0]!r}", fix=fix or did_you_mean(args[0], known)
             )
         return super().resolve_command(ctx, args)
 

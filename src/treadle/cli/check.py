@@ -32,7 +32,13 @@ _FORMATS: dict[str, ReportFormat] = {
 }
 
 
-@click.group("check", cls=Group, default="run", short_help="Check data and models, in any CI")
+@click.group(
+    "check",
+    cls=Group,
+    default="run",
+    for_path="say that it is data: treadle check --data {}",
+    short_help="Check data and models, in any CI",
+)
 def check() -> None:
     """Check data and models against what [checks] in treadle.toml declares.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from treadle.evaluate.models.predictions import Predictions, load_predictions, pairing
@@ -11,7 +13,7 @@ from treadle.evaluate.rules import VERSION
 from treadle.evaluate.service import Evaluations
 from treadle.evaluate.types import Basis, CheckRequest, Evaluation, Planned
 from treadle.kernel.config import Config
-from treadle.kernel.errors import NotFound
+from treadle.kernel.errors import InvalidInput, NotFound
 from treadle.kernel.ids import digest_file
 from treadle.kernel.workspace import Workspace
 
@@ -41,28 +43,40 @@ def predicted(workspace: Workspace, config: Config, asked: CheckRequest) -> Part
     def judge(identity: str) -> Evaluation:
         found = load()
         paired = pairing(found)
-        return Evaluations(workspace, config).judge(
-            identity,
-            subject=name,
-            holdout=found.holdout,
-            candidate=found.candidate[0],
-            production=found.production[0] if found.production else None,
-            replicas=found.candidate[1:],
-            other_replicas=found.production[1:],
-            data=digest,
-            baseline=baseline,
-            seed=asked.seed,
-            basis=Basis(candidate=declared.candidate[0], seed=asked.seed, treadle=VERSION),
-            beside=[paired] if paired else [],
-        )
+        with _in(path):
+            return Evaluations(workspace, config).judge(
+                identity,
+                subject=name,
+                holdout=found.holdout,
+                candidate=found.candidate[0],
+                production=found.production[0] if found.production else None,
+                replicas=found.candidate[1:],
+                other_replicas=found.production[1:],
+                data=digest,
+                baseline=baseline,
+                seed=asked.seed,
+                basis=Basis(candidate=declared.candidate[0], seed=asked.seed, treadle=VERSION),
+                beside=[paired] if paired else [],
+            )
 
     def plan() -> list[Planned]:
         found = load()
         production = found.production[0] if found.production else None
-        return plan_model(config, found.holdout, baseline, production)
+        with _in(path):
+            return plan_model(config, found.holdout, baseline, production)
 
     same = (digest, digest_file(other) if other else "", asked.seed)
     return Part("model", same, judge, plan)
+
+
+@contextlib.contextmanager
+def _in(path: Path) -> Iterator[None]:
+    """Says in which file the values lie that can't be judged."""
+    try:
+        yield
+    except InvalidInput as error:
+        error.where = error.where or str(path)
+        raise
 
 
 def _there(workspace: Workspace, name: str) -> Path:

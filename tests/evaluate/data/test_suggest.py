@@ -41,7 +41,7 @@ def test_a_suggestion_is_read_and_passed_by_its_own_rows(tmp_path: Path, name: s
     assert checks.min_rows == 250
     assert checks.unique == ["id", "mail"]
     assert checks.drift
-    assert checks.ranges["price"] == [3.2, 990]
+    assert checks.ranges["price"] == [0, 990]  # what nears zero may be zero
     assert checks.values == {"country": ["DE", "FR", 'N"L']}
     assert "@" in checks.patterns["mail"]
     assert checks.max_null["odd name"] == 0.03

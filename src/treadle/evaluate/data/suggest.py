@@ -30,6 +30,7 @@ from treadle.kernel.scan.port import Source
 
 SAMPLE = 20_000
 MOST_VALUES = 20
+_NEAR_ZERO = 0.05  # of the greatest value: the least one is so near to zero that zero is the limit
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _PATTERNS = {
     "an e-mail address": r"[^@ ]+@[^@ ]+\.[^@ ]+",
@@ -130,7 +131,8 @@ def _ranges(columns: Columns, asks: list[Ask[Any]], found: Answers) -> Iterator[
         if not isinstance(low, int | float) or not isinstance(high, int | float):
             continue
         if math.isfinite(low) and math.isfinite(high):
-            ends = (nice(low, up=False), nice(high, up=True))
+            least = 0.0 if 0 <= low < _NEAR_ZERO * high else nice(low, up=False)
+            ends = (least, nice(high, up=True))
             whole = columns[ask.column].kind == "integer"
             told = ", ".join(str(int(end)) if whole else f"{end:g}" for end in ends)
             yield ask.column, (f"[{told}]", f"found {low:.6g} to {high:.6g}")

@@ -89,7 +89,10 @@ def _check_labels(measure: Measure, labels: Floats, scores: Floats) -> None:
             )
     elif measure.labels == "binary" and not np.isin(labels, (0, 1)).all():
         odd = labels[~np.isin(labels, (0, 1))]
-        raise InvalidInput(f"{measure.metric} takes labels 0 and 1; one is {odd[0]:g}")
+        raise InvalidInput(
+            f"{measure.metric} takes labels 0 and 1; {len(odd):,} of {len(labels):,} are not, as {odd[0]:g}",
+            fix="leave out rows whose label isn't known, or choose a metric of another task",
+        )
     elif measure.labels == "relevance" and labels.min() < 0:
         raise InvalidInput(f"a relevance is at least 0; one is {labels.min():g}")
 
