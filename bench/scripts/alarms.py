@@ -60,14 +60,16 @@ def treadle(years):
     from treadle.kernel.config.monitor import MonitorConfig
     from treadle.monitor import rules
     from treadle.monitor.findings import Window
+    from treadle.monitor.performance.alarms import judged
     from treadle.monitor.performance.preparing import places, with_estimates
     from treadle.monitor.performance.results import estimated_result, gap_result
     from treadle.monitor.profile import _of_array, counts
+    from treadle.monitor.sequential import run_length
     from treadle.monitor.types import Profile
 
     config, measure, week = MonitorConfig(tolerance=0.0), Measure("roc_auc"), timedelta(days=7)
     start = datetime(2026, 1, 5, tzinfo=UTC)
-    alpha = rules.level(config.false_alarms, week)
+    alpha, wanted = rules.level(config.false_alarms, week), run_length(config.false_alarms, week)
     rows = {"psi": ([], []), "realised": ([], []), "estimated": ([], [])}
     for year in years:
         shape = _of_array(year["reference"])
@@ -88,10 +90,12 @@ def treadle(years):
                     model="m", version=1, since=start + place * week, until=start + (place + 1) * week
                 )
                 days = np.arange(MANY) * 7 // MANY
-                gaps.append(gap_result(window, profile, measure, year[f"{moved}_label"][place],
-                                       year[f"{moved}_score"][place], days, config, gaps))  # fmt: skip
+                gap = gap_result(window, profile, measure, year[f"{moved}_label"][place],
+                                 year[f"{moved}_score"][place], days, config)  # fmt: skip
+                gaps += judged([gap], gaps, wanted)
                 scores = year[f"{unsure}_score"][place]
-                estimates.append(estimated_result(window, profile, measure, scores, {}, config, estimates))
+                estimate_ = estimated_result(window, profile, measure, scores, {}, config)
+                estimates += judged([estimate_], estimates, wanted)
             rows["realised"][side].append([one.state == "alert" for one in gaps])
             rows["estimated"][side].append([one.state == "alert" for one in estimates])
     return [

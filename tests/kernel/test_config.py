@@ -162,6 +162,16 @@ MISTAKES = {
         "keep_log =",
         "`monitor.keep_log` is shorter than what a performance figure looks back over",
     ),
+    "a log that is shorter than a season": (
+        change('every = "7d"', 'every = "1d"\nreference = "season"\nseason_weeks = 6\nkeep_log = "40d"'),
+        "keep_log =",
+        "`monitor.keep_log` is shorter than what a season looks back over",
+    ),
+    "windows that are longer than their season": (
+        change('every = "7d"', 'every = "8d"\nreference = "season"'),
+        "every =",
+        "`monitor.every` is longer than a week",
+    ),
     "segments of values that aren't kept": (
         GOOD + '[monitor.columns.carrier]\nkeep = "hash"\n[monitor.segments.carrier]\n',
         "[monitor.segments.carrier]",

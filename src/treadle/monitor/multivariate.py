@@ -60,16 +60,22 @@ class Misfit(msgspec.Struct, frozen=True):
 
 
 def multivariate_results(
-    window: Window, shapes: Mapping[str, Shape], reference: Sample, current: Sample, config: MonitorConfig
+    window: Window,
+    shapes: Mapping[str, Shape],
+    reference: Sample,
+    current: Sample,
+    config: MonitorConfig,
+    of: str = "training",
 ) -> list[WindowResult]:
     """Whether whole rows have drifted.
 
     Args:
         window: The window.
         shapes: The profiles of the columns to look at.
-        reference: A sample of the training rows.
+        reference: A sample of the training rows, or of what else the window is held against.
         current: A sample of the window's rows.
         config: The ``[monitor]`` table.
+        of: Where the reference's rows come from, in words.
     """
     n = len(next(iter(current.values()), ()))
     m = len(next(iter(reference.values()), ()))
@@ -82,14 +88,14 @@ def multivariate_results(
     by = ", ".join(told.columns)
     first = _result(
         window, "auc", told.auc, told.chance, told.p_value, how.auc, n,
-        f"whole rows: a classifier tells live rows from those of training with AUC {told.auc:.3f}",
+        f"whole rows: a classifier tells live rows from those of {of} with AUC {told.auc:.3f}",
         f"; most by {by} ({rows})", f" ({rows})",
     )  # fmt: skip
     fit = misfit(_matrix(before), _matrix(after), alpha)
     side = "further from" if fit.effect > 0 else "nearer to"
     second = _result(
         window, "pca", abs(fit.effect), fit.chance, fit.p_value, how.reconstruction, n,
-        f"whole rows: they lie {abs(fit.effect):.2f} deviations {side} the principal components of training",
+        f"whole rows: they lie {abs(fit.effect):.2f} deviations {side} the principal components of {of}",
         f" ({rows})", f" ({rows})",
     )  # fmt: skip
     return [first, second]

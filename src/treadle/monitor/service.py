@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import TypeAlias, get_args
 
@@ -17,7 +18,7 @@ from treadle.kernel.events import record
 from treadle.kernel.types import Event
 from treadle.kernel.units import parse_duration
 from treadle.kernel.workspace import Workspace
-from treadle.monitor import by_segment, drift, findings, multivariate, quality, rules, store
+from treadle.monitor import by_segment, drift, findings, multivariate, quality, rules, seasons, store
 from treadle.monitor.drops import take_dropped
 from treadle.monitor.findings import Window
 from treadle.monitor.incidents.channels import channels
@@ -319,49 +320,59 @@ class Monitors:
         for i, segment in enumerate(profile.segments.values(), 1):
             by = by_segment.part_sql(segment, quote(f"input_{segment.column}"))
             queries.append(histogram_sql(own, by, first=i * (len(own) + 1)))
-        found = self._log.scan(
-            window.model,
-            " UNION ALL ".join(queries),
-            since=window.since,
-            until=window.until,
-            inputs=version.signature.inputs if version.signature else (),
-        )
+
+        def scan(stretch: Window, sql: str = " UNION ALL ".join(queries)) -> seasons.Found:
+            inputs = version.signature.inputs if version.signature else ()
+            return self._log.scan(window.model, sql, since=stretch.since, until=stretch.until, inputs=inputs)
+
+        found = scan(window)
+        held = seasons.held(window, profile, watched, self._config, self._log, scan)
         *inputs, prediction = count([*watched.values(), profile.prediction], found)
         troubles = quality.quality_results(window, watched, inputs, self._config)
         columns = len(inputs) * (2 if profile.segments else 1)  # segments have half of the level
         drifts = [
-            self._drift(window, name, (shape, now), columns, profile, troubles)
-            for (name, shape), now in zip(watched.items(), inputs, strict=True)
+            self._drift(window, name, (held.inputs[name], now), columns, profile, troubles)
+            for name, now in zip(watched, inputs, strict=True)
         ]
         troubles = quality.settle(troubles, drifts)
-        prediction_shift = drift.prediction_result(window, profile.prediction, prediction, self._config)
+        prediction_shift = drift.prediction_result(window, held.prediction, prediction, self._config)
         parts: dict[str, list[Shape]] = {}
         for i in range(1, len(profile.segments) + 1):
             parts |= count_parts(list(watched.values()), found, first=i * (len(own) + 1))
         if profile.segments:
-            kept = msgspec.structs.replace(profile, inputs={**profile.inputs, **watched})
+            kept = msgspec.structs.replace(
+                profile, inputs={**profile.inputs, **watched}, segments=held.segments
+            )
             drifts += by_segment.segment_results(window, kept, parts, drifts, self._config)
         alone = {one.subject for one in (*troubles, *drifts) if one.state == "alert"}
         rest = {n: shape for n, shape in watched.items() if n not in alone and conceal.plain(n)}
-        return [*troubles, *drifts, *self._rows(window, version, rest), prediction_shift]
+        rows = self._rows(window, version, rest, held, scan)
+        return [*troubles, *held.told([*drifts, *rows, prediction_shift])]
 
-    def _rows(self, window: Window, version: ModelVersion, shapes: dict[str, Shape]) -> Results:
+    def _rows(
+        self,
+        window: Window,
+        version: ModelVersion,
+        shapes: dict[str, Shape],
+        held: seasons.Held,
+        scan: Callable[[Window, str], seasons.Found],
+    ) -> Results:
         """Whether whole rows have drifted, of the inputs that haven't by themselves."""
         size = self._config.multivariate.sample
         if not self._config.multivariate.watch or len(shapes) < 2:
             return []
-        reference = self._references.sample(version, list(shapes), size)
+        names = ", ".join(f"{quote(f'input_{name}')} AS {quote(name)}" for name in shapes)
+        some = f"SELECT {names} FROM log ORDER BY hash(prediction_id), prediction_id LIMIT"  # noqa: S608 - quoted
+        reference: seasons.Found | None
+        if held.slots:
+            reference = seasons.rows_of(held, size, lambda slot, most: scan(slot, f"{some} {most}"))
+        else:
+            reference = self._references.sample(version, list(shapes), size)
         if reference is None:
             return []
-        names = ", ".join(f"{quote(f'input_{name}')} AS {quote(name)}" for name in shapes)
-        current = self._log.scan(
-            window.model,
-            f"SELECT {names} FROM log ORDER BY hash(prediction_id), prediction_id LIMIT {size}",  # noqa: S608
-            since=window.since,
-            until=window.until,
-            inputs=version.signature.inputs if version.signature else (),
-        )
-        return multivariate.multivariate_results(window, shapes, reference, current, self._config)
+        current = scan(window, f"{some} {size}")
+        of = seasons.weeks(self._config) if held.slots else "training"
+        return multivariate.multivariate_results(window, shapes, reference, current, self._config, of)
 
     def _drift(
         self,

@@ -234,16 +234,26 @@ def _check_objective(config: Config, text: str, where: str) -> None:
 
 
 def _check_keeping(config: Config, text: str, where: str) -> None:
-    """Predictions are kept as long as a figure looks back."""
-    monitor = config.monitor
+    """Predictions are kept as long as a figure looks back; a season's slots don't overlap."""
+    monitor, week = config.monitor, timedelta(days=7)
+    seasonal = monitor.reference == "season"
+    if seasonal and parse_duration(monitor.every) > week:
+        raise ConfigError(
+            "`monitor.every` is longer than a week, and a season is told by the same time of the week before",
+            where=_place(text, ("monitor", "every"), where),
+            fix='make it "7d" or less, or leave `reference` out',
+        )
     if monitor.keep_log is None:
         return
-    needed = parse_duration(monitor.performance_window) + parse_duration(monitor.every)
+    back, what, key = parse_duration(monitor.performance_window), "a performance figure", "performance_window"
+    if seasonal and monitor.season_weeks * week > back:
+        back, what, key = monitor.season_weeks * week, "a season", "season_weeks"
+    needed = back + parse_duration(monitor.every)
     if parse_duration(monitor.keep_log) < needed + timedelta(days=1):
         raise ConfigError(
-            "`monitor.keep_log` is shorter than what a performance figure looks back over",
+            f"`monitor.keep_log` is shorter than what {what} looks back over",
             where=_place(text, ("monitor", "keep_log"), where),
-            fix="keep `performance_window`, `every` and a day together, or more",
+            fix=f"keep `{key}`, `every` and a day together, or more",
         )
 
 

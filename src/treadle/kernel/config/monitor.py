@@ -143,6 +143,10 @@ class MonitorConfig(Table, frozen=True):
             performance figure isn't published, for labels that come early may differ from the rest.
         tolerance: How much worse than at registration the metric may become, in its unit.
         drift: The population stability index from which a drift matters; or a table, to say more.
+        reference: What inputs, whole rows and predictions are held against: ``training`` (predictions: those
+            at registration), or ``season``, the same stretch of the week in each of the weeks before, where
+            traffic has its hours and weekdays. Until so much is logged it is training, and findings say so.
+        season_weeks: How many weeks before.
         prediction: When the predictions have shifted; as ``drift`` when left out.
         quality: What inputs may be that they weren't at training.
         multivariate: Drift of whole rows.
@@ -170,6 +174,8 @@ class MonitorConfig(Table, frozen=True):
     mature: Fraction = 0.8
     tolerance: NotNegative = 0.02
     drift: Threshold | DriftConfig = 0.1
+    reference: Literal["training", "season"] = "training"
+    season_weeks: Annotated[int, Meta(ge=1, le=52)] = 4
     prediction: DriftConfig | None = None
     quality: QualityConfig = field(default_factory=QualityConfig)
     multivariate: MultivariateConfig = field(default_factory=MultivariateConfig)

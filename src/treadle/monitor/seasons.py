@@ -1,0 +1,155 @@
+"""What a window is held against where traffic has its hours and weekdays: the same ones of the weeks before.
+
+A slot is a window's own stretch of the week, so many weeks earlier. Slots are counted in the bins of the
+profile, so every statistic is what it is against training; what chance gives follows from the rows of both
+sides, as always, and a reference of few rows allows for more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+
+from treadle.kernel.config.monitor import MonitorConfig
+from treadle.monitor import rules
+from treadle.monitor.findings import Window
+from treadle.monitor.log import PredictionLog
+from treadle.monitor.profile import Shape, count, count_parts, counts
+from treadle.monitor.types import Profile, SegmentProfile, WindowResult
+
+if TYPE_CHECKING:
+    from treadle.kernel.engine import Column
+
+WEEK = timedelta(days=7)
+
+Found = Mapping[str, "Column"]
+
+
+class Held(msgspec.Struct, frozen=True, kw_only=True):
+    """What a window is held against.
+
+    Attributes:
+        inputs: Each watched input.
+        prediction: The predictions of the version in production.
+        segments: The inputs segment by segment.
+        slots: The stretches that it was counted in; none where it is training.
+        note: What findings say of it; empty where nothing else was declared.
+        own_note: What the finding about predictions says.
+    """
+
+    inputs: dict[str, Shape]
+    prediction: Shape
+    segments: dict[str, SegmentProfile]
+    slots: tuple[Window, ...] = ()
+    note: str = ""
+    own_note: str = ""
+
+    def told(self, found: Sequence[WindowResult]) -> list[WindowResult]:
+        """Findings with what they were held against."""
+        return [
+            msgspec.structs.replace(one, sentence=f"{one.sentence}; {note}") if note else one
+            for one in found
+            for note in [self.own_note if one.kind == "prediction" else self.note]
+        ]
+
+
+def slots(window: Window, weeks: int) -> tuple[Window, ...]:
+    """The same stretch of the week in each of the weeks before, the latest first."""
+    return tuple(
+        msgspec.structs.replace(window, since=window.since - k * WEEK, until=window.until - k * WEEK)
+        for k in range(1, weeks + 1)
+    )
+
+
+def weeks(config: MonitorConfig) -> str:
+    """The weeks of the season, in words."""
+    return "the week before" if config.season_weeks == 1 else f"the {config.season_weeks} weeks before"
+
+
+def held(
+    window: Window,
+    profile: Profile,
+    watched: Mapping[str, Shape],
+    config: MonitorConfig,
+    log: PredictionLog,
+    scan: Callable[[Window], Found],
+) -> Held:
+    """What a window is held against, as declared; training while too little of the season is logged.
+
+    Args:
+        window: The window.
+        profile: The profile of the version in production.
+        watched: The watched inputs' profiles.
+        config: The ``[monitor]`` table.
+        log: The prediction log.
+        scan: Counts a stretch of time as the window was: inputs and prediction, then segment by segment.
+    """
+    training = Held(inputs=dict(watched), prediction=profile.prediction, segments=profile.segments)
+    if config.reference == "training":
+        return training
+    past, first = slots(window, config.season_weeks), log.first_day(window.model)
+    there = [slot for slot in past if first is not None and slot.since >= rules.midnight(first)]
+    before = weeks(config)
+    why = f"held against training: of {before} {len(there)} are logged"
+    if len(there) < len(past):
+        return msgspec.structs.replace(training, note=why, own_note=why)
+    found = _together([scan(slot) for slot in past])
+    *inputs, prediction = count([*watched.values(), profile.prediction], found)
+    rows = sum(counts(inputs[0])) if inputs else 0
+    if rows < config.min_rows:
+        why = f"held against training: the same time of {before} has {rows:,} rows"
+        return msgspec.structs.replace(training, note=why, own_note=why)
+    note = f"held against the same time of {before} ({rows:,} rows)"
+    own, own_note = _own(profile, prediction, note, config)
+    return Held(
+        inputs=dict(zip(watched, inputs, strict=True)),
+        prediction=own,
+        segments=_segments(profile, watched, found),
+        slots=past,
+        note=note,
+        own_note=own_note,
+    )
+
+
+def rows_of(held_: Held, size: int, scan: Callable[[Window, int], Found]) -> dict[str, Column]:
+    """A sample of the rows of the slots, evenly from each.
+
+    Args:
+        held_: What the window is held against.
+        size: How many rows.
+        scan: Hands out so many rows of a stretch of time.
+    """
+    each = -(-size // len(held_.slots))
+    return _together([scan(slot, each) for slot in held_.slots])
+
+
+def _own(profile: Profile, prediction: Shape, note: str, config: MonitorConfig) -> tuple[Shape, str]:
+    """The version's own predictions in the slots; those at registration where it is too young."""
+    rows = sum(counts(prediction)) - prediction.nulls  # those of other versions were counted as missing
+    if rows < config.min_rows:
+        return profile.prediction, (
+            f"held against registration: the version answered {rows:,} requests at the same time of "
+            f"{weeks(config)}"
+        )
+    return prediction, note
+
+
+def _segments(profile: Profile, watched: Mapping[str, Shape], found: Found) -> dict[str, SegmentProfile]:
+    made = {}
+    for i, (name, segment) in enumerate(profile.segments.items(), 1):
+        parts = count_parts(list(watched.values()), found, first=i * (len(watched) + 1))
+        tallies = {
+            part: {column: counts(shape) for column, shape in zip(watched, shapes, strict=True)}
+            for part, shapes in parts.items()
+        }
+        made[name] = msgspec.structs.replace(segment, tallies=tallies)
+    return made
+
+
+def _together(found: Sequence[Found]) -> dict[str, Column]:
+    """The rows of several results, one below the other."""
+    return {name: np.ma.concatenate([one[name] for one in found]) for name in found[0]}  # type: ignore[no-untyped-call]
