@@ -101,6 +101,23 @@ def test_a_branch_is_looked_up_once(fs: Any, pets: Path, other: Client) -> None:
     assert sent.cat("pets@main/a.txt") == b"alpha"
 
 
+def test_what_is_sent_reads_where_its_sender_did(
+    fs: Any, pets: Path, other: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = pickle.dumps(fs)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert pickle.loads(sent).cat("pets@v1/a.txt") == b"alpha"
+
+
+def test_a_server_is_sent_along(
+    afar: Any, other: Client, pets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = pickle.dumps(afar)
+    monkeypatch.delenv("TREADLE_URL")
+    assert pickle.loads(sent).cat("pets@v1/a.txt") == b"alpha"
+
+
 def test_branches_with_slashes(fs: Any, pets: Path, other: Client) -> None:
     other.create_data_ref("pets", "branch", "exp/new")
     (pets / "a.txt").write_bytes(b"new")

@@ -41,6 +41,12 @@ def client(url: str | None, root: str | None) -> Client:
         return _clients[key]
 
 
+def here(url: str | None, root: str | None) -> tuple[str | None, str | None]:
+    """The server and the folder that :func:`client` takes in this process, as far as either is known."""
+    folder = root or find_root()
+    return url or os.environ.get("TREADLE_URL") or None, str(Path(folder).absolute()) if folder else None
+
+
 def find_root() -> Path | None:
     """The folder of the project that the working folder is in, if it is in one."""
     try:

@@ -57,7 +57,10 @@ class Versions(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no types
         return places.strip(os.fspath(path))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _pinned, (type(self), self.storage_args, self.storage_options, dict(self._pins))
+        given = dict(zip(("url", "root", "cache_size"), self.storage_args, strict=False))
+        given |= self.storage_options
+        here = connection.here(self._url, self._root)
+        return _pinned, (type(self), given, here, dict(self._pins))
 
     # ── where things are ─────────────────────────────────────────────────
 
@@ -306,11 +309,23 @@ def lost() -> Iterator[None]:
 
 def _pinned(
     kind: type[Versions],
-    arguments: Sequence[Any],
-    options: Mapping[str, Any],
+    given: Mapping[str, Any],
+    sender: Sequence[str | None],
     pins: dict[tuple[str, str], DatasetVersion],
 ) -> Versions:
-    """A file system that was sent to another process: it reads the same versions."""
-    made = kind(*arguments, **{**options, "skip_instance_cache": True})
+    """A file system that was sent to another process: it reads the same versions.
+
+    Args:
+        kind: Its class.
+        given: What it was made with.
+        sender: The server and the project that it had there; where this machine has no such folder, what
+            is found here counts.
+        pins: Versions that it has looked up.
+    """
+    url, root = sender
+    found = {"url": url} if url else {}
+    if root and Path(root).is_dir():
+        found["root"] = root
+    made = kind(**{**given, **found, "skip_instance_cache": True})
     made._pins.update(pins)  # noqa: SLF001 - this module's own class
     return made
