@@ -102,7 +102,7 @@ def main(module: str, action: str, folder: str, every: str) -> None:
         shutil.rmtree(root, ignore_errors=True)
         subprocess.run(["cp", "-a", str(base), str(root)], check=True)
         ended = _forked(_armed(lambda: work(root), step))
-        assert ended in (0, -signal.SIGKILL), f"it failed by itself at step {step}"
+        assert ended in (0, -signal.SIGKILL), f"it ended by itself, with {ended}, at step {step}"
         assert _forked(lambda: check(root)) == 0, f"after a kill at step {step}"
         if not ended:
             break
