@@ -18,7 +18,7 @@ from treadle.kernel.workspace import Workspace
 from treadle.monitor import Monitors, NumericProfile, PredictionLog, Profile, WindowResult
 from treadle.monitor.drift import input_result
 from treadle.monitor.findings import Window
-from treadle.monitor.profile import Tally, bounds, empty, filled
+from treadle.monitor.profile import Shape, Tally, bounds, count, empty, filled
 from treadle.monitor.seasons import Found, held, slots
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -81,10 +81,13 @@ class Stream:
             }
         return self.seen[window.since]
 
+    def read(self, found: Found) -> tuple[list[Shape], dict[str, list[Shape]]]:
+        return count([self.shape, self.profile.prediction], found), {}
+
     def judged(self, i: int, config: MonitorConfig) -> WindowResult:
         window = Window(model="m", version=1, since=START + i * HOURS, until=START + (i + 1) * HOURS)
         log: Any = self
-        against = held(window, self.profile, self.profile.inputs, config, log, self.scan)
+        against = held(window, self.profile, self.profile.inputs, config, log, self.scan, self.read)
         found = self.scan(window)
         now = filled(self.shape, Tally([*found["n"][:-1].tolist(), 0]))
         (told,) = against.told([input_result(window, "x", against.inputs["x"], now, 1, config)])

@@ -118,6 +118,12 @@ class DayTable:
             found = table.partitions() if table else []
         return sorted(date.fromisoformat(str(partition["day"])) for partition in found)
 
+    def version(self) -> str:
+        """What is read: the table and its version."""
+        with self._errors():
+            table = self._latest()
+            return f"{self._url}@{table.version() if table else None}"
+
     def read(self, since: date, until: date) -> list[Path] | Any | None:
         """The rows of some days, for the engine: Parquet files where they lie, or an Arrow table.
 

@@ -47,6 +47,15 @@ _LABEL = {
     "known_at": "TIMESTAMPTZ",
     "recorded_at": "TIMESTAMPTZ",
 }
+_ONCE = """
+    FROM thinned WHERE hash(prediction_id) NOT IN (SELECT key FROM repeated)
+    UNION ALL BY NAME
+    FROM thinned WHERE hash(prediction_id) IN (SELECT key FROM repeated)
+    QUALIFY row_number() OVER (
+        PARTITION BY prediction_id ORDER BY "at" DESC, recorded_at DESC, version DESC, output
+    ) = 1"""
+_LABELLED = "SELECT once.*, label, labelled_at FROM once LEFT JOIN known USING (prediction_id)"
+_UNLABELLED = "SELECT *, NULL::DOUBLE AS label, NULL::TIMESTAMPTZ AS labelled_at FROM once"
 _VOLUME = {"minute": "TIMESTAMPTZ", "asked": "BIGINT", "kept": "BIGINT"}
 
 
@@ -62,6 +71,7 @@ class PredictionLog:
 
     def __init__(self, workspace: Workspace) -> None:
         self._ws = workspace
+        self._looked: tuple[tuple[str, str], Column] | None = None
         self.concealment = Concealment(
             workspace.config.monitor.columns, workspace.root / ".treadle" / "log.key"
         )
@@ -273,24 +283,37 @@ class PredictionLog:
         moment = _instant(known_by or since)
         written = f" AND recorded_at <= {_instant(recorded_by)}" if recorded_by else ""
         thin = f" WHERE {sampling.THIN}" if "share" in table.columns() else ""
+        within = "true"
+        if since != rules.midnight(since.date()) or until != rules.midnight(until.date()):
+            within = f'"at" >= {_instant(since)} AND "at" < {_instant(until)}'  # else the days' files say so
+        stretch = f"SELECT * FROM ({predictions}) WHERE {within}{written}"  # noqa: S608 - moments
+        tables["repeated"] = {"key": self._repeated(table, stretch, tables)}
+        some = len(tables["repeated"]["key"]) > 0
         query = f"""
             WITH known AS (
                 SELECT prediction_id, arg_max(value, (known_at, recorded_at, value)) AS label,
                     min(known_at) AS labelled_at
                 FROM ({labels}) WHERE known_at <= {moment}{written} GROUP BY prediction_id
-            ), stretch AS (
-                SELECT * FROM ({predictions}) WHERE "at" >= {_instant(since)} AND "at" < {_instant(until)}
-                    {written}
-            ), once AS (
-                SELECT * FROM stretch{thin}
-                QUALIFY row_number() OVER (
-                    PARTITION BY prediction_id ORDER BY "at" DESC, recorded_at DESC, version DESC, output
-                ) = 1
-            ), log AS MATERIALIZED (
-                SELECT once.*, label, labelled_at FROM once LEFT JOIN known USING (prediction_id)
+            ), stretch AS NOT MATERIALIZED ({stretch}),
+            thinned AS NOT MATERIALIZED (SELECT * FROM stretch{thin}), once AS NOT MATERIALIZED (
+                {_ONCE if some else "FROM thinned"}
+            ), log AS {"" if some else "NOT "}MATERIALIZED (
+                {_LABELLED if known_by else _UNLABELLED}
             )
             {sql}"""  # noqa: S608 - names are quoted, values are moments
         return self._ws.engine.columns(query, (), tables)
+
+    def _repeated(self, table: DayTable, stretch: str, tables: Mapping[str, Any]) -> Column:
+        """The hashes of the identities that more than one row has; of the last stretch from memory.
+
+        Hardly ever are there any. Then rows needn't be held beside each other, and a query reads no more than
+        its columns.
+        """
+        key = (table.version(), stretch)
+        if self._looked is None or self._looked[0] != key:
+            sql = f"SELECT hash(prediction_id) AS key FROM ({stretch}) GROUP BY key HAVING count(*) > 1"  # noqa: S608
+            self._looked = (key, self._ws.engine.columns(sql, (), tables)["key"])
+        return self._looked[1]
 
     def _labels(self, model: str, since: datetime, known_by: datetime | None) -> Any:
         """The label rows that may matter; a day's grace for clocks that disagree."""

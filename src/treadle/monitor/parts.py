@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from treadle.kernel.engine import text
+from treadle.monitor.profile import place_sql
 from treadle.monitor.types import SegmentProfile
 
 Codes = npt.NDArray[np.intp]
@@ -37,7 +38,7 @@ def code_sql(segment: SegmentProfile, column: str) -> str:
     """
     x = f"({column})"
     if segment.edges:
-        place = " + ".join(f"({x} > {edge!r}::DOUBLE)::INT" for edge in segment.edges)
+        place = place_sql(x, segment.edges)
         return f"CASE WHEN {x} IS NULL OR isnan({x}) THEN NULL ELSE {place} END"
     values = ", ".join(
         text(value) if isinstance(value, str) else f"{value!r}::DOUBLE" for value in segment.values

@@ -88,7 +88,7 @@ def counts(shape: Shape) -> list[int]:
     return [*shape.counts.values(), shape.other, shape.nulls]
 
 
-def histogram_sql(columns: Sequence[tuple[Shape, str]], by: str = "", first: int = 0) -> str:
+def histogram_sql(columns: Sequence[tuple[Shape, str]], by: str = "", first: int = 0, join: str = "") -> str:
     """One query for the histograms of many columns of the relation ``log``.
 
     Args:
@@ -96,14 +96,31 @@ def histogram_sql(columns: Sequence[tuple[Shape, str]], by: str = "", first: int
         by: SQL that names the part of the rows that a row belongs to; NULL for none. All are
             one part when left out.
         first: The number that the first column gets.
+        join: What is joined to the rows for that.
     """
-    part = f"({by})::VARCHAR" if by else "''"
-    return " UNION ALL ".join(_branch(i, *column, part) for i, column in enumerate(columns, first))
+    part, rows = f"({by})" if by else "''", f"log {join}"
+    return " UNION ALL ".join(_branch(i, *column, part, rows) for i, column in enumerate(columns, first))
 
 
 def count(shapes: Sequence[Shape], found: Mapping[str, Any]) -> list[Shape]:
     """What :func:`histogram_sql` found, as profiles with the bins of the given ones."""
     return count_parts(shapes, found).get("") or [filled(s, Tally([0] * len(counts(s)))) for s in shapes]
+
+
+def count_all(shapes: Sequence[Shape], found: Mapping[str, Any], first: int = 0) -> list[Shape]:
+    """What :func:`histogram_sql` found in all parts together and in rows of none, as profiles.
+
+    Args:
+        shapes: The profiles whose bins were counted in.
+        found: The query's columns; those of other numbers are passed over.
+        first: The number that the first column got.
+    """
+    tallies = [Tally([0] * len(counts(shape))) for shape in shapes]
+    names = ("col", "bin", "n", "total", "low", "high")
+    for i, place, n, total, low, high in zip(*(found[name] for name in names), strict=True):
+        if first <= i < first + len(shapes):
+            tallies[int(i) - first].add(int(place), int(n), _number(total), _number(low), _number(high))
+    return [filled(shape, tally) for shape, tally in zip(shapes, tallies, strict=True)]
 
 
 def count_parts(shapes: Sequence[Shape], found: Mapping[str, Any], first: int = 0) -> dict[str, list[Shape]]:
@@ -188,25 +205,41 @@ def bounds(shape: NumericProfile) -> list[float]:
     return [shape.low - margin(shape.low), *shape.edges, shape.high + margin(shape.high)]
 
 
-def _branch(i: int, shape: Shape, sql: str, part: str) -> str:
+def _branch(i: int, shape: Shape, sql: str, part: str, rows: str) -> str:
     if isinstance(shape, NumericProfile):
-        place = " + ".join(f"(x > {edge!r}::DOUBLE)::INT" for edge in bounds(shape)) or "0"
         missing = "x IS NULL OR isnan(x)"
         return (
-            f"SELECT {i} AS col, part, CASE WHEN {missing} THEN -1 ELSE {place} END AS bin, count(*) AS n, "
+            f"SELECT {i} AS col, part::VARCHAR AS part, CASE WHEN {missing} THEN -1 ELSE "
+            f"{place_sql('x', bounds(shape))} END AS bin, count(*) AS n, "
             f"sum(CASE WHEN {missing} THEN 0 ELSE x END) AS total, "
             f"min(x) FILTER (isfinite(x)) AS low, max(x) FILTER (isfinite(x)) AS high "
-            f"FROM (SELECT ({sql})::DOUBLE AS x, {part} AS part FROM log) GROUP BY part, bin"
+            f"FROM (SELECT ({sql})::DOUBLE AS x, {part} AS part FROM {rows}) GROUP BY ALL"
         )
     named = ", ".join(text(name) for name in shape.counts)
     place = f"coalesce(list_position([{named}]::VARCHAR[], x), {len(shape.counts) + 1}) - 1"
     # Values first, places second: the list is searched once a distinct value, not once a row.
     return (
-        f"SELECT {i} AS col, part, CASE WHEN x IS NULL THEN -1 ELSE {place} END AS bin, "
+        f"SELECT {i} AS col, part::VARCHAR AS part, CASE WHEN x IS NULL THEN -1 ELSE {place} END AS bin, "
         f"sum(k)::BIGINT AS n, 0.0::DOUBLE AS total, NULL::DOUBLE AS low, NULL::DOUBLE AS high FROM ("
-        f"SELECT x, part, count(*) AS k FROM (SELECT ({sql})::VARCHAR AS x, {part} AS part FROM log) "
-        f"GROUP BY x, part) GROUP BY part, bin"
+        f"SELECT x, part, count(*) AS k FROM (SELECT ({sql})::VARCHAR AS x, {part} AS part FROM {rows}) "
+        f"GROUP BY x, part) GROUP BY ALL"
     )
+
+
+def place_sql(x: str, edges: Sequence[float], first: int = 0) -> str:
+    """SQL for how many edges a number lies over, plus ``first``: a search, not a comparison with each.
+
+    Args:
+        x: The number's SQL; neither NULL nor NaN.
+        edges: Increasing.
+        first: What no edge counts as.
+    """
+    if not edges:
+        return str(first)
+    middle = len(edges) // 2
+    over = place_sql(x, edges[middle + 1 :], first + middle + 1)
+    under = place_sql(x, edges[:middle], first)
+    return f"CASE WHEN {x} > {edges[middle]!r}::DOUBLE THEN {over} ELSE {under} END"
 
 
 def _describe(engine: Engine, train: Path) -> list[tuple[str, str]]:

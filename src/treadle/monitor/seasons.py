@@ -18,7 +18,8 @@ from treadle.kernel.config.monitor import MonitorConfig
 from treadle.monitor import rules
 from treadle.monitor.findings import Window
 from treadle.monitor.log import PredictionLog
-from treadle.monitor.profile import Shape, count, count_parts, counts
+from treadle.monitor.parts import names
+from treadle.monitor.profile import Shape, counts
 from treadle.monitor.types import Profile, SegmentProfile, WindowResult
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 WEEK = timedelta(days=7)
 
 Found = Mapping[str, "Column"]
+Parts = Mapping[str, Sequence[Shape]]
 
 
 class Held(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,6 +79,7 @@ def held(
     config: MonitorConfig,
     log: PredictionLog,
     scan: Callable[[Window], Found],
+    read: Callable[[Found], tuple[list[Shape], Parts]],
 ) -> Held:
     """What a window is held against, as declared; training while too little of the season is logged.
 
@@ -86,7 +89,8 @@ def held(
         watched: The watched inputs' profiles.
         config: The ``[monitor]`` table.
         log: The prediction log.
-        scan: Counts a stretch of time as the window was: inputs and prediction, then segment by segment.
+        scan: Counts a stretch of time as the window was.
+        read: Reads what was counted: inputs and prediction, and the inputs part by part.
     """
     training = Held(inputs=dict(watched), prediction=profile.prediction, segments=profile.segments)
     if config.reference == "training":
@@ -97,8 +101,7 @@ def held(
     why = f"held against training: of {before} {len(there)} are logged"
     if len(there) < len(past):
         return msgspec.structs.replace(training, note=why, own_note=why)
-    found = _together([scan(slot) for slot in past])
-    *inputs, prediction = count([*watched.values(), profile.prediction], found)
+    (*inputs, prediction), parts = read(_together([scan(slot) for slot in past]))
     rows = sum(counts(inputs[0])) if inputs else 0
     if rows < config.min_rows:
         why = f"held against training: the same time of {before} has {rows:,} rows"
@@ -108,7 +111,7 @@ def held(
     return Held(
         inputs=dict(zip(watched, inputs, strict=True)),
         prediction=own,
-        segments=_segments(profile, watched, found),
+        segments=_segments(profile, watched, parts),
         slots=past,
         note=note,
         own_note=own_note,
@@ -138,13 +141,13 @@ def _own(profile: Profile, prediction: Shape, note: str, config: MonitorConfig) 
     return prediction, note
 
 
-def _segments(profile: Profile, watched: Mapping[str, Shape], found: Found) -> dict[str, SegmentProfile]:
+def _segments(profile: Profile, watched: Mapping[str, Shape], parts: Parts) -> dict[str, SegmentProfile]:
     made = {}
-    for i, (name, segment) in enumerate(profile.segments.items(), 1):
-        parts = count_parts(list(watched.values()), found, first=i * (len(watched) + 1))
+    for name, segment in profile.segments.items():
         tallies = {
-            part: {column: counts(shape) for column, shape in zip(watched, shapes, strict=True)}
-            for part, shapes in parts.items()
+            part: {column: counts(shape) for column, shape in zip(watched, parts[part], strict=True)}
+            for part in names(segment)
+            if part in parts
         }
         made[name] = msgspec.structs.replace(segment, tallies=tallies)
     return made

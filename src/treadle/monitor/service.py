@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TypeAlias, get_args
 
 import msgspec
@@ -19,6 +20,7 @@ from treadle.kernel.types import Event
 from treadle.kernel.units import parse_duration
 from treadle.kernel.workspace import Workspace
 from treadle.monitor import by_segment, drift, findings, multivariate, quality, rules, seasons, store
+from treadle.monitor.counting import counted, counting_sql
 from treadle.monitor.drops import take_dropped
 from treadle.monitor.findings import Window
 from treadle.monitor.incidents.channels import channels
@@ -28,7 +30,7 @@ from treadle.monitor.log import PredictionLog, check_model
 from treadle.monitor.notify import Notifier, WebhookNotifier
 from treadle.monitor.operations import service_alert, service_results
 from treadle.monitor.performance.figures import Performance
-from treadle.monitor.profile import Shape, count, count_parts, decode_profile, histogram_sql
+from treadle.monitor.profile import Shape, decode_profile
 from treadle.monitor.references import References
 from treadle.monitor.sequential import persists
 from treadle.monitor.suggest import suggest_monitors
@@ -315,19 +317,17 @@ class Monitors:
             if self._config.watches(name) and (conceal.plain(name) or isinstance(shape, CategoryProfile))
         }
         own = [(shape, quote(f"input_{name}")) for name, shape in watched.items()]
-        shifted = (profile.prediction, f"CASE WHEN version = {version.number} THEN output END")
-        queries = [histogram_sql([*own, shifted])]
-        for i, segment in enumerate(profile.segments.values(), 1):
-            by = by_segment.part_sql(segment, quote(f"input_{segment.column}"))
-            queries.append(histogram_sql(own, by, first=i * (len(own) + 1)))
+        shifted = [(profile.prediction, f"CASE WHEN version = {version.number} THEN output END")]
 
-        def scan(stretch: Window, sql: str = " UNION ALL ".join(queries)) -> seasons.Found:
+        def scan(
+            stretch: Window, sql: str = counting_sql(own, profile.segments, shifted, "input_")
+        ) -> seasons.Found:
             inputs = version.signature.inputs if version.signature else ()
             return self._log.scan(window.model, sql, since=stretch.since, until=stretch.until, inputs=inputs)
 
-        found = scan(window)
-        held = seasons.held(window, profile, watched, self._config, self._log, scan)
-        *inputs, prediction = count([*watched.values(), profile.prediction], found)
+        read = partial(counted, own, profile.segments, shifted)
+        (*inputs, prediction), parts = read(scan(window))
+        held = seasons.held(window, profile, watched, self._config, self._log, scan, read)
         troubles = quality.quality_results(window, watched, inputs, self._config)
         columns = len(inputs) * (2 if profile.segments else 1)  # segments have half of the level
         drifts = [
@@ -336,9 +336,6 @@ class Monitors:
         ]
         troubles = quality.settle(troubles, drifts)
         prediction_shift = drift.prediction_result(window, held.prediction, prediction, self._config)
-        parts: dict[str, list[Shape]] = {}
-        for i in range(1, len(profile.segments) + 1):
-            parts |= count_parts(list(watched.values()), found, first=i * (len(own) + 1))
         if profile.segments:
             kept = msgspec.structs.replace(
                 profile, inputs={**profile.inputs, **watched}, segments=held.segments

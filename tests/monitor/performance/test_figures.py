@@ -138,5 +138,7 @@ def test_a_regression_is_estimated_by_what_makes_it_wrong() -> None:
     assert places(shape, masked).tolist() == [1, 5]
     words = CategoryProfile({"a": 0, "b": 0}, 0, 0)
     assert places(words, np.array(["b", "z", None], dtype=object)).tolist() == [1, 2, 3]
+    gone = np.ma.masked_array(np.array(["b", "b"], dtype=object), [False, True])
+    assert places(words, gone).tolist() == [1, 3]
     assert len(counts(shape)) == 6
     assert MonitorConfig().labels_after is None

@@ -18,7 +18,8 @@ from treadle.kernel.engine import quote
 from treadle.kernel.units import parse_duration
 from treadle.kernel.workspace import Workspace
 from treadle.monitor import findings, rules, store
-from treadle.monitor.by_segment import part_sql
+from treadle.monitor.counting import counted as counted_shapes
+from treadle.monitor.counting import counting_sql
 from treadle.monitor.findings import Window
 from treadle.monitor.log import PredictionLog
 from treadle.monitor.parts import code_sql, names
@@ -34,7 +35,7 @@ from treadle.monitor.performance.fairness import (
 )
 from treadle.monitor.performance.losses import PREDICTION
 from treadle.monitor.performance.results import estimated_result, gap_result, immature
-from treadle.monitor.profile import count, count_parts, counts, histogram_sql
+from treadle.monitor.profile import counts
 from treadle.monitor.sequential import run_length
 from treadle.monitor.types import Profile, SegmentProfile, WindowResult
 from treadle.registry import Field, ModelVersion
@@ -218,7 +219,7 @@ class Performance:
             self._log.scan, window.model, since=window.since, until=window.until, inputs=_inputs(version)
         )
         own = f"FROM log WHERE version = {window.version}"
-        found = scan(f"SELECT output{_codes_sql(profile)} {own} ORDER BY prediction_id")
+        found = scan(f"SELECT output{_codes_sql(profile)} {own}")
         outputs = np.asarray(found["output"], dtype=np.float64)
         histograms = self._histograms(profile, scan, own)
         everywhere = estimated_result(window, profile, measure, outputs, histograms.get("", {}), self._config)
@@ -237,20 +238,14 @@ class Performance:
         shapes = {name: profile.inputs[name] for name in profile.losses.terms if name != PREDICTION}
         columns = [(shape, quote(f"input_{name}")) for name, shape in shapes.items()]
         columns.append((profile.prediction, "output"))
-        segments = [one for one in profile.segments.values() if one.figures]
-        many = len(columns)
-        queries = [histogram_sql(columns)]
-        for i, segment in enumerate(segments, 1):
-            by = part_sql(segment, quote(f"input_{segment.column}"))
-            queries.append(histogram_sql(columns, by, first=i * many))
+        segments = {name: one for name, one in profile.segments.items() if one.figures}
         # The relation that is counted in holds the version's own rows alone.
-        sql = f"SELECT * FROM (WITH log AS (SELECT * {own}) {' UNION ALL '.join(queries)})"  # noqa: S608
-        counted, sides = scan(sql), [shape for shape, _ in columns]
-        found = {"": count(sides, counted)}
-        for i in range(1, len(segments) + 1):
-            found |= count_parts(sides, counted, first=i * many)
+        sql = counting_sql(columns, segments, prefix="input_")
+        found = scan(f"SELECT * FROM (WITH log AS NOT MATERIALIZED (SELECT * {own}) {sql})")  # noqa: S608
+        everywhere, parts = counted_shapes(columns, segments, (), found)
+        here = {"": everywhere, **parts}
         named = [*shapes, PREDICTION]
-        return {part: dict(zip(named, map(counts, here), strict=True)) for part, here in found.items()}
+        return {part: dict(zip(named, map(counts, one), strict=True)) for part, one in here.items()}
 
 
 def _inputs(version: ModelVersion) -> Sequence[Field]:

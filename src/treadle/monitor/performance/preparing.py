@@ -81,7 +81,10 @@ def places(shape: Shape, values: Any) -> npt.NDArray[np.intp]:
         found = np.searchsorted(bounds(shape), numbers, side="left")
         return np.where(np.isnan(numbers), last, found)
     named = {name: place for place, name in enumerate(shape.counts)}
-    texts = np.ma.filled(np.ma.masked_array(values, mask=missing).astype(object), None)
     return np.array(
-        [last if x is None else named.get(str(x), last - 1) for x in texts.tolist()], dtype=np.intp
+        [
+            last if gone or x is None else named.get(str(x), last - 1)
+            for x, gone in zip(np.asarray(values).tolist(), missing, strict=True)
+        ],
+        dtype=np.intp,
     )
