@@ -36,7 +36,8 @@ EXPORTED = {
     """,
     "treadle.deploy": """
         ArmCounts BurnRate Counts DeploymentPlan DeploymentStatus Deployments DesiredRevision Environment
-        Environments Guard InEnvironment LoadTest LoadTests LocalReplicas NewLoadTest Replica ReplicaOptions
+        Environments Guard InEnvironment LoadProgress LoadTest LoadTestJob LoadTestJobs LoadTests
+        LocalReplicas NewLoadTest Replica ReplicaOptions
         ReplicaReport Revision Rollout ServiceLevel ServiceLevels Stretch Supervisor Trial TrialReport
         declared_environments listen replica_command replica_options service_levels
     """,

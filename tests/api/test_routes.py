@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from api.incident_routes import of_incidents
+from api.load_test_routes import of_load_tests
 from live import AT, BY_HAND, Recorder, make, turn, until, up
 from treadle.api.raw import RAW_ROUTES
 from treadle.api.routes import ROUTES
@@ -49,7 +50,7 @@ from treadle.data import (
     WriteRows,
 )
 from treadle.data.tree.types import Entry
-from treadle.deploy import ArmCounts, NewLoadTest, ReplicaReport, TrialReport
+from treadle.deploy import ArmCounts, ReplicaReport, TrialReport
 from treadle.evaluate import CheckRequest, ForeignSuite
 from treadle.experiment import (
     Check,
@@ -469,9 +470,7 @@ def _traffic(client: Client) -> None:
     assert client.backfill("toy", AT).windows + client.suggest_monitors("toy").toml.count("[monitor]") == 1
     of_incidents(client)
 
-    with pytest.raises(InvalidInput, match="no service level objective is declared"):
-        client.load_test("toy", NewLoadTest(version=1, rate=10))
-    assert client.load_tests("toy", 1) == client.load_tests("toy") == []
+    of_load_tests(client)
 
     assert client.deployment_plan("toy/1", "canary").plan.strategy == "canary"
     assert client.deploy("toy/1", "try it", "shadow").state == "trial"

@@ -7,10 +7,18 @@ from typing import Any
 
 import msgspec
 import pytest
-from cli_parts import Call, Wire
+from cli_parts import Asked, Call, Wire, plain
 from cli_samples import DEPLOYMENT, HEALTH, NOON
 
-from treadle.deploy import BurnRate, LoadTest, ServiceLevel, ServiceLevels
+from treadle.deploy import (
+    BurnRate,
+    LoadProgress,
+    LoadTest,
+    LoadTestJob,
+    NewLoadTest,
+    ServiceLevel,
+    ServiceLevels,
+)
 from treadle.evaluate.types import Verdict
 from treadle.kernel.config import ObjectiveConfig
 
@@ -31,9 +39,16 @@ def found(outcome: Any = "pass", **changes: Any) -> LoadTest:
     return LoadTest(**(known | changes))
 
 
+def job(result: LoadTest | None = None, **changes: Any) -> LoadTestJob:
+    asked = NewLoadTest(version=4)
+    known = {"id": "loadtest_1", "model": "flights", "asked": asked, "actor": "ada", "at": NOON}
+    state = "running" if result is None else "cancelled" if result.cancelled else "done"
+    return LoadTestJob(**(known | {"state": state, "result": result} | changes))
+
+
 @pytest.fixture
 def wire(wire: Wire) -> Wire:
-    wire.answers = {"GET /v1/health": HEALTH, ASKED: found()}
+    wire.answers = {"GET /v1/health": HEALTH, ASKED: job(found())}
     wire.answers["GET /v1/deployments/flights/environments"] = []
     return wire
 
@@ -52,7 +67,7 @@ def test_a_version_is_tested_as_it_is_asked(call: Call, wire: Wire, tmp_path: Pa
     assert done.code == 0
     assert asked(wire) == {
         "version": 4, "rate": 250.0, "seconds": 60.0, "arrivals": "constant", "seed": 7,
-        "rows": [{"hour": 1}, {"hour": 2}],
+        "rows": [{"hour": 1}, {"hour": 2}], "environment": "",
     }  # fmt: skip
     assert "flights/4, a replica of its own" in done.out
     assert "3,012 requests, 100 a second for 30 s (poisson)" in done.out
@@ -61,7 +76,7 @@ def test_a_version_is_tested_as_it_is_asked(call: Call, wire: Wire, tmp_path: Pa
 
 @pytest.mark.parametrize(("outcome", "code"), [("pass", 0), ("fail", 1), ("inconclusive", 3)])
 def test_the_exit_code_is_the_outcome(outcome: str, code: int, call: Call, wire: Wire) -> None:
-    wire.answers[ASKED] = found(outcome, revision=3)
+    wire.answers[ASKED] = job(found(outcome, revision=3))
     done = call("deploy", "loadtest", "flights")
     assert done.code == code
     assert "flights/4, revision 3" in done.out
@@ -90,3 +105,37 @@ def test_the_status_shows_service_levels(call: Call, wire: Wire) -> None:
     out = call("deploy").out
     assert "✗ availability: 99.9 % of the requests are to be answered; the budget is overdrawn by 20%" in out
     assert out.split("availability")[2].split()[:7] == ["1h", "and", "5m", "20", "31.5", "14.4", "page"]
+
+
+NOW = LoadProgress(step="sending", due=3200, sent=1204, answered=1200, failed=2, p99_ms=6.91, left=18.2)
+
+
+def test_a_terminal_is_told_how_far_it_is(call: Call, wire: Wire, terminal: None) -> None:
+    wire.answers[ASKED] = job()
+    wire.answers["GET /v1/load-tests/loadtest_1"] = iter(
+        [*(job(progress=NOW) for _ in range(30)), job(found())]
+    )
+    done = call("deploy", "loadtest", "flights", "--version", "4")
+    assert done.code == 0
+    assert "sent 1,204 of 3,200 requests, 2 failed, p99 6.91 ms, 18 s left" in plain(done.err)
+
+
+def test_whoever_interrupts_it_stops_it(call: Call, wire: Wire) -> None:
+    def interrupted(_: Asked) -> None:
+        raise KeyboardInterrupt
+
+    wire.answers[ASKED] = job(progress=NOW)
+    wire.answers["GET /v1/load-tests/loadtest_1"] = interrupted
+    stopped = found("inconclusive", verdicts=(), cancelled="ada stopped it")
+    wire.answers["DELETE /v1/load-tests/loadtest_1"] = job(stopped, progress=NOW)
+    done = call("deploy", "loadtest", "flights", "--version", "4")
+    assert (done.code, wire.asked[-1].method) == (130, "DELETE")
+    assert "stopped: 1,204 requests had been sent; nothing was judged" in done.err
+    assert done.out == ""
+
+
+def test_one_that_somebody_else_stopped_is_no_evidence(call: Call, wire: Wire) -> None:
+    wire.answers[ASKED] = job(found("inconclusive", verdicts=(), cancelled="ben stopped it"))
+    done = call("deploy", "loadtest", "flights", "--version", "4")
+    assert done.code == 3
+    assert "stopped, nothing was judged: ben stopped it" in done.out

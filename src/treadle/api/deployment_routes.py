@@ -13,6 +13,7 @@ from treadle.deploy import (
     Environments,
     InEnvironment,
     LoadTest,
+    LoadTestJob,
     NewLoadTest,
     ReplicaReport,
     Revision,
@@ -97,9 +98,19 @@ def _stop(call: Call) -> Revision:
     return _of(call).stop(call.path["model"], call.need("actor"), call.need("reason"))
 
 
-def _load_test(call: Call) -> LoadTest:
-    """Sends requests to a version or to what runs, and says whether the objective holds; waits for it."""
-    return call.rooms.load_tests.run(call.path["model"], call.body, call.need("actor"))
+def _load_test(call: Call) -> LoadTestJob:
+    """Begins to send requests to a version or to what runs, to say whether the objective holds."""
+    return call.rooms.load_test_jobs.start(call.path["model"], call.body, call.need("actor"))
+
+
+def _load_test_job(call: Call) -> LoadTestJob:
+    """How far a load test is, and what it came to; it is stopped if nobody asks for 15 seconds."""
+    return call.rooms.load_test_jobs.get(call.path["job"])
+
+
+def _cancel_load_test(call: Call) -> LoadTestJob:
+    """Stops a load test, and waits for that; nothing is judged, and it is no evidence."""
+    return call.rooms.load_test_jobs.cancel(call.path["job"], call.need("actor"))
 
 
 def _load_tests(call: Call) -> list[LoadTest]:
@@ -135,7 +146,9 @@ DEPLOYMENT_ROUTES = (
     RouteSpec("GET", f"{_MODEL}/desired", _desired, DesiredRevision | None, query=(_ENVIRONMENT,)),
     RouteSpec("POST", f"{_MODEL}/promotion", _promote, Revision, query=(_ACTOR, _REASON, _ENVIRONMENT)),
     RouteSpec("POST", f"{_MODEL}/withdrawal", _stop, Revision, query=(_ACTOR, _REASON, _ENVIRONMENT)),
-    RouteSpec("POST", f"{_MODEL}/load-tests", _load_test, LoadTest, NewLoadTest, query=(_ACTOR,)),
+    RouteSpec("POST", f"{_MODEL}/load-tests", _load_test, LoadTestJob, NewLoadTest, query=(_ACTOR,)),
+    RouteSpec("GET", "/v1/load-tests/{job}", _load_test_job, LoadTestJob),
+    RouteSpec("DELETE", "/v1/load-tests/{job}", _cancel_load_test, LoadTestJob, query=(_ACTOR,)),
     RouteSpec("GET", f"{_MODEL}/load-tests", _load_tests, list[LoadTest], query=(_VERSION,)),
     RouteSpec("POST", "/v1/replicas", _report_replica, DesiredRevision | None, ReplicaReport),
 )

@@ -19,7 +19,7 @@ from treadle.data import (
     Tables,
     WorkingTree,
 )
-from treadle.deploy import Deployments, LoadTests
+from treadle.deploy import Deployments, LoadTestJobs, LoadTests
 from treadle.evaluate import CheckJobs, Checks, DataGates, Evaluations, KeptByEvaluations
 from treadle.experiment import (
     Comparisons,
@@ -199,6 +199,11 @@ class Rooms:
         return Deployments(self.workspace)
 
     @cached_property
+    def load_test_jobs(self) -> LoadTestJobs:
+        """Load tests under way."""
+        return LoadTestJobs(self.workspace)
+
+    @cached_property
     def load_tests(self) -> LoadTests:
         """Whether a version holds its objective."""
         return LoadTests(self.workspace)
@@ -279,6 +284,8 @@ class Rooms:
         """Lets go of the wheel and the stores."""
         if "check_jobs" in self.__dict__:
             self.check_jobs.close()
+        if "load_test_jobs" in self.__dict__:
+            self.load_test_jobs.close()
         self.worker.close()
         if "metrics" in self.__dict__:
             self.metrics.close()

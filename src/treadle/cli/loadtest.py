@@ -14,7 +14,7 @@ from treadle.cli.check import CODES
 from treadle.kernel.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from treadle.deploy import LoadTest
+    from treadle.deploy import LoadProgress, LoadTest, LoadTestJob, NewLoadTest
 
 _SIGNS = {"pass": "✓", "fail": "✗", "inconclusive": "?", "warn": "!"}
 
@@ -40,6 +40,7 @@ _SIGNS = {"pass": "✓", "fail": "✗", "inconclusive": "?", "warn": "!"}
     metavar="FILE",
     help="Ask these rows (JSON lines), not the version's example.",
 )
+@click.option("--env", metavar="NAME", default="", help="The environment whose running server is tested.")
 @json_option
 @pass_app
 @click.pass_context
@@ -53,11 +54,13 @@ def loadtest(
     arrivals: Literal["poisson", "constant"],
     seed: int,
     rows: Path | None,
+    env: str,
 ) -> None:
     """Send requests and hold the answers against [serve.objective].
 
     With --version on a replica of its own, without traffic; else on what runs,
-    where it is neither logged nor counted.
+    where it is neither logged nor counted. Ctrl-C stops it at once; then
+    nothing is judged.
 
     Exit codes: 0 holds, 1 doesn't, 3 can't tell, 2 error.
     """
@@ -70,10 +73,46 @@ def loadtest(
         arrivals=arrivals,
         seed=seed,
         rows=_rows(rows) if rows else (),
+        environment=env,
     )
-    found = app.client.load_test(app.model(model), new)
+    found = _watched(app, app.model(model), new)
     app.answer(found, _show)
     context.exit(CODES[found.outcome])
+
+
+def _watched(app: App, model: str, new: NewLoadTest) -> LoadTest:
+    """Tests, telling how far that is; whoever interrupts it stops it."""
+    status = show.console(stderr=True).status("starting")
+    shown = not app.json and not show.is_dumb()
+    last = None
+
+    def follow(job: LoadTestJob) -> None:
+        nonlocal last
+        last = job
+        status.update(_progress(job.progress))
+        if shown and job.state == "running":
+            status.start()
+
+    try:
+        return app.client.load_test(model, new, follow)
+    except KeyboardInterrupt:
+        status.stop()
+        if last is not None:
+            sent = f"{last.progress.sent:,} requests had been sent"
+            click.echo(f"stopped: {sent}; nothing was judged, and nothing of it runs any more", err=True)
+        raise
+    finally:
+        status.stop()
+
+
+def _progress(now: LoadProgress) -> str:
+    """How far it is, in a line."""
+    if now.step != "sending":
+        return {"starting": "starting the version", "judging": "judging what came"}[now.step]
+    p99 = f", p99 {show.number(now.p99_ms)} ms" if now.p99_ms is not None else ""
+    failed = f", {now.failed:,} failed" if now.failed else ""
+    left = f", {now.left:.0f} s left" if now.left else ""
+    return f"sent {now.sent:,} of {now.due:,} requests{failed}{p99}{left}"
 
 
 def _rows(path: Path) -> tuple[dict[str, Any], ...]:
@@ -110,6 +149,9 @@ def _show(found: LoadTest) -> None:
             ("p50, p99", f"{show.number(found.p50_ms)} ms, {show.number(found.p99_ms)} ms"),
         ]
     )
+    if found.cancelled:
+        show.say(f"stopped, nothing was judged: {found.cancelled}", "red")
+        return
     for verdict in found.verdicts:
         show.say(f"  {_SIGNS[verdict.outcome]} {verdict.check}: {verdict.sentence}")
         if verdict.n_needed:

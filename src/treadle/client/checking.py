@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from urllib.parse import quote, urlencode
 
 from treadle.client.calls import Calls
+from treadle.client.following import followed
 from treadle.evaluate.types import (
     CheckJob,
     CheckPlan,
@@ -18,11 +18,7 @@ from treadle.evaluate.types import (
     ReportFormat,
     WrittenChecks,
 )
-from treadle.kernel.errors import NotFound, TreadleError, Unavailable, from_body
-
-_FIRST_PAUSE, _PAUSE = 0.01, 0.5
-_SHARE = 0.05  # of the time that it takes, at most, is added by looking
-_PATIENCE = 15.0  # seconds; a restart of the server within them is noticed as such
+from treadle.kernel.errors import TreadleError, Unavailable, from_body
 
 
 class CheckCalls(Calls):
@@ -43,8 +39,13 @@ class CheckCalls(Calls):
             TreadleError: Whatever keeps the checks from being made.
         """
         job = self.start_check(asked)
+        lost = Unavailable(
+            "the server was started again, and the check ended with it",
+            where=self.server,
+            fix="what was answered is kept: the same check goes on from there",
+        )
         try:
-            for job in self._followed(job):  # noqa: B020 - it is the same, as it stands
+            for job in followed(job, self.check_job, lost):  # noqa: B020 - it is the same, as it stands
                 if follow:
                     follow(job)
         except BaseException:
@@ -57,27 +58,6 @@ class CheckCalls(Calls):
             raise from_body(job.error)
         assert job.result is not None  # noqa: S101 - it has ended without an error
         return job.result
-
-    def _followed(self, job: CheckJob) -> Iterator[CheckJob]:
-        """The job again and again, the less often the longer it takes, until it has ended."""
-        begun = heard = time.monotonic()
-        yield job
-        while job.state == "running":
-            time.sleep(min(max((time.monotonic() - begun) * _SHARE, _FIRST_PAUSE), _PAUSE))
-            try:
-                job = self.check_job(job.id)
-            except NotFound:
-                raise Unavailable(
-                    "the server was started again, and the check ended with it",
-                    where=self.server,
-                    fix="what was answered is kept: the same check goes on from there",
-                ) from None
-            except Unavailable:
-                if time.monotonic() - heard > _PATIENCE:
-                    raise
-                continue
-            heard = time.monotonic()
-            yield job
 
     def start_check(self, asked: CheckRequest) -> CheckJob:
         """Begins to check; the job is stopped if nobody asks for it for a minute."""

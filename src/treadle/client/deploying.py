@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable
 from datetime import datetime
+from urllib.parse import quote
 
 from treadle.client.calls import Calls
-from treadle.deploy import LoadTest, NewLoadTest
+from treadle.client.following import followed
+from treadle.deploy import LoadTest, LoadTestJob, NewLoadTest
 from treadle.deploy.types import (
     DeploymentPlan,
     DeploymentStatus,
@@ -15,6 +19,7 @@ from treadle.deploy.types import (
     Revision,
 )
 from treadle.kernel.config import StrategyName
+from treadle.kernel.errors import TreadleError, Unavailable, from_body
 
 
 class DeployCalls(Calls):
@@ -80,11 +85,59 @@ class DeployCalls(Calls):
         found: Revision = self._ask(Revision, "POST", path, reason=reason, actor=_actor(), **asked)
         return found
 
-    def load_test(self, model: str, new: NewLoadTest) -> LoadTest:
-        """Sends requests to a version, or to what runs, and says whether the objective holds."""
+    def load_test(
+        self, model: str, new: NewLoadTest, follow: Callable[[LoadTestJob], None] | None = None
+    ) -> LoadTest:
+        """Sends requests to a version, or to what runs, and says whether the objective holds.
+
+        Whoever interrupts it stops the test, also that of a server.
+
+        Args:
+            model: The model.
+            new: What is asked for.
+            follow: Told again and again how far it is, the last time when it has ended.
+
+        Raises:
+            Unavailable: If the server is away for longer than a restart takes, or was started again.
+            TreadleError: Whatever keeps the test from being made.
+        """
+        job = self.start_load_test(model, new)
+        lost = Unavailable(
+            "the server was started again, and the load test ended with it",
+            where=self.server,
+            fix="nothing was judged; test again",
+        )
+        try:
+            for job in followed(job, self.load_test_job, lost):  # noqa: B020 - it is the same, as it stands
+                if follow:
+                    follow(job)
+        except BaseException:
+            with contextlib.suppress(TreadleError):
+                job = self.cancel_load_test(job.id)
+            if follow:
+                follow(job)
+            raise
+        if job.error is not None:
+            raise from_body(job.error)
+        assert job.result is not None  # noqa: S101 - it has ended without an error
+        return job.result
+
+    def start_load_test(self, model: str, new: NewLoadTest) -> LoadTestJob:
+        """Begins a load test; it is stopped if nobody asks for it for 15 seconds."""
         path = f"{_of(model)}/load-tests"
-        found: LoadTest = self._ask(LoadTest, "POST", path, new, actor=_actor())
-        return found
+        job: LoadTestJob = self._ask(LoadTestJob, "POST", path, new, actor=_actor())
+        return job
+
+    def load_test_job(self, job_id: str) -> LoadTestJob:
+        """How far a load test is, and what it came to."""
+        job: LoadTestJob = self._ask(LoadTestJob, "GET", f"/v1/load-tests/{quote(job_id, safe='')}")
+        return job
+
+    def cancel_load_test(self, job_id: str) -> LoadTestJob:
+        """Stops a load test, and waits for that; nothing is judged."""
+        path = f"/v1/load-tests/{quote(job_id, safe='')}"
+        job: LoadTestJob = self._ask(LoadTestJob, "DELETE", path, actor=_actor())
+        return job
 
     def load_tests(self, model: str, version: int | None = None) -> list[LoadTest]:
         """A model's latest load tests, or a version's, newest first."""

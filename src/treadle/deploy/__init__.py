@@ -11,8 +11,11 @@ if TYPE_CHECKING:
     from treadle.deploy.environments import Environment as Environment
     from treadle.deploy.environments import declared_environments as declared_environments
     from treadle.deploy.listening import listen as listen
+    from treadle.deploy.loadtest.jobs import LoadTestJobs as LoadTestJobs
     from treadle.deploy.loadtest.service import LoadTests as LoadTests
+    from treadle.deploy.loadtest.types import LoadProgress as LoadProgress
     from treadle.deploy.loadtest.types import LoadTest as LoadTest
+    from treadle.deploy.loadtest.types import LoadTestJob as LoadTestJob
     from treadle.deploy.loadtest.types import NewLoadTest as NewLoadTest
     from treadle.deploy.local import LocalReplicas as LocalReplicas
     from treadle.deploy.options import replica_options as replica_options
@@ -45,7 +48,10 @@ __getattr__, __all__ = attach(
         "Environment": "environments",
         "Environments": "admitting",
         "InEnvironment": "types",
+        "LoadProgress": "loadtest.types",
         "LoadTest": "loadtest.types",
+        "LoadTestJob": "loadtest.types",
+        "LoadTestJobs": "loadtest.jobs",
         "LoadTests": "loadtest.service",
         "LocalReplicas": "local",
         "NewLoadTest": "loadtest.types",

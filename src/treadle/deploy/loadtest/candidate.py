@@ -23,6 +23,7 @@ from pathlib import Path
 import msgspec
 
 from treadle.deploy.listening import listen
+from treadle.deploy.loadtest.watching import Watch
 from treadle.deploy.types import DesiredRevision, ReplicaOptions, ReplicaReport
 from treadle.kernel.errors import JobFailed
 
@@ -57,19 +58,23 @@ class Folder:
 
 
 @contextlib.contextmanager
-def candidate(options: ReplicaOptions, wanted: DesiredRevision, folder: Path) -> Iterator[tuple[str, int]]:
+def candidate(
+    options: ReplicaOptions, wanted: DesiredRevision, folder: Path, watch: Watch
+) -> Iterator[tuple[str, int]]:
     """A replica of a version in a process of its own, ready to answer.
 
     Args:
         options: How to run; the port is chosen here.
         wanted: The revision to serve.
         folder: Holds the model's files, named by their digests.
+        watch: May stop it, while it starts and later.
 
     Yields:
         Host and port.
 
     Raises:
         JobFailed: If it doesn't become ready.
+        Cancelled: If it was stopped before it was ready.
     """
     with contextlib.ExitStack() as stack:
         listening = stack.enter_context(contextlib.closing(listen("127.0.0.1", 0)))
@@ -83,10 +88,11 @@ def candidate(options: ReplicaOptions, wanted: DesiredRevision, folder: Path) ->
             stdout=log,
             stderr=subprocess.STDOUT,
             pass_fds=(listening.fileno(),),
+            start_new_session=True,  # Ctrl-C is for whoever asked
         )
-        stack.callback(_end, process)
+        stack.callback(_end, process, watch)
         host, port = listening.getsockname()[:2]
-        if not _ready(process, host, port):
+        if not _ready(process, host, port, watch):
             log.seek(0)
             raise JobFailed(
                 f"the version did not become ready: {_last(log.read())}",
@@ -96,12 +102,13 @@ def candidate(options: ReplicaOptions, wanted: DesiredRevision, folder: Path) ->
         yield host, port
 
 
-def _ready(process: subprocess.Popen[bytes], host: str, port: int) -> bool:
+def _ready(process: subprocess.Popen[bytes], host: str, port: int, watch: Watch) -> bool:
     import urllib3
 
     deadline = time.monotonic() + _START
     url = f"http://{host}:{port}/v2/health/ready"
     while process.poll() is None and time.monotonic() < deadline:
+        watch.look()
         with contextlib.suppress(urllib3.exceptions.HTTPError):
             if urllib3.request("GET", url, retries=False, timeout=2).status == 200:
                 return True
@@ -114,8 +121,10 @@ def _last(log: bytes) -> str:
     return lines[-1][-500:] if lines else "it said nothing"
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ends it as its own end of input does; by force if that takes too long."""
+def _end(process: subprocess.Popen[bytes], watch: Watch) -> None:
+    """Ends it as its own end of input does; by force if that takes too long, or the test was stopped."""
+    if watch.why:
+        process.kill()
     if process.stdin:
         process.stdin.close()
     try:

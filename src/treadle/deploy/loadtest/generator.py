@@ -5,9 +5,10 @@ stands still for a second has kept all those waiting that would have come in tha
 caller that waits for each answer would not notice ("coordinated omission", Gil Tene 2013,
 https://www.infoq.com/presentations/latency-response-time/).
 
-A process of its own: ``python -m treadle.deploy.loadtest.generator FILE`` reads a :class:`Load` from its
+A process of its own: ``python -m treadle.deploy.loadtest.generator FILE FD`` reads a :class:`Load` from its
 standard input and writes a :class:`Sent` into the file, as MessagePack. Not to its standard output, which
-whatever it imports may write to.
+whatever it imports may write to. It says five times a second how far it is, a line of JSON at a time, at the
+file descriptor; when nobody reads there any more, it ends.
 """
 
 from __future__ import annotations
@@ -17,19 +18,22 @@ import contextlib
 import gc
 import math
 import os
+import select
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter, deque
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import cast
+from typing import IO, TypeAlias, cast
 
 import httptools
 import msgspec
 
 from treadle.deploy.loadtest.arrivals import arrivals
-from treadle.deploy.loadtest.types import Load, Sent
+from treadle.deploy.loadtest.types import Load, LoadProgress, Sent
+from treadle.deploy.loadtest.watching import Watch
 from treadle.kernel.errors import JobFailed
 
 # So many requests are on their way at most; what comes then waits here, and its time runs.
@@ -39,6 +43,11 @@ _TICK = 0.1
 _LEAST_PAUSE = 0.001
 _GOOD, _WRONG, _ERROR, _BUSY = 200, 400, 500, 429
 _SAID = 300
+_RECENT = 1000
+_TOLD_EVERY = 2
+_LOOK = 0.1
+
+Tell: TypeAlias = Callable[[LoadProgress], None]
 
 
 class Generator:
@@ -46,10 +55,14 @@ class Generator:
 
     Args:
         load: What to send.
+        tell: Is told how far it is.
     """
 
-    def __init__(self, load: Load) -> None:
+    def __init__(self, load: Load, tell: Tell = lambda _: None) -> None:
         self._load = load
+        self._tell = tell
+        self._recent: deque[float] = deque(maxlen=_RECENT)
+        self._failed = 0
         self._due = arrivals(load.arrivals, load.rate, load.seconds, load.warmup, load.seed).tolist()
         self._requests = [_request(load, body) for body in load.bodies]
         self._seconds = [math.inf] * len(self._due)
@@ -130,8 +143,12 @@ class Generator:
 
     async def _watch(self) -> None:
         """Gives up what was not answered in time, and ends when nothing can come any more."""
+        ticks = 0
         while not self._refused:
             await asyncio.sleep(_TICK)
+            ticks += 1
+            if ticks % _TOLD_EVERY == 0:
+                self._tell(self._progress())
             late = time.perf_counter() - self._began - self._load.timeout
             while self._waiting and self._due[self._waiting[0]] < late:
                 self.ended(self._waiting.popleft(), 0)
@@ -139,6 +156,18 @@ class Generator:
                 if connection.place is not None and self._due[connection.place] < late:
                     connection.abort()
         self._done.set()
+
+    def _progress(self) -> LoadProgress:
+        recent = sorted(self._recent)
+        return LoadProgress(
+            step="sending",
+            due=len(self._due),
+            sent=self._next,
+            answered=self._settled,
+            failed=self._failed,
+            p99_ms=round(1000 * recent[math.ceil(0.99 * len(recent)) - 1], 3) if recent else None,
+            left=max(0.0, self._due[-1] - (time.perf_counter() - self._began)),
+        )
 
     # ── told by connections ──────────────────────────────────────────────
 
@@ -168,7 +197,10 @@ class Generator:
         if _WRONG <= status < _ERROR and status != _BUSY:
             self._refused = self._refused or f"{status}: {body[:_SAID].decode(errors='replace')}"
         if _GOOD <= status < _WRONG:
-            self._seconds[place] = time.perf_counter() - self._began - self._due[place]
+            self._seconds[place] = taken = time.perf_counter() - self._began - self._due[place]
+            self._recent.append(taken)
+        else:
+            self._failed += 1
         if self._due[place] >= 0:
             self._statuses[status] += 1
         self._settled += 1
@@ -235,31 +267,101 @@ def _request(load: Load, body: bytes) -> bytes:
     return "\r\n".join([*lines, f"content-length: {len(body)}", "", ""]).encode() + body
 
 
-async def send(load: Load) -> Sent:
+async def send(load: Load, tell: Tell = lambda _: None) -> Sent:
     """Sends a load; see :class:`Generator`."""
-    return await Generator(load).run()
+    return await Generator(load, tell).run()
 
 
-def generate(load: Load) -> Sent:
+def generate(load: Load, watch: Watch | None = None) -> Sent:
     """Sends a load from a process of its own, so that nothing else here delays it.
+
+    Args:
+        load: What to send.
+        watch: Is told how far it is, and may stop it.
 
     Raises:
         JobFailed: If the process fails, or takes a minute longer than the load can take.
+        Cancelled: If it was stopped; the process is gone then.
     """
-    longest = load.warmup + load.seconds + load.timeout + 60
-    with tempfile.TemporaryDirectory(prefix="treadle-load-") as folder:
-        out = Path(folder) / "sent"
-        command = [sys.executable, "-m", "treadle.deploy.loadtest.generator", os.fspath(out)]
+    watch = watch or Watch()
+    with (
+        tempfile.TemporaryDirectory(prefix="treadle-load-") as folder,
+        tempfile.TemporaryFile() as said,
+        _process(Path(folder) / "sent", said) as (process, reading),
+    ):
+        with contextlib.suppress(BrokenPipeError):  # it has failed then, and has said why
+            assert process.stdin is not None  # noqa: S101 - it was asked for
+            process.stdin.write(msgspec.msgpack.encode(load))
+            process.stdin.close()
         try:
-            subprocess.run(
-                command, input=msgspec.msgpack.encode(load), capture_output=True, timeout=longest, check=True
-            )
-            return msgspec.msgpack.decode(out.read_bytes(), type=Sent)
-        except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
-            said = (error.stderr or b"").decode(errors="replace").strip().splitlines()
-            raise JobFailed(f"the load generator failed: {said[-1] if said else error}") from None
+            _follow(process, reading, watch, load.warmup + load.seconds + load.timeout + 60)
+            if process.returncode == 0:
+                return msgspec.msgpack.decode((Path(folder) / "sent").read_bytes(), type=Sent)
         except (OSError, msgspec.DecodeError) as error:
             raise JobFailed(f"what the load generator wrote can't be read: {error}") from None
+        said.seek(0)
+        lines = said.read().decode(errors="replace").strip().splitlines()
+        raise JobFailed(f"the load generator failed: {lines[-1] if lines else process.returncode}")
+
+
+@contextlib.contextmanager
+def _process(out: Path, said: IO[bytes]) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """A generator, and where it says how far it is; killed at the end if it hasn't ended."""
+    reading, writing = os.pipe()
+    try:
+        os.set_blocking(writing, False)
+        command = [sys.executable, "-m", "treadle.deploy.loadtest.generator", os.fspath(out), str(writing)]
+        # In a session of its own: Ctrl-C in a terminal is for whoever asked, who then stops it.
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=said,
+            pass_fds=(writing,),
+            start_new_session=True,
+        )
+        os.close(writing)
+        try:
+            yield process, reading
+        finally:
+            process.kill()
+            process.wait()
+            if process.stdin and not process.stdin.closed:
+                with contextlib.suppress(BrokenPipeError):
+                    process.stdin.close()
+    finally:
+        os.close(reading)
+
+
+def _follow(process: subprocess.Popen[bytes], reading: int, watch: Watch, longest: float) -> None:
+    """Waits until a generator has ended, and says how far it is."""
+    until, text, more = time.monotonic() + longest, b"", b"?"
+    while process.poll() is None:
+        watch.look()
+        if time.monotonic() > until:
+            raise JobFailed(f"the load generator has not ended after {longest:,.0f} seconds")
+        if not more:
+            time.sleep(_LOOK)
+        elif select.select([reading], [], [], _LOOK)[0]:
+            more = os.read(reading, 1 << 16)
+            *lines, text = (text + more).split(b"\n")
+            if lines:
+                watch.tell(msgspec.json.decode(lines[-1], type=LoadProgress))
+    watch.look()
+
+
+def _teller(descriptor: int) -> Tell:
+    """Says how far it is at a file descriptor, as long as somebody reads there."""
+
+    def tell(progress: LoadProgress) -> None:
+        try:
+            os.write(descriptor, msgspec.json.encode(progress) + b"\n")
+        except BlockingIOError:
+            return  # whoever reads is slow: the next time
+        except BrokenPipeError:
+            os._exit(1)  # whoever asked is gone
+
+    return tell
 
 
 def main() -> None:
@@ -269,7 +371,8 @@ def main() -> None:
     load = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=Load)
     # Nothing here makes cycles, and looking for them stops the clock.
     gc.disable()
-    Path(sys.argv[1]).write_bytes(msgspec.msgpack.encode(uvloop.run(send(load))))
+    found = uvloop.run(send(load, _teller(int(sys.argv[2]))))
+    Path(sys.argv[1]).write_bytes(msgspec.msgpack.encode(found))
 
 
 if __name__ == "__main__":

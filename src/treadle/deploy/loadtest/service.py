@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 import msgspec
+from msgspec.structs import replace
 
 from treadle.deploy.loadtest import store
 from treadle.deploy.loadtest.candidate import candidate
@@ -20,6 +21,7 @@ from treadle.deploy.loadtest.generator import generate
 from treadle.deploy.loadtest.rows import bodies, rows_of
 from treadle.deploy.loadtest.types import Load, LoadTest, NewLoadTest, Sent
 from treadle.deploy.loadtest.verdict import judge, percentiles_ms
+from treadle.deploy.loadtest.watching import Cancelled, Watch
 from treadle.deploy.options import replica_options
 from treadle.deploy.service import Deployments
 from treadle.evaluate import aggregate
@@ -57,16 +59,17 @@ class LoadTests:
         with self._workspace.database.read() as connection:
             return store.latest(connection, model, version)
 
-    def run(self, model: str, new: NewLoadTest, actor: str) -> LoadTest:
+    def run(self, model: str, new: NewLoadTest, actor: str, watch: Watch | None = None) -> LoadTest:
         """Sends requests and says whether the objective held; takes as long as the test.
 
         Args:
             model: The model.
             new: What is asked for.
             actor: Who asks.
+            watch: Is told how far it is, and may stop it: then nothing is judged, and that is kept.
 
         Raises:
-            NotFound: If there is no such version.
+            NotFound: If there is no such version or environment.
             InvalidInput: If no objective or no rate is declared, or the rows are wrong.
             Conflict: If the running deployment is to be tested and none runs.
             Busy: If another load test runs in this workspace.
@@ -74,8 +77,8 @@ class LoadTests:
         """
         objective = self._workspace.config.serve.objective
         rate = self._checked(objective, new)
-        running = new.version is None
-        revision, number = self._serving(model) if running else (None, new.version or 0)
+        running, watch, there = new.version is None, watch or Watch(), self._deployments.at(new.environment)
+        revision, number = _serving(there, model) if running else (None, new.version or 0)
         version = Registry(self._workspace).get(f"{model}/{number}")
         asked = bodies(new.rows or self._example(version), version.signature) if version.signature else ()
         if not asked:
@@ -84,17 +87,41 @@ class LoadTests:
             )
         at = self._workspace.clock.now()
         doing = Holder(os.getpid(), f"a load test of {version.ref}", None)
-        with exclusive(self._workspace.state / "loadtest.lock", doing):
-            addresses = self._running(model) if running else self._private(version)
-            with addresses as found:
-                sent = generate(self._load(model, new, rate, found, asked, tested=running))
-        if sent.refused:
+        sent: Sent | None = None
+        with (
+            contextlib.suppress(Cancelled),
+            exclusive(self._workspace.state / "loadtest.lock", doing),
+            _running(there, model) if running else self._private(version, watch) as found,
+        ):
+            sent = generate(self._load(model, new, rate, found, asked, tested=running), watch)
+        watch.tell(replace(watch.progress, step="judging"))
+        if sent is not None and sent.refused:
             raise InvalidInput(
                 f"the server finds a request wrong, {sent.refused}",
                 where=version.ref,
                 fix="give rows as it takes them: --rows FILE.jsonl",
             )
-        return self._keep(version, revision, at, actor, new, rate, objective, sent)
+        about = LoadTest(
+            id=self._workspace.ids.new("loadtest"),
+            model=version.model,
+            version=version.number,
+            revision=revision,
+            at=at,
+            actor=actor,
+            rate=rate,
+            seconds=new.seconds,
+            arrivals=new.arrivals,
+            requests=watch.progress.sent,
+            failed=watch.progress.failed,
+            p50_ms=None,
+            p99_ms=None,
+            lag_ms=0.0,
+            objective=objective,
+            verdicts=(),
+            outcome="inconclusive",
+            cancelled=watch.why,
+        )
+        return self._keep(about if sent is None else _judged(about, sent))
 
     def require(self, ref: str, actor: str) -> LoadTest:
         """Makes sure that a version holds the objective at the rate of one replica, by a test if need be.
@@ -149,24 +176,8 @@ class LoadTests:
             self._workspace.blobs.fetch(digest, path)
             return rows_of(msgspec.json.decode(path.read_bytes(), type=dict[str, list[Any]]))
 
-    def _serving(self, model: str) -> tuple[int, int]:
-        """The revision and version that serve now."""
-        status = self._deployments.status(model)
-        if status.serving is None or not status.replicas:
-            raise Conflict(
-                f"nothing serves {model} just now",
-                fix=f"test a version by itself: treadle deploy loadtest {model} --version N",
-            )
-        return status.serving.revision, status.serving.version
-
     @contextlib.contextmanager
-    def _running(self, model: str) -> Iterator[tuple[tuple[str, int], ...]]:
-        urls = sorted({one.url for one in self._deployments.status(model).replicas})
-        split = [urlsplit(url) for url in urls]
-        yield tuple((one.hostname or "127.0.0.1", one.port or 80) for one in split)
-
-    @contextlib.contextmanager
-    def _private(self, version: ModelVersion) -> Iterator[tuple[tuple[str, int], ...]]:
+    def _private(self, version: ModelVersion, watch: Watch) -> Iterator[tuple[tuple[str, int], ...]]:
         state = self._workspace.state / "loadtest"
         shutil.rmtree(state, ignore_errors=True)  # of one that was killed; this one holds the lock
         (state / "files").mkdir(parents=True)
@@ -175,7 +186,7 @@ class LoadTests:
                 self._workspace.blobs.fetch(file.digest, state / "files" / file.digest)
             wanted = self._deployments.alone(version)
             options = replica_options(self._workspace.config.serve, [version.model], state / "replica")
-            with candidate(options, wanted, state / "files") as address:
+            with candidate(options, wanted, state / "files", watch) as address:
                 yield (address,)
         finally:
             shutil.rmtree(state, ignore_errors=True)
@@ -205,39 +216,7 @@ class LoadTests:
             timeout=min(timeout, _LONGEST_WAIT),
         )
 
-    def _keep(
-        self,
-        version: ModelVersion,
-        revision: int | None,
-        at: datetime,
-        actor: str,
-        new: NewLoadTest,
-        rate: float,
-        objective: ObjectiveConfig,
-        sent: Sent,
-    ) -> LoadTest:
-        verdicts = judge(sent, objective, rate, new.seconds)
-        p50, p99 = percentiles_ms(sent.seconds, (0.5, 0.99))
-        lag = percentiles_ms(sent.lag, (0.99,))[0]
-        found = LoadTest(
-            id=self._workspace.ids.new("loadtest"),
-            model=version.model,
-            version=version.number,
-            revision=revision,
-            at=at,
-            actor=actor,
-            rate=rate,
-            seconds=new.seconds,
-            arrivals=new.arrivals,
-            requests=len(sent.seconds),
-            failed=sum(count for code, count in sent.statuses.items() if not 200 <= code < 400),
-            p50_ms=p50,
-            p99_ms=p99,
-            lag_ms=lag or 0.0,
-            objective=objective,
-            verdicts=verdicts,
-            outcome=aggregate(one.outcome for one in verdicts),
-        )
+    def _keep(self, found: LoadTest) -> LoadTest:
         with self._workspace.database.write() as connection:
             store.add(connection, found)
             record(connection, self._told(found))
@@ -245,12 +224,14 @@ class LoadTests:
 
     def _told(self, found: LoadTest) -> Event:
         on = f"revision {found.revision}" if found.revision else "a replica of its own"
-        said = "; ".join(one.sentence for one in found.verdicts)
+        said = f"{found.outcome}; {'; '.join(one.sentence for one in found.verdicts)}"
+        if found.cancelled:
+            said = f"stopped after {found.requests:,} requests, nothing was judged: {found.cancelled}"
         asked = f"version {found.version} on {on}, {found.rate:g} requests a second"
         facts = {
             "version": str(found.version),
             "loadtest": found.id,
-            "outcome": found.outcome,
+            "outcome": "cancelled" if found.cancelled else found.outcome,
             "rate": f"{found.rate:g}",
         }
         return Event(
@@ -260,6 +241,45 @@ class LoadTests:
             subject=f"model:{found.model}",
             kind="load_tested",
             actor=found.actor,
-            message=f"{asked}: {found.outcome}; {said}",
+            message=f"{asked}: {said}",
             facts=facts | ({"revision": str(found.revision)} if found.revision else {}),
         )
+
+
+def _serving(there: Deployments, model: str) -> tuple[int, int]:
+    """The revision and version that serve now.
+
+    Raises:
+        Conflict: If nothing does.
+    """
+    status = there.status(model)
+    if status.serving is None or not status.replicas:
+        raise Conflict(
+            f"nothing serves {model} just now",
+            fix=f"test a version by itself: treadle deploy loadtest {model} --version N",
+        )
+    return status.serving.revision, status.serving.version
+
+
+@contextlib.contextmanager
+def _running(there: Deployments, model: str) -> Iterator[tuple[tuple[str, int], ...]]:
+    urls = sorted({one.url for one in there.status(model).replicas})
+    split = [urlsplit(url) for url in urls]
+    yield tuple((one.hostname or "127.0.0.1", one.port or 80) for one in split)
+
+
+def _judged(about: LoadTest, sent: Sent) -> LoadTest:
+    """A load test that was sent to its end, with what it showed."""
+    verdicts = judge(sent, about.objective, about.rate, about.seconds)
+    p50, p99 = percentiles_ms(sent.seconds, (0.5, 0.99))
+    return replace(
+        about,
+        requests=len(sent.seconds),
+        failed=sum(count for code, count in sent.statuses.items() if not 200 <= code < 400),
+        p50_ms=p50,
+        p99_ms=p99,
+        lag_ms=percentiles_ms(sent.lag, (0.99,))[0] or 0.0,
+        verdicts=verdicts,
+        outcome=aggregate(one.outcome for one in verdicts),
+        cancelled="",
+    )

@@ -10,6 +10,7 @@ from msgspec import Meta
 
 from treadle.evaluate.types import Outcome, Verdict
 from treadle.kernel.config import ObjectiveConfig
+from treadle.kernel.errors import ErrorBody
 
 Arrivals = Literal["poisson", "constant"]
 
@@ -27,6 +28,7 @@ class NewLoadTest(msgspec.Struct, frozen=True, kw_only=True):
         arrivals: Requests come at random, as from many callers, or at even distances.
         seed: Of the random arrivals.
         rows: The rows to ask, one a request, in turn; those of the version's example when left out.
+        environment: Whose running deployment is tested; the last one's when left out.
     """
 
     version: Annotated[int, Meta(ge=1, le=2**31 - 1)] | None = None
@@ -35,6 +37,7 @@ class NewLoadTest(msgspec.Struct, frozen=True, kw_only=True):
     arrivals: Arrivals = "poisson"
     seed: Annotated[int, Meta(ge=0, lt=2**32)] = 0
     rows: Annotated[tuple[dict[str, Any], ...], Meta(max_length=MOST_ROWS)] = ()
+    environment: str = ""
 
 
 class Load(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,7 +108,8 @@ class LoadTest(msgspec.Struct, frozen=True, kw_only=True):
         lag_ms: 99th percentile of how late the generator itself was.
         objective: What it was held against.
         verdicts: Whether it held, by objective, and whether the generator kept up.
-        outcome: All together; inconclusive where the generator could not keep up.
+        outcome: All together; inconclusive where the generator could not keep up, and where it was stopped.
+        cancelled: Why it was stopped before its time; then nothing was judged, and it is no evidence.
     """
 
     id: str
@@ -125,3 +129,53 @@ class LoadTest(msgspec.Struct, frozen=True, kw_only=True):
     objective: ObjectiveConfig
     verdicts: tuple[Verdict, ...]
     outcome: Outcome
+    cancelled: str = ""
+
+
+class LoadProgress(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a load test is.
+
+    Attributes:
+        step: Whether the version is being started, requests are sent, or what came of them is judged.
+        due: How many requests are to be sent, those of the warm-up too.
+        sent: How many were.
+        answered: How many of those were answered, or can't be any more.
+        failed: Of those, how many with an error of the server, or not at all.
+        p99_ms: 99th percentile of the times of the last 1,000 that were answered; None before the first.
+        left: Seconds until the last is to be sent.
+    """
+
+    step: Literal["starting", "sending", "judging"] = "starting"
+    due: int = 0
+    sent: int = 0
+    answered: int = 0
+    failed: int = 0
+    p99_ms: float | None = None
+    left: float | None = None
+
+
+class LoadTestJob(msgspec.Struct, frozen=True, kw_only=True):
+    """A load test that is under way, or has ended.
+
+    Attributes:
+        id: Its identity.
+        model: The model.
+        asked: What is asked for; the rows are left out.
+        actor: Who asked.
+        at: When it began.
+        state: ``done`` whatever the verdicts; ``cancelled`` where somebody stopped it; ``failed`` where it
+            could not be made.
+        progress: How far it is.
+        result: What it came to; None before it has ended, and where it failed.
+        error: Why it failed.
+    """
+
+    id: str
+    model: str
+    asked: NewLoadTest
+    actor: str
+    at: datetime
+    state: Literal["running", "done", "cancelled", "failed"] = "running"
+    progress: LoadProgress = LoadProgress()
+    result: LoadTest | None = None
+    error: ErrorBody | None = None
