@@ -94,6 +94,7 @@ def run(quick: bool) -> None:
         _table(found, seconds, rounds)
         _swaps(work, 6 if quick else 30)
         _more(work, 20 if quick else 300)
+        _rpc(work, 100 if quick else 3000)
 
 
 def _table(found: dict[str, list[dict[str, float]] | str], seconds: int, rounds: int) -> None:
@@ -132,6 +133,17 @@ def _swaps(work: Path, seconds: int) -> None:
     show("Models swapped under load", columns, [row], "Two versions, swapped as fast as they load.")
 
 
+def _rpc(work: Path, rounds: int) -> None:
+    try:
+        import tritonclient.grpc  # noqa: F401
+    except ImportError as error:
+        print(f"gRPC: left out, for {error}")
+        return
+    rpc = measure.free_port()
+    with _started(SERVERS[2], work, rpc=rpc) as (port, pid):
+        serving_more.single_rows(port, rpc, pid, _NAMED, rounds)
+
+
 def _more(work: Path, rounds: int) -> None:
     hot: list[list[object]] = []
     try:
@@ -160,7 +172,12 @@ def _more(work: Path, rounds: int) -> None:
 
 @contextmanager
 def _started(
-    server: Server, work: Path, swap: float = 0, models: int = 1, most: int | None = None
+    server: Server,
+    work: Path,
+    swap: float = 0,
+    models: int = 1,
+    most: int | None = None,
+    rpc: int | None = None,
 ) -> Iterator[tuple[int, int]]:
     peer = peers.peer(server.peer) if server.peer else peers.Peer(peers.PLATFORM)
     if peer.python is None:
@@ -175,6 +192,8 @@ def _started(
         _copy_models(folder, models)
     elif models > 1:
         command += map(str, [models, *([most] if most else [])])
+    if rpc is not None:
+        env["GRPC_PORT"] = str(rpc)
     log = work / "server.log"
     with measure.running(command, folder if server.form else work, log, env) as process:
         deadline = time.monotonic() + 90

@@ -109,6 +109,46 @@ def _asked(url: str, pid: int, body: bytes, headers: dict[str, str], rounds: int
     return (measure.precise_cpu_of(pid) - before) / rounds * 1000
 
 
+def single_rows(port: int, rpc: int, pid: int, body: str, rounds: int) -> None:
+    """Prints what a row costs the server over HTTP and over gRPC, asked one after the other."""
+    import msgspec
+    from tritonclient.grpc import InferenceServerClient, InferInput
+
+    named = [(one["name"], one["data"]) for one in msgspec.json.decode(body)["inputs"]]
+
+    def tensor(name: str, shape: list[int], values: list[float]) -> InferInput:
+        made = InferInput(name, shape, "FP32")
+        made.set_data_from_numpy(np.array(values, np.float32).reshape(shape))
+        return made
+
+    each = [tensor(name, [1], values) for name, values in named]
+    whole = [tensor("rows", [1, len(named)], [value for _, values in named for value in values])]
+    pool = urllib3.PoolManager(maxsize=1)
+    with InferenceServerClient(f"127.0.0.1:{rpc}") as client:
+        cases: dict[str, Callable[[], object]] = {
+            "HTTP, JSON, 30 inputs": lambda: pool.request("POST", f"http://127.0.0.1:{port}{_V2}", body=body),
+            "gRPC, 30 inputs": lambda: client.infer("bench", each),
+            "gRPC, one tensor": lambda: client.infer("bench", whole),
+        }
+        found: dict[str, list[float]] = {title: [] for title in cases}
+        for part in range(-1, _PARTS):
+            for title, case in cases.items():
+                before = measure.precise_cpu_of(pid)
+                for _ in range(rounds // _PARTS):
+                    case()
+                if part >= 0:
+                    cost = (measure.precise_cpu_of(pid) - before) / (rounds // _PARTS) * 1000
+                    found[title].append(cost)
+    middle = {title: statistics.median(costs) for title, costs in found.items()}
+    http = middle["HTTP, JSON, 30 inputs"]
+    table: list[list[object]] = [
+        [title, cost, times(cost, http), min(found[title]), max(found[title])]
+        for title, cost in middle.items()
+    ]
+    notes = f"One after the other, in turn, {_PARTS} times {rounds // _PARTS}; predictions logged."
+    show("A row over gRPC", ["a row", "CPU-ms", "ratio", "least", "most"], table, notes)
+
+
 def ask_each(port: int, body: str, models: int, hot: int) -> tuple[float, float, float]:
     """Asks so many models once each, and the last ``hot`` of them again.
 

@@ -105,6 +105,7 @@ def test_the_wheel_holds_all_that_is_needed_and_nothing_else(wheel: Path) -> Non
     assert about["License-Expression"] == "Apache-2.0"
     assert set(about.get_all("Provides-Extra", [])) == {
         "chunks",
+        "grpc",
         "ibis",
         "platform",
         "polars",

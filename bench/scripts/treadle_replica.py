@@ -1,9 +1,9 @@
 """Treadle's inference server on a model in a folder, or the floor beneath it: a fixed answer.
 
 Usage: ``treadle_replica.py FOLDER STATE PORT journal|plain SWAP_SECONDS [MODELS [MOST]]``, or
-``floor PORT``. Of MODELS at most MOST are in memory. With SWAP_SECONDS above 0 the platform wants
-the other version every so many seconds, and the number of swaps that were seen to be done is kept
-in ``STATE/swaps``.
+``floor PORT``. Of MODELS at most MOST are in memory. GRPC_PORT in the environment has gRPC answered
+as well. With SWAP_SECONDS above 0 the platform wants the other version every so many seconds, and
+the number of swaps that were seen to be done is kept in ``STATE/swaps``.
 """
 
 from __future__ import annotations
@@ -72,9 +72,10 @@ def replica(
     folder: Path, state: Path, port: int, journal: bool, swap: float, count: int = 1, most: int | None = None
 ) -> None:
     state.mkdir()
+    rpc = int(os.environ["GRPC_PORT"]) if "GRPC_PORT" in os.environ else None
     names = ("bench", *(f"bench-{number}" for number in range(1, count)))
     options = ReplicaOptions(
-        models=names, state=str(state), port=port, log_predictions=journal, max_models=most
+        models=names, state=str(state), port=port, log_predictions=journal, max_models=most, grpc_port=rpc
     )
     ReplicaServer(options, LocalPlatform(folder, state, swap)).run()
 

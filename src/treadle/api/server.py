@@ -188,7 +188,9 @@ def _inference(rooms: Rooms, url: str) -> Iterator[tuple[str | Busy | None, Call
     except Busy as error:
         taken = error  # the platform has other work; the inference server tries again until the port is free
     state, pickle = rooms.workspace.state / "replica", config.registry.pickle
-    options = replica_options(serve, [config.model], state, port=port, pickle=pickle)
+    options = replica_options(
+        serve, [config.model], state, port=port, pickle=pickle, grpc_port=serve.grpc_port
+    )
     logs = rooms.workspace.state / "logs"
     replicas = LocalReplicas(options, url, logs, listening, count=serve.replicas, router=serve.router)
     others = [_elsewhere(options, url, logs, one) for one in declared_environments(config)[:-1]]
@@ -216,6 +218,7 @@ def _elsewhere(options: ReplicaOptions, url: str, logs: Path, place: Environment
         name=place.name,
         state=str(state.with_name(f"{state.name}-{place.name}")),
         port=place.asks.port,
+        grpc_port=None,
         environment=place.key,
         log_predictions=False,
     )

@@ -50,6 +50,9 @@ def up(app: App, host: str, port: int) -> None:
 @click.command(short_help="Start one more inference server")
 @click.option("--host", help="The address to listen on; [serve] host by default.")
 @click.option("--port", type=click.IntRange(0, 65535), help="The port; [serve] port by default.")
+@click.option(
+    "--grpc-port", type=click.IntRange(0, 65535), help="The port for gRPC; [serve] grpc_port by default."
+)
 @click.option("--name", default="replica", show_default=True, help="What it calls itself.")
 @click.option(
     "--model", "models", multiple=True, metavar="MODEL", help="What it serves; several are allowed."
@@ -57,7 +60,13 @@ def up(app: App, host: str, port: int) -> None:
 @click.option("--env", metavar="NAME", help="The environment that it serves; the last one by default.")
 @pass_app
 def serve(
-    app: App, host: str | None, port: int | None, name: str, models: tuple[str, ...], env: str | None
+    app: App,
+    host: str | None,
+    port: int | None,
+    grpc_port: int | None,
+    name: str,
+    models: tuple[str, ...],
+    env: str | None,
 ) -> None:
     """Start one inference server of the project's model, in the foreground.
 
@@ -73,7 +82,8 @@ def serve(
     state = folder / ".treadle" / "replicas" / check_name("replica", name)
     served = list(models) or [app.model(None)]
     environment = app.client.deployment(served[0], env).environment if env else ""
-    options = replica_options(config, served, state, name, host, port, pickle, environment)
+    rpc = config.grpc_port if grpc_port is None else grpc_port
+    options = replica_options(config, served, state, name, host, port, pickle, environment, grpc_port=rpc)
     status = serve_models(options, app.client, lambda text: click.echo(f"{text} (Ctrl-C ends it)"))
     if status:
         sys.exit(status)

@@ -22,7 +22,8 @@ class LocalReplicas:
 
     Without a router they share the socket: whoever is free takes the next connection, and a process
     that dies takes along what was asked on those that it had. With one, each has a socket of its own,
-    and what was asked of a replica that died is asked of another.
+    and what was asked of a replica that died is asked of another. At the port for gRPC they answer
+    themselves in either case.
 
     Args:
         options: How each runs; ``name``, ``state`` and, with a router, the address are made for each.
@@ -47,6 +48,7 @@ class LocalReplicas:
         self.supervisors: list[Supervisor] = []
         self.router: Supervisor | None = None
         routed = router and listening is not None
+        options = msgspec.structs.replace(options, grpc_shared=count > 1)
         addresses = []
         for number in range(1, (count if listening else 1) + 1):
             each = _numbered(options, number)

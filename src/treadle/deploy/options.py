@@ -20,6 +20,8 @@ def replica_options(
     port: int | None = None,
     pickle: PicklePolicy = "warn",
     environment: str = "",
+    *,
+    grpc_port: int | None = None,
 ) -> ReplicaOptions:
     """A replica's options.
 
@@ -33,6 +35,8 @@ def replica_options(
         pickle: Which models that come as pickles may be loaded.
         environment: The environment whose deployment it follows; empty for the last one. What is
             answered in another is not written down: it is no traffic that a monitor should see.
+        grpc_port: The port for gRPC; none by default, for the configured one is taken by the server that
+            ``treadle up`` keeps.
 
     Raises:
         InvalidInput: If a duration or a size of ``config`` is none, or pinned models leave no room.
@@ -51,6 +55,7 @@ def replica_options(
         name=name,
         host=host or config.host,
         port=config.port if port is None else port,
+        grpc_port=grpc_port,
         max_rows=config.max_rows,
         max_queue=config.max_queue,
         max_concurrency=config.max_concurrency,

@@ -398,6 +398,8 @@ class ReplicaOptions(msgspec.Struct, frozen=True, kw_only=True):
         name: What it calls itself; the same after a restart.
         host: The address to listen on.
         port: The port to listen on; 0 takes a free one.
+        grpc_port: The port for gRPC; 0 takes a free one, None none.
+        grpc_shared: Whether other processes answer at that port as well.
         max_rows: The largest batch that one request may bring.
         max_queue: How many requests may wait before new ones are told to come later.
         max_concurrency: How many requests may be begun and not answered.
@@ -425,6 +427,8 @@ class ReplicaOptions(msgspec.Struct, frozen=True, kw_only=True):
     name: str = "replica"
     host: str = "127.0.0.1"
     port: int = 8100
+    grpc_port: int | None = None
+    grpc_shared: bool = False
     max_rows: int = 10_000
     max_queue: int = 1024
     max_concurrency: int = 2048

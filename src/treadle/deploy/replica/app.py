@@ -62,6 +62,14 @@ class _Index(msgspec.Struct):
     ready: bool = False
 
 
+class About(msgspec.Struct):
+    """What the server is."""
+
+    name: str
+    version: str
+    extensions: list[str]
+
+
 class App:
     """Answers requests.
 
@@ -75,6 +83,7 @@ class App:
 
     Attributes:
         watch: The requests in hand.
+        inference: Answers those that ask a model.
         draining: Whether the server is about to end: it answers, asks to be left alone, and
             keeps no connection.
     """
@@ -96,7 +105,7 @@ class App:
         self._version = version
         self.watch = Watch(options.timeout)
         self.draining = False
-        self._inference = Inference(options, fleet, batcher, self.watch, residents)
+        self.inference = Inference(options, fleet, batcher, self.watch, residents)
         self._encode = msgspec.json.Encoder().encode
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(Metrics(fleet.holders, batcher.__len__, self.watch.__len__))
@@ -116,12 +125,12 @@ class App:
         try:
             if path.endswith("/infer") and path.startswith(_MODELS):
                 name, _, version = path[len(_MODELS) : -len("/infer")].partition("/versions/")
-                ask = self._inference.infer
-                status, headers, body = await self._asked(ask, name, version, scope, receive)
+                ask = self.inference.infer
+                status, headers, body = await self.asked(ask, name, version, scope, receive)
             elif path.endswith("/invocations"):
                 name = self._invoked(path.removesuffix("/invocations"))
-                ask = self._inference.invoke
-                status, headers, body = await self._asked(ask, name, "", scope, receive)
+                ask = self.inference.invoke
+                status, headers, body = await self.asked(ask, name, "", scope, receive)
                 if status != 200:
                     body = self._mlflow_error(status, body)
             else:
@@ -141,9 +150,31 @@ class App:
         )
         await send({"type": "http.response.body", "body": body})
 
-    async def _asked(self, ask: Ask, name: str, version: str, scope: Scope, receive: Receive) -> Reply:
-        """Asks a model, and counts how it went."""
-        holder = self._inference.holder(name)
+    async def asked(
+        self,
+        ask: Ask,
+        name: str,
+        version: str,
+        scope: Scope,
+        receive: Receive,
+        failed: Callable[[Exception], Reply] | None = None,
+    ) -> Reply:
+        """Asks a model, and counts how it went.
+
+        Args:
+            ask: Asks it.
+            name: The model.
+            version: The version that is asked; none in particular if empty.
+            scope: The request.
+            receive: Gives its body.
+            failed: What an error is answered with, in place of :meth:`failed`.
+
+        Raises:
+            Denied: If the model isn't served here (404).
+            Gone: If the caller hung up.
+        """
+        failed = failed or self.failed
+        holder = self.inference.holder(name)
         started = scope["treadle.started"] = holder.used = time.perf_counter()
         task: asyncio.Task[Any] = asyncio.current_task()  # type: ignore[assignment]
         watch, reply = self.watch, None
@@ -157,11 +188,11 @@ class App:
         except asyncio.CancelledError:
             if not watch.ended(task):
                 raise
-            reply = self.failed(self._late(received="treadle.body" in scope))
+            reply = failed(self._late(received="treadle.body" in scope))
         except Gone:
             raise
         except Exception as error:  # noqa: BLE001 - every request gets an answer
-            reply = self.failed(error)
+            reply = failed(error)
         finally:
             ended = time.perf_counter()
             if not is_test(scope):
@@ -238,8 +269,7 @@ class App:
         """What MLflow's scoring server answers to probes: an empty line once it is ready; its version."""
         if path == "/version":
             return Reply(200, (_TEXT,), self._version.encode())
-        ready = self._fleet.ready() and not self.draining
-        return Reply(200 if ready else 404, (JSON,), b"\n")
+        return Reply(200 if self.ready() else 404, (JSON,), b"\n")
 
     async def _index(self, scope: Scope, receive: Receive) -> Reply:
         """Triton's model repository extension: which models are here, and how they are."""
@@ -278,39 +308,61 @@ class App:
         name, _, what = path.rpartition("/")
         if what not in ("load", "unload"):
             raise Denied(404, f"a model is loaded or unloaded by POST {_REPOSITORY}NAME/load or /unload")
-        holder = self._inference.holder(name)
+        holder = self.inference.holder(name)
         if what == "unload":
             self._residents.unload(holder)
         else:
             holder.used = time.perf_counter()
             await self._residents.ask(holder)
-            self._inference.served(holder, "")
+            self.inference.served(holder, "")
         return self._json({})
 
     def _describe(self, path: str) -> Reply:
         if path == "/v2/health/live":
             return self._json({"live": True})
         if path == "/v2/health/ready":
-            ready = self._fleet.ready() and not self.draining
+            ready = self.ready()
             return self._json({"live": True, "ready": ready}, 200 if ready else 503)
         if path == "/v2":
-            about = {"name": "treadle", "version": self._version, "extensions": _EXTENSIONS}
-            return self._json(about)
+            return self._json(self.about())
         names = self._fleet.names
         raise Denied(404, f"there is nothing at {path or '/'}; a model answers at {_MODELS}{names[0]}/infer")
 
+    def ready(self) -> bool:
+        """Whether every model answers, and goes on to."""
+        return self._fleet.ready() and not self.draining
+
+    def about(self) -> About:
+        """What the server is."""
+        return About("treadle", self._version, _EXTENSIONS)
+
+    def model_ready(self, name: str, version: str) -> bool:
+        """Whether a model answers, or would once it is asked.
+
+        Raises:
+            Denied: If it, or its version, isn't served here (404), or nothing is yet (503).
+        """
+        holder = self.inference.holder(name)
+        if not holder.asleep:
+            self.inference.served(holder, version)
+        return holder.ready()
+
+    async def model_about(self, name: str, version: str) -> bytes:
+        """What a model takes and gives, as JSON.
+
+        Raises:
+            Denied: If it, or its version, isn't served here (404), or can't be loaded (503).
+        """
+        holder = self.inference.holder(name)
+        await self._residents.ask(holder)
+        return self.inference.served(holder, version).metadata
+
     async def _describe_model(self, path: str) -> Reply:
         asked, _, more = path.removesuffix("/ready").partition("/versions/")
-        holder = self._inference.holder(asked)
-        if path.endswith("/ready") and holder.asleep:
-            ready = holder.ready()
-            return self._json({"name": asked, "ready": ready}, 200 if ready else 503)
-        await self._residents.ask(holder)
-        served = self._inference.served(holder, more)
         if path.endswith("/ready"):
-            ready = holder.ready()
+            ready = self.model_ready(asked, more)
             return self._json({"name": asked, "ready": ready}, 200 if ready else 503)
-        return Reply(200, (JSON,), served.metadata)
+        return Reply(200, (JSON,), await self.model_about(asked, more))
 
     def _json(self, body: object, status: int = 200) -> Reply:
         return Reply(status, (JSON,), self._encode(body))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -14,7 +14,7 @@ from treadle.deploy.replica.batcher import Answer, Batcher, Job, Outcome, Overlo
 from treadle.deploy.replica.fleet import Fleet
 from treadle.deploy.replica.holder import Holder
 from treadle.deploy.replica.intake import read_body, unpacked
-from treadle.deploy.replica.protocol import InferenceResponse, OutputTensor, Wanted
+from treadle.deploy.replica.protocol import InferenceRequest, InferenceResponse, OutputTensor, Wanted
 from treadle.deploy.replica.reply import JSON, Denied, Gone, Receive, Reply, Scope, retry_after
 from treadle.deploy.replica.residents import Residents
 from treadle.deploy.replica.rows import Rows, read_rows
@@ -27,6 +27,38 @@ from treadle.kernel.errors import InvalidInput, TreadleError
 from treadle.kernel.names import did_you_mean
 
 _HEADERS = (JSON,)
+# Reads a request as a model takes it: the request, and its rows.
+Read: TypeAlias = Callable[[Served], tuple[Any, Rows]]
+
+
+class Predicted(msgspec.Struct):
+    """A request that was predicted.
+
+    Attributes:
+        model: What answered.
+        request: What was asked.
+        wanted: Which outputs.
+        count: How many rows.
+        answer: Their predictions.
+    """
+
+    model: Served
+    request: InferenceRequest
+    wanted: Wanted
+    count: int
+    answer: Answer
+
+    def outputs(self, *, arrays: bool) -> list[OutputTensor]:
+        """The outputs that were asked for; numbers in an array, if they are in one, or in a list."""
+        found = []
+        if self.wanted.value is not None:
+            values = self.answer.outputs if arrays else self.answer.numbers()
+            name = self.model.loaded.signature.output
+            found.append(OutputTensor(name, (self.count,), "FP64", values))
+        if self.wanted.ids is not None:
+            ids = list(self.answer.ids)
+            found.append(OutputTensor(protocol.PREDICTION_ID, (self.count,), "BYTES", ids))
+        return found
 
 
 class Inference:
@@ -68,29 +100,45 @@ class Inference:
             TreadleError: If the model fails.
             Overloaded: If too many wait.
         """
-        started: float = scope["treadle.started"]
         body = await read_body(scope, receive, self._options.max_body, self._watch)
         scope["treadle.body"] = True
-        if holder.current is None:
-            await self._residents.ask(holder)
 
         def read(model: Served) -> tuple[Any, Rows]:
             return model.one_row.read(body) or self._read(scope, body, model)
 
-        tried, model, (request, rows) = self._choose(scope, holder, version, read)
-        output = model.loaded.signature.output
-        wanted = protocol.pick_outputs(request, output)
-        answer = await self._answer(tried, model, rows, started, receive, read)
-        outputs = []
-        if wanted.value is not None:
-            values = answer.outputs if wanted.value else answer.numbers()
-            outputs.append(OutputTensor(output, (rows.count,), "FP64", values))
-        if wanted.ids is not None:
-            outputs.append(OutputTensor(protocol.PREDICTION_ID, (rows.count,), "BYTES", list(answer.ids)))
+        found = await self.predict(scope, receive, holder, version, read)
+        name, wanted, request = holder.desk.model, found.wanted, found.request.id
+        outputs = found.outputs(arrays=bool(wanted.value))
         if wanted.value or wanted.ids:
-            return self._binary(holder.desk.model, model, request.id, outputs, wanted)
-        response = InferenceResponse(holder.desk.model, str(model.version), outputs, request.id)
+            return self._binary(name, found.model, request, outputs, wanted)
+        response = InferenceResponse(name, str(found.model.version), outputs, request)
         return Reply(200, _HEADERS, self._encode(response))
+
+    async def predict(
+        self, scope: Scope, receive: Receive, holder: Holder, version: str, read: Read
+    ) -> Predicted:
+        """Predicts a request whose body is here.
+
+        Args:
+            scope: The request.
+            receive: Tells when the caller hangs up.
+            holder: The model that it asks.
+            version: The version that it asks; none in particular if empty.
+            read: Reads it as a model takes it.
+
+        Raises:
+            Denied: If nothing serves.
+            Gone: If the caller hung up.
+            InvalidInput: If it isn't what the model takes.
+            TreadleError: If the model fails.
+            Overloaded: If too many wait.
+        """
+        if holder.current is None:
+            await self._residents.ask(holder)
+        tried, model, (request, rows) = self._choose(scope, holder, version, read)
+        wanted = protocol.pick_outputs(request, model.loaded.signature.output)
+        answer = await self._answer(tried, model, rows, scope["treadle.started"], receive, read)
+        return Predicted(model, request, wanted, rows.count, answer)
 
     async def invoke(self, scope: Scope, receive: Receive, holder: Holder, version: str) -> Reply:
         """Answers by MLflow's scoring protocol; arguments and errors are those of :meth:`infer`."""
@@ -140,7 +188,7 @@ class Inference:
     # ── trials ───────────────────────────────────────────────────────────
 
     def _choose(
-        self, scope: Scope, holder: Holder, version: str, read: Callable[[Served], tuple[Any, Rows]]
+        self, scope: Scope, holder: Holder, version: str, read: Read
     ) -> tuple[Tried | None, Served, tuple[Any, Rows]]:
         """What is in trial, if anything; what answers a request; and the request as that reads it.
 
@@ -150,7 +198,7 @@ class Inference:
         return (None, self._twins.of(model), found) if is_test(scope) else (tried, model, found)
 
     def _choose_any(
-        self, scope: Scope, holder: Holder, version: str, read: Callable[[Served], tuple[Any, Rows]]
+        self, scope: Scope, holder: Holder, version: str, read: Read
     ) -> tuple[Tried | None, Served, tuple[Any, Rows]]:
         tried = holder.tried
         if tried is None:
@@ -172,7 +220,7 @@ class Inference:
         rows: Rows,
         started: float,
         receive: Receive,
-        read: Callable[[Served], tuple[Any, Rows]],
+        read: Read,
     ) -> Answer:
         """Predicts; while something is in trial, what comes of it counts for whoever answers."""
         if tried is None:
@@ -194,7 +242,7 @@ class Inference:
             task.add_done_callback(self._shadows.discard)
         return answer
 
-    async def _shadow(self, tried: Tried, read: Callable[[Served], tuple[Any, Rows]], answer: Answer) -> None:
+    async def _shadow(self, tried: Tried, read: Read, answer: Answer) -> None:
         started = time.perf_counter()
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         outcome: Outcome

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Sequence
 from importlib.metadata import version as package_version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -33,11 +34,14 @@ from treadle.deploy.replica.server import DRAIN, Server, make_server
 from treadle.deploy.replica.shipper import Shipper
 from treadle.deploy.replica.shortway import Door
 from treadle.deploy.types import ReplicaOptions, ReplicaReport
-from treadle.kernel.errors import InvalidInput, TreadleError
+from treadle.kernel.errors import InvalidInput, MissingExtra, TreadleError
 from treadle.kernel.files import storage_errors
 from treadle.kernel.ids import Ids, RandomIds
 from treadle.kernel.lock import Holder as Owner
 from treadle.kernel.lock import exclusive
+
+if TYPE_CHECKING:
+    from treadle.deploy.replica.rpc.service import Rpc
 
 log = logging.getLogger("treadle.replica")
 
@@ -85,9 +89,15 @@ class ReplicaServer:
         self._ids = ids or RandomIds()
         self._abort = abort
         self._server: Server | None = None
+        self._rpc: Rpc | None = None
         self._stopping = threading.Event()
         self.restarting = False
         self.fleet = Fleet([], options.poll)
+
+    @property
+    def grpc_port(self) -> int | None:
+        """Where gRPC is answered, once it is; None where it isn't."""
+        return self._rpc.port if self._rpc else None
 
     def run(self) -> None:
         """Serves until :meth:`stop`, SIGTERM or SIGINT; then drains and ships what it wrote down.
@@ -134,8 +144,9 @@ class ReplicaServer:
         app = App(options, fleet, batcher, shipper, residents, package_version("treadle"))
         stuck_after = max(_STUCK_TIMES * options.timeout, _STUCK)
         guard = Guard(options.max_memory, self.restart, batcher.busy_since, stuck_after, self._abort)
+        beside = self._rpc = _rpc(options, app) if options.grpc_port is not None else None
         self._server = make_server(
-            app, app.drain, app.tick, options.timeout, Door(options, app, fleet, batcher)
+            app, app.drain, app.tick, options.timeout, Door(options, app, fleet, batcher), beside
         )
         if self._stopping.is_set():
             return
@@ -160,6 +171,8 @@ class ReplicaServer:
             fleet.close(timeout=1.0)
             if shipper and not shipper.close(DRAIN):
                 log.warning("some predictions could not be sent; they are sent at the next start")
+        if self._server.failure:
+            raise self._server.failure
 
     def _holder(self, desk: Desk) -> Holder:
         return Holder(
@@ -190,6 +203,21 @@ class ReplicaServer:
             backlog=desk.journal.backlog() if desk.journal else 0,
             environment=self._options.environment,
         )
+
+
+def _rpc(options: ReplicaOptions, app: App) -> Rpc:
+    """The server of gRPC.
+
+    Raises:
+        MissingExtra: If gRPC isn't installed.
+    """
+    try:
+        from treadle.deploy.replica.rpc.service import Rpc
+    except ImportError as error:
+        raise MissingExtra(
+            f"[serve] grpc_port is set and gRPC isn't installed: {error}", fix="pip install 'treadle[grpc]'"
+        ) from None
+    return Rpc(options, app)
 
 
 def _forget(folder: Path, models: Sequence[str]) -> None:

@@ -77,6 +77,17 @@ class Rows(msgspec.Struct, gc=False):
             return {name: [value] for name, value in zip(features, self.row, strict=True)}
         return self.columns
 
+    def single(self, features: Sequence[str]) -> Rows:
+        """The same; a row that is alone in ``row``, which is the quicker way."""
+        if (
+            self.count == 1
+            and self.table is None
+            and all(type(found) is list for found in self.columns.values())
+        ):
+            self.row = [self.columns[name][0] for name in features]
+            self.columns = {}
+        return self
+
 
 def read_rows(request: InferenceRequest, known: Inputs, max_rows: int) -> Rows:
     """Checks a request against what the model takes.

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 
 import uvicorn
 
@@ -25,6 +26,19 @@ _QUIET = 0.1
 _IDLE = 75
 
 
+class Beside(Protocol):
+    """Another server on the same event loop, which begins and ends with this one."""
+
+    async def start(self) -> None:
+        """Begins to answer."""
+
+    def drain(self, seconds: float, /) -> None:
+        """Takes no new requests; those in hand have so many seconds. Returns at once."""
+
+    async def ended(self) -> None:
+        """Returns once nothing is in hand."""
+
+
 class Server(uvicorn.Server):
     """A uvicorn server.
 
@@ -33,6 +47,10 @@ class Server(uvicorn.Server):
         on_drain: Called once when the end begins.
         on_tick: Called ten times a second.
         patience: Seconds that a connection may take for a request's headers, and to take its answer.
+        beside: Another server that begins and ends with this one.
+
+    Attributes:
+        failure: Why it could not begin.
     """
 
     def __init__(
@@ -41,8 +59,11 @@ class Server(uvicorn.Server):
         on_drain: Callable[[], None],
         on_tick: Callable[[], None],
         patience: float,
+        beside: Beside | None = None,
     ) -> None:
         super().__init__(config)
+        self._beside = beside
+        self.failure: Exception | None = None
         self._on_drain = on_drain
         self._on_tick = on_tick
         self._connections = _Connections(patience)
@@ -69,6 +90,21 @@ class Server(uvicorn.Server):
             super().handle_exit(sig, frame)
         self._asked.set()
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begins to answer."""
+        if self._beside:
+            try:
+                await self._beside.start()
+            except Exception as error:  # noqa: BLE001 - raised again where the server was run
+                self.failure, self.should_exit = error, True
+        await super().startup(sockets)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Ends, when what is in hand has ended."""
+        await super().shutdown(sockets)
+        if self._beside:
+            await self._beside.ended()
+
     async def on_tick(self, counter: int) -> bool:
         """What is done ten times a second; True ends the server."""
         self._on_tick()
@@ -84,6 +120,8 @@ class Server(uvicorn.Server):
             self._draining_since = self._last_busy = now
             self._last_total = self.server_state.total_requests
             self._on_drain()
+            if self._beside:
+                self._beside.drain(DRAIN)
             if self._handing_over:
                 self._stop_listening(now)
         if self.server_state.tasks or self.server_state.total_requests != self._last_total:
@@ -156,6 +194,7 @@ def make_server(
     on_tick: Callable[[], None] = lambda: None,
     patience: float = 30.0,
     door: Door | None = None,
+    beside: Beside | None = None,
 ) -> Server:
     """A server of an ASGI application, to be run on sockets; see :class:`Server` and :class:`Door`."""
     config = uvicorn.Config(
@@ -171,4 +210,4 @@ def make_server(
         timeout_keep_alive=_IDLE,
         timeout_graceful_shutdown=int(DRAIN),
     )
-    return Server(config, on_drain, on_tick, patience)
+    return Server(config, on_drain, on_tick, patience, beside)

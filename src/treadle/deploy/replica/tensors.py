@@ -71,25 +71,28 @@ def attach(request: InferenceRequest, binary: memoryview) -> None:
                 f"input {tensor.name!r} has {len(piece)} bytes of binary data; binary_data_size says {size}"
             )
         start += size
-        tensor.data = (
-            _texts(tensor.name, bytes(piece)) if tensor.datatype == "BYTES" else _array(tensor, piece)
-        )
+        tensor.data = read_binary(tensor.name, tensor.datatype, piece)
     if start != len(binary):
         raise InvalidInput(f"{len(binary) - start} bytes follow the inputs' binary data; expected none")
 
 
-def _array(tensor: Any, piece: memoryview) -> Any:
-    dtype = _DTYPES.get(tensor.datatype)
+def read_binary(name: str, datatype: str, piece: memoryview) -> Any:
+    """A tensor's binary data as an array, or as texts.
+
+    Raises:
+        InvalidInput: If they are not what the datatype says.
+    """
+    if datatype == "BYTES":
+        return _texts(name, bytes(piece))
+    dtype = _DTYPES.get(datatype)
     if dtype is None:
-        raise InvalidInput(f"input {tensor.name!r} has the unknown datatype {tensor.datatype!r}")
+        raise InvalidInput(f"input {name!r} has the unknown datatype {datatype!r}")
     if len(piece) % np.dtype(dtype).itemsize:
-        raise InvalidInput(
-            f"input {tensor.name!r} has {len(piece)} bytes: no whole number of {tensor.datatype}"
-        )
-    if tensor.datatype == "BOOL":
+        raise InvalidInput(f"input {name!r} has {len(piece)} bytes: no whole number of {datatype}")
+    if datatype == "BOOL":
         return np.frombuffer(piece, np.uint8) != 0
     values = np.frombuffer(piece, dtype)
-    if tensor.datatype == "BF16":
+    if datatype == "BF16":
         return (values.astype(np.uint32) << np.uint32(16)).view(np.float32)
     return values
 
@@ -117,14 +120,15 @@ def pack(outputs: list[tuple[OutputTensor, bool]]) -> tuple[list[OutputTensor], 
         if not binary:
             told.append(output)
             continue
-        piece = _bytes(output)
+        piece = write_binary(output)
         pieces.append(piece)
         size = {"binary_data_size": len(piece)}
         told.append(OutputTensor(output.name, output.shape, output.datatype, parameters=size))
     return told, b"".join(pieces)
 
 
-def _bytes(output: OutputTensor) -> bytes:
+def write_binary(output: OutputTensor) -> bytes:
+    """An output's data in binary."""
     if output.datatype != "BYTES":
         return np.asarray(output.data, _DTYPES[output.datatype]).tobytes()
     texts = [text.encode() for text in output.data or ()]

@@ -231,6 +231,7 @@ class ServeConfig(Table, frozen=True):
     Attributes:
         host: The address to listen on.
         port: The port to listen on; 0 takes a free one.
+        grpc_port: The port for the same over gRPC (``pip install 'treadle[grpc]'``); none by default.
         max_rows: The largest batch that one request may bring.
         max_queue: How many requests may wait before new ones are told to come later.
         max_concurrency: How many requests may be begun and not answered.
@@ -258,6 +259,7 @@ class ServeConfig(Table, frozen=True):
 
     host: str = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535)] = 8100
+    grpc_port: Annotated[int, Meta(ge=0, le=65535)] | None = None
     max_rows: Positive = 10_000
     max_queue: Positive = 1024
     max_concurrency: Positive = 2048
