@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from treadle.evaluate import Estimate, estimate
-from treadle.monitor import Alert, rules
+from treadle.monitor import Alert, WindowResult, rules
 
 YEAR_WINDOWS = 365.25 / 7
 EQUAL = np.full(10, 0.1)
@@ -163,3 +163,31 @@ def test_an_alert_is_news_once_a_cooldown_a_kind_and_a_version() -> None:
     assert rules.raises(alert(28), [alert(0)], cooldown)
     assert rules.raises(alert(7), [alert(0, "input")], cooldown)
     assert rules.raises(alert(7, version=2), [alert(0)], cooldown)
+
+
+def _result(kind: str, subject: str, n: int, statistic: str = "psi") -> WindowResult:
+    return WindowResult(
+        model="toy", kind=kind, subject=subject, since=datetime(2026, 3, 1, tzinfo=UTC),  # type: ignore[arg-type]
+        until=datetime(2026, 3, 8, tzinfo=UTC), version=2, state="alert", statistic=statistic, value=0.4, n=n,
+        sentence="it moved", severity="critical", e_value=50.0,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("answered", "judged"), [(1223, False), (3000, False), (3300, True), (6600, True)])
+def test_a_version_is_not_judged_by_a_small_part_of_a_window(answered: int, judged: bool) -> None:
+    """Its first day is no week: what it predicts then differs by the hours alone."""
+    found = [
+        _result("input", "hour", 6600),
+        _result("prediction", "prediction", answered),
+        _result("estimated", "roc_auc", answered, "roc_auc"),
+        _result("estimated", "roc_auc", answered, "realised_minus_estimated"),
+        _result("performance", "roc_auc", answered, "roc_auc"),
+    ]
+    told = rules.partly(found)
+    assert [one.state for one in told] == ["alert", *(["alert"] * 4 if judged else ["inconclusive"] * 2)] + (
+        [] if judged else ["alert"] * 2
+    )
+    assert [one.e_value is None for one in told[1:3]] == [not judged] * 2
+    assert ("too small a part" in told[1].sentence) == (not judged)
+    assert told[0] == found[0]
+    assert told[3:] == found[3:]

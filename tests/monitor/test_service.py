@@ -16,7 +16,15 @@ from treadle.kernel.clock import ManualClock
 from treadle.kernel.errors import Conflict, NotFound, Unavailable
 from treadle.kernel.events import timeline
 from treadle.kernel.workspace import Workspace
-from treadle.monitor import Alert, LabelBatch, Monitors, PredictionBatch, PredictionLog, WindowResult
+from treadle.monitor import (
+    Alert,
+    Incidents,
+    LabelBatch,
+    Monitors,
+    PredictionBatch,
+    PredictionLog,
+    WindowResult,
+)
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 WEEK = timedelta(days=7)
@@ -139,6 +147,12 @@ def test_catching_up_after_an_outage_gives_the_same_as_having_been_there(
         msgspec.structs.replace(r, mean_prediction=None) for r in seen
     ]
     assert Monitors(late).alerts("toy") == monitors.alerts("toy")
+    # Whom nobody told of an incident isn't too late with it: that is counted from when it is found.
+    opened, there = (
+        [msgspec.structs.replace(one, escalated_at=None) for one in Incidents(workspace).list("toy")]
+        for workspace in (late, world.workspace)
+    )
+    assert opened == there != []
     late.close()
 
 

@@ -185,6 +185,33 @@ def epoch_us(moment: datetime) -> int:
     return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
+def partly(results: Sequence[WindowResult]) -> list[WindowResult]:
+    """A window's results, where the version may have answered too small a part of it to be judged by that.
+
+    The first days of a version, or the callers that a rollout gives it, aren't the mix of hours, weekdays and
+    callers that its profile was made of: how its predictions are distributed, and what its metric is
+    estimated at, differ by that alone. So under half of the window's requests, neither is an alert or
+    evidence. Inputs are everybody's, and what became true is held against the same predictions.
+    """
+    asked = max((one.n for one in results if one.kind == "input" and not one.segment), default=0)
+    answered = sum(one.n for one in results if one.kind == "prediction" and not one.segment)
+    if not answered or 2 * answered >= asked:
+        return list(results)
+    why = f"it answered {answered:,} of the window's {asked:,}, too small a part to judge by"
+    return [
+        msgspec.structs.replace(
+            one,
+            state="inconclusive" if one.state == "alert" else one.state,
+            severity=None,
+            e_value=None,
+            sentence=f"{one.sentence}; {why}",
+        )
+        if one.kind == "prediction" or (one.kind == "estimated" and one.statistic == one.subject)
+        else one
+        for one in results
+    ]
+
+
 def raises(alert: Alert, before: Iterable[Alert], cooldown: timedelta) -> bool:
     """Whether an alert is news: none of its kind about its version was raised within the cooldown."""
     return not any(

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from treadle.deploy import service_levels
 from treadle.kernel.clock import SystemClock
+from treadle.kernel.config.retrain import AlertKind
 from treadle.kernel.engine import quote
 from treadle.kernel.errors import Conflict, NotFound, TreadleError
 from treadle.kernel.events import record
@@ -306,7 +307,8 @@ class Monitors:
             return []
         profile = decode_profile(self._ws.blobs.get(version.profile))
         window = Window(model=model, version=version.number, since=since, until=until)
-        return [*self._drifts(window, version, profile), *self._performance.results(window, version, profile)]
+        found = self._performance.results(window, version, profile)
+        return rules.partly([*self._drifts(window, version, profile), *found])
 
     def _drifts(self, window: Window, version: ModelVersion, profile: Profile) -> Results:
         """Inputs of all versions' requests, predictions of the version in production: one query."""
@@ -395,9 +397,7 @@ class Monitors:
                 store.add_windows(connection, found)
                 raised: Alerts = []
                 for alert in findings.to_alerts(found, delivered=self._notifier is None):
-                    if self._persists(connection, alert) and rules.raises(
-                        alert, store.read_alerts(connection, model, alert.kind), cooldown
-                    ):
+                    if self._persists(connection, alert) and self._is_news(connection, alert, cooldown):
                         store.add_alert(connection, alert)
                         record(connection, _event(alert))
                         raised.append(alert)
@@ -406,6 +406,12 @@ class Monitors:
             # On Postgres two can find no first window and both write it; one gets through.
             return False
         return True
+
+    def _is_news(self, connection: sa.Connection, alert: Alert, cooldown: timedelta) -> bool:
+        """Whether an alert is raised: what a cycle may be started by after every cooldown, the rest once."""
+        if alert.kind in get_args(AlertKind):
+            return rules.raises(alert, store.read_alerts(connection, alert.model, alert.kind), cooldown)
+        return not stands(connection, alert.model, alert)
 
     def _persists(self, connection: sa.Connection, alert: Alert) -> bool:
         """Whether enough of the latest windows were in alert about any of the same subjects."""

@@ -54,14 +54,47 @@ def incident(day: float = 0, **more: Any) -> Any:
 
 def test_what_breaks_together_is_one_incident() -> None:
     one = incident()
-    assert rules.home(alert(3, "performance"), [one], 14 * DAY) == one
-    assert rules.home(alert(14), [one], 14 * DAY) == one
-    assert rules.home(alert(14.1), [one], 14 * DAY) is None
-    assert rules.home(alert(3, version=2), [one], 14 * DAY) is None, "another version is another story"
-    assert rules.home(alert(3), [incident(state="resolved")], 14 * DAY) is None
+    assert rules.home(alert(3, "performance"), [one], {}, 14 * DAY) == one
+    assert rules.home(alert(14), [one], {}, 14 * DAY) == one
+    assert rules.home(alert(14.1), [one], {}, 14 * DAY) is None
+    assert rules.home(alert(3, version=2), [one], {}, 14 * DAY) is None, "another version is another story"
+    assert rules.home(alert(3), [incident(state="resolved")], {}, 14 * DAY) is None
     late = incident(2, id="toy-2")
-    assert rules.home(alert(3), [one, late], 14 * DAY) == late
-    assert rules.home(alert(3), [], 14 * DAY) is None
+    assert rules.home(alert(3), [one, late], {}, 14 * DAY) == late
+    assert rules.home(alert(3), [], {}, 14 * DAY) is None
+
+
+def test_what_an_incident_tells_of_already_is_no_news() -> None:
+    one, late = incident(), incident(60, id="toy-2")
+    told = {"toy-1": {("input", "hour"), ("input", "carrier")}, "toy-2": {("performance", "roc_auc")}}
+    again = alert(70, subjects=("hour",))
+    assert rules.home(again, [one, late], told, 14 * DAY) == one, "however long it has stood"
+    assert rules.joined(one, again, "info", told["toy-1"]).last_at == one.last_at
+    mostly = alert(70, subjects=("hour", "distance"))
+    assert rules.home(mostly, [one, late], told, 14 * DAY) == one
+    assert rules.home(mostly, [one], told, DAY) == one
+    other = alert(70, subjects=("distance", "weight", "hour"))
+    assert rules.home(other, [one, late], told, 14 * DAY) == late
+    assert rules.home(other, [one], told, 14 * DAY) is None
+    assert rules.home(alert(70, "quality"), [one], told, 14 * DAY) is None, "another monitor says so"
+
+
+@pytest.mark.parametrize(
+    ("kinds", "standing", "on"),
+    [
+        (("input",), [window()], True),
+        (("input",), [window(subject="distance")], False),
+        (("input",), [window(state="ok")], False),
+        (("input",), [window(explained_by="quality:hour:nulls")], False),
+        (("input", "performance"), [window()], False),
+        (("input", "performance"), [window(kind="performance", subject="roc_auc")], True),
+    ],
+)
+def test_another_version_may_be_in_the_same_trouble(
+    kinds: tuple[str, ...], standing: list[WindowResult], on: bool
+) -> None:
+    told: Any = {("input", "hour"), ("performance", "roc_auc")}
+    assert rules.goes_on(incident(kinds=kinds), told, standing) == on
 
 
 def test_an_incident_is_as_bad_as_its_worst_alert() -> None:
@@ -78,7 +111,9 @@ def test_an_incident_is_as_bad_as_its_worst_alert() -> None:
 
 
 def test_a_monitor_that_says_how_bad_it_is_is_believed() -> None:
-    assert rules.severity(alert(), [window(severity="critical"), window(severity="warning")]) == "critical"
+    both = [window(kind="quality", severity="critical"), window(kind="quality", severity="warning")]
+    assert rules.severity(alert(kind="quality"), both) == "critical"
+    assert rules.severity(alert(), [window(severity="critical")]) == "warning", "drift wakes nobody"
     assert rules.severity(alert(), [window()]) == "info"
     assert rules.severity(alert(kind="performance"), [window(severity="warning")]) == "critical"
     assert set(rules.USUAL.values()) <= set(rules.SEVERITIES)
@@ -100,6 +135,17 @@ def test_it_is_over_when_every_monitor_is_fine_again() -> None:
     assert not rules.is_over(one, [window(7, state="inconclusive")]), "too few rows tell nothing"
     assert not rules.is_over(one, [window(7, kind="prediction", state="ok")])
     assert not rules.is_over(incident(state="resolved"), [window(7, state="ok")])
+
+
+def test_what_quality_does_not_name_is_well() -> None:
+    one = incident(kinds=("quality",))
+    assert not rules.is_over(one, [window(7, "quality")])
+    assert rules.is_over(one, [window(7, "quality", "ok", subject="inputs")])
+    assert rules.is_over(one, [window(7, "quality", subject="distance")]), "another column's trouble"
+    assert not rules.is_over(one, [window(7, "quality", "inconclusive", subject="inputs")])
+    assert not rules.is_over(one, [window(7, "input", "ok")]), "its own monitor has to say so"
+    both = incident(kinds=("quality", "input"))
+    assert not rules.is_over(both, [window(7, "quality", "ok", subject="inputs"), window(7)])
 
 
 def test_what_nobody_takes_is_escalated_once() -> None:

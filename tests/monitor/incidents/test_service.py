@@ -134,6 +134,31 @@ def test_it_resolves_by_itself_when_all_is_well_again(troubled: Any) -> None:
     assert (one.state, one.resolved_by, one.resolved_at) == ("resolved", "monitor", START + 4 * WEEK)
 
 
+def test_it_goes_on_with_a_version_that_is_in_the_same_trouble(troubled: Any) -> None:
+    """One cause over months and versions is one incident, told of once."""
+    evaluate(troubled, 3)
+    troubled.register(run="run_2")
+    log = PredictionLog(troubled.workspace)
+    for week in range(3, 8):
+        log.append("toy", troubled.traffic(7 * week, days=7, drift=4, version=2)[0])
+    incidents = evaluate(troubled, 8)
+    one = only(incidents)
+    assert (one.state, one.version, one.opened_at) == ("open", 2, START + 2 * WEEK)
+    raised = Monitors(troubled.workspace).alerts("toy")
+    assert {(alert.kind, alert.version) for alert in raised} >= {("input", 1), ("input", 2)}
+    assert {alert.id for alert in incidents.show("toy-1").alerts} == {alert.id for alert in raised}
+    messages = [
+        event.facts["occasion"]
+        for event in timeline(troubled.workspace.database, "model:toy", kinds=["incident"])
+    ]
+    assert messages.count("opened") == 1
+    assert "resolved" not in messages
+
+    predictions, _ = troubled.traffic(56, days=7, version=2)
+    log.append("toy", predictions)
+    assert only(evaluate(troubled, 9)).state == "resolved"
+
+
 def test_nobody_who_answers_makes_it_worse(troubled: Any) -> None:
     before = only(evaluate(troubled, 2))
     with troubled.workspace.database.write() as connection:

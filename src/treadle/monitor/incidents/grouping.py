@@ -38,39 +38,52 @@ def group(
         config: ``[monitor.notify]``.
         ways: By which channels people are told.
     """
-    told = list(ways)
+    ways = list(ways)
     before = {one.id: one for one in store.read_incidents(connection, model, ("open", "acknowledged"))}
-    after, loud = dict(before), set[str]()
+    told = store.told(connection, before)
+    after, loud = {name: _carried(one, told[name], results) for name, one in before.items()}, set[str]()
     muted = store.read_mutes(connection, model)
     for alert in alerts:
         how_bad = rules.severity(alert, results)
-        found = rules.home(alert, after.values(), parse_duration(config.together))
+        found = rules.home(alert, after.values(), told, parse_duration(config.together))
         if found is None:
             number = store.next_number(connection, model) + len(after) - len(before)
             found = rules.opened(alert, number, how_bad, _since(alert, results))
-        one = after[found.id] = rules.joined(found, alert, how_bad)
+        known = told.setdefault(found.id, set())
+        one = after[found.id] = rules.joined(found, alert, how_bad, known)
+        known |= {(alert.kind, subject) for subject in alert.subjects}
         store.add_member(connection, alert.id, one.id)
         if not rules.is_muted(alert.kind, alert.subjects, at, muted):
             loud.add(one.id)
     for name, one in after.items():
         if name not in before:
-            _keep(connection, one, "opened", at, one.title, told if name in loud else ())
+            _keep(connection, one, "opened", at, one.title, ways if name in loud else ())
         elif one != before[name]:
             news = name in loud and rules.is_worse(before[name], one)
-            sentence = next(alert.sentence for alert in reversed(alerts))
-            _keep(connection, one, "worse" if news else None, at, sentence, told)
+            sentence = alerts[-1].sentence if news else one.title
+            _keep(connection, one, "worse" if news else None, at, sentence, ways)
         elif rules.is_over(one, results):
-            resolve(connection, one, at, "monitor", "every monitor is fine again", told)
+            resolve(connection, one, at, "monitor", "every monitor is fine again", ways)
         elif (now := rules.successor(one, results)) is not None:
-            resolve(connection, one, at, "monitor", f"version {now} is in production instead", told)
+            resolve(connection, one, at, "monitor", f"version {now} is in production instead", ways)
+
+
+def _carried(incident: Incident, told: rules.Told, results: Sequence[WindowResult]) -> Incident:
+    """An incident of the version that took over, if that is in the same trouble."""
+    now = rules.successor(incident, results)
+    if now is None or not rules.goes_on(incident, told, results):
+        return incident
+    return msgspec.structs.replace(incident, version=now)
 
 
 def stands(connection: sa.Connection, model: str, alert: Alert) -> bool:
-    """Whether an incident that isn't resolved tells all that an alert does."""
-    return any(
-        alert.kind in one.kinds and set(alert.subjects) <= set(one.subjects) and one.version == alert.version
+    """Whether an incident that isn't resolved tells what an alert does."""
+    found = {
+        one.id: one
         for one in store.read_incidents(connection, model, ("open", "acknowledged"))
-    )
+        if one.version == alert.version
+    }
+    return any(rules.tells(told, alert) for told in store.told(connection, found).values())
 
 
 def resolve(

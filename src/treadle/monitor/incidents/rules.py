@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
 from typing import get_args
 
@@ -31,18 +32,30 @@ USUAL: dict[MonitorKind, Severity] = {
 _LASTING: frozenset[MonitorKind] = frozenset(("operations", "retraining"))
 """What another version in production may well not mend."""
 
+_DRIFTS: frozenset[MonitorKind] = frozenset(("input", "multivariate", "prediction"))
+"""What moves without anything being worse for it: no reason to wake somebody, however far it moves."""
+
+_EFFECTS: frozenset[MonitorKind] = frozenset(("performance", "estimated", "fairness"))
+
+Told = AbstractSet[tuple[MonitorKind, str]]
+"""What an incident's alerts have told of: monitors and subjects."""
+
 _FIRST_RETRY = timedelta(seconds=10)
 _LAST_RETRY = timedelta(hours=1)
 
 
 def severity(alert: Alert, results: Iterable[WindowResult]) -> Severity:
-    """How bad an alert is: the worst that its results say, else what is usual for its kind."""
+    """How bad an alert is: the worst that its results say, else what is usual for its kind.
+
+    Drift is a warning at most, however far it goes: what it does to the metric is an alert of its own.
+    """
     said = [
         result.severity
         for result in results
         if result.kind == alert.kind and result.state == "alert" and result.severity is not None
     ]
-    return worst([*said]) if said else USUAL[alert.kind]
+    found = worst([*said]) if said else USUAL[alert.kind]
+    return "warning" if found == "critical" and alert.kind in _DRIFTS else found
 
 
 def worst(found: Sequence[Severity]) -> Severity:
@@ -50,22 +63,56 @@ def worst(found: Sequence[Severity]) -> Severity:
     return max(found, key=SEVERITIES.index)
 
 
-def home(alert: Alert, incidents: Iterable[Incident], together: timedelta) -> Incident | None:
+def home(
+    alert: Alert, incidents: Iterable[Incident], told: Mapping[str, Told], together: timedelta
+) -> Incident | None:
     """The incident that an alert belongs to; None if it is news.
 
-    That is the latest one of the same version that isn't resolved, whose latest alert is not longer ago than
-    ``together``: what breaks at the same time has most often one cause. The service's own troubles, which
-    are looked at every few seconds and not window by window, are kept apart.
+    That is the one that tells of it already, however long it has stood. Else it is the latest whose latest
+    news is not longer ago than ``together``: what breaks at the same time has most often one cause. It must
+    be of the same version and not be resolved. The service's own troubles, which are looked at every few
+    seconds and not window by window, are kept apart.
+
+    Args:
+        alert: The alert.
+        incidents: Those that there are.
+        told: What each of them tells of, by its name.
+        together: How far apart alerts of one cause may come.
     """
     fitting = [
         one
         for one in incidents
         if one.state != "resolved"
         and one.version == alert.version
-        and alert.at - one.last_at <= together
         and ("operations" in one.kinds) == (alert.kind == "operations")
     ]
+    known = [one for one in fitting if tells(told.get(one.id, frozenset()), alert)]
+    fitting = known or [one for one in fitting if alert.at - one.last_at <= together]
     return max(fitting, key=lambda one: one.last_at, default=None)
+
+
+def tells(told: Told, alert: Alert) -> bool:
+    """Whether an incident tells of an alert already: of at least half of its subjects, by the same monitor.
+
+    Which columns are over their limits changes a little from window to window while the cause is the same.
+    """
+    known = sum((alert.kind, subject) in told for subject in alert.subjects)
+    return known > 0 and 2 * known >= len(alert.subjects)
+
+
+def goes_on(incident: Incident, told: Told, results: Iterable[WindowResult]) -> bool:
+    """Whether the version that took over is in the same trouble.
+
+    Where the incident is about how good the model is, only that counts: what had drifted may well go on.
+    """
+    about = _EFFECTS & set(incident.kinds) or set(incident.kinds)
+    return any(
+        one.state == "alert"
+        and not one.explained_by
+        and one.kind in about
+        and (one.kind, one.subject) in told
+        for one in results
+    )
 
 
 def opened(alert: Alert, number: int, how_bad: Severity, since: datetime) -> Incident:
@@ -86,12 +133,19 @@ def opened(alert: Alert, number: int, how_bad: Severity, since: datetime) -> Inc
     )
 
 
-def joined(incident: Incident, alert: Alert, how_bad: Severity) -> Incident:
-    """An incident with one more alert. One that somebody has taken stays taken."""
+def joined(incident: Incident, alert: Alert, how_bad: Severity, told: Told = frozenset()) -> Incident:
+    """An incident with one more alert. One that somebody has taken stays taken.
+
+    Args:
+        incident: The incident.
+        alert: The alert.
+        how_bad: How bad it is.
+        told: What the incident tells of already: an alert of the same is no news, and joins nothing to it.
+    """
     return msgspec.structs.replace(
         incident,
         severity=worst([incident.severity, how_bad]),
-        last_at=max(incident.last_at, alert.at),
+        last_at=incident.last_at if tells(told, alert) else max(incident.last_at, alert.at),
         kinds=tuple(dict.fromkeys((*incident.kinds, alert.kind))),
         subjects=tuple(dict.fromkeys((*incident.subjects, *alert.subjects))),
     )
@@ -103,14 +157,18 @@ def is_worse(before: Incident, after: Incident) -> bool:
 
 
 def is_over(incident: Incident, results: Sequence[WindowResult]) -> bool:
-    """Whether every monitor that was in alert finds all well again; too few rows to tell says nothing."""
+    """Whether every monitor that was in alert finds all well again; too few rows to tell says nothing.
+
+    The monitor of quality names what is wrong, and nothing else: what it doesn't name is well.
+    """
     if incident.state == "resolved":
         return False
-    states = [
-        result.state
-        for result in results
-        if result.kind in incident.kinds and result.subject in incident.subjects
-    ]
+    states = []
+    for result in results:
+        if result.kind in incident.kinds and result.subject in incident.subjects:
+            states.append(result.state)
+        elif result.kind == "quality" and "quality" in incident.kinds:
+            states.append("ok" if result.state == "alert" else result.state)
     return bool(states) and set(states) == {"ok"}
 
 

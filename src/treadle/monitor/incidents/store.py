@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from treadle.kernel.database import Instant, Json, insert_once, schema
 from treadle.monitor.incidents.types import Delivery, Incident, IncidentState, Mute, Notice
+from treadle.monitor.store import alerts
 from treadle.monitor.types import MonitorKind
 
 incidents = sa.Table(
@@ -114,6 +115,19 @@ def members_of(connection: sa.Connection, incident_id: str) -> set[str]:
     """The alerts of an incident."""
     query = sa.select(members.c.alert).where(members.c.incident == incident_id)
     return set(connection.execute(query).scalars())
+
+
+def told(connection: sa.Connection, incident_ids: Iterable[str]) -> dict[str, set[tuple[MonitorKind, str]]]:
+    """What the alerts of incidents tell of, monitors and subjects, by the incident's name."""
+    found: dict[str, set[tuple[MonitorKind, str]]] = {name: set() for name in incident_ids}
+    query = (
+        sa.select(members.c.incident, alerts.c.kind, alerts.c.subjects)
+        .join(alerts, alerts.c.id == members.c.alert)
+        .where(members.c.incident.in_(list(found)))
+    )
+    for incident, kind, subjects in connection.execute(query):
+        found[incident] |= {(kind, subject) for subject in subjects}
+    return found
 
 
 def add_mute(connection: sa.Connection, mute: Mute) -> None:

@@ -21,13 +21,14 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
         id: Its name: the model and a number, such as ``flights-3``.
         model: The model.
         number: Counted from 1 for each model.
-        version: The version in production when it was opened.
+        version: The version in production: when it was opened, or one that took over and is in the same
+            trouble.
         state: Open, acknowledged by somebody, or resolved.
         severity: The worst of its alerts', raised when nobody answered.
         title: What happened, in a sentence: the first alert's.
         since: When the trouble began, as far as the monitors can tell.
         opened_at: When it was opened.
-        last_at: When its latest alert was raised.
+        last_at: When the latest alert was raised that it didn't tell of already.
         kinds: The kinds of monitors that are in alert.
         subjects: What they watch, worst first.
         acknowledged_at: When somebody took it.
