@@ -172,6 +172,21 @@ MISTAKES = {
         "every =",
         "`monitor.every` is longer than a week",
     ),
+    "an embedding of nothing": (
+        GOOD + "[monitor.embeddings.text]\nsample = 500\n",
+        "[monitor.embeddings.text]",
+        "or the `size` of vectors that are logged",
+    ),
+    "an embedding that is held against nothing": (
+        GOOD + "[monitor.embeddings.text]\nsize = 8\n",
+        "[monitor.embeddings.text]",
+        "name a Parquet file of training's vectors",
+    ),
+    "an embedding of inputs that there aren't": (
+        GOOD + '[monitor.embeddings.text]\ninputs = "text_"\n',
+        "[monitor.embeddings.text]",
+        "none of `train.features` begins with 'text_'",
+    ),
     "segments of values that aren't kept": (
         GOOD + '[monitor.columns.carrier]\nkeep = "hash"\n[monitor.segments.carrier]\n',
         "[monitor.segments.carrier]",

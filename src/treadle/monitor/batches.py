@@ -28,7 +28,11 @@ Columns = dict[str, "Array"]
 
 
 def prediction_columns(
-    batch: PredictionBatch, signatures: Sequence[Signature], recorded: np.int64, concealment: Concealment
+    batch: PredictionBatch,
+    signatures: Sequence[Signature],
+    recorded: np.int64,
+    concealment: Concealment,
+    sizes: Mapping[str, int] | None = None,
 ) -> Columns:
     """The columns of the prediction table.
 
@@ -40,6 +44,7 @@ def prediction_columns(
         signatures: The signature of each version that the batch names.
         recorded: When they were written down, in microseconds since 1970.
         concealment: What is kept of inputs.
+        sizes: How many numbers the vectors of each declared embedding have.
 
     Raises:
         InvalidInput: Naming the first thing that can't be used.
@@ -55,6 +60,7 @@ def prediction_columns(
             "outputs": batch.outputs,
             "latency_ms": batch.latency_ms,
             **{f"inputs.{name}": values for name, values in batch.inputs.items()},
+            **{f"embeddings.{name}": vectors for name, vectors in batch.embeddings.items()},
         },
     )
     outputs = _floats("outputs", batch.outputs)
@@ -82,6 +88,8 @@ def prediction_columns(
             kept = concealment.keep(name, batch.inputs[name], text=text)
             made = (_texts if text else _feature)(where, kept)
         columns[f"input_{name}"] = made
+    for name, vectors in batch.embeddings.items():
+        columns[f"embedding_{name}"] = _vectors(name, vectors, sizes or {})
     return columns
 
 
@@ -193,6 +201,33 @@ def _numbers(values: Sequence[float | None]) -> Array:
     from arro3.core import Array, DataType
 
     return Array(values, type=DataType.float64())
+
+
+def _vectors(name: str, vectors: Sequence[Sequence[float] | None], sizes: Mapping[str, int]) -> Array:
+    """Vectors of one size in single precision; one that is missing is empty."""
+    from arro3.core import Array, list_array
+
+    where = f"embeddings.{name}"
+    if name not in sizes:
+        fix = f"add [monitor.embeddings.{name}] with its `size`"
+        raise InvalidInput("no such embedding is declared", where=where, fix=fix)
+    lengths = np.array([0 if one is None else len(one) for one in vectors], dtype=np.int64)
+    wrong = np.flatnonzero([one is not None and len(one) != sizes[name] for one in vectors])
+    if len(wrong):
+        row = int(wrong[0])
+        message = f"the vector has {lengths[row]:,} numbers; {sizes[name]:,} are declared"
+        raise InvalidInput(message, where=f"{where}, row {row}")
+    try:
+        with np.errstate(over="ignore"):  # what is too large is infinite, and told below
+            values = np.array([one for one in vectors if one is not None], dtype=np.float32).reshape(-1)
+    except (TypeError, ValueError, OverflowError):
+        raise InvalidInput("not every value is a number", where=where) from None
+    bad = np.flatnonzero(~np.isfinite(values))
+    if len(bad):
+        row = int(np.flatnonzero(lengths)[bad[0] // sizes[name]])
+        raise InvalidInput("a value is not finite", where=f"{where}, row {row}")
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    return list_array(Array(offsets), Array(values))
 
 
 def _integers(name: str, values: Sequence[int]) -> Array:

@@ -37,7 +37,14 @@ _CONFIGURATION = {
     # A batch is known for a week; whoever sends it again later adds rows that readers see once anyway.
     "delta.setTransactionRetentionDuration": "interval 7 days",
 }
-_SQL = {"string": "VARCHAR", "double": "DOUBLE", "long": "BIGINT", "timestamp": "TIMESTAMPTZ", "date": "DATE"}
+_SQL = {
+    "string": "VARCHAR",
+    "double": "DOUBLE",
+    "long": "BIGINT",
+    "timestamp": "TIMESTAMPTZ",
+    "date": "DATE",
+    "array": "FLOAT[]",
+}
 
 
 class DayTable:

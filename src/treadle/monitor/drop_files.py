@@ -17,12 +17,13 @@ from treadle.monitor.types import LabelBatch, PredictionBatch
 MAX_ROWS = 1_000_000
 """A file is taken whole, in memory."""
 
-INPUT = "input_"
+INPUT, EMBEDDING = "input_", "embedding_"
 _PREDICTION, _OPTIONAL = ("prediction_id", "at", "version", "output"), {"revision": 0, "latency_ms": 0.0}
 _LABEL = ("prediction_id", "value", "known_at")
 _MOMENTS, _COUNTS = frozenset({"at", "known_at"}), frozenset({"version", "revision"})
 _NUMBER = re.compile(r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|FLOAT|DOUBLE|BOOLEAN|DECIMAL\(.*")
 _WHOLE = re.compile(r"U?(TINY|SMALL|BIG)?INT(EGER)?")
+_VECTOR = re.compile(r"(FLOAT|DOUBLE)\[\d*\]")
 _TIME = re.compile(r"TIMESTAMP.*|DATE")
 
 
@@ -30,7 +31,8 @@ def read_predictions(engine: Engine, path: Path, batch: str) -> PredictionBatch:
     """The predictions of a file.
 
     Columns as in the log: ``prediction_id``, ``at`` (a time, or seconds since 1970), ``version``, ``output``,
-    ``input_NAME`` for each input, and, if there are any, ``revision`` and ``latency_ms``.
+    ``input_NAME`` for each input, and, if there are any, ``revision``, ``latency_ms`` and
+    ``embedding_NAME``, lists of numbers of one length.
 
     Args:
         engine: Reads the file.
@@ -43,7 +45,8 @@ def read_predictions(engine: Engine, path: Path, batch: str) -> PredictionBatch:
     """
     types = _types(engine, path)
     inputs = [name for name in types if name.startswith(INPUT)]
-    _check_columns(types, _PREDICTION, [*_OPTIONAL, *inputs])
+    vectors = [name for name in types if name.startswith(EMBEDDING)]
+    _check_columns(types, _PREDICTION, [*_OPTIONAL, *inputs, *vectors])
     found = _read(engine, path, types)
     rows = len(found["prediction_id"])
     needed = {name: _whole(name, found[name]) for name in (*_PREDICTION, *_OPTIONAL) if name in found}
@@ -56,6 +59,7 @@ def read_predictions(engine: Engine, path: Path, batch: str) -> PredictionBatch:
         inputs={name.removeprefix(INPUT): _values(found[name]) for name in inputs},
         outputs=needed["output"],
         latency_ms=needed.get("latency_ms", [0.0] * rows),
+        embeddings={name.removeprefix(EMBEDDING): _values(found[name]) for name in vectors},
     )
 
 
@@ -83,7 +87,7 @@ def column_of(where: str) -> str:
     """A place in a batch as the place in the file that it came from."""
     name, comma, row = where.partition(",")
     named = {"ids": "prediction_id", "outputs": "output", "values": "value"}.get(name, name)
-    return named.replace("inputs.", INPUT, 1) + comma + row
+    return named.replace("inputs.", INPUT, 1).replace("embeddings.", EMBEDDING, 1) + comma + row
 
 
 def _types(engine: Engine, path: Path) -> dict[str, str]:
@@ -106,7 +110,7 @@ def _check_columns(types: Mapping[str, str], needed: Sequence[str], others: Sequ
         )
     for name, kind in types.items():
         if name not in {*needed, *others}:
-            known = [*needed, *_OPTIONAL, f"{INPUT}NAME"] if others else needed
+            known = [*needed, *_OPTIONAL, f"{INPUT}NAME", f"{EMBEDDING}NAME"] if others else needed
             raise InvalidInput(
                 "what this column is can't be told",
                 where=f"column {name!r}",
@@ -123,6 +127,8 @@ def _readable(name: str, kind: str) -> bool:
         return kind == "VARCHAR" or bool(_WHOLE.fullmatch(kind))
     if name in _COUNTS:
         return bool(_WHOLE.fullmatch(kind))
+    if name.startswith(EMBEDDING):
+        return bool(_VECTOR.fullmatch(kind))
     return bool(_NUMBER.fullmatch(kind)) or (name.startswith(INPUT) and kind in {"VARCHAR", "UUID"})
 
 
@@ -136,6 +142,8 @@ def _sql(name: str, kind: str) -> str:
         return f"epoch_us({quote(name)}{'::TIMESTAMP' if kind == 'DATE' else ''}) / 1e6"
     if name in _COUNTS:
         return f"{quote(name)}::BIGINT"
+    if name.startswith(EMBEDDING):
+        return f"{quote(name)}::FLOAT[]"
     if name == "prediction_id" or not _NUMBER.fullmatch(kind):
         return f"{quote(name)}::VARCHAR"
     return f"{quote(name)}::DOUBLE"

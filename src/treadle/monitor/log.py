@@ -92,7 +92,11 @@ class PredictionLog:
         registry = Registry(self._ws)
         versions = {number: registry.get(f"{model}/{number}") for number in sorted(set(batch.version))}
         columns = prediction_columns(
-            batch, [one.signature for one in versions.values() if one.signature], _now(), self.concealment
+            batch,
+            [one.signature for one in versions.values() if one.signature],
+            _now(),
+            self.concealment,
+            {name: one.size for name, one in self._ws.config.monitor.embeddings.items() if one.size},
         )
         if batch.ids:
             self._append(model, batch, columns)
@@ -247,6 +251,7 @@ class PredictionLog:
         since: datetime,
         until: datetime,
         inputs: Sequence[Field] = (),
+        embeddings: Sequence[str] = (),
         known_by: datetime | None = None,
         recorded_by: datetime | None = None,
     ) -> dict[str, Column]:
@@ -265,6 +270,7 @@ class PredictionLog:
             since: The first moment, inclusive.
             until: The last moment, exclusive.
             inputs: Features to be there even if no prediction had them yet.
+            embeddings: Embeddings to be there, likewise, as ``embedding_NAME``.
             known_by: Only labels that were known by then; no labels at all when None.
             recorded_by: Only predictions and labels that had been written down by then, by the machine's
                 clock; any when None.
@@ -275,6 +281,7 @@ class PredictionLog:
         """
         table = self._table("predictions", model)
         wanted = {f"input_{field.name}": sql_type(field) for field in inputs}
+        wanted |= {f"embedding_{name}": "FLOAT[]" for name in embeddings}
         columns = _PREDICTION | wanted | {k: v for k, v in table.columns().items() if k != "day"}
         tables: dict[str, Any] = {}
         last = until - timedelta(microseconds=1)

@@ -70,10 +70,12 @@ def shared(config: MonitorConfig) -> MonitorConfig:
     """What holds for one monitor: its share of the false alarms that are declared for the model.
 
     The monitors are the metric, its estimates, the inputs' quality, their drift, that of whole rows and that
-    of the predictions; with segments also the metric in each; with groups also how alike they are treated.
+    of the predictions; with embeddings theirs; with segments also the metric in each; with groups also how
+    alike they are treated.
     Those of one kind share further among them.
     """
-    monitors = 5 + config.multivariate.watch + bool(config.segments) + bool(config.fairness)
+    more = (config.multivariate.watch, config.embeddings, config.segments, config.fairness)
+    monitors = 5 + sum(map(bool, more))
     return msgspec.structs.replace(config, false_alarms=config.false_alarms / monitors)
 
 

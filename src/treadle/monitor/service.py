@@ -23,6 +23,7 @@ from treadle.kernel.workspace import Workspace
 from treadle.monitor import by_segment, drift, findings, multivariate, quality, rules, seasons, store
 from treadle.monitor.counting import counted, counting_sql
 from treadle.monitor.drops import take_dropped
+from treadle.monitor.embeddings import Embeddings
 from treadle.monitor.findings import Window
 from treadle.monitor.incidents.channels import channels
 from treadle.monitor.incidents.grouping import escalate, group, stands
@@ -74,6 +75,7 @@ class Monitors:
         self._log = PredictionLog(workspace)
         self._performance = Performance(workspace, self._log)
         self._references = References(workspace)
+        self._embeddings = Embeddings(workspace, self._log, self._references)
         url = self._config.webhook
         self._channels = channels(self._config.notify)
         self._notifier = notifier or (WebhookNotifier(url) if url else None)
@@ -345,7 +347,7 @@ class Monitors:
             drifts += by_segment.segment_results(window, kept, parts, drifts, self._config)
         alone = {one.subject for one in (*troubles, *drifts) if one.state == "alert"}
         rest = {n: shape for n, shape in watched.items() if n not in alone and conceal.plain(n)}
-        rows = self._rows(window, version, rest, held, scan)
+        rows = self._rows(window, version, rest, held, scan) + self._embeddings.results(window, version, held)
         return [*troubles, *held.told([*drifts, *rows, prediction_shift])]
 
     def _rows(

@@ -42,6 +42,8 @@ class PredictionBatch(msgspec.Struct, frozen=True, kw_only=True):
         inputs: Each feature's values.
         outputs: The probability or value predicted.
         latency_ms: How long the request took that each was part of.
+        embeddings: The vectors of what texts or images came with each, under the names of
+            ``[monitor.embeddings]``; None where one is missing.
     """
 
     batch: str
@@ -52,6 +54,7 @@ class PredictionBatch(msgspec.Struct, frozen=True, kw_only=True):
     inputs: dict[str, list[Value]]
     outputs: list[float]
     latency_ms: list[float]
+    embeddings: dict[str, list[list[float] | None]] = {}
 
 
 class LabelBatch(msgspec.Struct, frozen=True, kw_only=True):

@@ -201,6 +201,7 @@ def _check_values(config: Config, text: str, where: str) -> None:
     _check_task(config, text, where)
     _check_objective(config, text, where)
     _check_keeping(config, text, where)
+    _check_embeddings(config, text, where)
     for problem in problems(config.checks.behaviour):
         keys = ("checks", "behaviour", *problem.keys)
         raise ConfigError(
@@ -255,6 +256,25 @@ def _check_keeping(config: Config, text: str, where: str) -> None:
             where=_place(text, ("monitor", "keep_log"), where),
             fix=f"keep `{key}`, `every` and a day together, or more",
         )
+
+
+def _check_embeddings(config: Config, text: str, where: str) -> None:
+    """A vector is made of inputs or logged, and there is something to hold it against."""
+    monitor = config.monitor
+    for name, one in monitor.embeddings.items():
+        problem = one.problem
+        if not problem and one.size and not one.reference and monitor.reference == "training":
+            problem = "name a Parquet file of training's vectors as its `reference`"
+        features = config.train.features if config.train else []
+        if not problem and one.inputs and not any(known.startswith(one.inputs) for known in features):
+            problem = f"none of `train.features` begins with {one.inputs!r}"
+        if problem:
+            keys = ("monitor", "embeddings", name)
+            raise ConfigError(
+                f"`{'.'.join(keys)}` can't be watched so",
+                where=_place(text, keys, where),
+                fix=problem,
+            )
 
 
 def _check_metrics(config: Config, text: str, where: str) -> None:

@@ -108,6 +108,43 @@ class MultivariateConfig(Table, frozen=True):
     reconstruction: Threshold = 0.3
 
 
+class EmbeddingConfig(Table, frozen=True):
+    """``[monitor.embeddings.NAME]``: vectors that are watched as a whole, of texts, images or anything else.
+
+    They are inputs of the model whose names begin alike, or are logged beside the inputs.
+
+    Attributes:
+        inputs: How the names of the inputs begin that make the vector; they aren't watched one by one then.
+        size: How many numbers a logged vector has; left out where ``inputs`` is given.
+        reference: A Parquet file of vectors at training, in a column of the embedding's name. Left out where
+            ``inputs`` is given, whose training rows are known, or with ``reference = "season"``.
+        statistic: ``mmd``, the maximum mean discrepancy; or ``auc``, how well a classifier tells rows apart.
+        threshold: From where on it matters; by default 0.1 for ``mmd`` and 0.6 for ``auc``.
+        sample: How many rows of either side are compared.
+    """
+
+    inputs: str | None = None
+    size: Annotated[int, Meta(ge=1, le=16_384)] | None = None
+    reference: str | None = None
+    statistic: Literal["mmd", "auc"] = "mmd"
+    threshold: Threshold | None = None
+    sample: Annotated[int, Meta(ge=100, le=5000)] = 1000
+
+    @property
+    def matters(self) -> float:
+        """From where on it matters."""
+        return self.threshold or {"mmd": 0.1, "auc": 0.6}[self.statistic]
+
+    @property
+    def problem(self) -> str:
+        """What is wrong with it; empty if nothing is."""
+        if bool(self.inputs) == bool(self.size):
+            return "say either how the names of its `inputs` begin, or the `size` of vectors that are logged"
+        if self.inputs and self.reference:
+            return "its inputs' training rows are its reference"
+        return ""
+
+
 class ColumnConfig(Table, frozen=True):
     """``[monitor.columns.NAME]``: what holds for one input alone.
 
@@ -150,6 +187,7 @@ class MonitorConfig(Table, frozen=True):
         prediction: When the predictions have shifted; as ``drift`` when left out.
         quality: What inputs may be that they weren't at training.
         multivariate: Drift of whole rows.
+        embeddings: Vectors that are watched as a whole.
         columns: What holds for single inputs.
         segments: Which rows are watched apart.
         fairness: Which of these segments are held beside each other as groups.
@@ -179,6 +217,7 @@ class MonitorConfig(Table, frozen=True):
     prediction: DriftConfig | None = None
     quality: QualityConfig = field(default_factory=QualityConfig)
     multivariate: MultivariateConfig = field(default_factory=MultivariateConfig)
+    embeddings: dict[str, EmbeddingConfig] = field(default_factory=dict)
     columns: dict[str, ColumnConfig] = field(default_factory=dict)
     segments: dict[str, SegmentConfig] = field(default_factory=dict)
     fairness: dict[str, FairnessConfig] = field(default_factory=dict)
@@ -217,6 +256,7 @@ class MonitorConfig(Table, frozen=True):
         return self.prediction or self.of_inputs()
 
     def watches(self, name: str) -> bool:
-        """Whether an input is watched."""
+        """Whether an input is watched by itself."""
         one = self.columns.get(name, ColumnConfig())
-        return one.watch and one.keep != "nothing"
+        part = any(e.inputs and name.startswith(e.inputs) for e in self.embeddings.values())
+        return one.watch and one.keep != "nothing" and not part

@@ -40,7 +40,7 @@ class Hindsights:
 
     def __init__(self, workspace: Workspace) -> None:
         self._ws = workspace
-        self._config = workspace.config.monitor
+        self._config = rules.shared(workspace.config.monitor)
         self._log = PredictionLog(workspace)
 
     def performance(
