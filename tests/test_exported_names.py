@@ -39,7 +39,7 @@ EXPORTED = {
         Environments Guard InEnvironment LoadProgress LoadTest LoadTestJob LoadTestJobs LoadTests
         LocalReplicas NewLoadTest Replica ReplicaOptions
         ReplicaReport Revision Rollout ServiceLevel ServiceLevels Stretch Supervisor Trial TrialReport
-        declared_environments listen replica_command replica_options service_levels
+        declared_environments listen replica_command replica_options serve_replicas service_levels
     """,
     "treadle.deploy.replica": "Platform ReplicaServer serve",
     "treadle.deploy.worker": "Environments ForeignModel Preparing",

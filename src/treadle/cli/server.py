@@ -6,13 +6,17 @@ import os
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from treadle.cli.app import App, pass_app
 from treadle.kernel.config import PicklePolicy, ServeConfig, load_config
-from treadle.kernel.errors import MissingExtra, NotFound
+from treadle.kernel.errors import InvalidInput, MissingExtra, NotFound
 from treadle.kernel.names import check_name
+
+if TYPE_CHECKING:
+    from treadle.deploy import ReplicaOptions
 
 
 def _needs(module: str, what: str) -> None:
@@ -57,6 +61,13 @@ def up(app: App, host: str, port: int) -> None:
 @click.option(
     "--model", "models", multiple=True, metavar="MODEL", help="What it serves; several are allowed."
 )
+@click.option(
+    "--replicas",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="How many processes; more than one share the port, and are kept alive.",
+)
 @click.option("--env", metavar="NAME", help="The environment that it serves; the last one by default.")
 @pass_app
 def serve(
@@ -66,13 +77,15 @@ def serve(
     grpc_port: int | None,
     name: str,
     models: tuple[str, ...],
+    replicas: int,
     env: str | None,
 ) -> None:
     """Start one inference server of the project's model, in the foreground.
 
     `treadle up` starts one by itself; this starts more, here or on another
     machine (--url). It loads what is deployed, swaps when that changes, and
-    logs predictions. With status 75 it asks to be started again.
+    logs predictions. With status 75 it asks to be started again; several
+    (--replicas) are started again by themselves.
     """
     _needs("onnxruntime", "the inference server")
     from treadle.deploy import replica_options
@@ -84,9 +97,27 @@ def serve(
     environment = app.client.deployment(served[0], env).environment if env else ""
     rpc = config.grpc_port if grpc_port is None else grpc_port
     options = replica_options(config, served, state, name, host, port, pickle, environment, grpc_port=rpc)
+    if replicas > 1:
+        _serve_several(app, options, folder / ".treadle" / "logs", replicas, router=config.router)
+        return
     status = serve_models(options, app.client, lambda text: click.echo(f"{text} (Ctrl-C ends it)"))
     if status:
         sys.exit(status)
+
+
+def _serve_several(app: App, options: ReplicaOptions, logs: Path, count: int, *, router: bool) -> None:
+    from treadle.deploy import serve_replicas
+
+    if app.client.embedded:
+        raise InvalidInput(
+            "several replicas follow a server, and none runs here",
+            fix="start `treadle up` first, or name one with --url; or leave out --replicas",
+        )
+
+    def tell(text: str) -> None:
+        click.echo(f"{text} (Ctrl-C ends them)")
+
+    serve_replicas(options, app.client.server, logs, count=count, router=router, announce=tell)
 
 
 def _settings(app: App) -> tuple[ServeConfig, PicklePolicy, Path]:

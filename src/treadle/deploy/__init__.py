@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from treadle.deploy.loadtest.types import LoadTestJob as LoadTestJob
     from treadle.deploy.loadtest.types import NewLoadTest as NewLoadTest
     from treadle.deploy.local import LocalReplicas as LocalReplicas
+    from treadle.deploy.local import serve_replicas as serve_replicas
     from treadle.deploy.options import replica_options as replica_options
     from treadle.deploy.service import Deployments as Deployments
     from treadle.deploy.standing import service_levels as service_levels
@@ -54,6 +55,7 @@ __getattr__, __all__ = attach(
         "LoadTestJobs": "loadtest.jobs",
         "LoadTests": "loadtest.service",
         "LocalReplicas": "local",
+        "serve_replicas": "local",
         "NewLoadTest": "loadtest.types",
         "BurnRate": "types",
         "ServiceLevel": "types",

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import sys
+import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -76,6 +79,48 @@ class LocalReplicas:
 
     def _all(self) -> list[Supervisor]:
         return [*self.supervisors, *([self.router] if self.router else [])]
+
+
+def serve_replicas(
+    options: ReplicaOptions,
+    url: str,
+    logs: Path,
+    *,
+    count: int,
+    router: bool = False,
+    announce: Callable[[str], None] = print,
+) -> None:
+    """Runs several replicas until SIGTERM or SIGINT; one that dies is started again.
+
+    Args:
+        options: How each runs; see :class:`LocalReplicas`.
+        url: Where the platform's API answers.
+        logs: The folder for what they say.
+        count: How many.
+        router: Whether there is a router before them.
+        announce: Is told where they answer.
+
+    Raises:
+        Busy: If the port is in use.
+    """
+    listening = listen(options.host, options.port)
+    host = f"[{options.host}]" if ":" in options.host else options.host
+    replicas = LocalReplicas(options, url, logs, listening, count=count, router=router)
+    ended = threading.Event()
+    before = {
+        which: signal.signal(which, lambda *_: ended.set()) for which in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        replicas.start()
+        at = f"http://{host}:{listening.getsockname()[1]}"
+        announce(
+            f"{count} replicas of {', '.join(options.models)} answer at {at}; they say how it goes in {logs}"
+        )
+        ended.wait()
+    finally:
+        replicas.close()
+        for which, handler in before.items():
+            signal.signal(which, handler)
 
 
 def router_command(
