@@ -448,3 +448,22 @@ def test_duckdb_reads_the_files_as_they_lie(log: PredictionLog) -> None:
     log.append("toy", some())
     files = table(log).file_uris()
     assert duckdb.sql(f"SELECT count(*) FROM read_parquet({files})").fetchall() == [(3,)]
+
+
+def test_of_many_predictions_an_even_sample_is_seen_the_same_every_time(world: Any) -> None:
+    world.register()
+    log = PredictionLog(world.workspace)
+    predictions, labels = world.traffic(0, 3000)
+    log.append("toy", predictions)
+    log.append("toy", msgspec.structs.replace(predictions, batch="again"))
+    log.append_labels("toy", labels)
+    span = {"since": START, "until": START + timedelta(days=1), "known_by": START + timedelta(days=9)}
+    sql = "SELECT prediction_id, label, one_in FROM log ORDER BY prediction_id"
+    every = log.scan("toy", sql, most=6000, **span)
+    assert (len(every["label"]), set(every["one_in"])) == (3000, {1})
+    some, again = (log.scan("toy", sql, most=1000, **span) for _ in range(2))
+    assert set(some["one_in"]) == {6}, "counted before it is looked for those that were sent twice"
+    assert len(some["label"]) == pytest.approx(500, abs=70)
+    assert some["prediction_id"].tolist() == again["prediction_id"].tolist()
+    of_all = dict(zip(every["prediction_id"], every["label"], strict=True))
+    assert all(of_all[key] == label for key, label in zip(some["prediction_id"], some["label"], strict=True))

@@ -55,6 +55,7 @@ def performance_result(
     *,
     binary: bool,
     immature: str = "",
+    one_in: int = 1,
 ) -> WindowResult:
     """Whether the version in production has become worse than it may.
 
@@ -69,6 +70,7 @@ def performance_result(
         check: The settings of metrics.
         binary: Whether labels are 0 or 1.
         immature: Why the figure isn't to be published, because too many labels are still to come.
+        one_in: Of how many predictions each row is one.
     """
     metric: Metric = msgspec.convert(profile.metric, Metric)
     alpha, loss = rules.level(config.false_alarms, every), is_loss(metric)
@@ -79,6 +81,7 @@ def performance_result(
         f"{len(truth):,} of version {window.version}'s {len(outputs):,} predictions since "
         f"{window.since:%Y-%m-%d} have labels"
         + (f" ({100 * len(truth) / len(outputs):.0f} %)" if len(outputs) else "")
+        + sampled(one_in)
     )
     result = WindowResult(
         model=window.model,
@@ -124,6 +127,11 @@ def performance_result(
     return msgspec.structs.replace(
         result, state=state, value=found.value, low=found.low, high=found.high, sentence=f"{verdict}; {size}"
     )
+
+
+def sampled(one_in: int) -> str:
+    """That rows are a sample, in words; empty where they are all."""
+    return f", of an even sample of one in {one_in:,}" if one_in > 1 else ""
 
 
 STATISTICS = {"psi": "PSI", "js": "Jensen-Shannon", "ks": "KS", "wasserstein": "Wasserstein"}

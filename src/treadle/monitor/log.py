@@ -254,13 +254,14 @@ class PredictionLog:
         embeddings: Sequence[str] = (),
         known_by: datetime | None = None,
         recorded_by: datetime | None = None,
+        most: int | None = None,
     ) -> dict[str, Column]:
         """What a query finds among the predictions of a stretch of time.
 
         Reads only the days concerned. The query sees the relation ``log``: ``prediction_id``,
         ``at``, ``version``, ``revision``, ``latency_ms``, ``output``, ``input_FEATURE`` for
-        each feature, and ``label`` and ``labelled_at``, when the first of its labels became known (NULL
-        where none is). A prediction that was sent
+        each feature, ``label`` and ``labelled_at``, when the first of its labels became known (NULL
+        where none is), and ``one_in``, of how many predictions each is one. A prediction that was sent
         more than once within the stretch is seen as it was asked for last. Where the share that is
         kept changed within the stretch, only the rows that the least of them keeps are seen: all count alike.
 
@@ -274,6 +275,8 @@ class PredictionLog:
             known_by: Only labels that were known by then; no labels at all when None.
             recorded_by: Only predictions and labels that had been written down by then, by the machine's
                 clock; any when None.
+            most: At about how many predictions to stop: where there are more, an even sample of them is
+                seen, the same one every time. All of them when None.
 
         Raises:
             CorruptData: If a file is broken.
@@ -294,21 +297,31 @@ class PredictionLog:
         if since != rules.midnight(since.date()) or until != rules.midnight(until.date()):
             within = f'"at" >= {_instant(since)} AND "at" < {_instant(until)}'  # else the days' files say so
         stretch = f"SELECT * FROM ({predictions}) WHERE {within}{written}"  # noqa: S608 - moments
+        one_in = self._one_in(stretch, tables, most)
+        even = f" AND hash(prediction_id) % {one_in} = 0" if one_in > 1 else ""
+        stretch += even
         tables["repeated"] = {"key": self._repeated(table, stretch, tables)}
         some = len(tables["repeated"]["key"]) > 0
         query = f"""
             WITH known AS (
                 SELECT prediction_id, arg_max(value, (known_at, recorded_at, value)) AS label,
                     min(known_at) AS labelled_at
-                FROM ({labels}) WHERE known_at <= {moment}{written} GROUP BY prediction_id
+                FROM ({labels}) WHERE known_at <= {moment}{written}{even} GROUP BY prediction_id
             ), stretch AS NOT MATERIALIZED ({stretch}),
             thinned AS NOT MATERIALIZED (SELECT * FROM stretch{thin}), once AS NOT MATERIALIZED (
                 {_ONCE if some else "FROM thinned"}
             ), log AS {"" if some else "NOT "}MATERIALIZED (
-                {_LABELLED if known_by else _UNLABELLED}
+                SELECT *, {one_in} AS one_in FROM ({_LABELLED if known_by else _UNLABELLED})
             )
             {sql}"""  # noqa: S608 - names are quoted, values are moments
         return self._ws.engine.columns(query, (), tables)
+
+    def _one_in(self, stretch: str, tables: Mapping[str, Any], most: int | None) -> int:
+        """Of how many rows one is taken, so that there are no more than so many."""
+        if most is None:
+            return 1
+        [(rows,)] = self._ws.engine.rows(f"SELECT count(*) FROM ({stretch})", (), tables)  # noqa: S608
+        return max(1, -(-int(rows) // most))
 
     def _repeated(self, table: DayTable, stretch: str, tables: Mapping[str, Any]) -> Column:
         """The hashes of the identities that more than one row has; of the last stretch from memory.

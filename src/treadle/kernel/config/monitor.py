@@ -174,6 +174,8 @@ class MonitorConfig(Table, frozen=True):
     Attributes:
         every: The length of a window: each is computed once, when it has ended.
         performance_window: How far back a performance figure looks.
+        performance_rows: Of how many predictions a performance figure is made at most; of more an even sample
+            is taken, by their keys.
         labels_after: How old a prediction is when its label is due: performance is that of predictions at
             least so old. Windows are then judged so much later.
         mature: Of the labels that predictions will ever get, the share that must be there: with fewer a
@@ -208,6 +210,7 @@ class MonitorConfig(Table, frozen=True):
 
     every: Duration = "7d"
     performance_window: Duration = "28d"
+    performance_rows: Annotated[int, Meta(ge=10_000)] = 1_000_000
     labels_after: Duration | None = None
     mature: Fraction = 0.8
     tolerance: NotNegative = 0.02

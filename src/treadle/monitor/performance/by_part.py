@@ -19,7 +19,7 @@ from treadle.evaluate import Measure, estimate
 from treadle.kernel.config.monitor import MonitorConfig
 from treadle.kernel.errors import InvalidInput
 from treadle.monitor import parts, rules, sequential
-from treadle.monitor.findings import Window
+from treadle.monitor.findings import Window, sampled
 from treadle.monitor.performance.calibrating import Floats
 from treadle.monitor.performance.results import expected_figure
 from treadle.monitor.types import MonitorKind, PartFigure, Profile, WindowResult
@@ -38,12 +38,14 @@ class Cohort(NamedTuple):
         outputs: What the version said.
         clusters: What each stands or falls with.
         codes: The number of each row's part, by segment.
+        one_in: Of how many predictions each is one.
     """
 
     labels: Any
     outputs: Floats
     clusters: npt.NDArray[np.int64]
     codes: Mapping[str, parts.Codes]
+    one_in: int = 1
 
 
 def with_figures(
@@ -105,7 +107,7 @@ def realised_results(
         labelled = among[known[among]]
         size = (
             f"{len(labelled):,} of version {window.version}'s {len(among):,} predictions there since "
-            f"{window.since:%Y-%m-%d} have labels"
+            f"{window.since:%Y-%m-%d} have labels{sampled(cohort.one_in)}"
         )
         result = _result(window, "performance", part, measure, figure, config)
         result = msgspec.structs.replace(result, n=len(labelled))

@@ -97,7 +97,7 @@ class Performance:
         start, length = rules.epoch_us(rows.since), rules.cluster_length(rows.length) // _INSTANT
         found = self._log.scan(
             window.model,
-            'SELECT label, output, epoch_us("at") AS moment, '  # noqa: S608 - numbers
+            'SELECT label, output, one_in, epoch_us("at") AS moment, '  # noqa: S608 - numbers
             f'(epoch_us("at") - {start}) // {length} AS cluster, '
             f'epoch_us(labelled_at) - epoch_us("at") AS delay{_codes_sql(profile)} '
             f"FROM log WHERE version = {window.version} ORDER BY prediction_id",
@@ -105,7 +105,9 @@ class Performance:
             until=rows.until,
             known_by=window.until,
             inputs=_inputs(version),
+            most=self._config.performance_rows,
         )
+        one_in = int(found["one_in"][0]) if len(found["one_in"]) else 1
         labels, outputs = found["label"], np.asarray(found["output"], dtype=np.float64)
         clusters = np.asarray(found["cluster"], dtype=np.int64)
         moments = np.asarray(found["moment"], dtype=np.int64)
@@ -121,6 +123,7 @@ class Performance:
             self._ws.config.checks.performance,
             binary=self._ws.config.project.task == "binary",
             immature=self._immature(window, curve, moments),
+            one_in=one_in,
         )
         own = moments >= rules.epoch_us(window.since - due)
         stretch = msgspec.structs.replace(window, since=window.since - due)
@@ -129,6 +132,7 @@ class Performance:
             outputs[own],
             clusters[own],
             {name: codes[own] for name, codes in _codes(profile, found).items()},
+            one_in,
         )
         gap = gap_result(
             stretch, profile, measure, cohort.labels, cohort.outputs, cohort.clusters, self._config

@@ -125,6 +125,7 @@ class Hindsights:
             until=rows.until,
             known_by=known_by,
             recorded_by=recorded_by,
+            most=self._config.performance_rows,
         )
 
     def _immature(self, found: dict[str, Column], as_of: datetime) -> str:
