@@ -86,7 +86,23 @@ def test_logged_vectors_are_held_against_those_of_training(here: Here) -> None:
     assert Monitors(here.workspace).backfill("toy", START, "me").changed == ()
     (here.workspace.root / "train.parquet").unlink()
     here.week(3)
-    assert here.found(4)[0].sentence == "text: there are no vectors of training to hold it against"
+    missing = "text: there are no vectors of training in a column 'text' of train.parquet to hold it against"
+    assert here.found(4)[0].sentence == missing
+
+
+def test_vectors_of_training_that_cannot_be_used_are_left_out(here: Here) -> None:
+    engine, path = here.workspace.engine, here.workspace.root / "train.parquet"
+    here.week(0)
+    here.week(1)
+    engine.write_parquet(path, "SELECT [0.5::FLOAT] AS other")
+    assert "in a column 'text' of train.parquet" in here.found(1)[0].sentence
+    numbers = ", ".join(["random()"] * (SIZE - 1))
+    engine.write_parquet(
+        path,
+        f"SELECT CASE i % 5 WHEN 0 THEN NULL WHEN 1 THEN [0.5] WHEN 2 THEN [{numbers}, NULL] "
+        f"WHEN 3 THEN [{numbers}, 'nan'::DOUBLE] ELSE [{numbers}, 0.0] END AS text FROM range(1250) t(i)",
+    )
+    assert "400 vectors beside 250 of training" in here.found(2)[0].sentence
 
 
 def test_a_classifier_may_tell_them_apart_instead(world: Any, project: Path) -> None:
@@ -153,7 +169,10 @@ def test_vectors_come_as_lists_of_a_fixed_size_in_files(world: Any, project: Pat
     made.workspace.engine.write_parquet(path, sql)
     short = sql.replace(f"[{', '.join(['i + 0.5'] * SIZE)}]::DOUBLE[{SIZE}]", "[1.0, 2.0]::FLOAT[]")
     made.workspace.engine.write_parquet(path.with_name("b.parquet"), short)
-    good, bad = Drops(made.workspace).take("toy")
+    gap = sql.replace("i + 0.5", "CASE WHEN i > 0 THEN i + 0.5 END", 1)
+    made.workspace.engine.write_parquet(path.with_name("c.parquet"), gap)
+    good, bad, worse = Drops(made.workspace).take("toy")
+    assert worse.reason == "embedding_text, row 0: a value is not finite"
     assert (good.state, good.rows) == ("taken", 3)
     assert bad.reason == f"embedding_text, row 0: the vector has 2 numbers; {SIZE} are declared"
     sql = "SELECT embedding_text AS v FROM log WHERE len(v) > 0 ORDER BY v[1]"

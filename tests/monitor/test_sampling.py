@@ -100,6 +100,15 @@ def test_of_a_batch_that_is_killed_in_between_the_volume_is_counted_when_it_come
     assert log.count_kept("toy") == kept(predictions.ids, 0.5).sum()
 
 
+def test_what_is_too_old_is_counted_no_more(world: Any) -> None:
+    world.register()
+    log = at_share(world.workspace, 0.5)
+    predictions, _ = world.traffic(0, 200, days=3)
+    log.append("toy", predictions)
+    log.expire("toy", (START + timedelta(days=1)).date(), "me")
+    assert log.count("toy") == sum(at >= (START + timedelta(days=1)).timestamp() for at in predictions.at)
+
+
 def test_a_bad_row_refuses_the_batch_even_if_it_would_not_be_kept(world: Any) -> None:
     world.register()
     log = at_share(world.workspace, 0.5)

@@ -59,7 +59,7 @@ def read_predictions(engine: Engine, path: Path, batch: str) -> PredictionBatch:
         inputs={name.removeprefix(INPUT): _values(found[name]) for name in inputs},
         outputs=needed["output"],
         latency_ms=needed.get("latency_ms", [0.0] * rows),
-        embeddings={name.removeprefix(EMBEDDING): _values(found[name]) for name in vectors},
+        embeddings={name.removeprefix(EMBEDDING): _lists(found[name]) for name in vectors},
     )
 
 
@@ -160,3 +160,8 @@ def _whole(name: str, column: Any) -> list[Any]:
 def _values(column: Any) -> list[Any]:
     found: list[Any] = column.tolist()
     return found
+
+
+def _lists(column: Any) -> list[Any]:
+    """Vectors as lists; None where one, or one of its numbers, is missing."""
+    return [None if row is None else row.tolist() for row in np.ma.asarray(column).tolist()]

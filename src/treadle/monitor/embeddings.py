@@ -62,7 +62,8 @@ class Embeddings:
         else:
             before = self._training(version, name, how)
         if before is None:
-            why = "there are no vectors of training to hold it against"
+            where = f" in a column {name!r} of {how.reference}" if how.reference else ""
+            why = f"there are no vectors of training{where} to hold it against"
             return _silent(window, name, how, len(after), why)
         if len(before) and len(after) and before.shape[1] != after.shape[1]:
             why = f"vectors have {after.shape[1]:,} numbers, those of {of} {before.shape[1]:,}"
@@ -114,19 +115,22 @@ class Embeddings:
                 return None
             made = _stacked([rows[one] for one in names], None)
             return made[np.isfinite(made).all(axis=1)]
+        column, tables = quote(name), {"file": [self._ws.root / str(how.reference)]}
         try:
-            column = quote(name)
+            known = self._ws.engine.rows("SELECT column_name FROM (DESCRIBE FROM file)", (), tables)
+            if (name,) not in known:
+                return None
             # The file has an order of its own: its rows' numbers are the same every time.
             found = self._ws.engine.columns(
-                f"SELECT {column}::FLOAT[] AS v FROM "  # noqa: S608 - quoted
-                f"(SELECT {column}, row_number() OVER () AS number_ FROM file WHERE {column} IS NOT NULL) "
-                f"ORDER BY hash(number_), number_ LIMIT {how.sample}",
+                f"SELECT v FROM (SELECT {column}::FLOAT[] AS v, row_number() OVER () AS number_ "  # noqa: S608 - quoted
+                f"FROM file WHERE {column} IS NOT NULL) WHERE len(v) = {how.size} AND len(list_filter(v, "
+                f"lambda x: isfinite(x))) = {how.size} ORDER BY hash(number_), number_ LIMIT {how.sample}",
                 (),
-                {"file": [self._ws.root / str(how.reference)]},
+                tables,
             )
         except TreadleError:  # deleted, or unreadable
             return None
-        return _stacked([found["v"]], None)
+        return _stacked([found["v"]], how.size)
 
 
 def _parts(version: ModelVersion, how: EmbeddingConfig) -> list[str]:
