@@ -121,6 +121,10 @@ def facts(**changes: Any) -> Facts:
             EVIL: [window("input", EVIL, week, "alert" if week == 3 else "ok") for week in range(4)],
             "hour": [window("input", "hour", 0, "inconclusive", value=None)],
         },
+        "apart": [
+            window("fairness", "sex", 3, "alert", segment=f"sex={EVIL}", statistic="equal_opportunity"),
+            performance(3, segment="carrier=UA", statistic="roc_auc"),
+        ],
         "prediction": [window("prediction", "prediction", week, value=0.3) for week in range(4)],
         "alerts": [
             Alert(id="a", model="toy", kind="input", at=NOON, subjects=(EVIL,), sentence=EVIL, version=1)
@@ -185,6 +189,7 @@ NOTHING = {
         "performance",
         "inputs",
         "prediction",
+        "apart",
         "alerts",
         "incidents",
         "turns",
@@ -277,6 +282,8 @@ def test_the_page_holds_together_and_no_name_breaks_out() -> None:
     assert page.tags.count("svg") == 5 + 6
     assert EVIL in page.text
     assert "12,345" in page.text
+    for told in ("Segments and groups", "equal opportunity", "carrier=UA", "0.66 to 0.74"):
+        assert told in page.text
     for told in ("toy-1", "a new season", "1 cycle not started, and why", "it was Monday"):
         assert told in page.text
     for end in ("promoted as v1", "refused", "held", "failed", "unchanged", "running"):

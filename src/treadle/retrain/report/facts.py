@@ -39,6 +39,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
         performance: Performance windows, oldest first.
         inputs: Drift of each input, by column, oldest first.
         prediction: Shift of the predictions, oldest first.
+        apart: The latest figures of performance and fairness segment by segment, alerts first.
         alerts: The alerts raised.
         incidents: The incidents opened, oldest first.
         turns: The cycles towards production.
@@ -58,6 +59,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     performance: list[WindowResult]
     inputs: dict[str, list[WindowResult]]
     prediction: list[WindowResult]
+    apart: list[WindowResult]
     alerts: list[Alert]
     incidents: list[Incident]
     turns: list[Turn]
@@ -75,7 +77,8 @@ def gather(workspace: Workspace, model: str) -> Facts:
     versions = sorted(Registry(workspace).list(model), key=lambda version: version.number)
     if not versions:
         raise NotFound(f"{model} has no version yet", fix="`treadle run` makes the first")
-    windows = [window for window in Monitors(workspace).windows(model) if not window.segment]
+    found = Monitors(workspace).windows(model)
+    windows = [window for window in found if not window.segment]
     inputs: dict[str, list[WindowResult]] = {}
     for window in windows:
         if window.kind == "input":
@@ -93,9 +96,10 @@ def gather(workspace: Workspace, model: str) -> Facts:
         until=max([now, *(window.until for window in windows)]),
         reigns=reigns,
         versions=versions,
-        performance=[w for w in windows if w.kind == "performance" and not w.segment],
+        performance=[w for w in windows if w.kind == "performance"],
         inputs=inputs,
         prediction=[w for w in windows if w.kind == "prediction"],
+        apart=_apart(found),
         alerts=Monitors(workspace).alerts(model),
         incidents=Incidents(workspace).list(model),
         turns=[_turn(workspace, cycle) for cycle in cycles if cycle.goal == "deploy"],
@@ -108,3 +112,10 @@ def gather(workspace: Workspace, model: str) -> Facts:
 def _turn(workspace: Workspace, cycle: Cycle) -> Turn:
     evaluations = Evaluations(workspace)
     return Turn(cycle, tuple(evaluations.get(e) for e in cycle.evaluations))
+
+
+def _apart(windows: list[WindowResult]) -> list[WindowResult]:
+    """What the last window found of segments and groups."""
+    last = max((window.until for window in windows), default=None)
+    found = [w for w in windows if w.until == last and w.segment and w.kind in {"performance", "fairness"}]
+    return sorted(found, key=lambda w: (w.state != "alert", w.kind, w.segment, w.statistic))
