@@ -109,7 +109,7 @@ EXPORTED = {
         LoadedModel MLFLOW ModelFile ModelVersion NewCardText NewCatalogVersion NewVersion OpenLineage
         Passport Pickled Registration Registry Signature SmallBatches Stage Standing Status Transition
         card_file check_loadable check_stage has_reached import_model made_up_example read_card_file
-        read_example read_mlmodel register_model scan_folder stage_of
+        read_example read_mlmodel register_model scan_folder sign_archive stage_of
     """,
     "treadle.retrain": """
         Approved AskRetraining Cycle CycleState Cycles Evidence Goal Hold InProduction KeptByCycles Loop

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from pathlib import Path
 
 import msgspec
@@ -49,3 +51,23 @@ def test_what_cannot_be_taken_is_told(production: Path, call: Call) -> None:
     done = call("models", "import", "toy.tar")
     assert (done.code, "it is no archive of a model version" in done.err) == (2, True)
     assert call("models", "import", "toy", "--from", "http://127.0.0.1:9").code == 2
+
+
+def test_an_archive_that_is_signed_says_by_whom(
+    live: Up,  # noqa: F811 - the fixture
+    production: Path,
+    call: Call,
+) -> None:
+    if shutil.which("ssh-keygen") is None:
+        pytest.skip("there is no ssh-keygen")
+    made = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "ada@shop", "-f", "key"]
+    subprocess.run(made, check=True, cwd=production)
+    policy = f'[registry]\nsigned = true\ntrusted_keys = ["{(production / "key.pub").read_text().strip()}"]\n'
+    (production / "treadle.toml").write_text(f'[project]\nname = "production"\n{policy}')
+    export = ["--url", live.url, "models", "export", "toy@production", "-o"]
+    assert call(*export, "plain.tar").code == 0
+    refused = call("models", "import", "plain.tar")
+    assert (refused.code, "it isn't signed" in refused.err) == (2, True)
+    assert call(*export, "toy.tar", "--sign", "key").code == 0
+    assert "signed by ada@shop" in call("models", "import", "toy.tar").out
+    assert "signed by ada@shop" in call("models", "show", "toy/1").out

@@ -81,6 +81,12 @@ def change(old, new):
 
 # What is written, the line that is named (by what stands on it), and what is said.
 MISTAKES = {
+    "signatures without keys": (GOOD + "[registry]\nsigned = true\n", "signed", "there are no keys to trust"),
+    "a key that is none": (
+        GOOD + '[registry]\ntrusted_keys = ["ssh-rsa AAAA ada"]\n',
+        "trusted_keys",
+        "expected a public ed25519 key of OpenSSH",
+    ),
     "soak of the first environment": (
         GOOD + '[environments.a]\nsoak = "1h"\n[environments.b]\n',
         "soak",

@@ -27,13 +27,21 @@ if TYPE_CHECKING:
     type=click.Path(dir_okay=False, path_type=Path),
     help="Where to.",
 )
+@click.option(
+    "--sign",
+    "key",
+    metavar="KEY",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Sign it with this ed25519 key of OpenSSH.",
+)
 @pass_app
-def export_model(app: App, ref: str, out: Path) -> None:
+def export_model(app: App, ref: str, out: Path, key: Path | None) -> None:
     """Write a version, with all that it consists of, as one archive.
 
     The same version is the same bytes; every part is named by its digest.
+    A public key is enough for --sign where an agent has the private one.
     """
-    size = app.client.export_model(app.ref(ref), out)
+    size = app.client.export_model(app.ref(ref), out, key)
     show.say(f"wrote {out}, {format_bytes(size)}")
     show.following(f"treadle models import {out}   # in the other project")
 
@@ -74,5 +82,6 @@ def show_imported(version: ModelVersion) -> None:
     """Prints what a version came in as."""
     origin = version.imported
     came = f" from {origin.ref} of {origin.project}" if origin else " and was made here"
-    show.say(f"{version.ref} is {version.status}, {version.id[:16]},{came}")
+    signed = f", signed by {origin.signed_by}" if origin and origin.signed_by else ""
+    show.say(f"{version.ref} is {version.status}, {version.id[:16]},{came}{signed}")
     show.following(f"treadle models show {version.ref}")

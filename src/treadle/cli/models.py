@@ -142,6 +142,7 @@ def _imported(version: ModelVersion) -> str | None:
         return None
     return (
         f"{origin.ref} of {origin.project}, {origin.status} there; by {origin.actor}, {show.when(origin.at)}"
+        + (f"; signed by {origin.signed_by}" if origin.signed_by else "")
     )
 
 

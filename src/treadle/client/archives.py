@@ -10,6 +10,7 @@ import msgspec
 from treadle.client.calls import Calls
 from treadle.kernel.errors import InvalidInput, TreadleError, Unavailable
 from treadle.kernel.files import replacing
+from treadle.registry import sign_archive
 from treadle.registry.types import ModelVersion
 
 _PIECE = 1 << 20
@@ -18,12 +19,20 @@ _PIECE = 1 << 20
 class ArchiveCalls(Calls):
     """Calls of the routes of archives."""
 
-    def export_model(self, ref: str, path: Path) -> int:
+    def export_model(self, ref: str, path: Path, key: Path | None = None) -> int:
         """Writes a version and all that it consists of to a file, atomically; how many bytes it has.
 
+        Args:
+            ref: The version.
+            path: Where to.
+            key: Signs it: a private ed25519 key of OpenSSH, which stays on this machine.
+
         Raises:
-            Unavailable: If the answer broke off; the file stays as it was.
+            Unavailable: If the answer broke off, or there is no ``ssh-keygen``; the file stays as it was.
+            InvalidInput: If the key can't sign.
         """
+        if key is not None and not key.is_file():
+            raise InvalidInput("there is no such key", where=str(key), fix="give an ed25519 key of OpenSSH")
         answer = self._send("GET", f"/v1/model/archive?{urlencode({'ref': ref})}")
         size = 0
         with replacing(path) as temporary, temporary.open("wb") as file:
@@ -31,6 +40,10 @@ class ArchiveCalls(Calls):
                 size += file.write(piece)
             if str(size) != answer.headers.get("content-length", str(size)):
                 raise Unavailable("the answer broke off", where=self.server, fix="try again")
+            file.close()
+            if key is not None:
+                sign_archive(temporary, key)
+                size = temporary.stat().st_size
         return size
 
     def import_model(self, path: Path, model: str | None = None) -> ModelVersion:

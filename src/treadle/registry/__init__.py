@@ -7,6 +7,7 @@ from treadle.kernel.lazy import attach
 if TYPE_CHECKING:
     from treadle.registry.approving import Approvals as Approvals
     from treadle.registry.archive.service import Archives as Archives
+    from treadle.registry.archive.signing import sign_archive as sign_archive
     from treadle.registry.card.rules import card_file as card_file
     from treadle.registry.card.rules import read_card_file as read_card_file
     from treadle.registry.card.service import Cards as Cards
@@ -104,6 +105,7 @@ __getattr__, __all__ = attach(
         "read_mlmodel": "mlmodel",
         "register_model": "registering",
         "scan_folder": "pickles",
+        "sign_archive": "archive.signing",
         "stage_of": "rules",
     },
 )

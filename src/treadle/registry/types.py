@@ -72,6 +72,7 @@ class Imported(msgspec.Struct, frozen=True, kw_only=True):
         archive: BLAKE3 of the archive's manifest: of all that it held.
         at: When it was imported.
         actor: Who imported it.
+        signed_by: Which of ``[registry] trusted_keys`` had signed the archive; empty if none had.
     """
 
     project: str
@@ -83,6 +84,7 @@ class Imported(msgspec.Struct, frozen=True, kw_only=True):
     archive: str
     at: datetime
     actor: str
+    signed_by: str = ""
 
 
 class Pickled(msgspec.Struct, frozen=True):

@@ -145,6 +145,8 @@ def _fails(raw: dict[str, Any], message: str) -> bool:
 
 def _plain(message: str) -> str:
     if "matching regex" in message:
+        if "ssh-" in message:
+            return "expected a public ed25519 key of OpenSSH, such as `ssh-ed25519 AAAA... ada@shop`"
         return "expected a duration, a number and a unit (s, m, h, d, w), such as 90d or 1h30m"
     if "Invalid enum value" in message:
         return message.replace("Invalid enum value", "it can't be")
@@ -200,6 +202,12 @@ def _check_values(config: Config, text: str, where: str) -> None:
     _check_metrics(config, text, where)
     _check_task(config, text, where)
     _check_objective(config, text, where)
+    if config.registry.signed and not config.registry.trusted_keys:
+        raise ConfigError(
+            "`registry.signed` lets nothing in: there are no keys to trust",
+            where=_place(text, ("registry", "signed"), where),
+            fix='name them: trusted_keys = ["ssh-ed25519 AAAA... ada@shop"]',
+        )
     _check_keeping(config, text, where)
     _check_embeddings(config, text, where)
     for problem in problems(config.checks.behaviour):

@@ -179,6 +179,9 @@ class TeamConfig(Table, frozen=True):
     members: list[str] = field(default_factory=list)
 
 
+PublicKey = Annotated[
+    str, Meta(pattern=r"^(ssh-ed25519|sk-ssh-ed25519@openssh\.com) [A-Za-z0-9+/]+=*( [^\n]*)?$")
+]
 PicklePolicy = Literal["refuse", "warn", "allow"]
 
 
@@ -187,6 +190,9 @@ class RegistryConfig(Table, frozen=True):
 
     Attributes:
         model: The model's name; the project's by default.
+        trusted_keys: Whose signatures of archives are believed: public ed25519 keys as OpenSSH writes
+            them, such as ``ssh-ed25519 AAAA... ada@shop``.
+        signed: Whether an archive is taken in only if one of them signed it.
         approval: Whether a version that passed the gate goes to production by itself,
             or waits for ``treadle models approve``.
         require: What a version must have to be registered, whoever registers it. When left out,
@@ -199,6 +205,8 @@ class RegistryConfig(Table, frozen=True):
     """
 
     model: str | None = None
+    trusted_keys: list[PublicKey] = field(default_factory=list)
+    signed: bool = False
     approval: Literal["automatic", "manual"] = "automatic"
     require: list[Part] | None = None
     pickle: PicklePolicy = "warn"

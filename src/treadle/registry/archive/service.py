@@ -17,6 +17,7 @@ from treadle.kernel.names import check_name
 from treadle.kernel.workspace import Workspace
 from treadle.registry import catalog_store, rules, store
 from treadle.registry.archive.reading import Incoming, read
+from treadle.registry.archive.signing import check_signature
 from treadle.registry.archive.types import DOCUMENTS
 from treadle.registry.archive.writing import Outgoing, pack
 from treadle.registry.card import store as card_store
@@ -65,15 +66,21 @@ class Archives:
             InvalidInput: If it is no archive, of a later format, or lacks what ``[registry] require``
                 asks for.
             CorruptData: If a byte of it isn't what it should be; nothing is kept then.
+            Refused: If ``[registry] signed`` asks for a signature by a trusted key, and it has none.
+            Unavailable: If a signature is to be checked, and there is no ``ssh-keygen``.
         """
         with storage_errors(str(path)), path.open("rb") as file:
             incoming = read(file, "the archive")
+            policy, found = self._workspace.config.registry, incoming.found
+            signer = check_signature(
+                found.raw, found.signature, policy.trusted_keys, "the archive", required=policy.signed
+            )
             name = check_name("model", model or incoming.version.model)
             with self._workspace.database.read() as connection:
                 known = _known(connection, name, incoming)
             if known is not None:
                 return known
-            version = self._as_here(incoming, name, actor)
+            version = self._as_here(incoming, name, actor, signer)
             self._check_complete(version)
             self._keep_blobs(file, incoming)
         if incoming.recipe is not None:
@@ -83,7 +90,7 @@ class Archives:
         self._run(version)
         return self._enter(version, incoming)
 
-    def _as_here(self, incoming: Incoming, model: str, actor: str) -> NewVersion:
+    def _as_here(self, incoming: Incoming, model: str, actor: str, signer: str) -> NewVersion:
         """The passport, with what only the other Treadle knows by name told as such."""
         there, manifest = incoming.version, incoming.found.manifest
         # What was imported before it was exported comes from where it was made.
@@ -98,6 +105,7 @@ class Archives:
             archive=incoming.found.digest,
             at=self._workspace.clock.now(),
             actor=actor,
+            signed_by=signer,
         )
         listed = {one.id for one in incoming.evaluations}  # some may have been gone there
         plain = {name: getattr(there, name) for name in Passport.__struct_fields__}

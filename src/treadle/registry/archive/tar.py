@@ -1,5 +1,7 @@
 """The archive's bytes: a tar file of ``manifest-DIGEST.json``, then ``blobs/DIGEST`` for each content.
 
+Last comes ``signature.sig``, if somebody signed it (:mod:`treadle.registry.archive.signing`).
+
 Names never come from outside, so that there is nothing to traverse, and every header has 512 bytes
 (POSIX.1-1988, with GNU's sizes over 8 GiB). The same content is the same bytes: no times, no owners,
 blobs in the order of their digests.
@@ -16,6 +18,7 @@ import msgspec
 
 from treadle.kernel.errors import CorruptData, InvalidInput
 from treadle.kernel.ids import digest_bytes
+from treadle.registry.archive.signing import LARGEST, MEMBER
 from treadle.registry.archive.types import FORMAT, KIND, Entry, Manifest
 
 _BLOCK = 512
@@ -40,11 +43,15 @@ class Found(msgspec.Struct, frozen=True):
         manifest: Its manifest.
         digest: BLAKE3 of the manifest: of all that the archive holds.
         at: Where the bytes of each digest begin in the file.
+        raw: The manifest's bytes.
+        signature: The signature of these; None if it has none.
     """
 
     manifest: Manifest
     digest: str
     at: dict[str, int]
+    raw: bytes = b""
+    signature: bytes | None = None
 
 
 # ── writing ──────────────────────────────────────────────────────────────
@@ -113,10 +120,17 @@ def check(file: BinaryIO, where: str) -> Found:
     """
     from blake3 import blake3
 
-    manifest, identity = _manifest(file, where)
+    manifest, identity, raw = _manifest(file, where)
+    signature: bytes | None = None
     wanted = {entry.digest: entry.size for entry in manifest.entries}
     at: dict[str, int] = {}
     while (member := _member(file, where)) is not None:
+        if signature is not None:
+            raise _corrupt(f"it has {member.name!r:.80} behind its signature", where)
+        if member.name == MEMBER and member.size <= LARGEST:
+            signature = _read(file, member.size, where)
+            _read(file, _padding(member.size), where)
+            continue
         found = _BLOB.fullmatch(member.name)
         digest = found[1] if found else ""
         if digest not in wanted or digest in at or wanted[digest] != member.size:
@@ -135,10 +149,10 @@ def check(file: BinaryIO, where: str) -> Found:
         raise _corrupt(f"{lost[0]} is missing", where)
     if file.read(1):
         raise _corrupt("there are bytes behind its end", where)
-    return Found(manifest, identity, at)
+    return Found(manifest, identity, at, raw, signature)
 
 
-def _manifest(file: BinaryIO, where: str) -> tuple[Manifest, str]:
+def _manifest(file: BinaryIO, where: str) -> tuple[Manifest, str, bytes]:
     first = file.read(_BLOCK)
     try:
         member = tarfile.TarInfo.frombuf(first, "utf-8", "strict")
@@ -161,7 +175,7 @@ def _manifest(file: BinaryIO, where: str) -> tuple[Manifest, str]:
                 where=where,
                 fix="import it with the Treadle that wrote it, or a later one; nothing was imported",
             )
-        return msgspec.json.decode(raw, type=Manifest), named[1]
+        return msgspec.json.decode(raw, type=Manifest), named[1], raw
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise _corrupt(f"its manifest can't be read: {error}", where) from None
 
