@@ -86,7 +86,8 @@ EXPORTED = {
         open_source
     """,
     "treadle.kernel.config": """
-        AlsoCheck BehaviourCheck BiasCheck Budget ChecksConfig ColumnConfig Config DataCheck DatasetConfig
+        AlsoCheck BehaviourCheck BiasCheck Budget ChallengerConfig ChecksConfig ColumnConfig Config DataCheck
+        DatasetConfig
         DeployConfig DriftConfig DriftStatistic EarlyStop EnvironmentConfig GroupCheck GuardsConfig
         ModelConfig MonitorConfig
         MultivariateConfig ObjectiveConfig Part PassK PerformanceCheck PicklePolicy PredictionsConfig Project

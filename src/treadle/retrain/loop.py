@@ -6,6 +6,7 @@ from treadle.kernel.errors import Conflict, TreadleError
 from treadle.kernel.workspace import Workspace
 from treadle.monitor import Alert, Monitors
 from treadle.registry import Registry
+from treadle.retrain.challenger import Challengers
 from treadle.retrain.service import Cycles
 from treadle.retrain.settling import settle
 from treadle.retrain.trigger_types import Signal
@@ -30,7 +31,8 @@ class Loop:
     def look(self, model: str) -> Tick:
         """Computes the windows that have ended, raises alerts, and starts a cycle if a trigger calls for it.
 
-        Cycles whose version was in trial end with that trial. Of a cycle that a trigger calls for and
+        Cycles whose version was in trial end with that trial, and a challenger is compared anew where
+        windows ended. Of a cycle that a trigger calls for and
         something holds back, the timeline tells, once.
 
         Raises:
@@ -42,6 +44,8 @@ class Loop:
         alerts = monitors.alerts(model)
         raised = [alert for alert in alerts if alert.id not in known]
         settle(self._ws, model)
+        if windows:
+            Challengers(self._ws).look(model)
         cycle, held_back = self._act(model, alerts)
         return Tick(windows=windows, alerts=raised, cycle=cycle, held_back=held_back if raised else None)
 

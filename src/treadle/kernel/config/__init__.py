@@ -34,7 +34,7 @@ from treadle.kernel.config.monitor import (
     QualityConfig,
     SegmentConfig,
 )
-from treadle.kernel.config.retrain import RetrainConfig, TriggerConfig, WindowConfig
+from treadle.kernel.config.retrain import ChallengerConfig, RetrainConfig, TriggerConfig, WindowConfig
 from treadle.kernel.config.schema import (
     Budget,
     Config,
@@ -57,6 +57,7 @@ __all__ = [
     "BehaviourCheck",
     "BiasCheck",
     "Budget",
+    "ChallengerConfig",
     "ChecksConfig",
     "ColumnConfig",
     "Config",

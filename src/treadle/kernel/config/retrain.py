@@ -58,6 +58,22 @@ class WindowConfig(Table, frozen=True):
     least: Duration | None = None
 
 
+class ChallengerConfig(Table, frozen=True):
+    """``[retrain.challenger]``: a version that isn't in production is held beside it on live rows.
+
+    Attributes:
+        watch: Whether one is.
+        version: Its number; the newest that was refused or held since production's when left out.
+        false_alarm: The chance that it is ever said to be better, or worse, while it is neither.
+        days: On how many days both are compared before anything is said.
+    """
+
+    watch: bool = False
+    version: Positive | None = None
+    false_alarm: Annotated[float, Meta(gt=0, le=0.5)] = 0.05
+    days: Annotated[int, Meta(ge=14)] = 28
+
+
 class RetrainConfig(Table, frozen=True):
     """``[retrain]``
 
@@ -70,6 +86,7 @@ class RetrainConfig(Table, frozen=True):
             cooldown, and twice as long after each further one.
         max_running: How many cycles may run at once, of all models that share the metadata store.
         window: Which of the past is learned from.
+        challenger: A version that is held beside production until labels say which is better.
     """
 
     on: list[AlertKind] = field(default_factory=lambda: ["performance"])
@@ -78,6 +95,7 @@ class RetrainConfig(Table, frozen=True):
     refusals: Positive = 3
     max_running: Positive | None = None
     window: WindowConfig = field(default_factory=WindowConfig)
+    challenger: ChallengerConfig = field(default_factory=ChallengerConfig)
 
     def declared(self) -> dict[str, TriggerConfig]:
         """Every trigger by its name; those of ``on`` have the name of their monitor."""
