@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from treadle.deploy.replica import protocol
+from treadle.deploy.replica.manyrows import ManyRows
 from treadle.deploy.replica.onerow import OneRow
 from treadle.deploy.replica.rows import read_rows
 from treadle.kernel.errors import InvalidInput
@@ -19,6 +22,8 @@ SIGNATURE = Signature(
 )
 INPUTS = protocol.inputs_of(SIGNATURE, "id", "at")
 ONE_ROW = OneRow(INPUTS)
+MANY_ROWS = ManyRows(INPUTS)
+COMPLETE = ManyRows(protocol.inputs_of(SIGNATURE, "id", "at", nullable=False))
 
 VALUES = st.one_of(
     st.none(),
@@ -41,9 +46,10 @@ GOOD = {
 
 
 @st.composite
-def requests(draw: st.DrawFn) -> bytes:
+def requests(draw: st.DrawFn, most: int = 1) -> bytes:
     """Requests that are nearly right: each part is right, or anything."""
     inputs = []
+    rows = draw(st.integers(1, most))
     for name in draw(st.permutations(list(GOOD))):
         if name in ("id", "at") and draw(st.booleans()):
             continue
@@ -55,8 +61,8 @@ def requests(draw: st.DrawFn) -> bytes:
             {
                 "datatype": draw(DATATYPES) if spoil == 1 else datatype,
                 "name": draw(st.sampled_from(["x", *GOOD])) if spoil == 2 else name,
-                "shape": draw(SHAPES) if spoil == 3 else [1],
-                "data": draw(st.lists(VALUES, max_size=2)) if spoil in (4, 5, 6) else data,
+                "shape": draw(SHAPES) if spoil == 3 else [rows],
+                "data": draw(st.lists(VALUES, max_size=most + 1)) if spoil in (4, 5, 6) else data * rows,
                 "parameters": {"any": 1},
             }
         )
@@ -75,6 +81,39 @@ def test_what_is_read_fast_is_what_is_read_the_general_way(body):
         assert fast[0].id == "r"
         assert [[value] for value in fast[1].row] == [rows.columns[name] for name in INPUTS.features]
         assert (fast[1].count, fast[1].keys, fast[1].times) == (1, rows.keys, rows.times)
+
+
+@given(requests(most=3), st.booleans())
+def test_many_rows_are_read_fast_as_they_are_the_general_way(body, nullable):
+    known = protocol.inputs_of(SIGNATURE, "id", "at", nullable=nullable)
+    fast = (MANY_ROWS if nullable else COMPLETE).read(body, 2)
+    try:
+        rows = read_rows(protocol.decode(body), known, max_rows=2)
+    except InvalidInput:
+        assert fast is None
+        return
+    if fast:
+        assert fast[0].id == "r"
+        for name in known.features:
+            found = fast[1].columns[name]
+            plain = [None if value != value else value for value in list(found)]
+            assert plain == rows.columns[name]
+        assert (fast[1].count, fast[1].keys, fast[1].times) == (rows.count, rows.keys, rows.times)
+
+
+@pytest.mark.parametrize("column", [[1.5, 2, None, -3e38], [1.5, 2.5, 3.5, 4.5]])
+def test_columns_of_numbers_become_a_table(column):
+    known = protocol.inputs_of(Signature((Field("a", "float"), Field("b", "float")), "value"), "id", "at")
+    columns = {"b": [1.0, 2.0, 3.0, 4.0], "a": column}
+    inputs = [{"name": n, "shape": [4, 1], "datatype": "FP64", "data": v} for n, v in columns.items()]
+    named = {"name": "id", "shape": [4], "datatype": "BYTES", "data": list("wxyz")}
+    _, rows = ManyRows(known).read(json.dumps({"inputs": [*inputs, named]}).encode(), 10)
+    assert (rows.count, rows.keys, rows.times, rows.columns) == (4, list("wxyz"), None, {})
+    wanted = np.array([columns["a"], columns["b"]], float).T
+    np.testing.assert_array_equal(rows.table, wanted)
+    assert ManyRows(known).read(json.dumps({"inputs": inputs}).encode(), 3) is None
+    inputs[0]["shape"] = [2, 2]
+    assert ManyRows(known).read(json.dumps({"inputs": inputs}).encode(), 10) is None
 
 
 def test_the_common_request_is_read_fast():

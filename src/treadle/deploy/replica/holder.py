@@ -23,6 +23,7 @@ from pathlib import Path, PurePosixPath
 import msgspec
 
 from treadle.deploy.replica import protocol
+from treadle.deploy.replica.manyrows import ManyRows
 from treadle.deploy.replica.onerow import OneRow
 from treadle.deploy.replica.platform import Platform
 from treadle.deploy.replica.served import Desk, Model, Served
@@ -285,6 +286,7 @@ class Holder:
             large=loaded.small_batches() if small else None,
             inputs=inputs,
             one_row=OneRow(inputs),
+            many_rows=ManyRows(inputs),
             metadata=msgspec.json.encode(described),
             vitals=_first_vitals(loaded),
             desk=desk,

@@ -170,7 +170,11 @@ class Inference:
     def _read(self, scope: Scope, body: bytes, model: Served) -> tuple[Any, Rows]:
         headers = dict(scope["headers"])
         body = unpacked(body, headers.get(b"content-encoding"), self._options.max_body)
-        text, binary = tensors.split(body, headers.get(tensors.HEADER))
+        length = headers.get(tensors.HEADER)
+        found = model.many_rows.read(body, self._options.max_rows) if length is None else None
+        if found is not None:
+            return found
+        text, binary = tensors.split(body, length)
         request = protocol.decode(text)
         tensors.attach(request, binary)
         return request, read_rows(request, model.inputs, self._options.max_rows)

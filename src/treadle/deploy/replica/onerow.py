@@ -18,25 +18,25 @@ from treadle.deploy.replica.protocol import Inputs, RequestedOutput, RequestPara
 from treadle.deploy.replica.rows import EARLIEST, FLOAT32_MAX, LATEST, Rows
 
 _SHAPE = Annotated[tuple[Literal[1], ...], Meta(min_length=1, max_length=2)]
-_Real = Annotated[float, Meta(ge=-FLOAT32_MAX, le=FLOAT32_MAX)]
-_Whole = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
-_Key = Annotated[str, Meta(min_length=1)]
-_Seconds = Annotated[float, Meta(ge=EARLIEST, le=LATEST)]
-_FORMS: dict[Role, tuple[Any, Any]] = {
-    "float": (Literal["FP64", "FP32"], tuple[_Real | None]),
-    "int": (Literal["INT64"], tuple[_Whole]),
+Real = Annotated[float, Meta(ge=-FLOAT32_MAX, le=FLOAT32_MAX)]
+Whole = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+Key = Annotated[str, Meta(min_length=1)]
+Seconds = Annotated[float, Meta(ge=EARLIEST, le=LATEST)]
+FORMS: dict[Role, tuple[Any, Any]] = {
+    "float": (Literal["FP64", "FP32"], tuple[Real | None]),
+    "int": (Literal["INT64"], tuple[Whole]),
     "bool": (Literal["BOOL"], tuple[bool]),
     "string": (Literal["BYTES"], tuple[str | None]),
-    "key": (Literal["BYTES"], tuple[_Key]),
-    "time": (Literal["FP64"], tuple[_Seconds]),
+    "key": (Literal["BYTES"], tuple[Key]),
+    "time": (Literal["FP64"], tuple[Seconds]),
 }
 
 
-_COMPLETE: dict[Role, Any] = {"float": tuple[_Real], "string": tuple[str]}
+_COMPLETE: dict[Role, Any] = {"float": tuple[Real], "string": tuple[str]}
 
 
 def _form(role: Role, inputs: Inputs) -> Any:
-    return _FORMS[role][1] if inputs.nullable else _COMPLETE.get(role, _FORMS[role][1])
+    return FORMS[role][1] if inputs.nullable else _COMPLETE.get(role, FORMS[role][1])
 
 
 class OneRow:
@@ -51,7 +51,7 @@ class OneRow:
         kinds = {
             name: msgspec.defstruct(
                 f"Input{next(number)}",
-                [("datatype", _FORMS[role][0]), ("shape", _SHAPE), ("data", _form(role, inputs))],
+                [("datatype", FORMS[role][0]), ("shape", _SHAPE), ("data", _form(role, inputs))],
                 tag_field="name",
                 tag=name,
                 gc=False,

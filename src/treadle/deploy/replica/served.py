@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from treadle.deploy.replica import protocol
 from treadle.deploy.replica.journal import Journal
+from treadle.deploy.replica.manyrows import ManyRows
 from treadle.deploy.replica.onerow import OneRow
 from treadle.deploy.replica.stats import Stats
 from treadle.deploy.replica.vitals import Vitals
@@ -72,6 +73,7 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
         large: The same for whole tables, beside the event loop.
         inputs: What a request to it may bring.
         one_row: Reads the most common requests to it.
+        many_rows: Reads those of several rows in JSON.
         metadata: What it takes and gives, as the protocol's JSON.
         vitals: What is learnt of it while it answers.
         desk: Its model's figures and journal.
@@ -84,6 +86,7 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
     large: SmallBatches | None
     inputs: protocol.Inputs
     one_row: OneRow
+    many_rows: ManyRows
     metadata: bytes
     vitals: Vitals
     desk: Desk
