@@ -71,3 +71,6 @@ def test_an_archive_that_is_signed_says_by_whom(
     assert call(*export, "toy.tar", "--sign", "key").code == 0
     assert "signed by ada@shop" in call("models", "import", "toy.tar").out
     assert "signed by ada@shop" in call("models", "show", "toy/1").out
+    lost = call(*export, "lost.tar", "--sign", "nokey")
+    assert (lost.code, "there is no such key" in lost.err) == (2, True)
+    assert not (production / "lost.tar").exists()

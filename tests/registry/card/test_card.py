@@ -15,7 +15,7 @@ from treadle.kernel.events import timeline
 from treadle.kernel.workspace import Workspace
 from treadle.registry import Cards, CardTexts, Registry, card_file, read_card_file
 from treadle.registry.card.markdown import markdown
-from treadle.registry.card.page import page
+from treadle.registry.card.page import page, written
 from treadle.registry.card.types import NewCardText
 
 EVIL = "<script>alert('&\"')</script>|*]]>"
@@ -193,3 +193,45 @@ def test_later_checks_of_the_version_are_told_and_nothing_breaks_out(
     assert table
     assert all("<" not in line.replace("\\<", "") for line in table)
     assert all(line.replace("\\|", "").count("|") == line.count(" | ") + 2 for line in table)
+
+
+def test_what_people_wrote_in_markdown_is_shown_as_such_and_can_do_nothing(registered: Workspace) -> None:
+    text = """Not for **medicine**.
+See [the study](https://example.com/study).
+
+### Where it fails
+
+Underlined
+==========
+
+- in snow
+- `NaN`
+
+| group | why |
+|---|---|
+| north | few rows |
+
+<img src=x onerror=alert(1)> <b>bold</b>
+[run](javascript:alert(1)) [data](data:text/html;base64,PHNjcmlwdD4=) ![see](https://example.com/pixel.png)
+"""
+    write(registered, said("limits", text))
+    html = page(Cards(registered).card("toy/1"))
+    shown = html[html.index('<div class="said">') :].partition("</div>")[0]
+    for part in (
+        "Not for <strong>medicine</strong>.<br>\n",
+        '<a href="https://example.com/study">the study</a>',
+        "<h3>Where it fails</h3>",
+        "<h3>Underlined</h3>",
+        "<li>in snow</li>",
+        "<li><code>NaN</code></li>",
+        "<td>north</td>",
+        "&lt;img src=x onerror=alert(1)&gt; &lt;b&gt;bold&lt;/b&gt;",
+        "[run](javascript:alert(1))",
+    ):
+        assert part in shown
+    assert Outline(html).tags.count("h1") == 1
+    assert not {"img", "script", "b"} & set(Outline(html).tags)
+    assert shown.count("href=") == 2  # the study, and where the picture is
+    assert "data:text" not in "".join(shown.split("href=")[1:]).partition(">")[0]
+    assert written("<script>alert(1)</script>") == "<p>&lt;script&gt;alert(1)&lt;/script&gt;</p>\n"
+    assert text.strip() in markdown(Cards(registered).card("toy/1"))
