@@ -70,6 +70,7 @@ def test_lint_finds_nothing(values: Manifest) -> None:
         ("runAsUser", 0, "/runAsUser"),
         ("service.port", 70_000, "/service/port"),
         ("serve.maxMemory", "1600M", "/serve/maxMemory"),
+        ("serve.maxModels", 0, "/serve/maxModels"),
         ("shutdown.gracePeriodSeconds", 19, "make it at least 20"),
         ("extraEnv", [{"name": "TREADLE_URL", "value": "x"}], "/extraEnv/0/name"),
         ("serviceAccount", {"create": False, "annotations": {"a": "b"}}, "serviceAccount.create is false"),
@@ -154,6 +155,11 @@ def test_the_settings_are_those_of_a_replica(tmp_path: Path) -> None:
     (tmp_path / "treadle.toml").write_text(rendered(MINIMAL)["ConfigMap"]["data"]["treadle.toml"])
     read = load_config(tmp_path).serve
     assert read == ServeConfig(host="0.0.0.0", max_memory="1600MiB")
+    (tmp_path / "treadle.toml").write_text(
+        rendered(values_of("everything"))["ConfigMap"]["data"]["treadle.toml"]
+    )
+    several = load_config(tmp_path).serve
+    assert (several.max_models, several.pinned, several.max_memory) == (20, ("returns",), None)
     assert read.port == pod_of(rendered(MINIMAL))["containers"][0]["ports"][0]["containerPort"]
 
 
