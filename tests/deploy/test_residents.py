@@ -23,7 +23,7 @@ from replica_parts import (
 )
 from test_fleet import ManyPlatform
 
-from treadle.deploy import replica_options
+from treadle.deploy import Trial, replica_options
 from treadle.kernel.config import ServeConfig
 from treadle.kernel.errors import InvalidInput
 
@@ -214,3 +214,27 @@ def test_pinned_models_must_leave_room(tmp_path):
         replica_options(config, ["a", "b", "c"], tmp_path)
     assert replica_options(config, ["a", "b"], tmp_path).pinned == ("a", "b")
     assert replica_options(config, ["a", "c"], tmp_path).pinned == ("a",)
+
+
+def test_a_model_in_trial_stays_and_its_trial_is_asked(tmp_path, folder):
+    platform = many(folder, 3)
+    with running(options(tmp_path / "state", models=tuple(platform.each), max_models=1), platform) as server:
+        tried = platform.each["m0"]
+        files = tried.wanted.files
+        tried.wanted = msgspec.structs.replace(
+            tried.wanted, trial=Trial(revision=2, version=8, files=files, share=0.5)
+        )
+        wait_for(lambda: tried.reports[-1].trial is not None)
+        versions = [ask(server.url, "m0")[1]["model_version"] for _ in range(20)]
+        assert {versions.count("7"), versions.count("8")} == {10}
+        # Others are answered, one more than may be in memory, and the trial goes on.
+        assert [ask(server.url, name)[0] for name in ("m1", "m2", "m1")] == [200] * 3
+        assert ask(server.url, "m0")[0] == 200
+        refused = HTTP.request("POST", server.url + "/v2/repository/models/m0/unload", body=b"{}")
+        assert (refused.status, "in trial" in refused.json()["error"]) == (409, True)
+        # It takes over, and can be let go of then.
+        tried.wanted = msgspec.structs.replace(tried.wanted, revision=2, version=8, trial=None)
+        wait_for(lambda: tried.reports[-1].revision == 2 and tried.reports[-1].trial is None)
+        assert ask(server.url, "m2")[0] == 200
+        wait_for(lambda: loaded(server.url) == {"m2"})
+        assert ask(server.url, "m0")[1]["model_version"] == "8"
