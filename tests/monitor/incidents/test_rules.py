@@ -149,7 +149,10 @@ def test_what_quality_does_not_name_is_well() -> None:
 
 
 def test_what_nobody_takes_is_escalated_once() -> None:
-    one = incident()
+    drifted = incident()
+    assert rules.escalated(drifted, START + DAY).severity == "warning"
+    assert rules.escalated(incident(severity="info"), START + DAY).severity == "warning"
+    one = incident(kinds=("input", "quality"))
     assert not rules.is_left_alone(one, START + 0.9 * DAY, DAY)
     assert rules.is_left_alone(one, START + DAY, DAY)
     after = rules.escalated(one, START + DAY)

@@ -186,8 +186,10 @@ def is_left_alone(incident: Incident, now: datetime, after: timedelta) -> bool:
 
 
 def escalated(incident: Incident, now: datetime) -> Incident:
-    """An incident that nobody answered: one step more severe."""
+    """An incident that nobody answered: one step more severe; a warning at most where all of it is drift."""
     place = min(SEVERITIES.index(incident.severity) + 1, len(SEVERITIES) - 1)
+    if set(incident.kinds) <= _DRIFTS:
+        place = max(SEVERITIES.index(incident.severity), SEVERITIES.index("warning"))
     return msgspec.structs.replace(incident, severity=SEVERITIES[place], escalated_at=now)
 
 
