@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,11 @@ import pytest
 
 from treadle.kernel.engine import DuckDBEngine
 from treadle.monitor import CategoryProfile, NumericProfile, SegmentProfile
-from treadle.monitor.counting import counted, counting_sql
+from treadle.monitor import counting as module
+from treadle.monitor.counting import counted, counting
 from treadle.monitor.parts import codes, names
 from treadle.monitor.performance.preparing import places
-from treadle.monitor.profile import counts
+from treadle.monitor.profile import Shape, counts
 
 X = NumericProfile([-1.0, 0.0, 0.5], [0] * 4, 0, low=-2.0, high=2.0)
 OPEN = NumericProfile([0.0], [0, 0], 0)
@@ -37,19 +39,28 @@ def rows(n: int = 5000) -> dict[str, Any]:
     }
 
 
+@pytest.mark.parametrize("together", [2, 20])
 @pytest.mark.parametrize("chosen", [[], ["c"], ["x", "c"], ["n", "x", "c"]])
-def test_counts_are_those_of_rows_one_by_one(chosen: list[str], tmp_path: Path) -> None:
+def test_counts_are_those_of_rows_one_by_one(
+    chosen: list[str], together: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     data, segments = rows(), {name: SEGMENTS[name] for name in chosen}
-    columns = [(X, '"in_x"'), (C, '"in_c"'), (OPEN, '"in_n"')]
-    whole = [(OPEN, "CASE WHEN in_n > 1 THEN in_x END")]
+    columns: list[tuple[Shape, str]] = [(X, '"in_x"'), (C, '"in_c"'), (OPEN, '"in_n"')]
+    whole: list[tuple[Shape, str]] = [(OPEN, "CASE WHEN in_n > 1 THEN in_x END")]
     log = {f"in_{name}": values for name, values in data.items()}
-    sql = counting_sql(columns, segments, whole, "in_")
-    found = DuckDBEngine(tmp_path).columns(sql, (), {"log": log})
+    engine, asked = DuckDBEngine(tmp_path), []
+
+    def scan(sql: str, only: Sequence[str]) -> Any:
+        asked.append((sql, only))
+        return engine.columns(sql, (), {"log": log})
+
+    monkeypatch.setattr(module, "TOGETHER", together)
+    found = counting(scan, columns, segments, whole, "in_")
     everywhere, parts = counted(columns, segments, whole, found)
 
     values = [data["x"], data["c"], data["n"]]
     alone = np.ma.masked_array(data["x"], np.ma.getmaskarray(data["x"]) | (data["n"] <= 1))
-    shapes = [X, C, OPEN]
+    shapes: list[Shape] = [X, C, OPEN]
     assert [counts(one) for one in everywhere] == [
         np.bincount(places(shape, each), minlength=len(counts(shape))).tolist()
         for shape, each in zip([*shapes, OPEN], [*values, alone], strict=True)
@@ -65,12 +76,12 @@ def test_counts_are_those_of_rows_one_by_one(chosen: list[str], tmp_path: Path) 
                 ]
     assert {name: [counts(one) for one in part] for name, part in parts.items()} == there
     finite = data["x"].compressed()[np.isfinite(data["x"].compressed())]
+    assert isinstance(everywhere[0], NumericProfile)
     assert (everywhere[0].least, everywhere[0].greatest) == (finite.min(), finite.max())
     inside = finite[(finite > -1) & (finite <= 0)]
     assert everywhere[0].centres[2] == pytest.approx(inside.mean())
-
-
-def test_each_column_is_read_once_for_one_segment() -> None:
-    sql = counting_sql([(X, '"x"'), (C, '"c"')], {"c": SEGMENTS["c"]})
-    assert sql.count('"x"') == 1
-    assert sql.count("FROM log") == 2
+    assert len(asked) == (2 if together == 2 else 1) + 1
+    for sql, only in asked[:-1]:
+        assert {name for name in log if f'"{name}"' in sql} == set(only)
+    if len(chosen) == 1:
+        assert sum(sql.count('"in_x"') for sql, _ in asked[:-1]) == 1, "read once"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from treadle.kernel.clock import SystemClock
-from treadle.kernel.engine import quote
+from treadle.kernel.engine import quote, text
 from treadle.kernel.errors import InvalidInput
 from treadle.kernel.events import record, timeline
 from treadle.kernel.names import check_name, unknown
@@ -71,7 +71,7 @@ class PredictionLog:
 
     def __init__(self, workspace: Workspace) -> None:
         self._ws = workspace
-        self._looked: tuple[tuple[str, str], Column] | None = None
+        self._looked: tuple[str, Column, bool] | None = None
         self.concealment = Concealment(
             workspace.config.monitor.columns, workspace.root / ".treadle" / "log.key"
         )
@@ -255,6 +255,7 @@ class PredictionLog:
         known_by: datetime | None = None,
         recorded_by: datetime | None = None,
         most: int | None = None,
+        only: Sequence[str] | None = None,
     ) -> dict[str, Column]:
         """What a query finds among the predictions of a stretch of time.
 
@@ -277,6 +278,7 @@ class PredictionLog:
                 clock; any when None.
             most: At about how many predictions to stop: where there are more, an even sample of them is
                 seen, the same one every time. All of them when None.
+            only: Which ``input_FEATURE`` the query needs: the fewer, the sooner it is planned. All when None.
 
         Raises:
             CorruptData: If a file is broken.
@@ -286,22 +288,29 @@ class PredictionLog:
         wanted = {f"input_{field.name}": sql_type(field) for field in inputs}
         wanted |= {f"embedding_{name}": "FLOAT[]" for name in embeddings}
         columns = _PREDICTION | wanted | {k: v for k, v in table.columns().items() if k != "day"}
+        if only is not None:
+            columns = {name: kind for name, kind in columns.items() if name in _PREDICTION or name in only}
         tables: dict[str, Any] = {}
         last = until - timedelta(microseconds=1)
         predictions = _from(tables, "predictions", table.read(since.date(), last.date()), columns)
+        if only is not None and "predictions" in tables:
+            listed = ", ".join(map(text, columns))
+            some = f"SELECT COLUMNS(lambda c: c IN ({listed})) FROM predictions"  # noqa: S608 - quoted
+            predictions = predictions.replace("FROM predictions", some)
         labels = _from(tables, "labels", self._labels(model, since, known_by), _LABEL)
         moment = _instant(known_by or since)
         written = f" AND recorded_at <= {_instant(recorded_by)}" if recorded_by else ""
-        thin = f" WHERE {sampling.THIN}" if "share" in table.columns() else ""
         within = "true"
         if since != rules.midnight(since.date()) or until != rules.midnight(until.date()):
             within = f'"at" >= {_instant(since)} AND "at" < {_instant(until)}'  # else the days' files say so
+        span = f"{_instant(since)} {_instant(until)}{written}"
         stretch = f"SELECT * FROM ({predictions}) WHERE {within}{written}"  # noqa: S608 - moments
         one_in = self._one_in(stretch, tables, most)
         even = f" AND hash(prediction_id) % {one_in} = 0" if one_in > 1 else ""
         stretch += even
-        tables["repeated"] = {"key": self._repeated(table, stretch, tables)}
-        some = len(tables["repeated"]["key"]) > 0
+        keys, uneven = self._oddities(stretch, tables, f"{table.version()} {span} {even}")
+        tables["repeated"], repeats = {"key": keys}, len(keys) > 0
+        thin = f" WHERE {sampling.THIN}" if uneven else ""
         query = f"""
             WITH known AS (
                 SELECT prediction_id, arg_max(value, (known_at, recorded_at, value)) AS label,
@@ -309,8 +318,8 @@ class PredictionLog:
                 FROM ({labels}) WHERE known_at <= {moment}{written}{even} GROUP BY prediction_id
             ), stretch AS NOT MATERIALIZED ({stretch}),
             thinned AS NOT MATERIALIZED (SELECT * FROM stretch{thin}), once AS NOT MATERIALIZED (
-                {_ONCE if some else "FROM thinned"}
-            ), log AS {"" if some else "NOT "}MATERIALIZED (
+                {_ONCE if repeats else "FROM thinned"}
+            ), log AS {"" if repeats or uneven else "NOT "}MATERIALIZED (
                 SELECT *, {one_in} AS one_in FROM ({_LABELLED if known_by else _UNLABELLED})
             )
             {sql}"""  # noqa: S608 - names are quoted, values are moments
@@ -323,17 +332,21 @@ class PredictionLog:
         [(rows,)] = self._ws.engine.rows(f"SELECT count(*) FROM ({stretch})", (), tables)  # noqa: S608
         return max(1, -(-int(rows) // most))
 
-    def _repeated(self, table: DayTable, stretch: str, tables: Mapping[str, Any]) -> Column:
-        """The hashes of the identities that more than one row has; of the last stretch from memory.
+    def _oddities(self, stretch: str, tables: Mapping[str, Any], name: str) -> tuple[Column, bool]:
+        """What keeps rows from counting as they lie; of the last stretch by name from memory.
 
-        Hardly ever are there any. Then rows needn't be held beside each other, and a query reads no more than
-        its columns.
+        Hardly ever is there anything. Then rows needn't be held beside each other, and a query reads no more
+        than its columns.
+
+        Returns:
+            The hashes of the identities that several rows have, and whether the share that was kept changed.
         """
-        key = (table.version(), stretch)
-        if self._looked is None or self._looked[0] != key:
+        if self._looked is None or self._looked[0] != name:
             sql = f"SELECT hash(prediction_id) AS key FROM ({stretch}) GROUP BY key HAVING count(*) > 1"  # noqa: S608
-            self._looked = (key, self._ws.engine.columns(sql, (), tables)["key"])
-        return self._looked[1]
+            keys = self._ws.engine.columns(sql, (), tables)["key"]
+            sql = f"SELECT min(coalesce(share, 1)) < max(coalesce(share, 1)) FROM ({stretch})"  # noqa: S608
+            self._looked = (name, keys, bool(self._ws.engine.rows(sql, (), tables)[0][0]))
+        return self._looked[1:]
 
     def _labels(self, model: str, since: datetime, known_by: datetime | None) -> Any:
         """The label rows that may matter; a day's grace for clocks that disagree."""

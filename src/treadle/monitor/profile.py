@@ -88,15 +88,15 @@ def counts(shape: Shape) -> list[int]:
     return [*shape.counts.values(), shape.other, shape.nulls]
 
 
-def histogram_sql(columns: Sequence[tuple[Shape, str]], by: str = "", first: int = 0, join: str = "") -> str:
+def histogram_sql(columns: Sequence[tuple[Shape, str]], by: str = "", join: str = "", first: int = 0) -> str:
     """One query for the histograms of many columns of the relation ``log``.
 
     Args:
         columns: For each, the profile whose bins to count in and the column's SQL.
         by: SQL that names the part of the rows that a row belongs to; NULL for none. All are
             one part when left out.
-        first: The number that the first column gets.
         join: What is joined to the rows for that.
+        first: The number that the first column gets.
     """
     part, rows = f"({by})" if by else "''", f"log {join}"
     return " UNION ALL ".join(_branch(i, *column, part, rows) for i, column in enumerate(columns, first))

@@ -12,10 +12,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import msgspec
-import numpy as np
 
 from treadle.kernel.config.monitor import MonitorConfig
 from treadle.monitor import rules
+from treadle.monitor.counting import together
 from treadle.monitor.findings import Window
 from treadle.monitor.log import PredictionLog
 from treadle.monitor.parts import names
@@ -101,7 +101,7 @@ def held(
     why = f"held against training: of {before} {len(there)} are logged"
     if len(there) < len(past):
         return msgspec.structs.replace(training, note=why, own_note=why)
-    (*inputs, prediction), parts = read(_together([scan(slot) for slot in past]))
+    (*inputs, prediction), parts = read(together([scan(slot) for slot in past]))
     rows = sum(counts(inputs[0])) if inputs else 0
     if rows < config.min_rows:
         why = f"held against training: the same time of {before} has {rows:,} rows"
@@ -127,7 +127,7 @@ def rows_of(held_: Held, size: int, scan: Callable[[Window, int], Found]) -> dic
         scan: Hands out so many rows of a stretch of time.
     """
     each = -(-size // len(held_.slots))
-    return _together([scan(slot, each) for slot in held_.slots])
+    return together([scan(slot, each) for slot in held_.slots])
 
 
 def _own(profile: Profile, prediction: Shape, note: str, config: MonitorConfig) -> tuple[Shape, str]:
@@ -151,8 +151,3 @@ def _segments(profile: Profile, watched: Mapping[str, Shape], parts: Parts) -> d
         }
         made[name] = msgspec.structs.replace(segment, tallies=tallies)
     return made
-
-
-def _together(found: Sequence[Found]) -> dict[str, Column]:
-    """The rows of several results, one below the other."""
-    return {name: np.ma.concatenate([one[name] for one in found]) for name in found[0]}  # type: ignore[no-untyped-call]

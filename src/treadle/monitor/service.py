@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeAlias, get_args
@@ -21,7 +21,7 @@ from treadle.kernel.types import Event
 from treadle.kernel.units import parse_duration
 from treadle.kernel.workspace import Workspace
 from treadle.monitor import by_segment, drift, findings, multivariate, quality, rules, seasons, store
-from treadle.monitor.counting import counted, counting_sql
+from treadle.monitor.counting import counted, counting
 from treadle.monitor.drops import take_dropped
 from treadle.monitor.embeddings import Embeddings
 from treadle.monitor.findings import Window
@@ -313,7 +313,7 @@ class Monitors:
         return rules.partly([*self._drifts(window, version, profile), *found])
 
     def _drifts(self, window: Window, version: ModelVersion, profile: Profile) -> Results:
-        """Inputs of all versions' requests, predictions of the version in production: one query."""
+        """Inputs of all versions' requests, predictions of the version in production."""
         conceal = self._log.concealment
         watched = {
             name: conceal.shape(name, shape)
@@ -323,15 +323,18 @@ class Monitors:
         own = [(shape, quote(f"input_{name}")) for name, shape in watched.items()]
         shifted = [(profile.prediction, f"CASE WHEN version = {version.number} THEN output END")]
 
-        def scan(
-            stretch: Window, sql: str = counting_sql(own, profile.segments, shifted, "input_")
-        ) -> seasons.Found:
+        def scan(stretch: Window, sql: str, only: Sequence[str] | None = None) -> seasons.Found:
             inputs = version.signature.inputs if version.signature else ()
-            return self._log.scan(window.model, sql, since=stretch.since, until=stretch.until, inputs=inputs)
+            return self._log.scan(
+                window.model, sql, since=stretch.since, until=stretch.until, inputs=inputs, only=only
+            )
+
+        def count(stretch: Window) -> seasons.Found:
+            return counting(partial(scan, stretch), own, profile.segments, shifted, "input_")
 
         read = partial(counted, own, profile.segments, shifted)
-        (*inputs, prediction), parts = read(scan(window))
-        held = seasons.held(window, profile, watched, self._config, self._log, scan, read)
+        (*inputs, prediction), parts = read(count(window))
+        held = seasons.held(window, profile, watched, self._config, self._log, count, read)
         troubles = quality.quality_results(window, watched, inputs, self._config)
         columns = len(inputs) * (2 if profile.segments else 1)  # segments have half of the level
         drifts = [

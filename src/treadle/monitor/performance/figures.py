@@ -19,7 +19,7 @@ from treadle.kernel.units import parse_duration
 from treadle.kernel.workspace import Workspace
 from treadle.monitor import findings, rules, store
 from treadle.monitor.counting import counted as counted_shapes
-from treadle.monitor.counting import counting_sql
+from treadle.monitor.counting import counting
 from treadle.monitor.findings import Window
 from treadle.monitor.log import PredictionLog
 from treadle.monitor.parts import code_sql, names
@@ -234,7 +234,7 @@ class Performance:
         )
 
     def _histograms(
-        self, profile: Profile, scan: Callable[[str], dict[str, Column]], own: str
+        self, profile: Profile, scan: Callable[..., dict[str, Column]], own: str
     ) -> dict[str, Histograms]:
         """By segment, and of all rows under no name, each column's histogram, where a loss is estimated."""
         if profile.losses is None:
@@ -244,8 +244,15 @@ class Performance:
         columns.append((profile.prediction, "output"))
         segments = {name: one for name, one in profile.segments.items() if one.figures}
         # The relation that is counted in holds the version's own rows alone.
-        sql = counting_sql(columns, segments, prefix="input_")
-        found = scan(f"SELECT * FROM (WITH log AS NOT MATERIALIZED (SELECT * {own}) {sql})")  # noqa: S608
+        found = counting(
+            lambda sql, only: scan(
+                f"SELECT * FROM (WITH log AS NOT MATERIALIZED (SELECT * {own}) {sql})",  # noqa: S608
+                only=only,
+            ),
+            columns,
+            segments,
+            prefix="input_",
+        )
         everywhere, parts = counted_shapes(columns, segments, (), found)
         here = {"": everywhere, **parts}
         named = [*shapes, PREDICTION]
