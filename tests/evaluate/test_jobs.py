@@ -11,8 +11,8 @@ import pytest
 from chat_server import serving
 from live import until
 from treadle.evaluate import CheckJobs, CheckRequest, Evaluations
-from treadle.evaluate import jobs as module
 from treadle.evaluate.checking import Checks
+from treadle.kernel import following
 from treadle.kernel.config import load_config
 from treadle.kernel.errors import Busy, NotFound
 
@@ -61,7 +61,7 @@ kind = "number"
 
 @pytest.fixture
 def jobs(workspace, monkeypatch):
-    monkeypatch.setattr(module, "_TICK", 0.2)
+    monkeypatch.setattr(following, "TICK", 0.2)
     made = CheckJobs(workspace)
     yield made
     made.close()
@@ -109,7 +109,7 @@ def test_what_a_stopped_job_was_answered_is_not_asked_again(workspace, asked, ga
 
 
 def test_a_job_that_nobody_waits_for_is_stopped(workspace, asked, monkeypatch):
-    monkeypatch.setattr(module, "_TICK", 0.5)
+    monkeypatch.setattr(following, "TICK", 0.5)
     jobs = CheckJobs(workspace, patience=2)
     job = jobs.start(ASKED, "ana")
     answered(jobs, job, 5)

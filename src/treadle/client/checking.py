@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Sequence
 from urllib.parse import quote, urlencode
 
 from treadle.client.calls import Calls
-from treadle.client.following import followed
+from treadle.client.following import finished
 from treadle.evaluate.types import (
     CheckJob,
     CheckPlan,
@@ -18,7 +17,7 @@ from treadle.evaluate.types import (
     ReportFormat,
     WrittenChecks,
 )
-from treadle.kernel.errors import TreadleError, Unavailable, from_body
+from treadle.kernel.errors import Unavailable
 
 
 class CheckCalls(Calls):
@@ -44,18 +43,7 @@ class CheckCalls(Calls):
             where=self.server,
             fix="what was answered is kept: the same check goes on from there",
         )
-        try:
-            for job in followed(job, self.check_job, lost):  # noqa: B020 - it is the same, as it stands
-                if follow:
-                    follow(job)
-        except BaseException:
-            with contextlib.suppress(TreadleError):
-                job = self.cancel_check(job.id)
-            if follow:
-                follow(job)
-            raise
-        if job.error is not None:
-            raise from_body(job.error)
+        job = finished(job, self.check_job, self.cancel_check, lost, follow)
         assert job.result is not None  # noqa: S101 - it has ended without an error
         return job.result
 

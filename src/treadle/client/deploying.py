@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from datetime import datetime
 from urllib.parse import quote
 
 from treadle.client.calls import Calls
-from treadle.client.following import followed
+from treadle.client.following import finished
 from treadle.deploy import LoadTest, LoadTestJob, NewLoadTest
 from treadle.deploy.types import (
     DeploymentPlan,
@@ -19,7 +18,7 @@ from treadle.deploy.types import (
     Revision,
 )
 from treadle.kernel.config import StrategyName
-from treadle.kernel.errors import TreadleError, Unavailable, from_body
+from treadle.kernel.errors import Unavailable
 
 
 class DeployCalls(Calls):
@@ -107,18 +106,7 @@ class DeployCalls(Calls):
             where=self.server,
             fix="nothing was judged; test again",
         )
-        try:
-            for job in followed(job, self.load_test_job, lost):  # noqa: B020 - it is the same, as it stands
-                if follow:
-                    follow(job)
-        except BaseException:
-            with contextlib.suppress(TreadleError):
-                job = self.cancel_load_test(job.id)
-            if follow:
-                follow(job)
-            raise
-        if job.error is not None:
-            raise from_body(job.error)
+        job = finished(job, self.load_test_job, self.cancel_load_test, lost, follow)
         assert job.result is not None  # noqa: S101 - it has ended without an error
         return job.result
 

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
-from datetime import datetime
 
 import msgspec
 
 from treadle.evaluate.checking import Checks
 from treadle.evaluate.types import CheckJob, CheckRequest, CheckResult
 from treadle.evaluate.watching import Cancelled, Watch
+from treadle.kernel import following
 from treadle.kernel.errors import Busy, Conflict, ErrorBody, TreadleError
-from treadle.kernel.names import unknown
+from treadle.kernel.following import FollowedJob, FollowedJobs
 from treadle.kernel.workspace import Workspace
 
 _log = logging.getLogger("treadle.checks")
-_TICK = 1.0
 _PATIENCE = 60
 _LEFT = 3
 _MOST, _KEPT = 16, 100
@@ -25,7 +23,7 @@ _END_SECONDS = 5.0
 _LOOK_SECONDS = 0.1
 
 
-class _Job:
+class _Job(FollowedJob):
     """A job, and the threads of it.
 
     Args:
@@ -33,10 +31,9 @@ class _Job:
     """
 
     def __init__(self, told: CheckJob) -> None:
-        self._told = told
-        self.id, self.asked = told.id, told.asked
-        self.watch, self.ended = Watch(), threading.Event()
-        self.silent = 0
+        self.watch = Watch()
+        super().__init__(told.id, self.watch)
+        self._told, self.asked = told, told.asked
 
     @property
     def told(self) -> CheckJob:
@@ -68,11 +65,9 @@ class CheckJobs:
     """
 
     def __init__(self, workspace: Workspace, patience: int = _PATIENCE) -> None:
-        self._ws, self._patience = workspace, patience
+        self._ws = workspace
         self._checks = Checks(workspace)
-        self._jobs: dict[str, _Job] = {}
-        self._lock = threading.Lock()
-        self._closed = False
+        self._jobs: FollowedJobs[_Job] = FollowedJobs("check", patience, _KEPT, _END_SECONDS)
 
     def start(self, asked: CheckRequest, actor: str) -> CheckJob:
         """Begins to check, and returns at once.
@@ -84,19 +79,10 @@ class CheckJobs:
         Raises:
             Busy: If too many jobs are under way.
         """
-        job = _Job(CheckJob(id=self._ws.ids.new("check"), asked=asked, actor=actor, at=self._now()))
-        with self._lock:
-            under_way = sum(not one.ended.is_set() for one in self._jobs.values())
-            if self._closed or under_way >= _MOST:
-                raise Busy(
-                    f"{under_way} checks are under way; no more are begun",
-                    fix="wait for one to end, or stop one: treadle check jobs lists them",
-                )
-            self._jobs[job.id] = job
-            for old in [one.id for one in self._jobs.values() if one.ended.is_set()][:-_KEPT]:
-                del self._jobs[old]
-        for work in (self._work, self._mind):
-            threading.Thread(target=work, args=(job,), name=f"treadle-{job.id}", daemon=True).start()
+        at = self._ws.clock.now()
+        job = _Job(CheckJob(id=self._ws.ids.new("check"), asked=asked, actor=actor, at=at))
+        fix = "wait for one to end, or stop one: treadle check jobs lists them"
+        self._jobs.begin(job, self._work, _MOST, fix)
         return job.told
 
     def get(self, job_id: str) -> CheckJob:
@@ -105,14 +91,11 @@ class CheckJobs:
         Raises:
             NotFound: If there is none, or not any more.
         """
-        job = self._find(job_id)
-        job.silent = 0
-        return job.told
+        return self._jobs.asked(job_id).told
 
     def list(self) -> list[CheckJob]:
         """The jobs, the newest first."""
-        with self._lock:
-            return [job.told for job in reversed(self._jobs.values())]
+        return [job.told for job in self._jobs.all()]
 
     def cancel(self, job_id: str, actor: str) -> CheckJob:
         """Stops a job, and waits some seconds for that; one that has ended stays as it is.
@@ -120,21 +103,11 @@ class CheckJobs:
         Raises:
             NotFound: If there is none, or not any more.
         """
-        job = self._find(job_id)
-        job.watch.cancel(f"{actor} stopped it")
-        job.ended.wait(_END_SECONDS)
-        return job.told
+        return self._jobs.stopped(job_id, f"{actor} stopped it").told
 
     def close(self) -> None:
         """Stops all jobs; what was answered is kept."""
-        with self._lock:
-            self._closed = True
-            jobs = list(self._jobs.values())
-        for job in jobs:
-            job.watch.cancel("the server was shutting down")
-        until = time.monotonic() + _END_SECONDS
-        for job in jobs:
-            job.ended.wait(max(until - time.monotonic(), 0))
+        self._jobs.close()
 
     # ── one job ──────────────────────────────────────────────────────────
 
@@ -148,7 +121,7 @@ class CheckJobs:
         except Exception as error:  # noqa: BLE001 - whoever waits must be told of any
             if not job.watch.why:  # else it was interrupted just there
                 _log.error("%s", job.id, exc_info=error)
-            job.end(_cancelled(job) if job.watch.why else _stumbled(job, error))
+            job.end(_cancelled(job) if job.watch.why else job.stumbled("check", error).body())
 
     def _run(self, job: _Job) -> CheckResult:
         """Checks; in place of whoever asked the same and is gone.
@@ -173,42 +146,18 @@ class CheckJobs:
         check = job.watch.progress().check
         if not check:
             return None
-        with self._lock:
-            others = [one for one in self._jobs.values() if one is not job and not one.ended.is_set()]
+        others = [one for one in self._jobs.all() if one is not job and not one.ended.is_set()]
         return next((one for one in others if one.watch.progress().check == check), None)
 
     def _abandoned(self, other: _Job, job: _Job) -> bool:
         """Whether nobody waits for a job any more; it has been stopped then."""
-        until = time.monotonic() + (_LEFT + 1) * _TICK
+        until = time.monotonic() + (_LEFT + 1) * following.TICK
         while other.silent < _LEFT and not other.watch.why and not other.ended.wait(_LOOK_SECONDS):
             job.watch.look()
             if time.monotonic() > until:
                 return False
         other.watch.cancel("nobody waited for it, and somebody else asks the same")
         return other.ended.wait(_END_SECONDS)
-
-    def _mind(self, job: _Job) -> None:
-        """Stops a job that nobody asks for. Ticks are counted: a machine that slept hasn't been silent."""
-        while not job.ended.wait(_TICK):
-            job.silent += 1
-            if job.silent >= self._patience:
-                job.watch.cancel(f"nobody has waited for it for {self._patience} seconds")
-
-    def _find(self, job_id: str) -> _Job:
-        with self._lock:
-            found = self._jobs.get(job_id)
-            names = list(self._jobs)
-        if found is None:
-            raise unknown("check", job_id, names)
-        return found
-
-    def _now(self) -> datetime:
-        return self._ws.clock.now()
-
-
-def _stumbled(job: _Job, error: Exception) -> ErrorBody:
-    said = f"the check stumbled: {error.__class__.__name__}: {error}"
-    return TreadleError(said, where=job.id, fix="the log has the details; please report it").body()
 
 
 def _cancelled(job: _Job) -> ErrorBody:

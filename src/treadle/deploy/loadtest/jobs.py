@@ -3,37 +3,34 @@
 from __future__ import annotations
 
 import logging
-import threading
-import time
 
 from msgspec.structs import replace
 
 from treadle.deploy.loadtest.service import LoadTests
 from treadle.deploy.loadtest.types import LoadTestJob, NewLoadTest
 from treadle.deploy.loadtest.watching import Watch
-from treadle.kernel.errors import Busy, ErrorBody, TreadleError
-from treadle.kernel.names import unknown
+from treadle.kernel.errors import TreadleError
+from treadle.kernel.following import FollowedJob, FollowedJobs
 from treadle.kernel.workspace import Workspace
 
 _log = logging.getLogger("treadle.loadtest")
-_TICK = 1.0
 _PATIENCE = 15
 _KEPT = 20
 _END_SECONDS = 15.0
 
 
-class _Job:
+class _Job(FollowedJob):
     """A job, and what watches it.
 
     Args:
         told: As it begins.
+        new: What is asked for, with its rows.
     """
 
-    def __init__(self, told: LoadTestJob) -> None:
-        self.id = told.id
-        self._told = told
-        self.watch, self.ended = Watch(), threading.Event()
-        self.silent = 0
+    def __init__(self, told: LoadTestJob, new: NewLoadTest) -> None:
+        self.watch = Watch()
+        super().__init__(told.id, self.watch)
+        self._told, self.new = told, new
 
     @property
     def told(self) -> LoadTestJob:
@@ -58,11 +55,9 @@ class LoadTestJobs:
     """
 
     def __init__(self, workspace: Workspace, patience: int = _PATIENCE) -> None:
-        self._workspace, self._patience = workspace, patience
+        self._workspace = workspace
         self._tests = LoadTests(workspace)
-        self._jobs: dict[str, _Job] = {}
-        self._lock = threading.Lock()
-        self._closed = False
+        self._jobs: FollowedJobs[_Job] = FollowedJobs("load test", patience, _KEPT, _END_SECONDS)
 
     def start(self, model: str, new: NewLoadTest, actor: str) -> LoadTestJob:
         """Begins a load test, and returns at once.
@@ -80,15 +75,7 @@ class LoadTestJobs:
         told = LoadTestJob(
             id=self._workspace.ids.new("loadtest"), model=model, asked=asked, actor=actor, at=at
         )
-        job = _Job(told)
-        with self._lock:
-            if self._closed:
-                raise Busy("the server is shutting down", fix="ask again when it runs")
-            self._jobs[job.id] = job
-            for old in [one.id for one in self._jobs.values() if one.ended.is_set()][:-_KEPT]:
-                del self._jobs[old]
-        for work, given in ((self._work, (job, new)), (self._mind, (job,))):
-            threading.Thread(target=work, args=given, name=f"treadle-{job.id}", daemon=True).start()
+        self._jobs.begin(_Job(told, new), self._work)
         return told
 
     def get(self, job_id: str) -> LoadTestJob:
@@ -97,9 +84,7 @@ class LoadTestJobs:
         Raises:
             NotFound: If there is none, or not any more.
         """
-        job = self._find(job_id)
-        job.silent = 0
-        return job.told
+        return self._jobs.asked(job_id).told
 
     def cancel(self, job_id: str, actor: str) -> LoadTestJob:
         """Stops a job, and waits for that; one that has ended stays as it is.
@@ -107,50 +92,20 @@ class LoadTestJobs:
         Raises:
             NotFound: If there is none, or not any more.
         """
-        job = self._find(job_id)
-        job.watch.cancel(f"{actor} stopped it")
-        job.ended.wait(_END_SECONDS)
-        return job.told
+        return self._jobs.stopped(job_id, f"{actor} stopped it").told
 
     def close(self) -> None:
         """Stops all jobs, and waits for that."""
-        with self._lock:
-            self._closed = True
-            jobs = list(self._jobs.values())
-        for job in jobs:
-            job.watch.cancel("the server was shutting down")
-        until = time.monotonic() + _END_SECONDS
-        for job in jobs:
-            job.ended.wait(max(until - time.monotonic(), 0))
+        self._jobs.close()
 
-    def _work(self, job: _Job, new: NewLoadTest) -> None:
+    def _work(self, job: _Job) -> None:
         told = job.told
         try:
-            found = self._tests.run(told.model, new, told.actor, job.watch)
+            found = self._tests.run(told.model, job.new, told.actor, job.watch)
             state = "cancelled" if found.cancelled else "done"
             job.end(replace(told, state=state, result=found))
         except TreadleError as error:
             job.end(replace(told, state="failed", error=error.body()))
         except Exception as error:  # noqa: BLE001 - whoever waits must be told of any
             _log.error("%s", job.id, exc_info=error)
-            job.end(replace(told, state="failed", error=_stumbled(job, error)))
-
-    def _mind(self, job: _Job) -> None:
-        """Stops a job that nobody asks for. Ticks are counted: a machine that slept hasn't been silent."""
-        while not job.ended.wait(_TICK):
-            job.silent += 1
-            if job.silent >= self._patience:
-                job.watch.cancel(f"nobody has waited for it for {self._patience} seconds")
-
-    def _find(self, job_id: str) -> _Job:
-        with self._lock:
-            found = self._jobs.get(job_id)
-            names = list(self._jobs)
-        if found is None:
-            raise unknown("load test", job_id, names)
-        return found
-
-
-def _stumbled(job: _Job, error: Exception) -> ErrorBody:
-    said = f"the load test stumbled: {error.__class__.__name__}: {error}"
-    return TreadleError(said, where=job.id, fix="the log has the details; please report it").body()
+            job.end(replace(told, state="failed", error=job.stumbled("load test", error).body()))
