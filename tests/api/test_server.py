@@ -8,6 +8,7 @@ import re
 import signal
 import socket
 import subprocess
+import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -169,6 +170,27 @@ def test_a_replica_that_dies_is_started_again(toy: Path) -> None:
         assert second != first
         assert until(lambda: _try(lambda: predict(running.inference, 3))) == before
         assert client.health().driving
+
+
+def test_each_environment_has_a_server_and_the_same_bytes_go_from_one_to_the_next(toy: Path) -> None:
+    file = toy / "treadle.toml"
+    file.write_text(file.read_text() + "[environments.staging]\nport = 0\n[environments.production]\n")
+    with up(toy) as running, Client.http(running.url) as client:
+        client.start_replay(AT)
+        assert turn(client).state == "held"
+        [first, last] = until(lambda: (now := client.environments("toy"))[0].served and now)
+        assert (first.served.version, first.replicas, first.lacks, last.served) == (1, 1, (), None)
+        [replica] = client.deployment("toy", "staging").replicas
+        answers = predict(replica.url, 3)
+        with pytest.raises(urllib.error.HTTPError, match="503"):
+            predict(running.inference, 3)
+        assert client.deploy("toy/1", "as in staging", environment="production", expect=0).state == "serving"
+        assert predict(running.inference, 3) == answers
+        assert {one.digest for one in client.environments("toy")} == {first.digest}
+        assert client.model("toy@production").id == first.digest
+        # What is tried before the last environment isn't written down.
+        written = [(toy / ".treadle" / name / "journal").exists() for name in ("replica-staging", "replica")]
+        assert written == [False, True]
 
 
 def test_a_replica_does_not_outlive_a_server_that_is_killed(toy: Path) -> None:

@@ -94,6 +94,13 @@ def test_each_environment_has_deployments_and_replicas_of_its_own(workspace):
     assert {e.facts["digest"] for e in events} == {one.id for one in Registry(workspace).list("toy")}
 
 
+def test_a_replica_may_name_the_last_environment(workspace):
+    deploy(workspace, 1, "production")
+    told = ReplicaReport(replica="a", model="toy", url="http://x", environment="production", revision=1)
+    assert Deployments(workspace).at("production").report(told) is not None
+    assert len(Deployments(workspace).status("toy").replicas) == 1
+
+
 def test_the_last_environment_is_the_deployment_that_there_was_before_any_was_declared(workspace):
     assert [one.key for one in declared_environments(workspace.config)] == ["staging", "canary", ""]
     before = parse_config('[project]\nname = "toy"\n', "treadle.toml")

@@ -63,6 +63,7 @@ def test_lint_finds_nothing(values: Manifest) -> None:
         ("models", [], "models is empty: name at least one"),
         ("models", ["a", "a"], "/models"),
         ("models", ["a b"], "/models/0"),
+        ("environment", "a b", "/environment"),
         ("replica", 2, "replica"),
         ("autoscaling.metric", "gpu", "/autoscaling/metric"),
         ("autoscaling.minReplicas", 9, "raise autoscaling.maxReplicas"),
@@ -111,6 +112,12 @@ def test_a_volume_for_the_journal_makes_a_stateful_set_that_the_autoscaler_finds
     assert manifests["HorizontalPodAutoscaler"]["spec"]["scaleTargetRef"]["kind"] == "StatefulSet"
     names = manifests["StatefulSet"]["spec"]["serviceName"]
     assert manifests["Service-replicas"]["metadata"]["name"] == names
+
+
+def test_a_release_serves_one_environment() -> None:
+    args = pod_of(rendered(changed(MINIMAL, "environment", "staging")))["containers"][0]["args"]
+    assert args[-2:] == ["--env", "staging"]
+    assert "--env" not in pod_of(rendered(MINIMAL))["containers"][0]["args"]
 
 
 def test_a_gpu_is_asked_for_and_found() -> None:

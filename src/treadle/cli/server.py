@@ -12,7 +12,7 @@ import click
 
 from treadle.cli.app import App, pass_app
 from treadle.kernel.config import PicklePolicy, ServeConfig, load_config
-from treadle.kernel.errors import InvalidInput, MissingExtra, NotFound
+from treadle.kernel.errors import InvalidInput, MissingExtra, NotFound, Unavailable
 from treadle.kernel.names import check_name
 
 if TYPE_CHECKING:
@@ -94,7 +94,12 @@ def serve(
     config, pickle, folder = _settings(app)
     state = folder / ".treadle" / "replicas" / check_name("replica", name)
     served = list(models) or [app.model(None)]
-    environment = app.client.deployment(served[0], env).environment if env else ""
+    environment = ""
+    if env:
+        try:  # the last one's deployment has no name
+            environment = app.client.deployment(served[0], env).environment
+        except Unavailable:  # it serves what it has, and follows the platform once that is back
+            environment = env
     rpc = config.grpc_port if grpc_port is None else grpc_port
     options = replica_options(config, served, state, name, host, port, pickle, environment, grpc_port=rpc)
     if replicas > 1:

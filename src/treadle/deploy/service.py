@@ -141,9 +141,13 @@ class Deployments:
             known = store.find_by_key(connection, asked.model, key)
             if known:
                 return known
-            there = store.read_revisions(connection, asked.model, self._here)
+            # In one query: before the first revision there is no row to lock, and whoever came between
+            # two would be counted and not be seen. So both take one number, and the second is told.
+            everywhere = store.read_revisions(connection, asked.model, None)
+            there = [one for one in everywhere if one.environment == self._here]
             rules.check_expected(there, asked, expect)
-            new, changed = rules.started(there, asked, store.newest(connection, asked.model))
+            newest = max((one.revision for one in everywhere), default=0)
+            new, changed = rules.started(there, asked, newest)
             for revision in changed:
                 store.update_revision(connection, revision)
             store.forget_trials(connection, new.model, [revision.revision for revision in changed])
@@ -245,6 +249,7 @@ class Deployments:
         Returns:
             What the replica is to serve.
         """
+        report = msgspec.structs.replace(report, environment=self._here)
         heard_at = now or datetime.now(UTC)
         effect_at = self._workspace.clock.now()
         with self._workspace.database.write() as connection:

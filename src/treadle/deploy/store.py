@@ -66,17 +66,12 @@ def lock(connection: sa.Connection, model: str) -> None:
     connection.execute(query.order_by(revisions.c.revision).with_for_update()).all()
 
 
-def read_revisions(connection: sa.Connection, model: str, environment: str = "") -> list[Revision]:
-    """A model's revisions in an environment, oldest first."""
-    mine = (revisions.c.model == model) & (revisions.c.environment == environment)
-    query = sa.select(*_FIELDS).where(mine).order_by(revisions.c.revision)
+def read_revisions(connection: sa.Connection, model: str, environment: str | None = "") -> list[Revision]:
+    """A model's revisions in an environment, or (None) in all of them, oldest first."""
+    query = sa.select(*_FIELDS).where(revisions.c.model == model).order_by(revisions.c.revision)
+    if environment is not None:
+        query = query.where(revisions.c.environment == environment)
     return [Revision(**row) for row in connection.execute(query).mappings()]
-
-
-def newest(connection: sa.Connection, model: str) -> int:
-    """The number of a model's newest revision, in whichever environment; 0 before the first."""
-    query = sa.select(sa.func.max(revisions.c.revision)).where(revisions.c.model == model)
-    return int(connection.execute(query).scalar() or 0)
 
 
 def find_by_key(connection: sa.Connection, model: str, key: str) -> Revision | None:

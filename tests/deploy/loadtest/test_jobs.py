@@ -121,7 +121,7 @@ def test_what_can_not_be_tested_is_told_by_the_job(toy: Workspace) -> None:
     assert LoadTests(toy).list("toy") == []
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("how", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.soak)])
 def test_nothing_outlives_the_command_line(toy: Workspace, tmp_path: Path, how: signal.Signals) -> None:
     start = "import sys; sys.argv[0] = 'treadle'; from treadle.cli.main import main; main()"
     asked = ["deploy", "loadtest", "toy", "--version", "1", "--for", "60s"]

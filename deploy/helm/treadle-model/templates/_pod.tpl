@@ -77,6 +77,10 @@ spec:
         - --model
         - {{ . | quote }}
         {{- end }}
+        {{- with .Values.environment }}
+        - --env
+        - {{ . | quote }}
+        {{- end }}
       # Its state is in .treadle of the working folder, its settings are in treadle.toml.
       workingDir: {{ include "model.folder" . }}
       env:
