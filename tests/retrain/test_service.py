@@ -121,7 +121,7 @@ def test_a_plan_says_what_each_stage_would_do_and_changes_nothing(cycles: Cycles
     told = {stage.name: stage.sentence for stage in plan.stages}
     assert (plan.model, plan.as_of, plan.problems, plan.cpu_seconds) == ("toy", SECOND, (), None)
     assert (
-        "data/rows.parquet; train on 2026-01-30 to 2026-02-15, hold out 2026-02-15 to 2026-03-01"
+        "on a branch of its own; train on 2026-01-30 to 2026-02-15, hold out 2026-02-15 to 2026-03-01"
         in (told["data"])
     )
     assert told["train"] == "run `python train.py` 2 times with different seeds with depth=8"
