@@ -12,6 +12,7 @@ from rich.cells import cell_len
 
 from treadle.cli import follow
 from treadle.cli.run import scalar
+from treadle.deploy import InEnvironment, Stretch
 from treadle.kernel.errors import Busy, NotFound, Unavailable
 from treadle.retrain.types import Cycle, NewCycle, Plan
 
@@ -35,6 +36,7 @@ def turning(wire: Wire, ended: Cycle, *outcomes: str) -> None:
             "GET /v1/evaluations/ev_data": evaluation(outcomes[0]),
             "GET /v1/evaluations/ev_model": evaluation(outcomes[1]),
             "GET /v1/deployments/flights": DEPLOYMENT,
+            "GET /v1/deployments/flights/environments": [],
             "GET /v1/runs/.*": lambda asked: run(RUNS.index(asked.path.split("/")[-1])),
         }
     )
@@ -99,6 +101,17 @@ def test_why_it_failed_is_said(call: Call, wire: Wire) -> None:
 def test_it_ends_with_the_next_command(state: str, following: list[str], call: Call, wire: Wire) -> None:
     turning(wire, cycle(state), "pass", "fail")
     assert call("run").out.splitlines()[-len(following) :] == following
+
+
+def test_what_was_delivered_to_the_first_environment_is_promoted_next(call: Call, wire: Wire) -> None:
+    turning(wire, cycle("held"), "pass", "pass")
+    served = Stretch(version=3, revision=7, since=NOON)
+    first = InEnvironment(environment="staging", served=served, next="production")
+    wire.answers["GET /v1/deployments/flights/environments"] = [first]
+    assert call("run").out.splitlines()[-2:] == [
+        "next: treadle deploy promote flights --to production --reason 'why'",
+        "      treadle deploy status --env staging",
+    ]
 
 
 def test_where_nothing_serves_the_next_command_is_to_serve(call: Call, wire: Wire) -> None:

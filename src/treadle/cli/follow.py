@@ -170,11 +170,20 @@ def _trained(app: App, cycle: Cycle) -> None:
         show.item(run.status, f"{run.name}  {figures}  {run.id}")
 
 
+def _onward(app: App, cycle: Cycle) -> list[str]:
+    """What to do with a version that is held: promote it from where it was delivered, or approve it."""
+    first = next(iter(app.client.environments(cycle.model)), None)
+    if first and first.next and first.served and first.served.version == cycle.version:
+        onward = f"treadle deploy promote {cycle.model} --to {first.next} --reason 'why'"
+        return [onward, f"treadle deploy status --env {first.environment}"]
+    ref = f"{cycle.model}/{cycle.version}"
+    return [f"treadle models approve {ref} --reason 'why'", f"treadle models show {ref}"]
+
+
 def next_commands(app: App, cycle: Cycle) -> list[str]:
     """What to do after a cycle."""
-    ref = f"{cycle.model}/{cycle.version}"
     if cycle.state == "held":
-        return [f"treadle models approve {ref} --reason 'why'", f"treadle models show {ref}"]
+        return _onward(app, cycle)
     if cycle.state == "trial":
         return ["treadle deploy status"]
     if cycle.state == "promoted":
