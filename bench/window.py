@@ -12,16 +12,11 @@ from bench.tables import progress, show
 
 M = 1_000_000
 CASES = [
-    (10 * M, 10, 0, 1),
-    (10 * M, 10, 1, 1),
     (10 * M, 10, 10, 1),
-    (10 * M, 10, 100, 1),
     (10 * M, 50, 10, 1),
-    (2 * M, 50, 10, 1),
     (2 * M, 200, 10, 1),
-    (100_000, 10, 10, 1),
-    (100_000, 10, 10, 10),
-    (100_000, 10, 10, 100),
+    *((M, 50, segments, 1) for segments in (0, 1, 10, 100)),
+    *((100_000, 10, 10, models) for models in (1, 10, 100)),
 ]
 """Predictions a day and model, columns, segments, models."""
 
