@@ -1,8 +1,9 @@
 """A deployment that falls: how long until its service levels say so.
 
-Usage: ``fallen.py SHARE RATE``. A replica in this process, a platform on SQLite that counts by its
+Usage: ``fallen.py SHARE RATE [slow]``. A replica in this process, a platform on SQLite that counts by its
 reports, and a caller that asks RATE times a second: for 75 s all is well, then so large a share of the
-requests fails. Prints the seconds from then to the first look, ten a second, that finds it fallen.
+requests fails, or takes 0.1 s where 0.05 s are declared. Prints the seconds from then to the first look, ten
+a second, that finds it fallen.
 """
 
 from __future__ import annotations
@@ -20,8 +21,11 @@ from parts import Platform, model, register
 
 from treadle.deploy import ReplicaOptions, service_levels
 from treadle.deploy.replica import ReplicaServer
+from treadle.deploy.replica.batcher import Answer, Batcher, Job
 from treadle.kernel.workspace import Workspace
 
+_OBJECTIVE = {False: "availability = 99.9", True: "p99_ms = 50"}
+_SLOW = 0.1
 _WELL = 75.0
 _LONGEST = 120.0
 
@@ -38,13 +42,27 @@ def ask(url: str, rate: float, failing: list[float], stop: threading.Event) -> N
         pool.request("POST", f"{url}/v2/models/bench/infer", body=json.dumps(body))
 
 
-def seen_after(workspace: Workspace, url: str, share: float, rate: float) -> float | None:
+def make_slow(share: list[float]) -> None:
+    """Has a share of the predictions take long from now on."""
+    chance, predict = random.Random(7), Batcher._predict  # noqa: SLF001 - where a slow model takes its time
+
+    def predicted(self: Batcher, jobs: list[Job], *, here: bool) -> list[Answer]:
+        if chance.random() < share[0]:
+            time.sleep(_SLOW)
+        return predict(self, jobs, here=here)
+
+    Batcher._predict = predicted  # type: ignore[method-assign]  # noqa: SLF001
+
+
+def seen_after(workspace: Workspace, url: str, share: float, rate: float, *, slow: bool) -> float | None:
     """Seconds until it is seen; None if it isn't within two minutes."""
-    failing, stop = [0.0], threading.Event()
+    failing, slowed, stop = [0.0], [0.0], threading.Event()
+    if slow:
+        make_slow(slowed)
     caller = threading.Thread(target=ask, args=(url, rate, failing, stop))
     caller.start()
     time.sleep(_WELL)
-    failing[0], began = share, time.monotonic()
+    (slowed if slow else failing)[0], began = share, time.monotonic()
     try:
         while (passed := time.monotonic() - began) < _LONGEST:
             if any(one.fallen for one in service_levels(workspace, "bench").levels):
@@ -56,12 +74,12 @@ def seen_after(workspace: Workspace, url: str, share: float, rate: float) -> flo
         caller.join()
 
 
-def run(share: float, rate: float) -> float | None:
+def run(share: float, rate: float, *, slow: bool) -> float | None:
     """Starts all of it, and measures once."""
     with tempfile.TemporaryDirectory() as made:
         root = Path(made)
         (root / "treadle.toml").write_text(
-            '[project]\nname = "bench"\n[serve.objective]\navailability = 99.9\n'
+            f'[project]\nname = "bench"\n[serve.objective]\n{_OBJECTIVE[slow]}\n'
         )
         workspace = Workspace.open(root)
         register(workspace, model(root / "m1", fills=False), "run_1")
@@ -73,11 +91,11 @@ def run(share: float, rate: float) -> float | None:
         while platform.deployments.status("bench").serving is None:
             time.sleep(0.05)
         try:
-            return seen_after(workspace, server.url, share, rate)
+            return seen_after(workspace, server.url, share, rate, slow=slow)
         finally:
             server.stop()
             time.sleep(1)
             workspace.close()
 
 
-print(json.dumps(run(float(sys.argv[1]), float(sys.argv[2]))))
+print(json.dumps(run(float(sys.argv[1]), float(sys.argv[2]), slow="slow" in sys.argv[3:])))
