@@ -38,8 +38,9 @@ EXPORTED = {
         ArmCounts BurnRate Counts DeploymentPlan DeploymentStatus Deployments DesiredRevision Environment
         Environments Guard InEnvironment LoadProgress LoadTest LoadTestJob LoadTestJobs LoadTests
         LocalReplicas NewLoadTest Replica ReplicaOptions
-        ReplicaReport Revision Rollout ServiceLevel ServiceLevels Stretch Supervisor Trial TrialReport
-        declared_environments listen replica_command replica_options serve_replicas service_levels
+        ReplicaReport Revision Rollout ServedAnswer ServiceLevel ServiceLevels Stretch Supervisor Trial
+        TrialReport answer_values declared_environments decode_answer decode_request listen replica_command
+        replica_options request_columns serve_replicas service_levels
     """,
     "treadle.deploy.replica": "Platform ReplicaServer serve",
     "treadle.deploy.worker": "Environments ForeignModel Preparing",
@@ -97,10 +98,10 @@ EXPORTED = {
     """,
     "treadle.monitor": """
         Alert Answered Backfill CategoryProfile Delivery DroppedFile Drops Hindsight Hindsights
-        Incident IncidentChange         IncidentReport Incidents
-        LabelBatch MonitorKind Monitors Mute NewMute Notifier NumericProfile PredictionBatch PredictionLog
-        Profile SegmentEncoder SegmentProfile Severity Summary WebhookNotifier WindowResult WindowState
-        WrittenMonitors build_profile incident_page profile_segments read_records read_segment
+        Incident IncidentChange         IncidentReport Incidents InferenceEvent
+        LabelBatch MonitorKind Monitors Mute NewMute Notifier NumericProfile Payloads PredictionBatch
+        PredictionLog Profile SegmentEncoder SegmentProfile Severity Summary WebhookNotifier WindowResult
+        WindowState WrittenMonitors build_profile incident_page profile_segments read_records read_segment
         with_estimates
     """,
     "treadle.paths": "Place TreadleFileSystem bring find_place needs_names read_place",

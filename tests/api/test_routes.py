@@ -13,6 +13,7 @@ import pytest
 
 from api.incident_routes import of_incidents
 from api.load_test_routes import of_load_tests
+from api.payload_routes import of_payloads
 from live import AT, BY_HAND, Recorder, make, turn, until, up
 from treadle.api.raw import RAW_ROUTES
 from treadle.api.routes import ROUTES
@@ -463,13 +464,13 @@ def _traffic(client: Client) -> None:
     client.send_segment("toy", "segment_1", 1, SegmentEncoder().encode(record))
     with pytest.raises(InvalidInput, match="of its 2 predictions 1 can be read"):
         client.send_segment("toy", "segment_2", 2, SegmentEncoder().encode(record))
+    of_payloads(client)
     client.send_labels("toy", LabelBatch(batch="l", ids=["x"], values=[1], known_at=[AT.timestamp()]))
     assert client.look("toy").cycle is None
     assert client.windows("toy", AT) == client.alerts("toy") == []
     assert client.ingest("toy") == client.hindsight("toy", AT) == []
     assert client.backfill("toy", AT).windows + client.suggest_monitors("toy").toml.count("[monitor]") == 1
     of_incidents(client)
-
     of_load_tests(client)
 
     assert client.deployment_plan("toy/1", "canary").plan.strategy == "canary"

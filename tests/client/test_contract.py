@@ -15,7 +15,7 @@ from treadle.client import Client
 from treadle.data import Merge, NewReview
 from treadle.experiment import JournalBatch, LogMetrics, LogParams, NewRun
 from treadle.kernel.errors import Busy, Conflict, InvalidInput, NotFound, TreadleError
-from treadle.monitor import LabelBatch
+from treadle.monitor import InferenceEvent, LabelBatch
 from treadle.retrain import NewCycle
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)  # what others look for first stays first
@@ -103,6 +103,10 @@ ERRORS: dict[str, tuple[type[TreadleError], Callable[[Client], Any]]] = {
     "a label that is none": (
         InvalidInput,
         lambda c: c.send_labels("toy", LabelBatch(batch="b", ids=["x"], values=[7.0], known_at=[0.0])),
+    ),
+    "an inference event that is none": (
+        InvalidInput,
+        lambda c: c.send_inference_event("toy", InferenceEvent(id="fünf", side="request", body=b"{}")),
     ),
     "a replay in a replay": (Conflict, lambda c: c.start_replay(AT)),
     "back in time": (InvalidInput, lambda c: c.step_replay(AT - timedelta(days=1))),

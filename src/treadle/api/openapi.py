@@ -35,7 +35,7 @@ def document(routes: Sequence[RouteSpec], raw: Sequence[RawSpec]) -> dict[str, A
     for spec in raw:
         answer = _content(spec.gives, {"type": "string"} if spec.gives == _JSON else {})
         path = re.sub(r"{(\w+):\w+}", r"{\1}", spec.path)  # OpenAPI has no word for a part with slashes
-        operation = _operation(path, spec.endpoint, (), answer, error)
+        operation = _operation(path, spec.endpoint, spec.query, answer, error)
         if spec.takes is not None:
             operation["requestBody"] = {"required": True, "content": _content(spec.takes, {})}
         paths.setdefault(path, {})[spec.method.lower()] = operation

@@ -18,6 +18,7 @@ from treadle.api.data_moving_routes import DATA_MOVING_RAW_ROUTES
 from treadle.api.data_path_routes import DATA_PATH_RAW_ROUTES
 from treadle.api.incident_routes import INCIDENT_RAW_ROUTES
 from treadle.api.model_archive_routes import MODEL_ARCHIVE_RAW_ROUTES
+from treadle.api.payload_routes import PAYLOAD_RAW_ROUTES
 from treadle.api.retrain_routes import RETRAIN_RAW_ROUTES
 from treadle.api.rooms import Rooms
 from treadle.api.route import RawSpec
@@ -250,5 +251,6 @@ RAW_ROUTES = [
     *DATA_MOVING_RAW_ROUTES,
     *DATA_PATH_RAW_ROUTES,
     *MODEL_ARCHIVE_RAW_ROUTES,
+    *PAYLOAD_RAW_ROUTES,
     *RETRAIN_RAW_ROUTES,
 ]

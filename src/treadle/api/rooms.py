@@ -37,7 +37,7 @@ from treadle.govern import Collector, Usages
 from treadle.infra import Infra
 from treadle.kernel.keeping import Keeper
 from treadle.kernel.workspace import Workspace
-from treadle.monitor import Drops, Hindsights, Incidents, Monitors, PredictionLog
+from treadle.monitor import Drops, Hindsights, Incidents, Monitors, Payloads, PredictionLog
 from treadle.registry import Archives, Cards, Catalog, KeptByRegistry, Lineages, Registry
 from treadle.retrain import Cycles, KeptByCycles, Loop, Replays, Retrainings, Worker
 from treadle.train import KeptByTraining
@@ -212,6 +212,11 @@ class Rooms:
     def log(self) -> PredictionLog:
         """Predictions and labels."""
         return PredictionLog(self.workspace)
+
+    @cached_property
+    def payloads(self) -> Payloads:
+        """Requests and responses that other servers log."""
+        return Payloads(self.workspace)
 
     @cached_property
     def drops(self) -> Drops:

@@ -109,6 +109,7 @@ class RawSpec(msgspec.Struct, frozen=True):
         endpoint: What it does.
         gives: The media type of its answer.
         takes: The media type of the request's body; None where it has none.
+        query: Its query parameters.
     """
 
     method: Method
@@ -116,6 +117,7 @@ class RawSpec(msgspec.Struct, frozen=True):
     endpoint: Endpoint
     gives: str
     takes: str | None = None
+    query: tuple[Query, ...] = ()
 
 
 def moment(text: str) -> datetime:

@@ -241,7 +241,8 @@ def _look(call: Call) -> Tick:
 
 
 def _ingest(call: Call) -> list[DroppedFile]:
-    """Takes in the predictions and labels that were dropped as files."""
+    """Takes in the predictions and labels that were dropped as files, and what other servers logged."""
+    call.rooms.payloads.settle()
     return call.rooms.drops.take(call.path["model"])
 
 

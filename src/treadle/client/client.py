@@ -23,6 +23,7 @@ from treadle.client.importing import ImportCalls
 from treadle.client.listing import RunList
 from treadle.client.moving import MovingCalls
 from treadle.client.paths import PathCalls
+from treadle.client.payloads import PayloadCalls
 from treadle.client.registering import ModelCalls
 from treadle.client.remotes import RemoteCalls
 from treadle.client.retaining import RetentionCalls
@@ -89,6 +90,7 @@ class Client(
     ModelCalls,
     MovingCalls,
     PathCalls,
+    PayloadCalls,
     RemoteCalls,
     RetentionCalls,
     RetrainCalls,

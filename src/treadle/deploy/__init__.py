@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from treadle.deploy.local import LocalReplicas as LocalReplicas
     from treadle.deploy.local import serve_replicas as serve_replicas
     from treadle.deploy.options import replica_options as replica_options
+    from treadle.deploy.payloads import ServedAnswer as ServedAnswer
+    from treadle.deploy.payloads import answer_values as answer_values
+    from treadle.deploy.payloads import decode_answer as decode_answer
+    from treadle.deploy.payloads import decode_request as decode_request
+    from treadle.deploy.payloads import request_columns as request_columns
     from treadle.deploy.service import Deployments as Deployments
     from treadle.deploy.standing import service_levels as service_levels
     from treadle.deploy.supervisor import Supervisor as Supervisor
@@ -57,6 +62,11 @@ __getattr__, __all__ = attach(
         "LocalReplicas": "local",
         "serve_replicas": "local",
         "NewLoadTest": "loadtest.types",
+        "ServedAnswer": "payloads",
+        "answer_values": "payloads",
+        "decode_answer": "payloads",
+        "decode_request": "payloads",
+        "request_columns": "payloads",
         "BurnRate": "types",
         "ServiceLevel": "types",
         "ServiceLevels": "types",

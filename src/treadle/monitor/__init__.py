@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from treadle.monitor.log import PredictionLog as PredictionLog
     from treadle.monitor.notify import Notifier as Notifier
     from treadle.monitor.notify import WebhookNotifier as WebhookNotifier
+    from treadle.monitor.payloads.service import Payloads as Payloads
+    from treadle.monitor.payloads.types import InferenceEvent as InferenceEvent
     from treadle.monitor.performance.hindsight import Hindsights as Hindsights
     from treadle.monitor.performance.preparing import with_estimates as with_estimates
     from treadle.monitor.profile import build_profile as build_profile
@@ -63,6 +65,8 @@ __getattr__, __all__ = attach(
         "Drops": "drops",
         "Hindsight": "types",
         "Hindsights": "performance.hindsight",
+        "InferenceEvent": "payloads.types",
+        "Payloads": "payloads.service",
         "LabelBatch": "types",
         "MonitorKind": "types",
         "Monitors": "service",

@@ -88,18 +88,27 @@ class PredictionLog:
             Conflict: If a feature's type differs from the one that it had before.
             StorageError: If the table can't be written.
         """
+        columns = self.check(model, batch)
+        if batch.ids:
+            self._append(model, batch, columns)
+
+    def check(self, model: str, batch: PredictionBatch) -> Columns:
+        """What would be kept of predictions, by column; nothing is.
+
+        Raises:
+            NotFound: If there is no such model, or no version that the batch names.
+            InvalidInput: If any row can't be used.
+        """
         check_model(self._ws, model)
         registry = Registry(self._ws)
         versions = {number: registry.get(f"{model}/{number}") for number in sorted(set(batch.version))}
-        columns = prediction_columns(
+        return prediction_columns(
             batch,
             [one.signature for one in versions.values() if one.signature],
             _now(),
             self.concealment,
             {name: one.size for name, one in self._ws.config.monitor.embeddings.items() if one.size},
         )
-        if batch.ids:
-            self._append(model, batch, columns)
 
     def _append(self, model: str, batch: PredictionBatch, columns: Columns) -> None:
         share = self._ws.config.monitor.sample

@@ -31,6 +31,7 @@ from treadle.monitor.incidents.outbox import Outbox
 from treadle.monitor.log import PredictionLog, check_model
 from treadle.monitor.notify import Notifier, WebhookNotifier
 from treadle.monitor.operations import service_alert, service_results
+from treadle.monitor.payloads.service import settle_payloads
 from treadle.monitor.performance.figures import Performance
 from treadle.monitor.profile import Shape, decode_profile
 from treadle.monitor.references import References
@@ -103,6 +104,7 @@ class Monitors:
         """
         check_model(self._ws, model)
         take_dropped(self._ws, model)
+        settle_payloads(self._ws)
         every = parse_duration(self._config.every)
         computed: Results = []
         while True:
