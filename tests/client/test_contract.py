@@ -135,7 +135,7 @@ def test_the_reads_are_all_of_the_client() -> None:
         "start_load_test", "load_test_job", "cancel_load_test",
         "http",
         "in_process", "look", "put_blob", "report", "resume", "send_labels", "send_predictions",
-        "send_segment",
+        "send_segment", "send_inference_event",
         "start_cycle", "start_replay", "step_replay", "stop_replay", "training_data", "training_rows",
         "version_rows",
         "report_page", "health", "check", "check_report", "plan_checks", "import_checks", "suggest_checks",
