@@ -24,6 +24,12 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 SOON = timedelta(milliseconds=40)
 
 
+@pytest.fixture(autouse=True)
+def no_profile(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody looks at profiles here, and making them takes longer than the tests."""
+    monkeypatch.setattr(world, "profile", lambda **_: b"none")
+
+
 @pytest.fixture
 def on_each(metadata_url: str, world: Any) -> Iterator[Workspace]:
     """The world's project on each metadata store, with a version in production."""

@@ -77,12 +77,13 @@ class Payloads:
         check_side(event)
         with self._ws.database.read() as connection:
             other = store.find(connection, model, event.id, _other(event))
+        version = None
         if other is not None:
             request, response = (event, other) if event.side == "request" else (other, event)
-            self._check(Pair(model, request, response))
+            version = self._check(Pair(model, request, response))
         self._make_room()
         with self._ws.database.write() as connection:
-            store.keep(connection, model, event, now)
+            store.keep(connection, model, event, now, version)
 
     def tell_refused(self, model: str, error: TreadleError) -> None:
         """Writes to the log why an event was refused, at most every ten seconds: senders seldom tell."""
@@ -160,11 +161,14 @@ class Payloads:
             pairs = store.whole_pairs(connection, _AT_ONCE, _BYTES_AT_ONCE)
         good: dict[tuple[str, int], list[str]] = {}
         bad: dict[str, list[tuple[str, TreadleError]]] = {}
-        for pair in pairs:
+        for one in pairs:
             try:
-                good.setdefault((pair.model, self._check(pair)), []).append(pair.request.id)
+                version = one.version or self._unchecked(one)
             except (InvalidInput, NotFound) as error:
-                bad.setdefault(pair.model, []).append((pair.request.id, error))
+                bad.setdefault(one.model, []).append((one.event, error))
+            else:
+                if version is not None:
+                    good.setdefault((one.model, version), []).append(one.event)
         with self._ws.database.write() as connection:
             for (model, version), ids in good.items():
                 batch = f"{self._ws.ids.new('payloads')}:{version}"
@@ -175,6 +179,12 @@ class Payloads:
                     connection, self._refused(model, self._ws.ids.new("payloads"), len(found), found[0][1])
                 )
         return bool(pairs)
+
+    def _unchecked(self, one: store.Whole) -> int | None:
+        """The version of a pair whose sides came at one moment; None if another process took the pair."""
+        with self._ws.database.read() as connection:
+            pair = store.find_pair(connection, one.model, one.event)
+        return None if pair is None else self._check(pair)
 
     def _append(self) -> int:
         with self._ws.database.read() as connection:

@@ -28,9 +28,18 @@ payloads = sa.Table(
     sa.Column("version", sa.Integer),
     sa.Index("payloads_by_batch", "batch", "side", "received_at", "size"),
 )
-"""``asked`` is the version that the sender named, ``version`` the one that the pair's batch is logged by."""
+"""``asked`` is the version that the sender named, ``version`` the one that the pair is logged by: known once
+a side came that was checked together with the other."""
 
 _WAITING = payloads.c.batch.is_(None)
+
+
+class Whole(NamedTuple):
+    """A pair that is whole; without a version if its sides came at one moment and nobody checked them."""
+
+    model: str
+    event: str
+    version: int | None
 
 
 class Claimed(NamedTuple):
@@ -49,8 +58,22 @@ class Lone(NamedTuple):
     events: int
 
 
-def keep(connection: sa.Connection, model: str, event: InferenceEvent, received_at: datetime) -> None:
-    """Keeps an event unless it is here already."""
+def keep(
+    connection: sa.Connection,
+    model: str,
+    event: InferenceEvent,
+    received_at: datetime,
+    version: int | None = None,
+) -> None:
+    """Keeps an event unless it is here already.
+
+    Args:
+        connection: A write transaction.
+        model: The model.
+        event: A request or a response that has a time.
+        received_at: When it arrived.
+        version: The version that answered, if the event was checked together with its other side.
+    """
     values = {
         "model": model,
         "event": event.id,
@@ -62,6 +85,7 @@ def keep(connection: sa.Connection, model: str, event: InferenceEvent, received_
         "output": event.output,
         "body": event.body,
         "size": len(event.body),
+        "version": version,
     }
     insert_once(connection, payloads, values)
 
@@ -80,7 +104,7 @@ def waiting(connection: sa.Connection) -> tuple[int, int]:
     return int(count), int(size)
 
 
-def whole_pairs(connection: sa.Connection, most: int, size: int) -> list[Pair]:
+def whole_pairs(connection: sa.Connection, most: int, size: int) -> list[Whole]:
     """Pairs that nobody has claimed, those that have waited longest first.
 
     Args:
@@ -90,25 +114,27 @@ def whole_pairs(connection: sa.Connection, most: int, size: int) -> list[Pair]:
     """
     asked = payloads.alias("asked")
     same = (asked.c.model == payloads.c.model, asked.c.event == payloads.c.event, asked.c.side == "request")
+    version = sa.func.coalesce(payloads.c.version, asked.c.version)
     query = (
-        sa.select(payloads.c.model, payloads.c.event, payloads.c.size + asked.c.size)
+        sa.select(payloads.c.model, payloads.c.event, version, payloads.c.size + asked.c.size)
         .join(asked, sa.and_(*same))
         .where(_WAITING, payloads.c.side == "response")
         .order_by(payloads.c.received_at)
         .limit(most)
     )
-    chosen: dict[str, list[str]] = {}
+    found: list[Whole] = []
     total = 0
-    for model, event, bytes_ in connection.execute(query):
+    for model, event, known, bytes_ in connection.execute(query):
         total += bytes_
-        if total > size and chosen:
+        if total > size and found:
             break
-        chosen.setdefault(model, []).append(event)
-    return [
-        pair
-        for model, events in chosen.items()
-        for pair in _pairs(connection, payloads.c.model == model, payloads.c.event.in_(events))
-    ]
+        found.append(Whole(model, event, known))
+    return found
+
+
+def find_pair(connection: sa.Connection, model: str, event: str) -> Pair | None:
+    """Both sides of an inference, if they are here."""
+    return next(iter(_pairs(connection, payloads.c.model == model, payloads.c.event == event)), None)
 
 
 def claim(connection: sa.Connection, one: Claimed, events: Sequence[str]) -> None:
