@@ -326,7 +326,7 @@ def test_75_000_rows_take_well_under_100_ms():
         ("brier", [1, 0, 1, 0], [0.1, float("inf"), 0.3, 0.4], "NaN or infinite"),
         ("brier", [1, 0, 1, 0], [0.1, 1.5, 0.3, 0.4], "from 0 to 1"),
         ("log_loss", [1, 0, 1, 0], [0.1, -0.5, 0.3, 0.4], "from 0 to 1"),
-        ("accuracy", [1, 0, 2, 0], [0.1, 0.5, 0.3, 0.4], "one is 2"),
+        ("accuracy", [1, 0, 2, 0], [0.1, 0.5, 0.3, 0.4], "not, as 2"),
         ("accuracy", [1, 0, None, 0], [0.1, 0.5, 0.3, 0.4], "1 of 4 labels are missing"),
         ("mae", [1.0, 2.0], [1.0, 2.0, 3.0], "2 labels and 3 scores"),
         ("mae", [1.0], [2.0], "at least two rows"),

@@ -128,4 +128,5 @@ def test_more_than_the_memory_spills(tmp_path):
     assert (
         engine.write_parquet(path, "SELECT i, hash(i) AS h FROM range(3000000) r(i) ORDER BY h") == 3_000_000
     )
-    assert not list((tmp_path / "spill").glob("*"))
+    left = [path for path in (tmp_path / "spill").glob("*") if not path.name.endswith("_owner")]
+    assert not left  # the database that is kept owns the folder

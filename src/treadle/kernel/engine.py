@@ -6,6 +6,7 @@ data is. DuckDB is the embedded engine.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -64,8 +65,15 @@ def in_micros(kind: str) -> str:
     return _IN_MICROS.get(kind, kind)
 
 
+_KEPT = 4
+_of_parents: list[Any] = []
+"""Databases of the process that this one was forked from: closing them here would wait for its threads."""
+
+
 class DuckDBEngine:
-    """The embedded engine.
+    """The embedded engine: a query has a database of its own, with nothing in it.
+
+    Making one takes 10 ms, so some are kept for the queries that follow.
 
     Args:
         temp: A folder for what doesn't fit in memory.
@@ -74,17 +82,22 @@ class DuckDBEngine:
     """
 
     def __init__(self, temp: Path, threads: int = 2, memory: str = "2GB") -> None:
-        self._config: Any = {"threads": threads, "memory_limit": memory, "temp_directory": str(temp)}
+        self._config: Any = {
+            "threads": threads,
+            "memory_limit": memory,
+            "temp_directory": str(temp),
+            "enable_external_file_cache": False,  # a file may be another one at the next query
+        }
+        self._idle: list[tuple[int, duckdb.DuckDBPyConnection]] = []
 
     @contextmanager
     def _open(self, tables: Mapping[str, Any] | None) -> Iterator[duckdb.DuckDBPyConnection]:
         import duckdb
 
-        connection = duckdb.connect(":memory:", config=self._config)
+        database, well = self._database(), False
+        connection = database.cursor()
         try:
             connection.execute("SET TimeZone = 'UTC'")
-            # Parquet statistics leave NaN out, and DuckDB 2.0 answers isnan() from them.
-            connection.execute("SET disabled_optimizers = 'statistics_propagation'")
             for name, source in (tables or {}).items():
                 if isinstance(source, Path | list):
                     _view(connection, name, _paths(source))
@@ -100,8 +113,30 @@ class DuckDBEngine:
             if "pytz" in first or isinstance(error, duckdb.OutOfMemoryException):
                 raise
             raise CorruptData(f"the data can't be read: {_told(str(error))}", fix=_mend(tables)) from error
+        else:
+            well = True
         finally:
-            connection.close()
+            connection.close()  # takes its views along
+            if well and len(self._idle) < _KEPT:
+                self._idle.append((os.getpid(), database))
+            else:
+                database.close()
+
+    def _database(self) -> duckdb.DuckDBPyConnection:
+        """A database that no other query uses."""
+        import duckdb
+
+        while True:
+            try:
+                process, found = self._idle.pop()
+            except IndexError:
+                made = duckdb.connect(":memory:", config=self._config)
+                # Parquet statistics leave NaN out, and DuckDB 2.0 answers isnan() from them.
+                made.execute("SET disabled_optimizers = 'statistics_propagation'")
+                return made
+            if process == os.getpid():
+                return found
+            _of_parents.append(found)
 
     def rows(
         self, sql: str, params: Sequence[object] = (), tables: Mapping[str, Any] | None = None
@@ -167,7 +202,7 @@ def _view(connection: duckdb.DuckDBPyConnection, name: str, paths: Sequence[Path
     files = ", ".join(text(str(path)) for path in paths)
     reader = "read_csv" if paths and paths[0].suffix.lower() == ".csv" else "read_parquet"
     source = f"{reader}([{files}], union_by_name = true, hive_partitioning = false)"
-    connection.execute(f"CREATE VIEW {quote(name)} AS SELECT * FROM {source}")  # noqa: S608 - quoted
+    connection.execute(f"CREATE TEMP VIEW {quote(name)} AS SELECT * FROM {source}")  # noqa: S608 - quoted
     columns = connection.execute(f"DESCRIBE {quote(name)}").fetchall()
     finer = [
         f"CAST({quote(column)} AS {_IN_MICROS[kind]}) AS {quote(column)}"
@@ -176,6 +211,6 @@ def _view(connection: duckdb.DuckDBPyConnection, name: str, paths: Sequence[Path
     ]
     if finer:
         connection.execute(
-            f"CREATE OR REPLACE VIEW {quote(name)} AS "  # noqa: S608 - names are quoted
+            f"CREATE OR REPLACE TEMP VIEW {quote(name)} AS "  # noqa: S608 - names are quoted
             f"SELECT * REPLACE ({', '.join(finer)}) FROM {source}"
         )

@@ -15,6 +15,9 @@ from treadle.kernel.errors import Busy
 from treadle.kernel.files import storage_errors
 
 
+_LOOKS, _PAUSE = 20, 0.005
+
+
 class Holder(msgspec.Struct, frozen=True):
     """Who holds a lock.
 
@@ -39,8 +42,11 @@ def holder(path: Path) -> Holder | None:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            with contextlib.suppress(msgspec.DecodeError):
-                return msgspec.json.decode(file.read(), type=Holder)
+            for _ in range(_LOOKS):  # who has just taken it is about to write
+                with contextlib.suppress(msgspec.DecodeError):
+                    return msgspec.json.decode(file.read(), type=Holder)
+                time.sleep(_PAUSE)
+                file.seek(0)
             return Holder(0, "starting")
     return None
 

@@ -318,5 +318,6 @@ def test_two_that_add_at_once_make_one_after_the_other(pets: Place) -> None:
     with ThreadPoolExecutor(4) as pool:
         found = set(pool.map(add, range(8)))
     assert {one for one in found if isinstance(one, int)} == {1}
-    assert all("another `treadle data`" in one for one in found if isinstance(one, str))
+    told = [one for one in found if isinstance(one, str)]
+    assert all("another `treadle data`" in one for one in told), told
     assert pets.status().clean
