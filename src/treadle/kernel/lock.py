@@ -14,7 +14,6 @@ import msgspec
 from treadle.kernel.errors import Busy
 from treadle.kernel.files import storage_errors
 
-
 _LOOKS, _PAUSE = 20, 0.005
 
 
