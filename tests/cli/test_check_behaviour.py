@@ -174,6 +174,7 @@ def test_a_check_of_a_server_can_be_stopped_by_who_waits_and_from_elsewhere(serv
     assert resumed(said_by(start(folder, "--json"), 0)) == 12
 
 
+@pytest.mark.soak
 def test_a_check_whose_client_was_killed_is_gone_on_with_and_one_whose_server_ends_is_kept(served):
     folder, _, up_, let = served
     running = asking(folder)

@@ -116,13 +116,13 @@ def test_an_experiment_never_goes_on_with_an_interrupted_cycle_that_deploys(user
 
 
 def test_adding_data_that_is_interrupted_adds_nothing_and_can_be_done_again(user: User) -> None:
-    """A CSV of two million rows, so that it is surely still at work."""
+    """A CSV of a million rows, so that it is surely still at work."""
     import duckdb
 
     user.edit("treadle.toml", "data/rows.parquet", "data/rows.csv")
     rows = user.folder / "data" / "rows.parquet"
     with duckdb.connect() as connection:
-        connection.execute(f"COPY (SELECT r.* FROM '{rows}' r, range(300)) TO '{rows.with_suffix('.csv')}'")
+        connection.execute(f"COPY (SELECT r.* FROM '{rows}' r, range(150)) TO '{rows.with_suffix('.csv')}'")
     before = user.state()
     tmp = user.folder / ".treadle" / "tmp"
     with user.start("data", "add", "rows") as process:
@@ -133,4 +133,4 @@ def test_adding_data_that_is_interrupted_adds_nothing_and_can_be_done_again(user
     assert done.err.strip() == "interrupted"
     assert user.state() == before
     assert user.run("data", "add", "rows").code == 0
-    assert user.json("data")[0]["rows"] == 7200 * 300
+    assert user.json("data")[0]["rows"] == 7200 * 150

@@ -89,6 +89,7 @@ def test_a_csv_with_a_ragged_row_is_refused_by_its_line(user: User) -> None:
     assert user.state().keeps(before, "cycles", "events")
 
 
+@pytest.mark.soak
 def test_a_feature_that_is_gone_is_refused_by_the_checks_before_anything_is_trained(user: User) -> None:
     _changed(lambda table: table.rename_columns({"hour": "hours"}))(user.folder / "data" / "rows.parquet")
     before = user.state()
@@ -108,6 +109,7 @@ def test_a_feature_of_another_type_is_refused_by_the_checks_before_anything_is_t
     assert user.state().keeps(before, *grown)
 
 
+@pytest.mark.soak
 def test_a_label_of_another_type_is_refused_by_the_checks(user: User) -> None:
     _changed(lambda table: _as_text(table, "late"))(user.folder / "data" / "rows.parquet")
     before = user.state()

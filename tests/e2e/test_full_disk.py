@@ -79,6 +79,7 @@ def test_a_training_that_fills_the_disk(user: User, full_disk: Path) -> None:
     assert {run["status"] for run in user.json("runs")[:-1]} == {"failed"}
 
 
+@pytest.mark.soak
 def test_a_training_that_can_not_even_begin_on_a_full_disk(user: User, full_disk: Path) -> None:
     moved(user, "jobs", full_disk)
     filler = fill(full_disk)

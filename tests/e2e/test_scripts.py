@@ -161,6 +161,7 @@ def test_a_model_broken_after_it_was_logged_is_refused_at_evaluation(user: User,
     assert user.litter() == []
 
 
+@pytest.mark.soak
 def test_a_model_that_contradicts_its_example_is_refused_by_the_script_that_logs_it(user: User) -> None:
     before = user.state()
     user.edit("train.py", 'example = {"hour"', 'example = {"hours"')
@@ -170,6 +171,7 @@ def test_a_model_that_contradicts_its_example_is_refused_by_the_script_that_logs
     assert user.state().keeps(before, *TRAINED)
 
 
+@pytest.mark.soak
 def test_a_command_that_is_not_there(user: User) -> None:
     before = user.state()
     user.edit("treadle.toml", "python train.py", "pyhton train.py")
@@ -182,6 +184,7 @@ def test_a_command_that_is_not_there(user: User) -> None:
     assert user.state().keeps(before, *TRAINED)
 
 
+@pytest.mark.soak
 def test_columns_that_the_model_was_not_trained_on_are_refused_by_name(user: User) -> None:
     """A model that takes a column that the project doesn't give."""
     before = user.state()

@@ -40,6 +40,11 @@ def runs(project: Path, metadata_url: str) -> Iterator[Experiments]:
     workspace.close()
 
 
+@pytest.mark.parametrize(
+    "metadata_url",
+    ["sqlite", pytest.param("postgres", marks=[pytest.mark.postgres, pytest.mark.soak])],
+    indirect=True,
+)
 @pytest.mark.parametrize("op", ["<", "<=", ">", ">=", "=", "!="])
 @pytest.mark.parametrize("number", ["3", "9.5", "-10", "1e15", "10"])
 def test_numbers_compare_as_numbers(runs, op, number):

@@ -86,6 +86,11 @@ def ask(door: SqlDoor, query: str, limit: int = 1000, form: str = "rows") -> lis
 
 
 @pytest.mark.parametrize(
+    "metadata_url",
+    ["sqlite", pytest.param("postgres", marks=[pytest.mark.postgres, pytest.mark.soak])],
+    indirect=True,
+)
+@pytest.mark.parametrize(
     ("query", "rows"),
     [
         ("SELECT count(*), min(started_at), max(seconds) FROM runs", [[6, "2026-03-01T00:00:00", 60.0]]),

@@ -191,6 +191,7 @@ def test_a_refusal_survives_as_well(kill: Kill, refusing: World, drivers: Driver
         refusing.go_on(root)
 
 
+@pytest.mark.soak
 def test_killed_again_and_again(promoting: World, drivers: Drivers, tmp_path: Path) -> None:
     """Twice in the same step, before and after its effect, and once or twice more in others."""
     with promoting.copied(tmp_path / "toy") as root:

@@ -107,6 +107,7 @@ def test_what_has_passed_by_then_starts_nothing(tmp_path: Path, clock: ManualClo
         assert wheel.alerts()[0].cycle is None
 
 
+@pytest.mark.soak
 def test_alerts_that_nobody_asked_to_act_on_start_nothing(tmp_path: Path, clock: ManualClock) -> None:
     with opened(make(tmp_path / "quiet", on="[]"), clock) as workspace:
         tick = Wheel(workspace, clock).week(reverse=True)
@@ -114,6 +115,7 @@ def test_alerts_that_nobody_asked_to_act_on_start_nothing(tmp_path: Path, clock:
         assert (tick.cycle, tick.held_back) == (None, None)
 
 
+@pytest.mark.soak
 def test_where_somebody_else_drives_no_cycle_is_started_until_one_can(wheel: Wheel) -> None:
     with exclusive(wheel.workspace.root / LOCK, Holder(1, "somebody")):
         tick = wheel.week(reverse=True)

@@ -14,6 +14,7 @@ from retrain.account import account, check_whole, differences, trained
 from retrain.wheel import Drivers, opened
 from servers import PostgresServer
 from treadle.retrain import Cycle, Cycles
+from treadle.retrain.own_branch import tidy
 
 
 class World:
@@ -40,6 +41,7 @@ class World:
             with opened(root) as workspace:
                 check_whole(workspace)
                 self.cycle: Cycle = Cycles(workspace).list()[-1]
+                tidy(workspace, self.cycle.model)  # what the driver may not have come to before it ended
                 self.end = account(workspace)
                 self.trained = trained(root)
 
@@ -78,6 +80,7 @@ class World:
         """Whether a copy ended as the undisturbed one did, and trained what that trained, once."""
         with opened(root) as workspace:
             check_whole(workspace)
+            tidy(workspace, self.cycle.model)
             found = differences(account(workspace), self.end)
         assert not found, "\n".join(found)
         names = trained(root)
