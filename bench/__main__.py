@@ -26,6 +26,7 @@ BENCHMARKS = {
     "drift": "a window of a million rows and 50 columns, beside NannyML and Evidently",
     "alarms": "simulated years with and without a change, beside NannyML's and Evidently's defaults",
     "run_length": "twenty monitors of one model: first false alarm and delays, by how they share",
+    "challenger": "a challenger beside production: false decisions in half a year, and delays",
     "window": "a day's window of the monitors: by rows, columns, segments and models",
     "tracking": "logging, searching and reading curves, beside MLflow's server",
     "artifacts": "files of a gigabyte through the server, beside a copy and MLflow's server",

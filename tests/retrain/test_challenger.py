@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from scipy import stats
 
 from projects import START, rows
 from retrain.wheel import FIRST, SECOND, make, opened, turn, turned
@@ -19,46 +20,121 @@ from treadle.kernel.workspace import Workspace
 from treadle.monitor import Incidents, LabelBatch, PredictionBatch, PredictionLog
 from treadle.registry import LoadedModel, Registry
 from treadle.retrain.challenger import Challengers
-from treadle.retrain.challenger_rules import interval, verdict
+from treadle.retrain.challenger_rules import (
+    Day,
+    blocks,
+    correlation,
+    e_value,
+    interval,
+    needed,
+    verdict,
+)
 from treadle.retrain.publish import approve
 
 DAY = timedelta(days=1)
 
 
-def ever(days: np.ndarray, alpha: float = 0.05) -> str:
-    """The first verdict of looks every week from day 28 on, or that there was none."""
-    for day in range(28, len(days) + 1, 7):
-        said = verdict(*interval(days[:day].tolist(), alpha, 28))
+def ever(days: np.ndarray, block: int = 7, alpha: float = 0.05) -> tuple[str, int]:
+    """The first verdict of looks after every block, and after how many days; or that there was none."""
+    gains = days[: len(days) // block * block].reshape(-1, block).mean(axis=1).tolist()
+    for count in range(4, len(gains) + 1):
+        said = verdict(*interval(gains[:count], alpha))
         if said != "open":
-            return said
-    return "open"
+            return said, count * block
+    return "open", len(days)
 
 
-def test_its_width_is_that_of_the_paper() -> None:
-    """Days that alternate don't go together: their own variance counts, as if they were independent."""
-    days = [1.0, -1.0] * 30
-    low, high = interval(days, 0.05, 28)
-    rho = (-2 * math.log(0.05) + math.log(-2 * math.log(0.05)) + 1) / 60
-    variance = 60 / (60 - 1 - 7)
-    half = math.sqrt(
-        variance * 2 * (60 * rho + 1) / (60 * 60 * rho) * math.log(math.sqrt(60 * rho + 1) / 0.05)
-    )
-    assert (low, high) == pytest.approx((-half, half))
-    assert half / math.sqrt(variance / 60) == pytest.approx(3.03, abs=0.01), "1.96 for a single look"
-    assert interval(days[:27], 0.05, 28) == (-math.inf, math.inf)
-
-
-@pytest.mark.parametrize("worlds", [120, pytest.param(1500, marks=pytest.mark.soak)])
-@pytest.mark.parametrize("kind", ["normal", "heavy"])
-def test_looks_every_week_for_half_a_year_are_seldom_wrong(kind: str, worlds: int) -> None:
+def worlds_of(kind: str, count: int, days: int = 182) -> np.ndarray:
+    """Days without a gain, of variance 1; ``0.3``: each correlates by so much with the one before."""
     rng = np.random.default_rng(3)
-    shape = (worlds, 180)
-    days = rng.normal(size=shape) if kind == "normal" else rng.standard_t(4, shape)
-    wrong = sum(ever(one) != "open" for one in days)
+    if kind == "skewed":
+        return rng.exponential(size=(count, days)) - 1
+    if kind == "heavy":
+        return rng.standard_t(4, (count, days)) / math.sqrt(2)
+    along = float(kind)
+    noise = rng.normal(size=(days, count))
+    found = [noise[0]]
+    for one in noise[1:]:
+        found.append(along * found[-1] + math.sqrt(1 - along**2) * one)
+    return np.stack(found, axis=1)
+
+
+def test_the_e_value_is_the_ratio_of_the_two_integrals() -> None:
+    """Over the effect, and over the logarithm of the spread, which nothing is known of."""
+    gains = np.array([0.3, -0.1, 0.8, 0.4, 0.5])
+    spreads, effects = np.exp(np.linspace(-6, 6, 1201))[:, None], np.linspace(-8, 8, 1601)[None, :]
+
+    def likelihood(effect: np.ndarray) -> np.ndarray:
+        return np.prod([stats.norm.pdf(gain, effect * spreads, spreads) for gain in gains], axis=0)
+
+    above = (likelihood(effects) * stats.norm.pdf(effects)).sum() * (effects[0, 1] - effects[0, 0])
+    below = likelihood(np.zeros((1, 1))).sum()
+    assert e_value(gains.tolist()) == pytest.approx(above / below, rel=1e-6)
+    assert e_value([]) == e_value([0.7]) == pytest.approx(1.0), "one block says nothing of its spread"
+    assert e_value([0.0, 0.0]) < 1
+
+
+def test_the_interval_ends_where_the_evidence_does() -> None:
+    gains = [0.3, -0.1, 0.8, 0.4, 0.5, 0.2, 0.4, 0.1]
+    for end in interval(gains, 0.05):
+        assert e_value([gain - end for gain in gains]) == pytest.approx(20)
+    assert interval(gains[:3], 0.05) == interval(gains, 0.05, 9) == (-math.inf, math.inf)
+    assert interval([0.2] * 8, 0.05) == pytest.approx((0.2, 0.2))
+
+
+def test_what_is_needed_is_when_the_same_again_would_decide() -> None:
+    gains = [0.5, -0.3, 0.9, 0.1]
+    enough = needed(gains, 0.05, 100)
+    assert enough is not None
+    assert e_value(gains * math.ceil(enough / 4)) >= 20 > e_value(gains * ((enough - 1) // 4))
+    assert needed(gains, 0.05, enough - 1) is None
+    assert needed([0.5, -0.5], 0.05, 1000) is None
+
+
+@pytest.mark.parametrize("worlds", [2000, pytest.param(20_000, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("kind", ["0", "0.3", "0.6", "skewed", "heavy"])
+def test_looks_for_half_a_year_are_seldom_wrong(kind: str, worlds: int) -> None:
+    wrong = sum(ever(one)[0] != "open" for one in worlds_of(kind, worlds))
     assert wrong <= 0.05 * worlds + 3 * math.sqrt(0.05 * 0.95 * worlds)
-    better = [ever(one / one.std() + 0.5) for one in days[:60]]
-    assert better.count("better") >= 57
-    assert "worse" not in better
+
+
+@pytest.mark.soak
+def test_days_that_go_together_more_ask_for_longer_blocks() -> None:
+    worlds = worlds_of("0.8", 5000)
+    wrong = [sum(ever(one, block)[0] != "open" for one in worlds) for block in (7, 14)]
+    assert wrong[1] <= 0.05 * 5000 + 3 * math.sqrt(0.05 * 0.95 * 5000) < wrong[0]
+
+
+def test_half_a_day_s_spread_is_found_in_half_a_year() -> None:
+    found = [ever(one + 0.5) for one in worlds_of("0", 200)]
+    assert {said for said, _ in found} == {"better"}
+    assert np.median([day for _, day in found]) <= 70
+
+
+def test_a_block_waits_for_its_labels_unless_later_ones_are_there() -> None:
+    def day(number: int, known: int = 100, gain: float | None = 1.0) -> Day:
+        return Day(number, 100, known, gain)
+
+    weeks = [day(n, gain=float(n // 7)) for n in range(21)]
+    assert blocks(weeks, 0, 7, 21) == [0.0, 1.0, 2.0]
+    assert blocks(weeks, 0, 7, 20) == [0.0, 1.0], "the third isn't over"
+    assert blocks(weeks, 0, 7, 14) == [0.0, 1.0]
+    waiting = [*weeks[:13], day(13, known=80, gain=9.0)]
+    assert blocks(waiting, 0, 7, 14) == [0.0], "its labels come"
+    assert blocks(waiting + weeks[14:], 0, 7, 21) == [0.0, 1.0, 2.0], "they didn't"
+    few = [*weeks[:8], *(day(n, known=0, gain=None) for n in range(8, 14)), *weeks[14:]]
+    assert blocks(few, 0, 7, 21) == [0.0, 2.0]
+    workdays = [one for one in weeks if one.number % 7 < 5]
+    assert blocks(workdays, 0, 7, 21) == [0.0, 1.0, 2.0]
+    assert blocks([*weeks[:20], Day(20, 5, 0, None)], 0, 7, 21) == [0.0, 1.0, 2.0], "too few rows to wait for"
+    assert blocks([*weeks[:20], day(20, gain=None)], 0, 7, 21) == [0.0, 1.0, 2.0], "of one class only"
+
+
+def test_how_days_go_together() -> None:
+    ours = worlds_of("0.6", 1)[0]
+    assert correlation(ours.tolist()) == pytest.approx(np.corrcoef(ours[1:], ours[:-1])[0, 1], abs=0.02)
+    assert correlation(ours[:13].tolist()) is None
+    assert correlation([0.5] * 20) is None
 
 
 @pytest.fixture

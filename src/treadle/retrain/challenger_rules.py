@@ -1,4 +1,4 @@
-"""Whether one of two versions is better, looked at after every day, for ever. Pure."""
+"""Whether one of two versions is better, looked at as often as one likes. Pure."""
 
 from __future__ import annotations
 
@@ -6,16 +6,46 @@ import math
 from collections.abc import Sequence
 from datetime import datetime
 from statistics import fmean
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
-Verdict = Literal["better", "worse", "open"]
+Verdict = Literal["better", "worse", "open", "undecided"]
 
-_BEST_AT = 60
-"""On about so many days the interval is as narrow as one of its kind can be."""
-_LAGS = 7
-"""So many days apart may still go together: weather, a week's course."""
+LEAST_ROWS = 20
+"""Fewer rows of a day say nothing of a metric."""
+_KNOWN = 0.9
+"""A day counts once so many of its predictions have labels."""
+_EFFECT = 1.0
+"""The variance of the effects that the e-value is averaged over, in variances of a block's gain."""
+_LARGEST = 700.0
+"""The exponential of more is no number of double precision."""
+
+
+class Day(NamedTuple):
+    """How a day went.
+
+    Attributes:
+        number: Days since 1970.
+        rows: Predictions of production's.
+        known: Of these, with a label.
+        gain: By how much the challenger was better on those; None where the metric says nothing of them.
+    """
+
+    number: int
+    rows: int
+    known: int
+    gain: float | None
+
+    @property
+    def counts(self) -> bool:
+        """Whether its labels are there, so that it isn't judged by those that come early."""
+        return self.gain is not None and self.known >= max(LEAST_ROWS, _KNOWN * self.rows)
+
+    @property
+    def awaited(self) -> bool:
+        """Whether it will count once its labels have come."""
+        return self.rows >= LEAST_ROWS and self.known < _KNOWN * self.rows
 
 
 class Compared(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,24 +55,42 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True):
         challenger: The version.
         production: The one in production.
         metric: What both are measured by.
+        since: From when on both are compared.
+        until: The end of the last day that counts; None before the first.
         days: On how many days.
         rows: On how many labelled predictions.
-        until: The end of the last of these days; None before the first.
-        gain: By how much the challenger is better on a day, on average; less than 0 if it is worse.
-        low: Lower end of its interval.
-        high: Upper end of its interval.
-        verdict: Better, worse, or open.
+        blocks: How many blocks of days these are: each is one observation.
+        block: How many days a block has.
+        gain: By how much the challenger is better on a day, on average over the blocks; less than 0 if it
+            is worse.
+        low: Lower end of its interval; None where nothing can be said.
+        high: Upper end of its interval; None where nothing can be said.
+        e_value: The evidence that there is a difference.
+        asked: The evidence that decides: 1 over the declared chance of a false decision.
+        needed: After how many days in all it would be decided if it went on as so far; None where that is
+            more than may be.
+        most: After so many days it ends.
+        correlation: How each day's gain goes together with that of the day before; None of fewer than 14.
+        verdict: Better, worse, open; or undecided, once it has ended.
     """
 
     challenger: str
     production: str
     metric: str
+    since: datetime
+    until: datetime | None
     days: int
     rows: int
-    until: datetime | None
+    blocks: int
+    block: int
     gain: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
+    e_value: float
+    asked: float
+    needed: int | None
+    most: int
+    correlation: float | None
     verdict: Verdict
 
     @property
@@ -50,60 +98,116 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True):
         """What was found, in words."""
         if not self.days:
             return f"{self.challenger} beside {self.production}: no day has its labels yet"
-        seen = f"on {self.days} days and {self.rows:,} labelled rows"
-        if math.isinf(self.high):
-            return f"{self.challenger} beside {self.production}: {seen}, too few to tell"
+        seen = f"on {self.days} days in {self.blocks} blocks and {self.rows:,} labelled rows"
+        if self.low is None or self.high is None:
+            few = "too few to tell" if self.verdict == "open" else f"too few to tell in {self.most} days"
+            return f"{self.challenger} beside {self.production}: {seen}, {few}"
         interval = f"{self.low:+.4f} to {self.high:+.4f} at every look"
-        said = {"better": "is better", "worse": "is worse", "open": "can't be told apart"}[self.verdict]
+        said = {
+            "better": "is better",
+            "worse": "is worse",
+            "open": "can't be told apart yet",
+            "undecided": f"couldn't be told apart in {self.most} days",
+        }[self.verdict]
         return (
             f"{self.challenger} beside {self.production}: {said}; by {self.metric} it gains {self.gain:+.4f} "
             f"a day ({interval}), {seen}"
         )
 
 
-def interval(gains: Sequence[float], alpha: float, least: int) -> tuple[float, float]:
-    """Between which bounds the mean gain so far lies, at every moment at once.
+def blocks(days: Sequence[Day], first: int, length: int, today: int) -> list[float]:
+    """The mean gain of each block of days, oldest first.
 
-    An asymptotic confidence sequence (Waudby-Smith, Arbour, Sinha, Kennedy and Ramdas, Annals of Statistics
-    52, 2024, theorem 2.2): with chance ``1 - alpha``, in the limit of a late first look, it holds the mean of
-    what was to be expected of each day given those before, on all days; the difference may change from day to
-    day. So it may be looked at as often as one likes. The variance is that of the mean of days that go
-    together for up to a week (Newey and West, Econometrica 55, 1987), and never less than if they didn't.
-
-    In 3,000 simulated years without a gain, looked at daily from day 28 on, with ``alpha`` 5 %, it was ever
-    wrong in 2.2 % where days are normal, 1.4 % of Student's t with 4 degrees of freedom, 5.2 % of skewed
-    (exponential) days, 1.1 % of days whose spread varies; in 7.5 % where each day correlates with the one
-    before by 0.3, and **15.7 % by 0.6**. A gain of half a day's standard deviation is found after 39 days.
+    A block ends with the calendar, so that no later look groups days otherwise. It counts once all of its
+    days do; or once a later one does and so do half of its days: labels that haven't come by then seldom do.
 
     Args:
-        gains: Of each day, oldest first.
+        days: All days that have predictions, oldest first.
+        first: The day that the first block begins with.
+        length: How many days a block has.
+        today: The day that isn't over yet.
+    """
+    grouped: dict[int, list[Day]] = {}
+    for day in days:
+        grouped.setdefault((day.number - first) // length, []).append(day)
+    found: list[float] = []
+    later = False
+    for place, group in sorted(grouped.items(), reverse=True):
+        counted = [day.gain for day in group if day.counts and day.gain is not None]
+        awaited = sum(day.awaited for day in group)
+        whole = first + (place + 1) * length <= today and not awaited
+        if counted and (whole or (later and len(counted) >= awaited)):
+            found.append(fmean(counted))
+            later = later or whole
+    return found[::-1]
+
+
+def e_value(gains: Sequence[float]) -> float:
+    """The evidence that the mean gain of a block isn't 0; at most 1 on average while it is.
+
+    The likelihood ratio of the t statistic, averaged over effects: normal around 0, with a standard
+    deviation of one block's. Of independent normal blocks of any variance its course is a martingale that
+    begins at 1, so that it ever reaches ``1 / alpha`` with a chance of at most ``alpha``, looked at after
+    every block (Lai, Annals of Statistics 4, 1976; Perez-Ortiz, Lardy, de Heide and Gruenwald, Annals of
+    Statistics 52, 2024; Wang and Ramdas, Sequential Analysis 44, 2025).
+
+    Args:
+        gains: Of each block.
+    """
+    explained = _explained(gains)
+    count = len(gains)
+    if not count:
+        return 1.0
+    log = -count / 2 * math.log1p(-_shrunk(count) * explained) - math.log1p(count * _EFFECT) / 2
+    return math.exp(min(log, _LARGEST))
+
+
+def interval(gains: Sequence[float], alpha: float, least: int = 2) -> tuple[float, float]:
+    """Between which bounds a block's mean gain lies, at every look at once.
+
+    They hold the means that :func:`e_value` doesn't speak against with ``1 / alpha``. In 20,000 simulated
+    half years without a gain, in blocks of a week, with ``alpha`` 5 %, it was ever wrong in 2.1 % where days
+    are normal, 3.1 % of skewed (exponential) days, 2.5 % where each day correlates with the one before by
+    0.3 and 4.4 % by 0.6. Beyond that blocks should be longer: ``bench/RESULTS.md`` tells.
+
+    Args:
+        gains: Of each block.
         alpha: The chance that it is ever wrong.
-        least: With fewer days nothing is said.
+        least: With fewer blocks nothing is said.
 
     Returns:
         The bounds; infinite where nothing is said.
     """
-    days = len(gains)
-    if days < max(least, 3):
+    count = len(gains)
+    if count < max(least, 2):
         return -math.inf, math.inf
-    mean, variance = fmean(gains), _long_run(gains)
-    wide = 2 * math.log(1 / alpha)
-    once = days * (wide + math.log(wide) + 1) / _BEST_AT + 1
-    half = math.sqrt(2 * variance * once / (days * (once - 1)) * math.log(math.sqrt(once) / alpha))
+    mean = fmean(gains)
+    share = -math.expm1((2 * math.log(alpha) - math.log1p(count * _EFFECT)) / count) / _shrunk(count)
+    if share >= 1:
+        return -math.inf, math.inf
+    off = sum((gain - mean) ** 2 for gain in gains)
+    half = math.sqrt(off * share / (1 - share) / count)
     return mean - half, mean + half
 
 
-def _long_run(gains: Sequence[float]) -> float:
-    """The variance of a mean of days, times their number, where near days go together."""
-    mean, days = fmean(gains), len(gains)
+def needed(gains: Sequence[float], alpha: float, most: int) -> int | None:
+    """How many blocks decide if mean and spread stay what they are; None for over ``most``."""
+    explained = _explained(gains)
+    for count in range(2, most + 1):
+        log = -count / 2 * math.log1p(-_shrunk(count) * explained) - math.log1p(count * _EFFECT) / 2
+        if log >= -math.log(alpha):
+            return count
+    return None
+
+
+def correlation(gains: Sequence[float]) -> float | None:
+    """How each goes together with the one before; None of fewer than 14, or where none differ."""
+    if len(gains) < 14:
+        return None
+    mean = fmean(gains)
     off = [gain - mean for gain in gains]
-    lags = min(_LAGS, days - 2)
     alone = sum(one * one for one in off)
-    along = sum(
-        2 * (1 - lag / (lags + 1)) * sum(a * b for a, b in zip(off[lag:], off, strict=False))
-        for lag in range(1, lags + 1)
-    )
-    return max(alone + along, alone) / (days - 1 - lags)
+    return sum(a * b for a, b in zip(off[1:], off, strict=False)) / alone if alone else None
 
 
 def verdict(low: float, high: float) -> Verdict:
@@ -111,3 +215,13 @@ def verdict(low: float, high: float) -> Verdict:
     if low > 0:
         return "better"
     return "worse" if high < 0 else "open"
+
+
+def _explained(gains: Sequence[float]) -> float:
+    """Which share of the sum of squares is that of the mean."""
+    total = sum(gain * gain for gain in gains)
+    return min(1.0, fmean(gains) ** 2 * len(gains) / total) if total else 0.0
+
+
+def _shrunk(count: int) -> float:
+    return count * _EFFECT / (1 + count * _EFFECT)

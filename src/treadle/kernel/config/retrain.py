@@ -66,12 +66,15 @@ class ChallengerConfig(Table, frozen=True):
         version: Its number; the newest that was refused or held since production's when left out.
         false_alarm: The chance that it is ever said to be better, or worse, while it is neither.
         days: On how many days both are compared before anything is said.
+        block: So many days are one observation. Days that lie further apart than this shouldn't go
+            together; 14 where a day's gain correlates with that of the day before by more than 0.6.
     """
 
     watch: bool = False
     version: Positive | None = None
     false_alarm: Annotated[float, Meta(gt=0, le=0.5)] = 0.05
     days: Annotated[int, Meta(ge=14)] = 28
+    block: Annotated[int, Meta(ge=1, le=28)] = 7
 
 
 class RetrainConfig(Table, frozen=True):
