@@ -102,7 +102,7 @@ EXPORTED = {
         LabelBatch MonitorKind Monitors Mute NewMute Notifier NumericProfile Payloads PredictionBatch
         PredictionLog Profile SegmentEncoder SegmentProfile Severity Summary WebhookNotifier WindowResult
         WindowState WrittenMonitors build_profile incident_page profile_segments read_records read_segment
-        with_estimates
+        seed_of with_estimates
     """,
     "treadle.paths": "Place TreadleFileSystem bring find_place needs_names read_place",
     "treadle.registry": """

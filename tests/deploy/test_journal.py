@@ -24,9 +24,9 @@ from treadle.deploy.replica.journal import Journal, Segment
 from treadle.deploy.replica.served import Desk
 from treadle.deploy.replica.shipper import Shipper
 from treadle.deploy.replica.stats import Stats
-from treadle.kernel.errors import TreadleError, Unavailable
+from treadle.kernel.errors import InvalidInput, TreadleError, Unavailable
 from treadle.kernel.ids import RandomIds, SequentialIds
-from treadle.monitor.segments import Answered, read_records, read_segment
+from treadle.monitor.segments import Answered, SegmentEncoder, read_records, read_segment
 from treadle.monitor.types import PredictionBatch
 
 
@@ -131,7 +131,7 @@ def test_how_much_is_forced_to_the_disk_before_an_answer_and_before_a_shipment(
     def look():
         (file,) = tmp_path.iterdir()
         there = file.read_bytes()[: safe.get(file.stat().st_ino, 0)] if file.stat().st_ino in names else b""
-        sizes.append(sum(1 for _ in read_records(there)))
+        sizes.append(sum(1 for _ in read_records(there, file.name.partition(".")[0])))
 
     for one in ("a", "b"):
         journal.append(answered(one))
@@ -193,6 +193,52 @@ def test_damage_ends_a_segment_at_the_last_whole_record(tmp_path):
     assert read(again, again.sealed()[0]).ids == ["a"]
 
 
+def test_files_are_used_again_and_what_is_left_in_them_is_no_record(tmp_path):
+    """Records of one size, so that what is left of a file's last use stands where records stand."""
+    journal, inbox = Journal(tmp_path, SequentialIds(), segment_size=1000), Inbox()
+    ship = shipper(journal, inbox)[0]
+    number, files = 0, set()
+    for _ in range(4):
+        for _ in range(30):
+            journal.append(answered(f"a{number:06d}"))
+            number += 1
+        files |= {path.stat().st_ino for path in tmp_path.glob("*.sealed")}
+        ship.flush(1)
+    assert inbox.ids == [f"a{i:06d}" for i in range(number)]
+    assert set(inbox.times.values()) == {1}
+    assert len(files) < len(inbox.batches)
+    journal.append(answered(f"a{number:06d}"))
+    journal.append(answered(f"a{number + 1:06d}"))
+    (left,) = tmp_path.glob("*.open")
+    assert left.stat().st_size > 900  # it had more records once
+    again = Journal(tmp_path, RandomIds())  # as after a kill
+    shipper(again, inbox)[0].flush(1)
+    assert inbox.ids == [f"a{i:06d}" for i in range(number + 2)]
+    assert inbox.batches[left.stem].ids == inbox.ids[-2:]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_files_that_nobody_needs_again_go(tmp_path):
+    journal, inbox = Journal(tmp_path, SequentialIds(), segment_size=1000), Inbox()
+    for number in range(30):
+        journal.append(answered(f"a{number}"))
+    ship = shipper(journal, inbox)[0]
+    ship.ship()
+    assert {path.suffix for path in tmp_path.iterdir()} == {".spare"}
+    ship.ship()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_segment_of_an_older_version_is_read(tmp_path):
+    """Its checksums go on from nothing."""
+    encode = SegmentEncoder().encode
+    (tmp_path / "segment_x.open").write_bytes(encode(answered("a")) + encode(answered("b")))
+    journal = Journal(tmp_path, RandomIds())
+    assert read(journal, journal.sealed()[0]).ids == ["a", "b"]
+    with pytest.raises(InvalidInput, match="damaged"):
+        read_segment(encode(answered("a"), "segment_y"), "segment_x", 1)
+
+
 def test_an_empty_leftover_goes(tmp_path):
     (tmp_path / "segment_x.open").touch()
     assert Journal(tmp_path, RandomIds()).sealed() == []
@@ -247,9 +293,8 @@ def test_what_the_platform_refuses_is_set_aside_and_holds_up_nothing(tmp_path):
 def test_a_short_write_leaves_the_journal_whole(tmp_path, monkeypatch):
     journal, inbox = Journal(tmp_path, RandomIds()), Inbox()
     journal.append(answered("a"))
-    write = os.write
     with monkeypatch.context() as patched:
-        patched.setattr(os, "write", lambda fd, data: write(fd, data[:10]))
+        patched.setattr(os, "pwritev", lambda fd, pieces, at: os.pwrite(fd, pieces[0][:10], at))
         with pytest.raises(OSError, match="space") as found:
             journal.append(answered("lost"))
         assert found.value.errno == errno.ENOSPC

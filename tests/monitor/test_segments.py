@@ -51,6 +51,15 @@ def test_a_table_and_names_that_count_on_become_rows():
     assert batch.inputs == {"x": [1.5, None, 5.0] * 3, "y": [2.0, 4.0, 6.0] * 3}
     assert batch.outputs == [0.25, 0.5, 1.0] * 3
     assert records[0].columns()["y"] == (2.0, 4.0, 6.0)
+    assert records[0].rows is table
+    whole = msgspec.msgpack.decode(encode(records[0])[8:], ext_hook=lambda code, data: (code, bytes(data)))
+    assert whole[-1] == (2, struct.pack(">I", 2) + b"\x03<f4" + table.tobytes())
+
+
+def test_what_is_the_same_for_all_rows_is_written_once():
+    record = Answered("p-1", 10.5, 7, 1, ("x", "y"), np.array([0.25, 0.5]), 1.25, np.ones((2, 2), "f4"))
+    batch = read_segment(SegmentEncoder().encode(record, "s"), "s", 2)
+    assert (batch.at, batch.latency_ms) == ([10.5, 10.5], [1.25, 1.25])
 
 
 def _table(width: int, kind: bytes, values: bytes) -> msgspec.msgpack.Ext:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from treadle.monitor.segments import SegmentEncoder as SegmentEncoder
     from treadle.monitor.segments import read_records as read_records
     from treadle.monitor.segments import read_segment as read_segment
+    from treadle.monitor.segments import seed_of as seed_of
     from treadle.monitor.service import Monitors as Monitors
     from treadle.monitor.types import Alert as Alert
     from treadle.monitor.types import Backfill as Backfill
@@ -87,5 +88,6 @@ __getattr__, __all__ = attach(
         "profile_segments": "by_segment",
         "read_records": "segments",
         "read_segment": "segments",
+        "seed_of": "segments",
     },
 )

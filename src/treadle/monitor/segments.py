@@ -1,7 +1,9 @@
 """The prediction journal's format: records that a replica wrote down, and the batch they become.
 
 A segment is record after record: the record's length and CRC-32 (both u32, big-endian), then the
-record in MessagePack. Extension 1 is an array: the length of its type's name (u8), the name as NumPy
+record in MessagePack. The CRC goes on from that of the segment's name, so that what is left of another
+segment, whose file was used again, isn't taken for a record of this one; what was written before that
+was so has a CRC of its own. Extension 1 is an array: the length of its type's name (u8), the name as NumPy
 writes it, and its values. Extension 2 is a table: its number of columns (u32, big-endian), then an
 array that has its values row by row. A record that is torn can only be the last: it was never answered.
 """
@@ -15,12 +17,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from treadle.kernel.errors import InvalidInput
 from treadle.monitor.types import PredictionBatch
 
 _HEADER = struct.Struct(">II")
 _ARRAY, _TABLE = 1, 2
+# MessagePack's `ext 32`: its mark, the length of the data (u32) and its type (i8).
+_EXTENSION = struct.Struct(">BIb")
+_EXT32 = 0xC9
 _WIDTH = struct.Struct(">I")
 _KINDS = frozenset(
     (
@@ -41,22 +47,22 @@ class Answered(msgspec.Struct, array_like=True, gc=False):
 
     Attributes:
         ids: Each row's prediction; or the first row's, which ends in a number from which the others count on.
-        at: When each was asked for, in seconds since 1970.
+        at: When each was asked for, in seconds since 1970; or when all were.
         version: The model version that answered.
         revision: The deployment revision that answered.
         inputs: Each feature's values; or only the features' names, where the values are in ``rows``.
         outputs: What was predicted, a list or an array.
-        latency_ms: How long the request took that each was part of.
+        latency_ms: How long the request took that each was part of; or that all were.
         rows: The values row by row, each in the order of the names; a list, or an array of rows and columns.
     """
 
     ids: list[str] | str
-    at: list[float]
+    at: list[float] | float
     version: int
     revision: int
     inputs: dict[str, Any] | tuple[str, ...]
     outputs: Any
-    latency_ms: list[float]
+    latency_ms: list[float] | float
     rows: Any = None
 
     def names(self) -> list[str]:
@@ -94,32 +100,65 @@ class SegmentEncoder:
         self._encoder = msgspec.msgpack.Encoder(enc_hook=_pack)
         self._buffer = bytearray(_HEADER.size)
 
-    def encode(self, record: Answered) -> bytes:
-        """A record, ready to be put behind the others."""
-        return bytes(self.encode_here(record))
+    def encode(self, record: Answered, segment: str = "") -> bytes:
+        """A record, ready to be put behind the others of a segment."""
+        return b"".join(self.encode_here(record, seed_of(segment)))
 
-    def encode_here(self, record: Answered) -> bytearray:
-        """The same, in memory that the next record overwrites."""
-        self._encoder.encode_into(record, self._buffer, _HEADER.size)
+    def encode_here(self, record: Answered, seed: int) -> tuple[Any, ...]:
+        """The same in pieces, to be written one after the other; the next record overwrites them.
+
+        A table is a piece of its own, the last, in the memory that it is in: copying it would cost as
+        much as writing it.
+
+        Args:
+            record: The record.
+            seed: Of the segment, from :func:`seed_of`.
+        """
+        table = record.rows if _is_plain_table(record.rows) else None
+        whole = record if table is None else replace(record, rows=None)
+        self._encoder.encode_into(whole, self._buffer, _HEADER.size)
+        size = len(self._buffer) - _HEADER.size
+        rest: tuple[Any, ...] = ()
+        if table is not None:
+            kind = _kind(table)
+            about = _WIDTH.pack(table.shape[1]) + kind
+            # The rows come last, so they begin where nothing (one byte) stands for them.
+            self._buffer[-1:] = _EXTENSION.pack(_EXT32, len(about) + table.nbytes, _TABLE) + about
+            size, rest = len(self._buffer) - _HEADER.size + table.nbytes, (table.data,)
         body = memoryview(self._buffer)[_HEADER.size :]
-        _HEADER.pack_into(self._buffer, 0, len(body), zlib.crc32(body))
+        checksum = zlib.crc32(body, seed)
         body.release()  # what is looked at can't be made larger
-        return self._buffer
+        _HEADER.pack_into(self._buffer, 0, size, zlib.crc32(rest[0], checksum) if rest else checksum)
+        return (self._buffer, *rest)
 
 
-def read_records(data: bytes) -> Iterator[Answered]:
+def seed_of(segment: str) -> int:
+    """What the CRCs of a segment's records go on from."""
+    return zlib.crc32(segment.encode())
+
+
+def read_records(data: bytes, segment: str) -> Iterator[Answered]:
     """The whole records of a segment, up to the first that is torn or damaged.
+
+    Args:
+        data: Its bytes.
+        segment: Its name.
 
     Raises:
         ValueError: If a whole record isn't one of this format.
     """
     decoder = msgspec.msgpack.Decoder(Answered, ext_hook=_unpack)
     start = 0
+    seeds: tuple[int, ...] = (seed_of(segment), 0)
     while start + _HEADER.size <= len(data):
         length, checksum = _HEADER.unpack_from(data, start)
         start += _HEADER.size
         body = memoryview(data)[start : start + length]
-        if len(body) != length or zlib.crc32(body) != checksum or not length:
+        if len(body) != length or not length:
+            return
+        # All records of a segment were written by one rule.
+        seeds = tuple(seed for seed in seeds if zlib.crc32(body, seed) == checksum)
+        if not seeds:
             return
         yield decoder.decode(body)
         start += length
@@ -140,7 +179,7 @@ def read_segment(data: bytes, name: str, rows: int) -> PredictionBatch:
         batch=name, ids=[], at=[], version=[], revision=[], inputs={}, outputs=[], latency_ms=[]
     )
     try:
-        for record in read_records(data):
+        for record in read_records(data, name):
             _add(batch, record)
     except ValueError as error:  # MessagePack's and msgspec's own errors are among them
         raise InvalidInput(f"the segment can't be read: {error}", where=name) from None
@@ -157,7 +196,7 @@ def _add(batch: PredictionBatch, record: Answered) -> None:
         raise ValueError("what was predicted are no numbers")
     rows = len(outputs)
     batch.ids.extend(record.names())
-    batch.at.extend(record.at)
+    batch.at.extend(_each(record.at, rows))
     batch.version.extend([record.version] * rows)
     batch.revision.extend([record.revision] * rows)
     # Revisions that take turns may take other inputs: what one doesn't take is empty in its rows.
@@ -167,13 +206,33 @@ def _add(batch: PredictionBatch, record: Answered) -> None:
     for name, values in batch.inputs.items():
         values.extend(columns.get(name) or [None] * rows)
     batch.outputs.extend(outputs)
-    batch.latency_ms.extend(record.latency_ms)
+    batch.latency_ms.extend(_each(record.latency_ms, rows))
+
+
+def _each(values: list[float] | float, rows: int) -> list[float]:
+    return values if isinstance(values, list) else [values] * rows
+
+
+def _is_plain_table(values: Any) -> bool:
+    """Whether values are a table whose memory can be written as it is."""
+    return (
+        values is not None
+        and not isinstance(values, list)
+        and values.ndim == 2
+        and values.flags.c_contiguous
+        and values.dtype.isnative
+    )
+
+
+def _kind(values: Any) -> bytes:
+    """The type of an array's values, as it stands before them."""
+    kind: bytes = values.dtype.str.encode()
+    return bytes([len(kind)]) + kind
 
 
 def _pack(values: Any) -> msgspec.msgpack.Ext:
     """An array or table as its type and its bytes: making lists of it can wait until it is read."""
-    kind = values.dtype.str.encode()
-    head = bytes([len(kind)]) + kind
+    head = _kind(values)
     plain = values.data if values.flags.c_contiguous and values.dtype.isnative else values.tobytes()
     if values.ndim == 1:
         return msgspec.msgpack.Ext(_ARRAY, b"".join((head, plain)))

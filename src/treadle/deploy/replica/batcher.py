@@ -145,7 +145,7 @@ class Batcher:
         """
         if len(self._waiting) + len(self._beside) + len(self._running) >= self._max_queue:
             raise Overloaded(len(self), self.owed)
-        if self.is_brief(job.model, job.rows.count) or self._is_moment(job.model, job.rows.count):
+        if self.is_brief(job.model, job.rows.count) or self.is_moment(job.model, job.rows.count):
             if not self._waiting:
                 asyncio.get_running_loop().call_soon(self.flush)
             self._waiting.append(job)
@@ -163,7 +163,7 @@ class Batcher:
         """Whether a request is predicted in this turn of the event loop, rather than beside it."""
         return rows <= _SMALL and not model.loaded.beside and rows * model.vitals.alone <= _BRIEF
 
-    def _is_moment(self, model: Served, rows: int) -> bool:
+    def is_moment(self, model: Served, rows: int) -> bool:
         """Whether a larger request is predicted on the event loop: it is quick, and alone."""
         if self._waiting or self._beside or self._running or model.loaded.beside:
             return False
@@ -299,20 +299,29 @@ def _record(jobs: list[Job], answers: list[Answer], values: Values, outputs: Out
     if type(values) is list:  # each was a single row, the commonest case: turning them can wait
         ids = [answer.ids[0] for answer in answers]
         rows = [job.rows for job in jobs]
-        at = [row.times[0] if row.times else now for row in rows]
-        latency = [(ended - job.started) * 1000 for job in jobs]
-        return Answered(ids, at, *by, model.inputs.features, outputs, latency, values)
+        asked = [row.times[0] if row.times else now for row in rows]
+        took = [(ended - job.started) * 1000 for job in jobs]
+        return Answered(ids, asked, *by, model.inputs.features, outputs, took, values)
     if len(answers) == 1 and isinstance(answers[0].ids, Block):
         ids = answers[0].ids[0]
     else:
         ids = [name for answer in answers for name in answer.ids]
-    at, latency = [], []
-    for job in jobs:
-        at += job.rows.times or [now] * job.rows.count
-        latency += [(ended - job.started) * 1000] * job.rows.count
+    at, latency = _moments(jobs, now, ended)
     if isinstance(values, dict):
         return Answered(ids, at, *by, values, outputs, latency)
     return Answered(ids, at, *by, model.inputs.features, outputs, latency, values)
+
+
+def _moments(jobs: list[Job], now: float, ended: float) -> tuple[list[float] | float, list[float] | float]:
+    """When each row was asked for, and how long each took; one number where that is the same for all."""
+    if len(jobs) == 1:
+        return jobs[0].rows.times or now, (ended - jobs[0].started) * 1000
+    at: list[float] = []
+    latency: list[float] = []
+    for job in jobs:
+        at += job.rows.times or [now] * job.rows.count
+        latency += [(ended - job.started) * 1000] * job.rows.count
+    return at, latency
 
 
 def _checked(outputs: npt.NDArray[np.float64], kind: str) -> Outputs:

@@ -27,6 +27,8 @@ from treadle.kernel.errors import InvalidInput, TreadleError
 from treadle.kernel.names import did_you_mean
 
 _HEADERS = (JSON,)
+_BINARY = (b"content-type", b"application/octet-stream")
+_encode = msgspec.json.Encoder().encode
 # Reads a request as a model takes it: the request, and its rows.
 Read: TypeAlias = Callable[[Served], tuple[Any, Rows]]
 
@@ -60,6 +62,36 @@ class Predicted(msgspec.Struct):
             found.append(OutputTensor(protocol.PREDICTION_ID, (self.count,), "BYTES", ids))
         return found
 
+    def reply(self) -> Reply:
+        """The answer by the Open Inference Protocol."""
+        name, version, wanted = self.model.desk.model, str(self.model.version), self.wanted
+        outputs = self.outputs(arrays=bool(wanted.value))
+        if not (wanted.value or wanted.ids):
+            return Reply(200, _HEADERS, _encode(InferenceResponse(name, version, outputs, self.request.id)))
+        ways = [way for way in wanted if way is not None]
+        told, binary = tensors.pack(list(zip(outputs, ways, strict=True)))
+        head = _encode(InferenceResponse(name, version, told, self.request.id))
+        length = (tensors.HEADER, b"%d" % len(head))
+        return Reply(200, (_BINARY, length), head + binary)
+
+
+def read_tensors(body: bytes, length: bytes | None, model: Served, max_rows: int) -> tuple[Any, Rows]:
+    """A request in any form that the protocol allows, and its rows.
+
+    Args:
+        body: It, not compressed.
+        length: ``Inference-Header-Content-Length``; without it all is JSON.
+        model: The model that it asks.
+        max_rows: The largest number of rows allowed.
+
+    Raises:
+        InvalidInput: If it isn't what the model takes.
+    """
+    text, binary = tensors.split(body, length)
+    request = protocol.decode(text)
+    tensors.attach(request, binary)
+    return request, read_rows(request, model.inputs, max_rows)
+
 
 class Inference:
     """Answers inference requests.
@@ -80,7 +112,6 @@ class Inference:
         self._batcher = batcher
         self._watch = watch
         self._residents = residents
-        self._encode = msgspec.json.Encoder().encode
         self._shadows: set[asyncio.Task[None]] = set()
         self._twins = Twins()
 
@@ -106,13 +137,7 @@ class Inference:
         def read(model: Served) -> tuple[Any, Rows]:
             return model.one_row.read(body) or self._read(scope, body, model)
 
-        found = await self.predict(scope, receive, holder, version, read)
-        name, wanted, request = holder.desk.model, found.wanted, found.request.id
-        outputs = found.outputs(arrays=bool(wanted.value))
-        if wanted.value or wanted.ids:
-            return self._binary(name, found.model, request, outputs, wanted)
-        response = InferenceResponse(name, str(found.model.version), outputs, request)
-        return Reply(200, _HEADERS, self._encode(response))
+        return (await self.predict(scope, receive, holder, version, read)).reply()
 
     async def predict(
         self, scope: Scope, receive: Receive, holder: Holder, version: str, read: Read
@@ -156,28 +181,14 @@ class Inference:
 
         tried, model, (_, rows) = self._choose(scope, holder, version, read)
         answer = await self._answer(tried, model, rows, started, receive, read)
-        return Reply(200, _HEADERS, self._encode({"predictions": answer.numbers()}))
-
-    def _binary(
-        self, name: str, model: Served, request: str | None, outputs: list[OutputTensor], wanted: Wanted
-    ) -> Reply:
-        ways = [way for way in wanted if way is not None]
-        told, binary = tensors.pack(list(zip(outputs, ways, strict=True)))
-        head = self._encode(InferenceResponse(name, str(model.version), told, request))
-        length = (tensors.HEADER, b"%d" % len(head))
-        return Reply(200, ((b"content-type", b"application/octet-stream"), length), head + binary)
+        return Reply(200, _HEADERS, _encode({"predictions": answer.numbers()}))
 
     def _read(self, scope: Scope, body: bytes, model: Served) -> tuple[Any, Rows]:
         headers = dict(scope["headers"])
         body = unpacked(body, headers.get(b"content-encoding"), self._options.max_body)
         length = headers.get(tensors.HEADER)
         found = model.many_rows.read(body, self._options.max_rows) if length is None else None
-        if found is not None:
-            return found
-        text, binary = tensors.split(body, length)
-        request = protocol.decode(text)
-        tensors.attach(request, binary)
-        return request, read_rows(request, model.inputs, self._options.max_rows)
+        return found or read_tensors(body, length, model, self._options.max_rows)
 
     async def _predict(self, model: Served, rows: Rows, started: float, receive: Receive) -> Answer:
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()

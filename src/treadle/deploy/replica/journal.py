@@ -8,6 +8,9 @@ the last moments otherwise.
 A segment is a file of records (:mod:`treadle.monitor.segments`). The one being written is
 ``ID.open``; sealed ones are ``ID.ROWS.sealed`` and never change. A segment becomes one
 batch whose identity is the segment's, so shipping it twice is shipping it once.
+
+The file of a full segment that was shipped is used again, as ``ID.spare`` until then: making a file, its
+pages and deleting it costs more than writing into one. When nothing was answered for a while, they go.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ import contextlib
 import errno
 import os
 import threading
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -23,7 +27,12 @@ from typing import Any, Literal
 import msgspec
 
 from treadle.kernel.ids import Ids
-from treadle.monitor import Answered, SegmentEncoder, read_records
+from treadle.monitor import Answered, SegmentEncoder, read_records, seed_of
+
+# What is sent at once is held in memory by the platform, as columns.
+_SEGMENT = 1 << 20
+# Bytes of files that are kept to be used again: what a busy replica writes between two shipments.
+_SPARE = 64 << 20
 
 Sync = Literal["system", "flush", "answer"]
 """When records are forced to the disk: when the system sees fit, with each segment, with each record."""
@@ -48,7 +57,7 @@ class Journal:
         sync: When records are forced to the disk.
     """
 
-    def __init__(self, folder: Path, ids: Ids, segment_size: int = 1 << 20, sync: Sync = "system") -> None:
+    def __init__(self, folder: Path, ids: Ids, segment_size: int = _SEGMENT, sync: Sync = "system") -> None:
         self._folder = folder
         self._ids = ids
         self._segment_size = segment_size
@@ -60,8 +69,14 @@ class Journal:
         self._size = self._rows = self._revision = 0
         self._texts: dict[str, bool] = {}
         folder.mkdir(parents=True, exist_ok=True)
+        self._spares: deque[Path] = deque()
+        self._seed = 0
+        self._busy = False
+        for spare in folder.glob("*.spare"):
+            spare.unlink()
         for left in sorted(folder.glob("*.open")):
-            self._seal_file(left, sum(len(record.outputs) for record in read_records(left.read_bytes())))
+            records = read_records(left.read_bytes(), left.stem)
+            self._seal_file(left, sum(len(record.outputs) for record in records))
 
     def append(self, record: Answered) -> None:
         """Hands a record to the operating system, and to the disk where it is forced there.
@@ -70,19 +85,20 @@ class Journal:
             OSError: If it could not be written (a full disk); the journal stays whole.
         """
         with self._lock:
-            data = self._encoder.encode_here(record)
             if record.revision != self._revision:
                 if self._clashes(record):
                     self._seal()
                 self._revision = record.revision
             if self._file < 0:
                 self._open()
-            written = os.write(self._file, data)
-            if written != len(data):
+            pieces = self._encoder.encode_here(record, self._seed)
+            written = os.pwritev(self._file, pieces, self._size)
+            if written != sum(memoryview(piece).nbytes for piece in pieces):
                 os.ftruncate(self._file, self._size)
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
             if self._sync == "answer":
                 os.fdatasync(self._file)
+            self._busy = True
             self._size += written
             self._rows += len(record.outputs)
             if self._size >= self._segment_size:
@@ -97,19 +113,38 @@ class Journal:
         return clash
 
     def _open(self) -> None:
-        path = self._folder / f"{self._ids.new('segment')}.open"
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
-        self._path, self._size, self._rows = path, 0, 0
+        name = self._ids.new("segment")
+        path = self._folder / f"{name}.open"
+        if self._spares:
+            self._spares.popleft().rename(path)
+            self._file = os.open(path, os.O_WRONLY)
+        else:
+            self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+        self._path, self._seed, self._size, self._rows = path, seed_of(name), 0, 0
         if self._sync != "system":
             _sync_folder(self._folder)  # a file whose name is lost is lost
 
     def seal(self) -> None:
         """Ends the segment being written, if any: all that was appended can be shipped."""
         with self._lock:
+            if not self._busy:
+                self._let_go()
+            self._busy = False
             self._seal()
+
+    def close(self) -> None:
+        """Ends the segment being written, and lets go of what is kept to be used again."""
+        with self._lock:
+            self._seal()
+            self._let_go()
+
+    def _let_go(self) -> None:
+        while self._spares:
+            self._spares.popleft().unlink(missing_ok=True)
 
     def _seal(self) -> None:
         if self._file >= 0:
+            os.ftruncate(self._file, self._size)
             if self._sync == "flush":
                 os.fdatasync(self._file)
             os.close(self._file)
@@ -142,6 +177,11 @@ class Journal:
 
     def discard(self, segment: Segment) -> None:
         """Forgets a segment: it was acknowledged, or had to make room."""
+        if segment.size >= self._segment_size:
+            with self._lock, contextlib.suppress(FileNotFoundError):
+                if (len(self._spares) + 1) * segment.size <= _SPARE:
+                    self._spares.append(segment.path.rename(self._folder / f"{segment.id}.spare"))
+                    return
         segment.path.unlink(missing_ok=True)
 
     def set_aside(self, segment: Segment) -> Path:

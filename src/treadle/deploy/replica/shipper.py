@@ -112,6 +112,8 @@ class Shipper:
         while not self._stop.wait(self._interval):
             self._guarded()
         self._guarded()
+        for _, journal in self._journals:
+            journal.close()
 
     def _guarded(self) -> None:
         try:

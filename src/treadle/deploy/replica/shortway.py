@@ -1,8 +1,9 @@
-"""The short way for the most common request: one row, whole when it arrives, answered as JSON.
+"""The short way for the most common requests: one row as JSON, or a quick batch in binary.
 
-uvicorn makes a scope, a task and an event for each request; asyncio a future for each wait. Together
-they cost more than the model. What can be read at once, and will be predicted in this turn of the event
-loop, is answered without any of them. All else goes uvicorn's way as if this were not here.
+They are whole when they arrive. uvicorn makes a scope, a task and an event for each request; asyncio a
+future for each wait. Together they cost more than a small model. What can be read at once, and will be
+predicted in this turn of the event loop, is answered without any of them. All else goes uvicorn's way as
+if this were not here.
 """
 
 from __future__ import annotations
@@ -14,16 +15,29 @@ import msgspec
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from treadle.deploy.replica.app import App
-from treadle.deploy.replica.batcher import Answer, Batcher, Job, Outcome, Overloaded
+from treadle.deploy.replica.batcher import Answer, Batcher, Job, Outcome
 from treadle.deploy.replica.fleet import Fleet
 from treadle.deploy.replica.holder import Holder
-from treadle.deploy.replica.protocol import PREDICTION_ID, InferenceResponse, OutputTensor
+from treadle.deploy.replica.infer import Predicted, read_tensors
+from treadle.deploy.replica.protocol import (
+    PREDICTION_ID,
+    InferenceResponse,
+    OutputTensor,
+    Wanted,
+    pick_outputs,
+)
 from treadle.deploy.replica.reply import JSON, Header
+from treadle.deploy.replica.rows import Rows
 from treadle.deploy.replica.served import Served
+from treadle.deploy.replica.tensors import HEADER
 from treadle.deploy.replica.testing import has_test
 from treadle.deploy.types import ReplicaOptions
 
 _encode = msgspec.json.Encoder().encode
+_PLAIN = (JSON,)
+_ENCODING = b"content-encoding"
+# Bytes of the widest number.
+_WIDEST = 8
 
 
 class Door:
@@ -40,6 +54,7 @@ class Door:
         self._app = app
         self._batcher = batcher
         self._max_body = options.max_body
+        self._max_rows = options.max_rows
         self._max_concurrency = options.max_concurrency
         self._holders = {f"/v2/models/{name}/infer".encode(): fleet.find(name) for name in fleet.names}
 
@@ -56,18 +71,42 @@ class Door:
         if len(app.watch) >= self._max_concurrency:
             return False
         started = holder.used = time.perf_counter()
-        read = model.one_row.read(body)
-        if read is None:
-            return False
-        request, rows = read
-        if request.outputs or request.parameters is not None or not self._batcher.is_brief(model, rows.count):
-            return False
-        job = Job(model, rows, started, _Seat(app, connection, model, started, request.id))
         try:
-            self._batcher.submit(job)
-        except Overloaded:
+            read = self._read(body, connection.headers, model)
+            if read is None:
+                return False
+            request, rows, wanted = read
+            seat = _Seat(app, connection, started, request, model, wanted, rows.count)
+            self._batcher.submit(Job(model, rows, started, seat))
+        except Exception:  # noqa: BLE001 - whatever it is, uvicorn's way finds it again and tells it
             return False
         return True
+
+    def _read(
+        self, body: bytes, headers: list[Header], model: Served
+    ) -> tuple[Any, Rows, Wanted | None] | None:
+        """A request, its rows, and the outputs that it names; None if it can't go the short way.
+
+        Raises:
+            InvalidInput: If it isn't what the model takes.
+        """
+        length = next((value for name, value in headers if name == HEADER), None)
+        if length is None:
+            read = model.one_row.read(body)
+            if read is None or read[0].outputs or read[0].parameters is not None:
+                return None
+            return (*read, None) if self._batcher.is_brief(model, 1) else None
+        # At least so many rows, if a number has at most 8 bytes: what can't be answered now isn't read now.
+        fewest = len(body) // (_WIDEST * len(model.inputs.features))
+        if not self._is_quick(model, fewest) or any(name == _ENCODING for name, _ in headers):
+            return None
+        request, rows = read_tensors(body, length, model, self._max_rows)
+        if not self._is_quick(model, rows.count):
+            return None
+        return request, rows, pick_outputs(request, model.loaded.signature.output)
+
+    def _is_quick(self, model: Served, rows: int) -> bool:
+        return self._batcher.is_brief(model, rows) or self._batcher.is_moment(model, rows)
 
     def flush(self) -> None:
         """Answers what was taken, so that what comes after it on its connection is answered after it."""
@@ -77,16 +116,25 @@ class Door:
 class _Seat:
     """Where the outcome of a request goes, in place of a future: straight to its connection."""
 
-    __slots__ = ("_app", "_connection", "_id", "_model", "_started")
+    __slots__ = ("_app", "_connection", "_count", "_model", "_request", "_started", "_wanted")
 
     def __init__(
-        self, app: App, connection: ShortWay, model: Served, started: float, request: str | None
+        self,
+        app: App,
+        connection: ShortWay,
+        started: float,
+        request: Any,
+        model: Served,
+        wanted: Wanted | None,
+        count: int,
     ) -> None:
         self._app = app
         self._connection = connection
-        self._model = model
         self._started = started
-        self._id = request
+        self._request = request
+        self._model = model
+        self._wanted = wanted
+        self._count = count
 
     def done(self) -> bool:
         """Never before its outcome is set."""
@@ -95,16 +143,20 @@ class _Seat:
     def set_result(self, outcome: Outcome) -> None:
         """Writes the answer."""
         status: int = 200
-        headers: tuple[Header, ...] = (JSON,)
+        headers: tuple[Header, ...] = _PLAIN
         model = self._model
-        if type(outcome) is Answer:
+        if type(outcome) is not Answer:
+            status, headers, body = self._app.failed(outcome)  # type: ignore[arg-type]
+        elif self._wanted is not None:
+            found = Predicted(model, self._request, self._wanted, self._count, outcome)
+            status, headers, body = found.reply()
+        else:
             outputs = [
                 OutputTensor(model.loaded.signature.output, (1,), "FP64", outcome.outputs),
                 OutputTensor(PREDICTION_ID, (1,), "BYTES", list(outcome.ids)),
             ]
-            body = _encode(InferenceResponse(model.desk.model, str(model.version), outputs, self._id))
-        else:
-            status, headers, body = self._app.failed(outcome)  # type: ignore[arg-type]
+            response = InferenceResponse(model.desk.model, str(model.version), outputs, self._request.id)
+            body = _encode(response)
         self._connection.answer(status, headers, body)
         ended = time.perf_counter()
         model.desk.stats.answered(status, ended, ended - self._started)
@@ -201,7 +253,7 @@ class ShortWay(HttpToolsProtocol):
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
-        if status == 200:
+        if status == 200 and headers == _PLAIN:
             head = self._head()
         else:
             head = self._line(status, (*self.server_state.default_headers, *headers))
