@@ -297,11 +297,12 @@ def show_status(found: DeploymentStatus, start: str) -> None:
 
 
 def _show_levels(found: ServiceLevels) -> None:
-    if not found.levels:
+    troubles = [trouble for trouble in (found.gone, found.failing) if trouble]
+    if not found.levels and not troubles:
         return
     show.say()
-    if found.silent:
-        show.say("  ✗ silent: no replica has been heard of for 10 seconds", "red")
+    for trouble in troubles:
+        show.say(f"  ✗ {trouble}", "red")
     for level in found.levels:
         bad = level.fallen or any(one.burning for one in level.burns)
         show.say(f"  {'✗' if bad else '✓'} {level.name}: {level.sentence}", "red" if bad else "")

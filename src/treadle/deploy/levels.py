@@ -2,17 +2,17 @@
 
 Multi-window, multi-burn-rate alerts after Google's *Site Reliability Workbook*, chapter 5,
 https://sre.google/workbook/alerting-on-slos/: a rate that uses up 2 % of the budget of 30 days in an
-hour (14.4), 5 % in six hours (6) or 10 % in three days (1), each confirmed by a window of a twelfth.
+hour (14.4), 5 % in six hours (6) or 10 % in three days (1), each confirmed by a window of a twelfth. They are
+slow by design; one that falls is seen by :mod:`treadle.deploy.falling`.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Literal, NamedTuple
 
-from treadle.deploy.guards import evidence_above
+from treadle.deploy.falling import STRETCH, Fall, fall
 from treadle.deploy.types import BurnRate, Counts, ServiceLevel
 from treadle.kernel.config import ObjectiveConfig
 
@@ -31,33 +31,35 @@ _WINDOWS = (
     _Window("page", 6.0, timedelta(hours=6), timedelta(minutes=30)),
     _Window("ticket", 1.0, timedelta(days=3), timedelta(hours=6)),
 )
-# A service that falls is seen in the minute that has begun and the one before, by evidence that may be
-# looked at at any time (guards.py). There are 43,200 such pairs in 30 days: of deployments that burn their
-# budget no faster than the fastest limit, one in 23 is called fallen by mistake in that time, at most.
-RECENT = timedelta(minutes=2)
-_EVIDENCE = math.log(1e6)
-_MOST_ALLOWED = 0.5
+MOST_ALLOWED = 0.5
+"""Where more of the requests than this go wrong, a deployment has fallen whatever is declared."""
+
 # One failed request of three in an hour is a burn rate of 333, and nothing to wake anybody for.
 _LEAST_BAD = 3
 _QUICK_SHARE = 0.99
 
-SPANS = (BUDGET, RECENT, *(span for one in _WINDOWS for span in (one.long, one.short)))
+SPANS = (BUDGET, *(span for one in _WINDOWS for span in (one.long, one.short)))
 """The times of which the counts are needed."""
 
 
-def levels(objective: ObjectiveConfig, totals: Mapping[timedelta, Counts]) -> Iterator[ServiceLevel]:
+def levels(
+    objective: ObjectiveConfig, totals: Mapping[timedelta, Counts], recent: Sequence[Counts]
+) -> Iterator[ServiceLevel]:
     """Each objective, and how it stands.
 
     Args:
         objective: What is promised.
         totals: What came of the requests in each of :data:`SPANS`.
+        recent: What came of them in each stretch of the last minutes, oldest first.
     """
     if objective.availability is not None:
         bad = {span: counts.errors for span, counts in totals.items()}
-        yield _level("availability", objective.availability / 100, bad, totals)
+        stretches = [(one.errors, one.requests) for one in recent]
+        yield _level("availability", objective.availability / 100, bad, totals, stretches)
     if objective.p99_ms is not None:
         bad = {span: counts.slow for span, counts in totals.items()}
-        yield _level("latency", _QUICK_SHARE, bad, totals)
+        stretches = [(one.slow, one.requests) for one in recent]
+        yield _level("latency", _QUICK_SHARE, bad, totals, stretches)
 
 
 def _level(
@@ -65,15 +67,14 @@ def _level(
     target: float,
     bad: Mapping[timedelta, int],
     totals: Mapping[timedelta, Counts],
+    stretches: Sequence[tuple[int, int]],
 ) -> ServiceLevel:
     budget = 1 - target
     rates = {
         span: bad[span] / counts.requests / budget if counts.requests else None
         for span, counts in totals.items()
     }
-    bound = min(_MOST_ALLOWED, _WINDOWS[0].limit * budget)
-    recent = totals[RECENT].requests
-    fallen = bool(recent) and evidence_above(bad[RECENT], recent, bound) >= _EVIDENCE
+    fell = fall(stretches, min(MOST_ALLOWED, _WINDOWS[0].limit * budget))
     burns = tuple(_burn(window, rates, bad[window.long]) for window in _WINDOWS)
     used = rates[BUDGET]
     left = None if used is None else 1 - used
@@ -84,8 +85,8 @@ def _level(
         bad=bad[BUDGET],
         budget_left=left,
         burns=burns,
-        fallen=fallen,
-        sentence=_sentence(name, target, left, burns, f"{bad[RECENT]:,} of {recent:,}" if fallen else ""),
+        fallen=fell is not None,
+        sentence=_sentence(name, target, left, burns, fell),
     )
 
 
@@ -103,7 +104,9 @@ def _burn(window: _Window, rates: Mapping[timedelta, float | None], bad: int) ->
     )
 
 
-def _sentence(name: str, target: float, left: float | None, burns: tuple[BurnRate, ...], fallen: str) -> str:
+def _sentence(
+    name: str, target: float, left: float | None, burns: tuple[BurnRate, ...], fell: Fall | None
+) -> str:
     does = "answered without an error" if name == "availability" else "answered in time"
     said = f"{target * 100:.6g} % of the requests are to be {does}"
     if left is None:
@@ -111,12 +114,18 @@ def _sentence(name: str, target: float, left: float | None, burns: tuple[BurnRat
     said += (
         f"; {left:.0%} of the budget is left" if left >= 0 else f"; the budget is overdrawn by {-left:.0%}"
     )
-    if fallen:
-        return f"{said}; fallen: {fallen} requests of the last minute or two were not"
+    if fell:
+        return f"{said}; fallen: {of_how_many(fell)} were not"
     burning = next((one for one in burns if one.burning), None)
     if burning:
         return f"{said}; burning at {burning.long_rate:.3g} times its rate for {burning.long}"
     return said
+
+
+def of_how_many(fell: Fall) -> str:
+    """Which requests went wrong, in words."""
+    seconds = fell.stretches * int(STRETCH.total_seconds())
+    return f"{fell.bad:,} of {fell.total:,} requests of the last {seconds} seconds"
 
 
 def _span(span: timedelta) -> str:

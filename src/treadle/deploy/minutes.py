@@ -1,29 +1,36 @@
-"""The table of what came of requests, minute by minute: what service levels are computed from."""
+"""The tables of what came of requests, which service levels are computed from: by the minute, and finer."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+from treadle.deploy.falling import LOOKS_BACK, STRETCH
 from treadle.deploy.types import Counts, ReplicaReport
 from treadle.kernel.database import Instant, schema
 
 KEPT = timedelta(days=31)
 
-minutes = sa.Table(
-    "service_minutes",
-    schema,
-    sa.Column("model", sa.Text, primary_key=True),
-    sa.Column("environment", sa.Text, primary_key=True),
-    sa.Column("minute", Instant, primary_key=True),
-    sa.Column("requests", sa.BigInteger, nullable=False),
-    sa.Column("errors", sa.BigInteger, nullable=False),
-    sa.Column("slow", sa.BigInteger, nullable=False),
-)
 _COUNTS = ("requests", "errors", "slow")
+
+
+def _table(name: str, moment: str) -> sa.Table:
+    return sa.Table(
+        name,
+        schema,
+        sa.Column("model", sa.Text, primary_key=True),
+        sa.Column("environment", sa.Text, primary_key=True),
+        sa.Column(moment, Instant, primary_key=True),
+        *(sa.Column(count, sa.BigInteger, nullable=False) for count in _COUNTS),
+    )
+
+
+minutes = _table("service_minutes", "minute")
+moments = _table("service_moments", "moment")
 
 
 def since(before: ReplicaReport | None, report: ReplicaReport) -> Counts:
@@ -42,20 +49,35 @@ def since(before: ReplicaReport | None, report: ReplicaReport) -> Counts:
 
 
 def add(connection: sa.Connection, model: str, now: datetime, counts: Counts, environment: str = "") -> None:
-    """Adds to a minute's counts; forgets those of more than 31 days ago when a new minute begins."""
+    """Adds to the counts of a minute and of a stretch; forgets old ones when new ones begin."""
     if not counts.requests:
         return
+    mine = {"model": model, "environment": environment}
     minute = now.replace(second=0, microsecond=0)
+    _add(connection, minutes, mine | {"minute": minute}, counts, minute - KEPT)
+    moment = minute + (now - minute) // STRETCH * STRETCH
+    _add(connection, moments, mine | {"moment": moment}, counts, moment - 2 * LOOKS_BACK)
+
+
+def _add(
+    connection: sa.Connection, table: sa.Table, key: Mapping[str, Any], counts: Counts, kept: datetime
+) -> None:
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    row = {"model": model, "environment": environment, "minute": minute}
-    row |= {name: getattr(counts, name) for name in _COUNTS}
-    insert = dialect.insert(minutes).values(row)
-    more = {name: minutes.c[name] + insert.excluded[name] for name in _COUNTS}
-    keys = list(minutes.primary_key)
-    asked = insert.on_conflict_do_update(index_elements=keys, set_=more).returning(minutes.c.requests)
+    insert = dialect.insert(table).values(**key, **{name: getattr(counts, name) for name in _COUNTS})
+    more = {name: table.c[name] + insert.excluded[name] for name in _COUNTS}
+    keys = list(table.primary_key)
+    asked = insert.on_conflict_do_update(index_elements=keys, set_=more).returning(table.c.requests)
     if connection.execute(asked).scalar_one() == counts.requests:
-        old = minutes.c.minute < minute - KEPT
-        connection.execute(minutes.delete().where(minutes.c.model == model, old))
+        old = keys[-1] < kept
+        connection.execute(table.delete().where(table.c.model == key["model"], old))
+
+
+def recent(connection: sa.Connection, model: str, now: datetime, environment: str = "") -> list[Counts]:
+    """What came of a model's requests in each stretch of the last minutes that had any, oldest first."""
+    mine = (moments.c.model == model) & (moments.c.environment == environment)
+    late = (moments.c.moment > now - LOOKS_BACK) & (moments.c.moment <= now)
+    query = sa.select(*(moments.c[name] for name in _COUNTS)).where(mine, late)
+    return [Counts(*row) for row in connection.execute(query.order_by(moments.c.moment)).all()]
 
 
 def totals(

@@ -12,7 +12,7 @@ from treadle.deploy import minutes, rollout, rules, store
 from treadle.deploy.admitting import Environments
 from treadle.deploy.differing import differences
 from treadle.deploy.environments import environment
-from treadle.deploy.standing import standing
+from treadle.deploy.standing import REMEMBERED, standing
 from treadle.deploy.telling import Telling, seen
 from treadle.deploy.types import (
     DeploymentPlan,
@@ -412,13 +412,14 @@ class Deployments:
         now = now or datetime.now(UTC)
         with self._workspace.database.read() as connection:
             known = store.read_revisions(connection, model, self._here)
-            replicas = store.read_replicas(connection, model, now - _ALIVE, self._here)
+            heard = store.read_replicas(connection, model, now - REMEMBERED, self._here)
+            replicas = [one for one in heard if one.heard_at >= now - _ALIVE]
             trial = rollout.trial_of(known)
             at = self._workspace.clock.now()
             found = self._rollout(connection, trial, replicas, at)[0] if trial else None
             serving = rules.serving(known)
             promised = self._workspace.config.serve.objective
-            levels = standing(connection, model, promised, serving, replicas, now, self._here)
+            levels = standing(connection, model, promised, serving, heard, now, self._here)
         return DeploymentStatus(
             model=model,
             desired=rules.desired(known),

@@ -8,12 +8,15 @@ from datetime import UTC, datetime, timedelta
 import sqlalchemy as sa
 
 from treadle.deploy import minutes, rules, store
-from treadle.deploy.levels import SPANS, levels
-from treadle.deploy.types import Replica, Revision, ServiceLevels
+from treadle.deploy.falling import fall
+from treadle.deploy.levels import MOST_ALLOWED, SPANS, levels, of_how_many
+from treadle.deploy.types import Counts, Replica, Revision, ServiceLevels
 from treadle.kernel.config import ObjectiveConfig
 from treadle.kernel.workspace import Workspace
 
 _SILENT = timedelta(seconds=10)
+REMEMBERED = timedelta(days=1)
+"""How long ago a replica may have been heard of for its silence to be news."""
 
 
 def service_levels(workspace: Workspace, model: str, now: datetime | None = None) -> ServiceLevels:
@@ -26,11 +29,12 @@ def service_levels(workspace: Workspace, model: str, now: datetime | None = None
 
     Returns:
         Error budgets, burn rates, and whether it has fallen; without levels where no objective is declared.
+        Whether anything answers at all is told in any case.
     """
     now = now or datetime.now(UTC)
     with workspace.database.read() as connection:
         serving = rules.serving(store.read_revisions(connection, model))
-        replicas = store.read_replicas(connection, model, now - _SILENT)
+        replicas = store.read_replicas(connection, model, now - REMEMBERED)
         return standing(connection, model, workspace.config.serve.objective, serving, replicas, now)
 
 
@@ -46,10 +50,32 @@ def standing(
     """The same, for who has read revisions and replicas already."""
     declared = objective.availability is not None or objective.p99_ms is not None
     totals = minutes.totals(connection, model, now, SPANS, environment) if declared else {}
-    heard = any(one.heard_at >= now - _SILENT for one in replicas)
+    recent = minutes.recent(connection, model, now, environment)
+    heard = [one for one in replicas if one.heard_at >= now - _SILENT]
     return ServiceLevels(
         model=model,
         at=now,
-        levels=tuple(levels(objective, totals)) if declared else (),
+        version=serving.version if serving else None,
+        levels=tuple(levels(objective, totals, recent)) if declared else (),
         silent=serving is not None and not heard,
+        gone=_gone(replicas, heard) if serving else "",
+        failing=_failing(recent) if serving else "",
     )
+
+
+def _gone(replicas: Sequence[Replica], heard: Sequence[Replica]) -> str:
+    """Why nothing can answer; empty where something can, or where no replica was ever there."""
+    if not replicas:
+        return ""
+    if not heard:
+        last = max(one.heard_at for one in replicas)
+        return f"no replica has been heard of since {last.astimezone(UTC):%H:%M:%S} UTC"
+    if any(one.revision is not None for one in heard):
+        return ""
+    return f"of {len(heard)} replicas that run none has loaded a version"
+
+
+def _failing(recent: Sequence[Counts]) -> str:
+    """That requests are answered with errors, more often than any objective could allow; empty if not."""
+    fell = fall([(one.errors, one.requests) for one in recent], MOST_ALLOWED)
+    return f"{of_how_many(fell)} were answered with an error of the server" if fell else ""

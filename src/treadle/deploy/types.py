@@ -344,7 +344,7 @@ class ServiceLevel(msgspec.Struct, frozen=True, kw_only=True):
         budget_left: The share of the error budget of 30 days that is left, below 0 if it is overdrawn;
             None where nothing was asked.
         burns: How fast it is used up.
-        fallen: Whether the last minute or two leave no doubt that it doesn't hold at all.
+        fallen: Whether the last seconds leave no doubt that it doesn't hold at all.
         sentence: How it stands, in words.
     """
 
@@ -366,12 +366,18 @@ class ServiceLevels(msgspec.Struct, frozen=True, kw_only=True):
         at: When.
         levels: Each objective that is declared.
         silent: Whether a revision should answer and no replica has been heard of for 10 seconds.
+        gone: Why nothing can answer though it did within a day, in words; empty where something can.
+        failing: That most requests are answered with errors, whatever is declared; empty where they aren't.
+        version: The version that should answer; None if none does.
     """
 
     model: str
     at: datetime
     levels: tuple[ServiceLevel, ...]
     silent: bool
+    gone: str = ""
+    failing: str = ""
+    version: int | None = None
 
 
 class DeploymentStatus(msgspec.Struct, frozen=True, kw_only=True):

@@ -27,7 +27,7 @@ _LEAST_ROOM = 64 << 10
 LOCK_TIMEOUT = 30.0
 """So many seconds a writer waits for another one."""
 
-SCHEMA_VERSION = "0015"
+SCHEMA_VERSION = "0016"
 schema = sa.MetaData()
 
 T = TypeVar("T")
