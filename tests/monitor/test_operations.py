@@ -1,4 +1,4 @@
-"""A service that falls or burns its error budget: one alert, one incident, resolved when it is well again."""
+"""A service that is gone, falls or burns its error budget: one incident, resolved when it is well again."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from treadle.deploy import minutes
+from treadle.deploy import Deployments, ReplicaReport, minutes
 from treadle.deploy.types import Counts
 from treadle.kernel.config import ObjectiveConfig
-from treadle.monitor import Incidents, Monitors
+from treadle.monitor import Alert, Incidents, Monitors, ServiceWatch
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -61,8 +61,130 @@ def test_a_slow_burn_is_a_warning(served: Any) -> None:
     assert one.severity == "warning"
 
 
-def test_without_an_objective_nobody_watches(world: Any) -> None:
+def test_a_fall_is_told_though_a_slow_burn_stands(served: Any) -> None:
+    answer(served, NOW, 10_000, 20, steps=72, step=60)
+    monitors, incidents = Monitors(served.workspace), Incidents(served.workspace)
+    monitors.watch_service("toy", NOW)
+    for second in (5, 10, 15, 20):
+        with served.workspace.database.write() as connection:
+            minutes.add(connection, "toy", NOW + timedelta(seconds=second), Counts(100, 90))
+    raised = monitors.watch_service("toy", NOW + timedelta(seconds=21))
+    assert raised is not None
+    assert "fallen" in raised.sentence
+    [one] = incidents.list("toy")
+    assert one.severity == "critical"
+    assert monitors.watch_service("toy", NOW + timedelta(seconds=24)) is None, "it stands already"
+
+
+def test_a_drift_of_the_version_before_is_left_to_the_windows(served: Any) -> None:
+    drifted = Alert(
+        id="a1", model="toy", kind="input", at=NOW, subjects=("hour",), sentence="hour drifted", version=7
+    )
+    monitors = Monitors(served.workspace)
+    monitors.report(drifted)
+    monitors.watch_service("toy", NOW)
+    [one] = Incidents(served.workspace).list("toy")
+    assert one.state == "open"
+
+
+# ── replicas that are gone, whatever is declared ─────────────────────────
+
+
+class Seconds:
+    """A clock that is set by hand."""
+
+    at = 0.0
+
+    def __call__(self) -> float:
+        return self.at
+
+
+@pytest.fixture
+def deployed(world: Any) -> Any:
+    """A version that a replica serves; no objective is declared, and nothing is in production."""
+    world.register(promote=False)
+    Deployments(world.workspace).deploy("toy", 1, "me", "first", "k1")
+    return world
+
+
+def heard(world: Any, second: float, revision: int | None = 1, **more: Any) -> None:
+    """A replica reports."""
+    told = ReplicaReport(replica="a", model="toy", url="http://x", process="p", revision=revision, **more)
+    Deployments(world.workspace).report(told, NOW + timedelta(seconds=second))
+
+
+def watched(world: Any, watch: ServiceWatch, clock: Seconds, second: float) -> Any:
+    clock.at = second
+    found = Monitors(world.workspace).watch_service("toy", NOW + timedelta(seconds=second), watch)
+    states = [(one.state, one.severity) for one in Incidents(world.workspace).list("toy")]
+    return found, states
+
+
+def test_replicas_that_are_all_gone_are_an_incident_in_under_thirty_seconds(deployed: Any) -> None:
+    clock = Seconds()
+    watch = ServiceWatch(clock)
+    for second in range(0, 100, 3):
+        heard(deployed, second)
+        assert watched(deployed, watch, clock, second) == (None, [])
+    told = None
+    for second in range(102, 200, 3):
+        found, states = watched(deployed, watch, clock, second)
+        told = told or (second - 99 if found else None)
+        assert (found is None) == (second - 99 != told)
+    assert told is not None
+    assert 20 <= told < 25
+    assert states == [("open", "critical")]
+    [alert] = Monitors(deployed.workspace).alerts("toy")
+    assert alert.subjects == ("replicas",)
+    assert alert.sentence == "no replica has been heard of since 12:01:39 UTC"
+    for second in range(200, 280, 3):
+        heard(deployed, second)
+        _, states = watched(deployed, watch, clock, second)
+        assert states[0][0] == ("open" if second < 258 else "resolved"), second
+
+
+def test_a_replica_that_starts_again_is_no_incident(deployed: Any) -> None:
+    clock = Seconds()
+    watch = ServiceWatch(clock)
+    for second in range(0, 300, 3):
+        if second % 60 < 42:  # it is away for 18 seconds, each minute
+            heard(deployed, second)
+        assert watched(deployed, watch, clock, second) == (None, []), second
+
+
+def test_replicas_have_a_minute_when_the_platform_starts(deployed: Any) -> None:
+    heard(deployed, -3600)
+    clock = Seconds()
+    watch = ServiceWatch(clock)
+    for second in range(0, 58, 3):
+        assert watched(deployed, watch, clock, second) == (None, [])
+    assert watched(deployed, watch, clock, 60)[1] == [("open", "critical")]
+
+
+def test_replicas_that_load_nothing_are_gone(deployed: Any) -> None:
+    clock = Seconds()
+    watch = ServiceWatch(clock)
+    heard(deployed, 0)
+    watched(deployed, watch, clock, 0)
+    for second in range(60, 90, 3):
+        heard(deployed, second, revision=None)
+        _, states = watched(deployed, watch, clock, second)
+    assert states == [("open", "critical")]
+
+
+def test_answers_that_are_errors_are_an_incident_whatever_is_declared(deployed: Any) -> None:
+    clock = Seconds()
+    watch = ServiceWatch(clock)
+    for second in range(120):
+        heard(deployed, second, requests=5 * second, errors=5 * max(0, second - 90))
+        found, _ = watched(deployed, watch, clock, second)
+        if found:
+            break
+    assert found.subjects == ("answers",)
+    assert 10 < second - 90 < 22
+
+
+def test_what_was_never_deployed_is_not_watched(world: Any) -> None:
     world.register()
-    answer(world, NOW, 1000, 1000)
     assert Monitors(world.workspace).watch_service("toy", NOW) is None
     assert Incidents(world.workspace).list("toy") == []

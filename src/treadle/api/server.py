@@ -29,11 +29,13 @@ from treadle.deploy import (
 )
 from treadle.kernel.errors import Busy, Conflict, TreadleError, Unavailable
 from treadle.kernel.lock import Holder, exclusive
+from treadle.monitor import Monitors, ServiceWatch
 from treadle.registry import Backoff, OpenLineage
 from treadle.retrain.worker import LOCK
 
 _log = logging.getLogger("treadle.up")
 _LOOK_EVERY = 10.0
+_WATCH_EVERY = 2.0
 
 
 def serve(root: Path, host: str = "127.0.0.1", port: int = 8090) -> None:
@@ -57,9 +59,19 @@ def serve(root: Path, host: str = "127.0.0.1", port: int = 8090) -> None:
     rooms: Rooms = app.rooms
     try:
         interrupted = rooms.worker.start()
-        with _inference(rooms, url) as (serving, close), _clockwork(rooms), _lineage(rooms):
+        with (
+            _inference(rooms, url) as (serving, close),
+            _clockwork(rooms),
+            _lineage(rooms),
+            _watch(rooms) as end_watch,
+        ):
             _greet(rooms, url, serving, len(interrupted))
-            _Server(app, close).run(sockets=[listener])
+
+            def leave() -> None:
+                end_watch()  # replicas that are told to go aren't missed
+                close()
+
+            _Server(app, leave).run(sockets=[listener])
     finally:
         rooms.close()
         listener.close()
@@ -251,23 +263,48 @@ def _lineage(rooms: Rooms) -> Iterator[None]:
 @contextlib.contextmanager
 def _clockwork(rooms: Rooms) -> Iterator[None]:
     """Looks at the world every few seconds; what has not ended yet costs nothing."""
+    with _every(
+        _LOOK_EVERY, "treadle-clockwork", rooms, lambda: rooms.loop.look(rooms.workspace.config.model)
+    ):
+        yield
+
+
+@contextlib.contextmanager
+def _watch(rooms: Rooms) -> Iterator[Callable[[], None]]:
+    """Watches over the service, beside the clockwork: a window may take minutes to compute.
+
+    Gives what ends it.
+    """
+    monitors, watch = Monitors(rooms.workspace), ServiceWatch()
+    model = rooms.workspace.config.model
+    with _every(
+        _WATCH_EVERY, "treadle-watch", rooms, lambda: monitors.watch_service(model, watch=watch)
+    ) as end:
+        yield end
+
+
+@contextlib.contextmanager
+def _every(
+    seconds: float, name: str, rooms: Rooms, look: Callable[[], object]
+) -> Iterator[Callable[[], None]]:
+    """Does something again and again in a thread of its own, but not while the past is replayed."""
     stop = threading.Event()
 
     def tick() -> None:
-        while not stop.wait(_LOOK_EVERY):
+        while not stop.wait(seconds):
             if rooms.workspace.replayed_time() is not None:
                 continue
             try:
-                rooms.loop.look(rooms.workspace.config.model)
+                look()
             except TreadleError as error:
                 _log.warning("the monitors could not look: %s", error)
-            except Exception:  # noqa: BLE001 - the clockwork must outlive a bug in one look
+            except Exception:  # noqa: BLE001 - the thread must outlive a bug in one look
                 _log.exception("the monitors stumbled")
 
-    thread = threading.Thread(target=tick, name="treadle-clockwork", daemon=True)
+    thread = threading.Thread(target=tick, name=name, daemon=True)
     thread.start()
     try:
-        yield
+        yield stop.set
     finally:
         stop.set()
         thread.join(timeout=30)

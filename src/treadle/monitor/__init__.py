@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from treadle.monitor.log import PredictionLog as PredictionLog
     from treadle.monitor.notify import Notifier as Notifier
     from treadle.monitor.notify import WebhookNotifier as WebhookNotifier
+    from treadle.monitor.operations import ServiceWatch as ServiceWatch
     from treadle.monitor.payloads.service import Payloads as Payloads
     from treadle.monitor.payloads.types import InferenceEvent as InferenceEvent
     from treadle.monitor.performance.hindsight import Hindsights as Hindsights
@@ -62,6 +63,7 @@ __getattr__, __all__ = attach(
         "Delivery": "incidents.types",
         "Backfill": "types",
         "CategoryProfile": "types",
+        "ServiceWatch": "operations",
         "DroppedFile": "types",
         "Drops": "drops",
         "Hindsight": "types",

@@ -28,9 +28,10 @@ from treadle.monitor.findings import Window
 from treadle.monitor.incidents.channels import channels
 from treadle.monitor.incidents.grouping import escalate, group, stands
 from treadle.monitor.incidents.outbox import Outbox
+from treadle.monitor.incidents.rules import severity
 from treadle.monitor.log import PredictionLog, check_model
 from treadle.monitor.notify import Notifier, WebhookNotifier
-from treadle.monitor.operations import service_alert, service_results
+from treadle.monitor.operations import ServiceWatch, service_alert, service_results
 from treadle.monitor.payloads.service import settle_payloads
 from treadle.monitor.performance.figures import Performance
 from treadle.monitor.profile import Shape, decode_profile
@@ -114,8 +115,6 @@ class Monitors:
             found = self._compute(model, since, since + every)
             if self._keep(model, before, since + every, found):
                 computed += found
-        if self._ws.replayed_time() is None:
-            self.watch_service(model)
         with self._ws.database.write() as connection:
             escalate(connection, model, until, self._config.notify, self._channels)
         if self._config.keep_log is not None:
@@ -124,34 +123,43 @@ class Monitors:
         Outbox(self._ws, self._channels).deliver()
         return computed
 
-    def watch_service(self, model: str, now: datetime | None = None) -> Alert | None:
-        """Raises an alert if a service level objective has fallen or its error budget burns too fast.
+    def watch_service(
+        self, model: str, now: datetime | None = None, watch: ServiceWatch | None = None
+    ) -> Alert | None:
+        """Raises an alert if nothing answers, an objective has fallen or its error budget burns too fast.
 
-        One alert an incident: as long as that stands, it isn't raised again.
+        One alert an incident: as long as that stands and is no worse, it isn't raised again. People are told
+        at once.
 
         Args:
             model: The model.
             now: By the machine's clock, as replicas report.
+            watch: What was found before, by whoever looks every few seconds; without it a moment's
+                trouble counts.
 
         Returns:
             The alert that was raised now.
         """
-        objective = self._ws.config.serve.objective
+        levels = service_levels(self._ws, model, now)
         production = Registry(self._ws).production(model)
-        if production is None or (objective.availability is None and objective.p99_ms is None):
+        version = production.number if production else levels.version
+        if version is None:
             return None
-        found = service_results(service_levels(self._ws, model, now), production.number)
+        found = service_results(levels, version)
+        found = watch.settled(found) if watch else found
         alert = service_alert(found)
-        at = found[0].until
         with self._ws.database.write() as connection:
-            if alert is not None and stands(connection, model, alert):
+            if alert is not None and stands(connection, model, alert, severity(alert, found)):
                 alert = None
             if alert is not None:
                 alert = msgspec.structs.replace(alert, delivered=self._notifier is None)
                 store.add_alert(connection, alert)
                 record(connection, _event(alert))
             raised = [alert] if alert is not None else []
-            group(connection, model, at, raised, found, self._config.notify, self._channels)
+            group(connection, model, levels.at, raised, found, self._config.notify, self._channels)
+        if alert is not None:
+            self._deliver(model)
+            Outbox(self._ws, self._channels).deliver()
         return alert
 
     def backfill(self, model: str, since: datetime, actor: str) -> Backfill:

@@ -15,7 +15,7 @@ from treadle.kernel.types import Event
 from treadle.kernel.units import parse_duration
 from treadle.monitor.incidents import rules, store
 from treadle.monitor.incidents.types import Incident, Occasion
-from treadle.monitor.types import Alert, WindowResult
+from treadle.monitor.types import Alert, Severity, WindowResult
 
 
 def group(
@@ -76,12 +76,13 @@ def _carried(incident: Incident, told: rules.Told, results: Sequence[WindowResul
     return msgspec.structs.replace(incident, version=now)
 
 
-def stands(connection: sa.Connection, model: str, alert: Alert) -> bool:
-    """Whether an incident that isn't resolved tells what an alert does."""
+def stands(connection: sa.Connection, model: str, alert: Alert, how_bad: Severity | None = None) -> bool:
+    """Whether an incident that isn't resolved tells what an alert does, and is as severe if that matters."""
     found = {
         one.id: one
         for one in store.read_incidents(connection, model, ("open", "acknowledged"))
         if one.version == alert.version
+        and (how_bad is None or rules.worst([one.severity, how_bad]) == one.severity)
     }
     return any(rules.tells(told, alert) for told in store.told(connection, found).values())
 

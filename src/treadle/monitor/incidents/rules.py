@@ -173,8 +173,11 @@ def is_over(incident: Incident, results: Sequence[WindowResult]) -> bool:
 
 
 def successor(incident: Incident, results: Sequence[WindowResult]) -> int | None:
-    """The version that is watched in place of the incident's, whose monitors say nothing any more."""
-    versions = {result.version for result in results}
+    """The version that is watched in place of the incident's, whose monitors say nothing any more.
+
+    What is found of the service, every few seconds, says nothing of windows that are still to end.
+    """
+    versions = {result.version for result in results if result.kind != "operations"}
     if not versions or incident.version in versions or _LASTING & set(incident.kinds):
         return None
     return max(versions)
