@@ -312,13 +312,8 @@ def _version(database: Database) -> str | None:
 
 
 def _migrate(database: Database, root: Path) -> None:
-    from alembic import command
-    from alembic.config import Config
-
     from treadle.kernel.errors import Busy
 
-    config = Config()
-    config.set_main_option("script_location", "treadle.kernel:migrations")
     deadline = time.monotonic() + 60
     while True:
         try:
@@ -328,10 +323,26 @@ def _migrate(database: Database, root: Path) -> None:
                 with database.write() as connection:
                     if connection.dialect.name == "postgresql":
                         connection.execute(sa.text("SELECT pg_advisory_xact_lock(7305417)"))
-                    config.attributes["connection"] = connection
-                    command.upgrade(config, "head")
+                    _upgrade(connection)
                 return
         except Busy:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.05)
+
+
+def _upgrade(connection: sa.Connection) -> None:
+    """Makes the tables in a database that has none, and runs the migrations that aren't yet in it."""
+    from treadle.kernel.migrations import baseline
+
+    if not sa.inspect(connection).has_table("alembic_version"):
+        baseline.create(connection)
+        if baseline.BASELINE == SCHEMA_VERSION:
+            return
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", "treadle.kernel:migrations")
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
