@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO_VENV := .venv-demo
 AUTOLOG_VENV := .venv-autolog
+# Python keeps its bytecode, whatever the caller's environment says: a test run starts a thousand Pythons.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: demo test lint soak bench lock clean
 
