@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 from cli_parts import Call
 
 from live import Up, live  # noqa: F401 - the fixture
+from servers import program
 from treadle.client import Client
 from treadle.registry import ModelVersion
 
@@ -58,8 +58,7 @@ def test_an_archive_that_is_signed_says_by_whom(
     production: Path,
     call: Call,
 ) -> None:
-    if shutil.which("ssh-keygen") is None:
-        pytest.skip("there is no ssh-keygen")
+    program("ssh-keygen", package="openssh-client")
     made = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "ada@shop", "-f", "key"]
     subprocess.run(made, check=True, cwd=production)
     policy = f'[registry]\nsigned = true\ntrusted_keys = ["{(production / "key.pub").read_text().strip()}"]\n'

@@ -1,10 +1,9 @@
-"""The rules, as Prometheus itself reads and evaluates them where `promtool` is installed."""
+"""The rules, as Prometheus' own `promtool` reads and evaluates them."""
 
 from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -13,13 +12,12 @@ import pytest
 import yaml
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 
+from servers import program
 from treadle.deploy.replica.metrics import Metrics
 from treadle.infra import grafana, prometheus
 from treadle.kernel.config import ObjectiveConfig
 
 OBJECTIVE = ObjectiveConfig(p99_ms=50, availability=99.9)
-PROMTOOL = shutil.which("promtool")
-needs_promtool = pytest.mark.skipif(not PROMTOOL, reason="no promtool: `apt-get install prometheus`")
 
 
 def told() -> set[str]:
@@ -79,11 +77,10 @@ def test_a_dashboard_without_an_objective_shows_no_limit() -> None:
 
 
 def promtool(*args: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [str(PROMTOOL), *args]
+    command = [program("promtool", package="prometheus"), *args]
     return subprocess.run(command, cwd=cwd, check=False, capture_output=True, text=True)
 
 
-@needs_promtool
 def test_prometheus_takes_them(tmp_path: Path) -> None:
     (tmp_path / "rules.yml").write_text(prometheus.render(OBJECTIVE, ["toy", 'odd "name"']))
     done = promtool("check", "rules", "rules.yml", cwd=tmp_path)
@@ -91,7 +88,6 @@ def test_prometheus_takes_them(tmp_path: Path) -> None:
     assert f"{len(rules(OBJECTIVE, ('toy', 'other')))} rules found" in done.stdout
 
 
-@needs_promtool
 @pytest.mark.parametrize(
     ("failing", "at", "raised"),
     [

@@ -6,7 +6,6 @@ Both are away at first, come back, are told again what they know, and are told w
 from __future__ import annotations
 
 import json
-import shutil
 import ssl
 import subprocess
 import time
@@ -28,6 +27,7 @@ from monitor.incidents.test_channels import (  # noqa: F401
     receiver,
     serve,
 )
+from servers import program
 from treadle.kernel.clock import ManualClock
 from treadle.kernel.config.notify import EmailConfig
 from treadle.kernel.workspace import Workspace
@@ -37,7 +37,6 @@ from treadle.monitor.incidents.channels import Alertmanager, Channel, Email
 from treadle.monitor.incidents.outbox import Outbox
 from treadle.monitor.incidents.types import Delivery, Incident, Occasion
 
-ALERTMANAGER = shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")
 NOW = datetime.now(UTC).replace(microsecond=0)
 ALERT = Alert(
     id="toy-performance-1",
@@ -126,7 +125,6 @@ def test_mail_waits_for_its_server_and_comes_once(
     assert "treadle incidents ack toy-7" in mailbox.mails[0].get_content()
 
 
-@pytest.mark.skipif(not shutil.which("openssl"), reason="no openssl to make a certificate with")
 def test_mail_is_encrypted_and_logged_in_for(
     workspace: Workspace,
     mailbox: Mailbox,  # noqa: F811
@@ -135,7 +133,8 @@ def test_mail_is_encrypted_and_logged_in_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
-    made = "openssl req -x509 -nodes -days 2 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1"
+    openssl = program("openssl", package="openssl")
+    made = f"{openssl} req -x509 -nodes -days 2 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1"
     asked = [
         *made.split(),
         "-subj",
@@ -207,9 +206,8 @@ class Manager:
         (folder / "alertmanager.yml").write_text(json.dumps(config))  # JSON is YAML
 
     def start(self) -> None:
-        assert ALERTMANAGER
         command = [
-            ALERTMANAGER,
+            program("prometheus-alertmanager", "alertmanager", package="prometheus-alertmanager"),
             f"--config.file={self._folder / 'alertmanager.yml'}",
             f"--storage.path={self._folder / 'kept'}",
             f"--web.listen-address=127.0.0.1:{self.port}",
@@ -252,7 +250,6 @@ def manager(tmp_path: Path, receiver: Receiver) -> Iterator[Manager]:  # noqa: F
     made.stop()
 
 
-@pytest.mark.skipif(not ALERTMANAGER, reason="no Alertmanager: `apt-get install prometheus-alertmanager`")
 def test_alertmanager_tells_once_of_each_change(
     workspace: Workspace,
     manager: Manager,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import shutil
 import subprocess
 import tarfile
 from collections.abc import Callable
@@ -11,14 +10,17 @@ from pathlib import Path
 
 import pytest
 
+from servers import program
 from treadle.kernel.clock import ManualClock
 from treadle.kernel.errors import CorruptData, InvalidInput, Refused, Unavailable
 from treadle.kernel.workspace import Workspace
 from treadle.registry import Archives, ModelVersion, sign_archive
 from treadle.registry.archive.signing import MEMBER
 
-if shutil.which("ssh-keygen") is None:
-    pytest.skip("there is no ssh-keygen", allow_module_level=True)
+
+@pytest.fixture(autouse=True)
+def ssh_keygen() -> str:
+    return program("ssh-keygen", package="openssh-client")
 
 
 def made_key(folder: Path, name: str, kind: str = "ed25519") -> tuple[Path, str]:
