@@ -75,6 +75,7 @@ def test_the_messages_are_those_of_the_protocol():
     same["InferRequestedOutputTensor"] = ["ModelInferRequest.InferRequestedOutputTensor"]
     same["TensorMetadata"] = ["ModelMetadataResponse.TensorMetadata"]
     skipped = {"Parameter", "Duration", "RetryInfo", "Detail", "Status"}
+    skipped |= {"HealthCheckRequest", "HealthCheckResponse"}
     scalars = {FieldDescriptor.TYPE_MESSAGE: "message"}
     for name, ours in MESSAGES.items():
         for theirs in same.get(name, [] if name in skipped else [name]):
@@ -201,6 +202,21 @@ def test_bad_requests_say_what_is_wrong(replica):
         ("ModelExplain", b"", grpc.StatusCode.UNIMPLEMENTED),
     ):
         assert call(replica.port, method, message)[1].code() is code
+
+
+def test_kubernetes_probes_are_answered(replica):
+    """By hand, after grpc/health/v1/health.proto: service is text in field 1, SERVING is 1 in field 1."""
+
+    def check(service: bytes) -> tuple[bytes, grpc.RpcError | None]:
+        asked = b"\n" + bytes([len(service)]) + service if service else b""
+        with grpc.insecure_channel(f"127.0.0.1:{replica.port}") as channel:
+            try:
+                return channel.unary_unary("/grpc.health.v1.Health/Check")(asked, timeout=20), None
+            except grpc.RpcError as error:
+                return b"", error
+
+    assert check(b"") == check(SERVICE.encode()) == (b"\x08\x01", None)
+    assert check(b"other")[1].code() is grpc.StatusCode.NOT_FOUND
 
 
 def test_calls_are_counted_and_load_tests_are_not(replica):

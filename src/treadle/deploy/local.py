@@ -6,16 +6,18 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
 
 import msgspec
 
-from treadle.deploy.listening import listen
+from treadle.deploy.listening import listen, reserve
 from treadle.deploy.router.main import RouterOptions
 from treadle.deploy.supervisor import Supervisor, replica_command
 from treadle.deploy.types import ReplicaOptions
+from treadle.kernel.errors import MissingExtra
 
 _HERE = "127.0.0.1"
 
@@ -25,8 +27,7 @@ class LocalReplicas:
 
     Without a router they share the socket: whoever is free takes the next connection, and a process
     that dies takes along what was asked on those that it had. With one, each has a socket of its own,
-    and what was asked of a replica that died is asked of another. At the port for gRPC they answer
-    themselves in either case.
+    and what was asked of a replica that died is asked of another. The port for gRPC goes with that.
 
     Args:
         options: How each runs; ``name``, ``state`` and, with a router, the address are made for each.
@@ -36,6 +37,9 @@ class LocalReplicas:
             its own as soon as it can.
         count: How many.
         router: Whether there is a router.
+
+    Raises:
+        MissingExtra: If gRPC is to be answered and isn't installed.
     """
 
     def __init__(
@@ -50,19 +54,27 @@ class LocalReplicas:
     ) -> None:
         self.supervisors: list[Supervisor] = []
         self.router: Supervisor | None = None
+        self._kept: list[socket.socket] = []
         routed = router and listening is not None
-        options = msgspec.structs.replace(options, grpc_shared=count > 1)
-        addresses = []
+        if options.grpc_port is not None:
+            _need_grpc()
+        options = msgspec.structs.replace(options, grpc_shared=count > 1 or routed)
+        addresses, calls = [], []
         for number in range(1, (count if listening else 1) + 1):
             each = _numbered(options, number)
             own = listen(_HERE, 0) if routed else listening
             if routed and own is not None:
                 addresses.append(own.getsockname()[:2])
                 each = msgspec.structs.replace(each, host=_HERE, port=addresses[-1][1])
+                if options.grpc_port is not None:
+                    # Kept, so that it is the same when the replica is started again.
+                    self._kept.append(reserve(_HERE, 0))
+                    calls.append(self._kept[-1].getsockname()[:2])
+                    each = msgspec.structs.replace(each, grpc_port=calls[-1][1])
             log = logs / f"{each.name}.log"
             self.supervisors.append(Supervisor(replica_command(each, url, own), log, listening=own))
         if routed and listening is not None:
-            command = router_command(options, addresses, listening)
+            command = router_command(options, addresses, listening, calls)
             self.router = Supervisor(command, logs / "router.log", first_pause=0.1, listening=listening)
 
     def start(self) -> None:
@@ -76,6 +88,8 @@ class LocalReplicas:
             self.router.close()
         with ThreadPoolExecutor(len(self.supervisors)) as pool:
             list(pool.map(Supervisor.close, self.supervisors))
+        for kept in self._kept:
+            kept.close()
 
     def _all(self) -> list[Supervisor]:
         return [*self.supervisors, *([self.router] if self.router else [])]
@@ -101,8 +115,13 @@ def serve_replicas(
         announce: Is told where they answer.
 
     Raises:
-        Busy: If the port is in use.
+        Busy: If a port is in use.
+        MissingExtra: If gRPC is to be answered and isn't installed.
     """
+    rpc = None
+    if options.grpc_port is not None:
+        rpc = reserve(options.host, options.grpc_port)
+        options = msgspec.structs.replace(options, grpc_port=rpc.getsockname()[1])
     listening = listen(options.host, options.port)
     host = f"[{options.host}]" if ":" in options.host else options.host
     replicas = LocalReplicas(options, url, logs, listening, count=count, router=router)
@@ -113,29 +132,60 @@ def serve_replicas(
     try:
         replicas.start()
         at = f"http://{host}:{listening.getsockname()[1]}"
+        at += "" if rpc is None else f", gRPC at {host}:{options.grpc_port}"
         announce(
             f"{count} replicas of {', '.join(options.models)} answer at {at}; they say how it goes in {logs}"
         )
         ended.wait()
     finally:
         replicas.close()
+        if rpc is not None:
+            rpc.close()
         for which, handler in before.items():
             signal.signal(which, handler)
 
 
 def router_command(
-    options: ReplicaOptions, addresses: list[tuple[str, int]], listening: socket.socket
+    options: ReplicaOptions,
+    addresses: list[tuple[str, int]],
+    listening: socket.socket,
+    calls: Sequence[tuple[str, int]] = (),
 ) -> list[str]:
-    """The command of a router before replicas with such options."""
+    """The command of a router before replicas with such options.
+
+    Args:
+        options: Those of the replicas.
+        addresses: Where they answer.
+        listening: The socket at which it answers.
+        calls: Where they take calls over gRPC, if they do.
+    """
     routed = RouterOptions(
         replicas=tuple(addresses),
         max_body=options.max_body,
         max_waiting=options.max_queue,
         timeout=options.timeout,
+        grpc=(options.host, options.grpc_port) if calls and options.grpc_port is not None else None,
+        grpc_replicas=tuple(calls),
     )
     text = msgspec.json.encode(routed).decode()
     given = ["--options", text, "--listening", str(listening.fileno())]
     return [sys.executable, "-m", "treadle.deploy.router", *given]
+
+
+def _need_grpc() -> None:
+    """Said here, once, and not by every replica that can't start.
+
+    Raises:
+        MissingExtra: If gRPC isn't installed.
+    """
+    try:
+        missing = [name for name in ("grpc", "google.protobuf") if find_spec(name) is None]
+    except ModuleNotFoundError as error:
+        missing = [str(error.name)]
+    if missing:
+        raise MissingExtra(
+            f"[serve] grpc_port is set and {missing[0]} isn't installed", fix="pip install 'treadle[grpc]'"
+        )
 
 
 def _numbered(options: ReplicaOptions, number: int) -> ReplicaOptions:

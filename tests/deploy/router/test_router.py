@@ -11,92 +11,23 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 import urllib3
 from replica_parts import one_row, options, wait_for, write_model
+from router_parts import Fake, routed, run
+from tritonclient.grpc import InferenceServerClient, InferInput
 
 from treadle.deploy import DesiredRevision, Supervisor, listen
+from treadle.deploy.listening import reserve
 from treadle.deploy.local import router_command
-from treadle.deploy.router.main import Router, RouterOptions
 from treadle.kernel.ids import digest_file
 
 INFER = b"POST /v2/models/toy/infer HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}"
-READY = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-
-
-class Fake:
-    """A replica that is ready, and does with each request what it is told."""
-
-    def __init__(self, name: str, does: Callable[[bytes], bytes | None] | None = None) -> None:
-        self.name, self.asked = name, []
-        self.does = does or (lambda _: b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n" + name.encode())
-
-    async def start(self) -> tuple[str, int]:
-        self.server = await asyncio.start_server(self.serve, "127.0.0.1", 0)
-        return self.server.sockets[0].getsockname()[:2]
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-            while True:
-                head = await reader.readuntil(b"\r\n\r\n")
-                if b"/v2/health/ready" in head:
-                    writer.write(READY)
-                    break
-                length = next(
-                    (int(x[15:]) for x in head.split(b"\r\n") if x.startswith(b"content-length:")), 0
-                )
-                self.asked.append(head + await reader.readexactly(length))
-                answer = self.does(head)
-                if answer is None:
-                    break
-                writer.write(answer.removeprefix(b"!"))
-                if answer.startswith(b"!"):
-                    break
-        writer.close()
-        with contextlib.suppress(ConnectionError):
-            await writer.wait_closed()
-
-
-@contextlib.asynccontextmanager
-async def routed(*fakes: Fake, **changes) -> AsyncIterator[Callable[..., Awaitable[bytes]]]:
-    """A router before them; sends bytes on a connection of their own and gives all that comes back."""
-    addresses = tuple([await fake.start() for fake in fakes])
-    listening = listen("127.0.0.1", 0)
-    router = Router(RouterOptions(replicas=addresses, **changes), listening)
-    running = asyncio.create_task(router.run())
-
-    async def send(data: bytes, close: bool = True) -> bytes:
-        reader, writer = await asyncio.open_connection(*listening.getsockname()[:2])
-        writer.write(data.replace(b"\r\nhost:", b"\r\nconnection: close\r\nhost:") if close else data)
-        found = await asyncio.wait_for(reader.read(), 10)
-        writer.close()
-        return found
-
-    async with asyncio.timeout(20):
-        while (await status(send)).count(True) < len(fakes):  # noqa: ASYNC110 - another's state
-            await asyncio.sleep(0.01)
-        try:
-            yield send
-        finally:
-            router.stop()
-            await running
-            for fake in fakes:
-                fake.server.close()
-            others = asyncio.all_tasks() - {asyncio.current_task()}
-            await asyncio.wait(others, timeout=2) if others else None
-
-
-async def status(send: Callable[..., Awaitable[bytes]]) -> list[bool]:
-    said = await send(b"GET /treadle/router HTTP/1.1\r\nhost: x\r\n\r\n")
-    return [one["ready"] for one in json.loads(said.partition(b"\r\n\r\n")[2])["replicas"]]
-
-
-def run(test: Callable[[], Awaitable[None]]) -> None:
-    asyncio.run(test())
 
 
 def test_what_was_asked_of_a_replica_that_breaks_is_asked_of_the_other_once() -> None:
@@ -222,7 +153,7 @@ def test_while_nobody_answers_callers_wait_and_too_many_are_sent_away() -> None:
 
 
 @contextlib.contextmanager
-def replicas(tmp_path: Path, count: int = 2):
+def replicas(tmp_path: Path, count: int = 2, rpc: int | None = None):
     """Supervised replicas in processes of their own behind a router: its URL, and they."""
     folder = write_model(tmp_path / "model")
     files = {path.name: digest_file(path) for path in folder.iterdir()}
@@ -231,17 +162,21 @@ def replicas(tmp_path: Path, count: int = 2):
         (tmp_path / "files" / files[path.name]).write_bytes(path.read_bytes())
     wanted = msgspec.json.encode(DesiredRevision(revision=1, version=1, files=files)).decode()
     made: list[Supervisor] = []
-    addresses = []
+    addresses, kept = [], []
     for number in range(count):
         own = listen("127.0.0.1", 0)
         addresses.append(own.getsockname()[:2])
-        chosen = msgspec.json.encode(options(tmp_path / f"state-{number}")).decode()
+        kept.append(reserve("127.0.0.1", 0))
+        port = None if rpc is None else kept[-1].getsockname()[1]
+        how = options(tmp_path / f"state-{number}", grpc_port=port, grpc_shared=True)
+        chosen = msgspec.json.encode(how).decode()
         command = [sys.executable, "-m", "treadle.deploy.loadtest.candidate", chosen, wanted,
                    str(tmp_path / "files"), str(own.fileno())]  # fmt: skip
         made.append(Supervisor(command, tmp_path / f"{number}.log", first_pause=0.05, listening=own))
     listening: socket.socket = listen("127.0.0.1", 0)
     url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-    command = router_command(options(tmp_path / "none"), addresses, listening)
+    calls = [] if rpc is None else [one.getsockname()[:2] for one in kept]
+    command = router_command(options(tmp_path / "none", grpc_port=rpc), addresses, listening, calls)
     router = Supervisor(command, tmp_path / "router.log", listening=listening)
     for one in (*made, router):
         one.start()
@@ -249,8 +184,7 @@ def replicas(tmp_path: Path, count: int = 2):
         wait_for(lambda: ready(url) == [True] * count, timeout=60)
         yield url, made
     finally:
-        router.close()
-        for one in made:
+        for one in (router, *made, *kept):
             one.close()
 
 
@@ -266,20 +200,39 @@ def test_kill_9_under_load_fails_no_request(tmp_path) -> None:
     counts = [0] * 6
     stop = threading.Event()
 
-    def ask(number: int, url: str) -> None:
+    def by_http(url: str) -> Callable[[], None]:
         pool = urllib3.PoolManager(maxsize=1, retries=False, timeout=20)
         body = json.dumps(one_row()).encode()
+
+        def ask() -> None:
+            answer = pool.request("POST", f"{url}/v2/models/toy/infer", body=body)
+            assert answer.status == 200, answer.data
+
+        return ask
+
+    def by_grpc(client: InferenceServerClient) -> Callable[[], None]:
+        inputs = [InferInput("hour", [1], "FP32"), InferInput("carrier", [1], "BYTES")]
+        inputs[0].set_data_from_numpy(np.ones(1, np.float32))
+        inputs[1].set_data_from_numpy(np.array(["AA"], object))
+        return lambda: client.infer("toy", inputs, client_timeout=20).as_numpy("probability")
+
+    def call(number: int, ask: Callable[[], None]) -> None:
         while not stop.is_set():
             try:
-                answer = pool.request("POST", f"{url}/v2/models/toy/infer", body=body)
-                if answer.status != 200:
-                    failures.append((answer.status, answer.data))
-            except urllib3.exceptions.HTTPError as error:
+                ask()
+            except Exception as error:  # noqa: BLE001 - any is a failure
                 failures.append(error)
             counts[number] += 1
 
-    with replicas(tmp_path) as (url, made):
-        callers = [threading.Thread(target=ask, args=(number, url)) for number in range(len(counts))]
+    with (
+        contextlib.closing(reserve("127.0.0.1", 0)) as rpc,
+        replicas(tmp_path, rpc=rpc.getsockname()[1]) as (url, made),
+        InferenceServerClient(f"127.0.0.1:{rpc.getsockname()[1]}") as client,
+    ):
+        assert client.is_server_ready()
+        assert client.get_model_metadata("toy").name == "toy"
+        asks = [by_http(url), by_grpc(client)] * 3
+        callers = [threading.Thread(target=call, args=each) for each in enumerate(asks)]
         for caller in callers:
             caller.start()
         for victim in made:

@@ -10,11 +10,15 @@ import signal
 import socket
 import threading
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from treadle.deploy.router.front import Front, Limits
 from treadle.deploy.router.pool import Pool
+
+if TYPE_CHECKING:
+    from treadle.deploy.router.calls import Calls
 
 _TICK = 0.25
 _DRAIN = 5.0
@@ -30,12 +34,16 @@ class RouterOptions(msgspec.Struct, frozen=True, kw_only=True):
         max_body: The largest body, in bytes.
         max_waiting: How many requests may wait while no replica answers.
         timeout: Seconds in which replicas answer.
+        grpc: Host and port at which calls over gRPC are taken; None for none.
+        grpc_replicas: Host and port at which each replica takes them, in the order of ``replicas``.
     """
 
     replicas: tuple[tuple[str, int], ...]
     max_body: int = 32 << 20
     max_waiting: int = 1024
     timeout: float = 30.0
+    grpc: tuple[str, int] | None = None
+    grpc_replicas: tuple[tuple[str, int], ...] = ()
 
 
 class Router:
@@ -67,13 +75,24 @@ class Router:
             lambda: Front(pool, limits, everyone), sock=self._listening, backlog=2048
         )
         sweeping = self._loop.create_task(self._sweep(pool, everyone))
+        calls = await self._calls(pool)
         try:
             await self._stopping.wait()
             server.close()
-            await self._drained(everyone)
+            await asyncio.gather(self._drained(everyone), *([calls.close(_DRAIN)] if calls else []))
         finally:
             sweeping.cancel()
             pool.close()
+
+    async def _calls(self, pool: Pool) -> Calls | None:
+        options = self._options
+        if options.grpc is None:
+            return None
+        from treadle.deploy.router.calls import Calls
+
+        calls = Calls(pool, options.grpc_replicas, options.max_body, options.timeout + _LONGER)
+        await calls.start(*options.grpc)
+        return calls
 
     async def _sweep(self, pool: Pool, everyone: set[Front]) -> None:
         while True:

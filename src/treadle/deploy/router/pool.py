@@ -20,7 +20,8 @@ from treadle.deploy.router.message import Header
 
 _EVERY, _SOON = 1.0, 0.1
 _PATIENCE = 1.0
-_TRIES = 2
+TRIES = 2
+"""How many replicas a request is sent to, at most."""
 _PROBE = b"GET /v2/health/ready HTTP/1.1\r\nhost: router\r\nconnection: close\r\n\r\n"
 _SLOW = -1
 
@@ -184,6 +185,7 @@ class Pool:
         self._closed = False
         self._most_waiting = most_waiting
         self._waiting: deque[Asked] = deque()
+        self._hoping: list[asyncio.Future[None]] = []
         self._loop = asyncio.get_running_loop()
         self._tasks = {self._loop.create_task(self._watch(one)) for one in self.backends}
 
@@ -202,7 +204,7 @@ class Pool:
         """Sends a request to a replica; as soon as one answers, if none does."""
         backend = self._pick(asked.tried)
         if backend is None:
-            if len(self._waiting) >= self._most_waiting:
+            if len(self._waiting) + len(self._hoping) >= self._most_waiting:
                 asked.done(0, [], b"no replica answers, and too many requests wait for one", 503)
             else:
                 self._waiting.append(asked)
@@ -216,6 +218,34 @@ class Pool:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
+    async def found(self, tried: Sequence[Backend], usable: Callable[[Backend], bool]) -> Backend | None:
+        """The replica for a request that somebody else sends; waits for one while none answers.
+
+        Args:
+            tried: Where it was sent before.
+            usable: Whether a replica can be sent to now.
+
+        Returns:
+            None if too many wait already.
+        """
+        while (backend := self._pick(tried, usable)) is None:
+            if len(self._waiting) + len(self._hoping) >= self._most_waiting:
+                return None
+            hope: asyncio.Future[None] = self._loop.create_future()
+            self._hoping.append(hope)
+            try:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_SOON):  # nobody tells when one can be used
+                        await hope
+            finally:
+                self._hoping.remove(hope)
+        return backend
+
+    def gone(self, backend: Backend) -> None:
+        """A replica broke off what it was asked: it isn't asked again until it has been looked at."""
+        backend.alive = backend.ready = False
+        backend.look.set()
+
     def drop(self, asked: Asked) -> None:
         """Gives a request up: its caller is gone, or it took too long."""
         if asked.line is not None and asked.line.asked is asked:
@@ -224,8 +254,11 @@ class Pool:
         with contextlib.suppress(ValueError):
             self._waiting.remove(asked)
 
-    def _pick(self, tried: Sequence[Backend]) -> Backend | None:
-        found = [one for one in self.backends if one.ready] or [one for one in self.backends if one.alive]
+    def _pick(
+        self, tried: Sequence[Backend], usable: Callable[[Backend], bool] = lambda _: True
+    ) -> Backend | None:
+        alive = [one for one in self.backends if one.alive and usable(one)]
+        found = [one for one in alive if one.ready] or alive
         others = [one for one in found if one not in tried] if tried else found
         if not (others or found):
             return None
@@ -262,13 +295,12 @@ class Pool:
     def broke(self, backend: Backend, asked: Asked) -> None:
         """A connection ended before the answer of the request on it."""
         backend.hand -= 1
-        backend.alive = backend.ready = False
-        backend.look.set()
+        self.gone(backend)
         self._again(asked)
 
     def _again(self, asked: Asked) -> None:
         """Sends a request to another replica, if it may be and has not been."""
-        if asked.again and len(asked.tried) < _TRIES:
+        if asked.again and len(asked.tried) < TRIES:
             self.retried += 1
             self.ask(asked)
         else:
@@ -286,7 +318,7 @@ class Pool:
                 backend.alive = status > 0
             elif any(one.ready for one in self.backends):
                 self._abandon(backend)
-            if backend.alive and self._waiting:
+            if backend.alive and (self._waiting or self._hoping):
                 self._resume()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_EVERY if backend.ready else _SOON):
@@ -330,6 +362,9 @@ class Pool:
         waiting, self._waiting = self._waiting, deque()
         for asked in waiting:
             self.ask(asked)
+        for hope in self._hoping:
+            if not hope.done():
+                hope.set_result(None)
 
     def late(self, now: float) -> list[Asked]:
         """Requests that are over their time."""
@@ -342,5 +377,9 @@ class Pool:
             {"address": f"{one.address[0]}:{one.address[1]}", "ready": one.ready, "in_hand": one.hand}
             for one in self.backends
         ]
-        told = {"replicas": replicas, "waiting": len(self._waiting), "retried": self.retried}
+        told = {
+            "replicas": replicas,
+            "waiting": len(self._waiting) + len(self._hoping),
+            "retried": self.retried,
+        }
         return msgspec.json.encode(told)

@@ -13,6 +13,7 @@ from typing import Any
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 SERVICE = "inference.GRPCInferenceService"
+HEALTH = "grpc.health.v1.Health"
 
 _MESSAGES = {
     "ServerLiveResponse": "bool live = 1",
@@ -51,6 +52,9 @@ _MESSAGES = {
         "string model_name = 1; string model_version = 2; string id = 3; repeated Parameter parameters = 4; "
         "repeated InferTensor outputs = 5; repeated bytes raw_output_contents = 6"
     ),
+    # grpc/health/v1/health.proto; its status is an enum, which is a number on the wire.
+    "HealthCheckRequest": "string service = 1",
+    "HealthCheckResponse": "int32 status = 1",
     # google/rpc/status.proto and error_details.proto: when to come again.
     "Duration": "int64 seconds = 1; int32 nanos = 2",
     "RetryInfo": "Duration retry_delay = 1",

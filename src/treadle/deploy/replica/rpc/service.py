@@ -15,7 +15,7 @@ from treadle.deploy.replica.batcher import Overloaded
 from treadle.deploy.replica.reply import Denied, Receive, Reply, Scope
 from treadle.deploy.replica.rows import Rows, read_rows
 from treadle.deploy.replica.rpc import values
-from treadle.deploy.replica.rpc.messages import MESSAGES, SERVICE
+from treadle.deploy.replica.rpc.messages import HEALTH, MESSAGES, SERVICE
 from treadle.deploy.replica.served import Served
 from treadle.kernel.errors import Busy, InvalidInput
 
@@ -34,6 +34,7 @@ _CODES = {
     503: grpc.StatusCode.UNAVAILABLE,
     504: grpc.StatusCode.DEADLINE_EXCEEDED,
 }
+_SERVING, _NOT_SERVING = 1, 2
 _RETRY_INFO = "type.googleapis.com/google.rpc.RetryInfo"
 # A message has more than its data: names, shapes, datatypes.
 _AROUND = 1 << 20
@@ -80,8 +81,9 @@ class Rpc:
             "ModelMetadata": self._model_about,
             "ModelInfer": self._infer,
         }
-        handlers = {name: grpc.unary_unary_rpc_method_handler(answer) for name, answer in answers.items()}
-        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
+        server.add_generic_rpc_handlers(
+            (_handler(SERVICE, answers), _handler(HEALTH, {"Check": self._health}))
+        )
         host = f"[{self._options.host}]" if ":" in self._options.host else self._options.host
         address = f"{host}:{self._options.grpc_port}"
         try:
@@ -113,6 +115,13 @@ class Rpc:
 
     async def _ready(self, _: bytes, __: Any) -> bytes:
         return _data("ServerReadyResponse", ready=self._app.ready())
+
+    async def _health(self, data: bytes, context: Any) -> bytes:
+        """What Kubernetes' probes ask: whether every model answers."""
+        asked = await self._parsed("HealthCheckRequest", data, context)
+        if asked.service not in ("", SERVICE):
+            await context.abort(grpc.StatusCode.NOT_FOUND, f"there is no service {asked.service!r} here")
+        return _data("HealthCheckResponse", status=_SERVING if self._app.ready() else _NOT_SERVING)
 
     async def _about(self, _: bytes, __: Any) -> bytes:
         about = self._app.about()
@@ -179,6 +188,11 @@ class Rpc:
         except DecodeError:
             error = InvalidInput(f"the message is no {name} of the Open Inference Protocol")
             await _abort(context, error, self._app.failed(error))
+
+
+def _handler(service: str, answers: dict[str, _Answer]) -> Any:
+    handlers = {name: grpc.unary_unary_rpc_method_handler(answer) for name, answer in answers.items()}
+    return grpc.method_handlers_generic_handler(service, handlers)
 
 
 async def _for_ever() -> dict[str, Any]:
