@@ -114,10 +114,11 @@ EXPORTED = {
         read_example read_mlmodel register_model scan_folder sign_archive stage_of
     """,
     "treadle.retrain": """
-        Approved AskRetraining Cycle CycleState Cycles Evidence Goal Hold InProduction KeptByCycles Loop
-        NewCycle Plan PlannedCost PlannedStage PlannedWindow Reign ReplayState ReplayStep Replays
-        RetrainPlan Retraining Retrainings Signal Stage Tick Trigger Triggers WebhookBody Worker approve
-        changed_at chosen in_production redeploy render_report
+        Approved AskRetraining Challenger Challengers Compared Cycle CycleState Cycles Evidence Goal Hold
+        InProduction KeptByCycles Loop NewCycle Plan PlannedCost PlannedStage PlannedWindow Reign
+        ReplayState ReplayStep Replays RetrainPlan Retraining Retrainings Signal Stage StartChallenger
+        StopChallenger Tick Trigger Triggers WebhookBody Worker approve changed_at chosen in_production
+        redeploy render_report
     """,
     "treadle.retrain.report": "render_report",
     "treadle.sdk": """

@@ -14,6 +14,7 @@ import pytest
 from api.incident_routes import of_incidents
 from api.load_test_routes import of_load_tests
 from api.payload_routes import of_payloads
+from api.retraining_routes import of_retraining
 from live import AT, BY_HAND, Recorder, make, turn, until, up
 from treadle.api.raw import RAW_ROUTES
 from treadle.api.routes import ROUTES
@@ -113,7 +114,7 @@ def test_every_route_does_what_it_says(recorder: Recorder, tmp_path: Path) -> No
     _checks(client)
     _came_and_went(client)
     _a_version(client)
-    _retraining(client)
+    of_retraining(client)
     _told_and_sent(client, tmp_path)
     _traffic(client)
     _back_to_today(client)
@@ -418,22 +419,6 @@ def _a_version(client: Client) -> None:
     with pytest.raises(Conflict, match="that is production can't become archived"):
         client.archive("toy/1", "too old")
     assert {"deployed", "promoted"} <= {event.kind for event in client.timeline("toy")}
-
-
-def _retraining(client: Client) -> None:
-    plan = client.retrain_plan("toy")
-    assert [(one.trigger, one.fires) for one in plan.triggers] == [("performance", False), ("ci", False)]
-    assert plan.window.rows > 0
-    for ask in (
-        lambda: client.retrain("toy", "to see"),
-        lambda: client.trigger("toy", "cork", reason="it is there", key="one").cycle,
-    ):
-        asked = ask()
-        until(lambda: client.cycles()[-1].state != "running")
-        assert client.cycle(asked.id).state == "unchanged", client.cycle(asked.id).error
-    assert client.trigger("toy", "cork", key="one").cycle.id == asked.id
-    with pytest.raises(Refused, match="doesn't fit the body"):
-        client.trigger("toy", "beer")
 
 
 def _traffic(client: Client) -> None:

@@ -13,7 +13,7 @@ from treadle.experiment.types import Artifact, Point, Run
 from treadle.kernel.types import Health
 from treadle.monitor.types import Alert, WindowResult
 from treadle.registry.types import Field, ModelFile, ModelVersion, Signature
-from treadle.retrain import Hold, PlannedCost, PlannedWindow, RetrainPlan, Signal
+from treadle.retrain import Challenger, Compared, Hold, PlannedCost, PlannedWindow, RetrainPlan, Signal
 from treadle.retrain.types import Cycle, Plan, PlannedStage, Reign, ReplayStep, Stage, Tick, Trigger
 
 NOON = datetime(2013, 7, 1, 12, tzinfo=UTC)
@@ -274,5 +274,35 @@ RETRAIN_PLAN = RetrainPlan(
         stages=(PlannedStage("train", "run it"), PlannedStage("evaluate", "judge it")),
         problems=("nothing to hold out",),
         cpu_seconds=9.0,
+    ),
+)
+
+CHALLENGER = Challenger(
+    model="flights",
+    production="flights/2",
+    challenger="flights/3",
+    chosen="hand",
+    why="the gate was strict",
+    held_since=NOON - timedelta(days=3),
+    actor="ada",
+    found=Compared(
+        challenger="flights/3",
+        production="flights/2",
+        metric="roc_auc",
+        since=NOON - timedelta(days=60),
+        until=NOON,
+        days=58,
+        rows=52_000,
+        blocks=8,
+        block=7,
+        gain=0.0103,
+        low=-0.0042,
+        high=0.0247,
+        e_value=3.456,
+        asked=20.0,
+        needed=112,
+        most=182,
+        correlation=0.31,
+        verdict="open",
     ),
 )

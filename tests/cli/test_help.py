@@ -16,6 +16,7 @@ READS = (
     "data log", "models ls", "models show", "deploy status", "monitor show", "monitor look", "monitor alerts",
     "monitor suggest",
     "incidents ls", "incidents show", "incidents mutes", "incidents sent",
+    "retrain start", "retrain challenger show",
     "history", "cycles ls", "cycles show", "replay status", "replay until", "doctor",
 )  # fmt: skip
 

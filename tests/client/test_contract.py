@@ -61,6 +61,7 @@ READS: dict[str, Callable[[Client], Any]] = {
     "plan": lambda c: c.plan(NewCycle(trigger=BY_HAND)),
     "reigns": lambda c: c.reigns("toy"),
     "replay": lambda c: c.replay(),
+    "challenger": lambda c: c.challenger("toy"),
     "retrain_plan": lambda c: c.retrain_plan("toy"),
     "revisions": lambda c: c.revisions("toy"),
     "run": lambda c: c.run(c.runs()[0].id),
@@ -78,6 +79,10 @@ ERRORS: dict[str, tuple[type[TreadleError], Callable[[Client], Any]]] = {
     "reigns of no model": (NotFound, lambda c: c.reigns("toi")),
     "a timeline of no model": (NotFound, lambda c: c.timeline("toi")),
     "spending on no model": (NotFound, lambda c: c.spending("toi")),
+    "a challenger of no model": (NotFound, lambda c: c.start_challenger("toi", 1, "why not")),
+    "a challenger of no version": (NotFound, lambda c: c.start_challenger("toy", 9, "why not")),
+    "a challenger for no reason": (InvalidInput, lambda c: c.start_challenger("toy", 1, "")),
+    "no challenger to stop": (Conflict, lambda c: c.stop_challenger("toy", "seen enough")),
     "a retraining of no model": (NotFound, lambda c: c.retrain_plan("toi")),
     "a webhook that nobody declared": (NotFound, lambda c: c.trigger("toy", "secret")),
     "no trial to promote": (NotFound, lambda c: c.promote("toy", "better")),
@@ -161,7 +166,7 @@ def test_the_reads_are_all_of_the_client() -> None:
         "model_card", "write_card", "export_model", "import_model",
         "archive", "delete_data", "prune_data", "restore_data",
         "restore_experiment", "restore_logged_model", "restore_run",
-        "retrain", "trigger",
+        "retrain", "trigger", "start_challenger", "stop_challenger",
     }  # fmt: skip
     methods = {name for name, _ in inspect.getmembers(Client, inspect.isroutine) if not name.startswith("_")}
     assert methods - does == set(READS)

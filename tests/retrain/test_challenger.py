@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -14,7 +15,10 @@ from scipy import stats
 
 from projects import START, rows
 from retrain.wheel import FIRST, SECOND, make, opened, turn, turned
+from treadle.deploy import Deployments, ReplicaReport
 from treadle.kernel.clock import ManualClock
+from treadle.kernel.config import ColumnConfig, DeployConfig
+from treadle.kernel.errors import Conflict, InvalidInput, NotFound
 from treadle.kernel.events import timeline
 from treadle.kernel.workspace import Workspace
 from treadle.monitor import Incidents, LabelBatch, PredictionBatch, PredictionLog
@@ -29,6 +33,8 @@ from treadle.retrain.challenger_rules import (
     needed,
     verdict,
 )
+from treadle.retrain.challenger_types import StartChallenger, StopChallenger
+from treadle.retrain.comparing import compare
 from treadle.retrain.publish import approve
 
 DAY = timedelta(days=1)
@@ -137,20 +143,27 @@ def test_how_days_go_together() -> None:
     assert correlation([0.5] * 20) is None
 
 
-@pytest.fixture
-def held(tmp_path: Path, clock: ManualClock) -> Iterator[Workspace]:
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Production learned from a stretch in which all was the other way round; who is held did not."""
-    root = make(tmp_path / "p", turned(0, 55, per_day=60), replicas="1")
+    root = make(tmp_path_factory.mktemp("made") / "p", turned(0, 55, per_day=60), replicas="1")
     file = root / "treadle.toml"
     file.write_text(
         file.read_text() + '[registry]\napproval = "manual"\n[retrain.challenger]\nwatch = true\n'
     )
+    clock = ManualClock(FIRST)
     with opened(root, clock) as workspace:
-        clock.at = FIRST
         assert turn(workspace).version == 1
         approve(workspace, "toy/1", "ada", "the first")
         clock.at = SECOND
         assert turn(workspace).version == 2
+    return root
+
+
+@pytest.fixture
+def held(made: Path, tmp_path: Path, clock: ManualClock) -> Iterator[Workspace]:
+    clock.at = SECOND
+    with opened(Path(shutil.copytree(made, tmp_path / "p", symlinks=True)), clock) as workspace:
         yield workspace
 
 
@@ -201,26 +214,110 @@ def test_one_that_labels_show_to_be_better_is_proposed_once(held: Workspace, clo
     clock.at = START + 106 * DAY
     few = challengers.look("toy")
     assert few is not None
-    assert (few.days, few.verdict) == (14, "open"), "the last day waits for the labels of its evening"
+    assert (few.days, few.blocks, few.verdict) == (14, 2, "open"), "the last day waits for its evening's"
     assert few.sentence.endswith("too few to tell")
+    assert few.since == START + 90 * DAY
     assert Incidents(held).list("toy") == []
 
-    served(held, 106, 130)
-    clock.at = START + 130 * DAY
+    served(held, 106, 140)
+    clock.at = START + 140 * DAY
     found = challengers.look("toy")
     assert found is not None
-    assert (found.challenger, found.production, found.days) == ("toy/2", "toy/1", 38)
-    assert found.until == START + 129 * DAY
+    assert (found.challenger, found.production, found.days, found.blocks) == ("toy/2", "toy/1", 48, 7)
+    assert found.until == START + 139 * DAY
     assert found.verdict == "better"
+    assert found.low is not None
+    assert found.high is not None
     assert 0 < found.low < found.gain < found.high
     assert found.gain > 0.15
+    assert found.e_value >= found.asked == 20
+    assert found.needed is not None
+    assert found.needed <= 49
     challengers.look("toy")
     [incident] = Incidents(held).list("toy")
     assert incident.kinds == ("retraining",)
     assert incident.title.startswith("toy/2 beside toy/1: is better; by roc_auc it gains +")
     assert incident.title.endswith("let it in: treadle models approve toy/2 --reason TEXT")
-    told = timeline(held.database, "model:toy", kinds=["challenger"])
-    assert [event.facts["verdict"] for event in told] == ["open", "better"]
+    assert said(held) == ["open", "better"]
+
+    clock.at = START + 290 * DAY
+    over = compare(
+        declaring(held, false_alarm=1e-30), Registry(held).get("toy/1"), Registry(held).get("toy/2")
+    )
+    assert (over.days, over.verdict, over.needed) == (49, "undecided", None)
+    declaring(held, false_alarm=0.05)
 
     approve(held, "toy/2", "ada", "the labels say so")
     assert challengers.look("toy") is None, "nobody is newer than production now"
+    back = challengers.start("toy", StartChallenger(version=1, reason="is the old one better?", actor="ben"))
+    assert (back.challenger, back.production, back.chosen) == ("toy/1", "toy/2", "hand")
+    assert back.found is not None
+    assert (back.found.since, back.found.days) == (START + 290 * DAY, 0), "since production is there"
+
+
+def said(workspace: Workspace) -> list[str]:
+    told = timeline(workspace.database, "model:toy", kinds=["challenger"])
+    return [event.facts["verdict"] for event in told]
+
+
+def test_one_is_started_and_stopped_by_hand(held: Workspace) -> None:
+    challengers = Challengers(held)
+    assert (challengers.show("toy").challenger, challengers.show("toy").chosen) == ("toy/2", "newest")
+    stopped = challengers.stop("toy", StopChallenger(reason="it is too slow", actor="ada"))
+    assert stopped.challenger is None
+    assert stopped.why == "toy/2 is no longer held beside toy/1: it is too slow (ada)"
+    assert challengers.look("toy") is None
+    with pytest.raises(Conflict, match=r"no version is held beside production: toy/2 is no longer") as none:
+        challengers.stop("toy", StopChallenger(reason="again"))
+    assert "treadle retrain challenger start" in str(none.value)
+
+    challengers = Challengers(declaring(held, watch=False))
+    started = challengers.start("toy", StartChallenger(version=2, reason="it was made faster", actor="ben"))
+    assert (started.challenger, started.chosen, started.why) == ("toy/2", "hand", "it was made faster")
+    assert (started.actor, started.held_since) == ("ben", held.clock.now())
+    found = challengers.look("toy")
+    assert found is not None
+    assert found.challenger == "toy/2"
+    for version, why in ((1, "is in production itself"), (2, "is held beside toy/1 already")):
+        with pytest.raises(Conflict, match=why):
+            challengers.start("toy", StartChallenger(version=version, reason="why not"))
+    for model, version in (("toi", 1), ("toy", 9)):
+        with pytest.raises(NotFound):
+            challengers.start(model, StartChallenger(version=version, reason="why not"))
+    challengers.stop("toy", StopChallenger(reason="enough"))
+    assert challengers.show("toy").challenger is None
+    assert said(held) == ["stopped", "started", "open", "stopped"]
+    told = timeline(held.database, "model:toy", kinds=["challenger"])
+    assert told[1].message == "toy/2 is held beside toy/1: it was made faster"
+
+
+def test_what_the_log_conceals_can_not_be_held(held: Workspace) -> None:
+    monitor = msgspec.structs.replace(held.config.monitor, columns={"carrier": ColumnConfig(keep="hash")})
+    held.config = msgspec.structs.replace(held.config, monitor=monitor)
+    challengers = Challengers(held)
+    assert "doesn't keep the input 'carrier' as it is" in challengers.show("toy").problem
+    assert challengers.look("toy") is None
+    assert said(held) == ["unable"]
+    with pytest.raises(InvalidInput, match="doesn't keep the input 'carrier'"):
+        challengers.start("toy", StartChallenger(version=2, reason="why not"))
+
+
+def test_a_shadow_is_held_by_what_the_labels_say_of_it(held: Workspace, clock: ManualClock) -> None:
+    """A trial that only people end is the challenger while it lasts, without anything declared."""
+    challengers = Challengers(declaring(held, watch=False))
+    plan = DeployConfig(strategy="shadow")
+    Deployments(held).report(ReplicaReport(replica="a", model="toy", url="http://x", revision=1))
+    Deployments(held).deploy("toy", 2, "ada", "see how it does", "shadow", plan=plan, outcome="inconclusive")
+    served(held, 91, 140)
+    clock.at = START + 140 * DAY
+    shown = challengers.show("toy")
+    assert (shown.challenger, shown.chosen, shown.why) == ("toy/2", "trial", "it is in trial as a shadow")
+    assert shown.found is not None
+    assert shown.found.verdict == "better"
+    with pytest.raises(Conflict, match="held because it is in trial"):
+        challengers.stop("toy", StopChallenger(reason="enough"))
+    challengers.look("toy")
+    [incident] = Incidents(held).list("toy")
+    assert incident.title.endswith("let it take over: treadle deploy promote --reason TEXT")
+    Deployments(held).stop("toy", "ada", "seen enough")
+    assert challengers.show("toy").challenger is None

@@ -10,7 +10,14 @@ from starlette.responses import Response
 from treadle.api.rooms import Rooms
 from treadle.api.route import Call, RawSpec, RouteSpec
 from treadle.kernel.errors import InvalidInput
-from treadle.retrain import AskRetraining, Cycle, RetrainPlan
+from treadle.retrain import (
+    AskRetraining,
+    Challenger,
+    Cycle,
+    RetrainPlan,
+    StartChallenger,
+    StopChallenger,
+)
 
 _MODEL = "/v1/retrain/{model}"
 _MOST = 1 << 20
@@ -25,6 +32,21 @@ def _retrain_plan(call: Call) -> RetrainPlan:
 def _start_retraining(call: Call) -> Cycle:
     """Starts a retraining: production's parameters on newer data."""
     return call.rooms.retrainings.start(call.path["model"], call.body)
+
+
+def _challenger(call: Call) -> Challenger:
+    """Which version is held beside production on live rows, and how it does."""
+    return call.rooms.challengers.show(call.path["model"])
+
+
+def _start_challenger(call: Call) -> Challenger:
+    """Holds a version beside production from now on."""
+    return call.rooms.challengers.start(call.path["model"], call.body)
+
+
+def _stop_challenger(call: Call) -> Challenger:
+    """Holds the version beside production no more."""
+    return call.rooms.challengers.stop(call.path["model"], call.body)
 
 
 async def _webhook(request: Request) -> Response:
@@ -49,5 +71,8 @@ async def _webhook(request: Request) -> Response:
 RETRAIN_ROUTES = (
     RouteSpec("GET", f"{_MODEL}/plan", _retrain_plan, RetrainPlan),
     RouteSpec("POST", _MODEL, _start_retraining, Cycle, AskRetraining),
+    RouteSpec("GET", f"{_MODEL}/challenger", _challenger, Challenger),
+    RouteSpec("POST", f"{_MODEL}/challenger", _start_challenger, Challenger, StartChallenger),
+    RouteSpec("POST", f"{_MODEL}/challenger/stop", _stop_challenger, Challenger, StopChallenger),
 )
 RETRAIN_RAW_ROUTES = (RawSpec("POST", f"{_MODEL}/trigger", _webhook, _JSON, takes=_JSON),)

@@ -39,7 +39,7 @@ from treadle.kernel.keeping import Keeper
 from treadle.kernel.workspace import Workspace
 from treadle.monitor import Drops, Hindsights, Incidents, Monitors, Payloads, PredictionLog
 from treadle.registry import Archives, Cards, Catalog, KeptByRegistry, Lineages, Registry
-from treadle.retrain import Cycles, KeptByCycles, Loop, Replays, Retrainings, Worker
+from treadle.retrain import Challengers, Cycles, KeptByCycles, Loop, Replays, Retrainings, Worker
 from treadle.train import KeptByTraining
 
 
@@ -252,6 +252,11 @@ class Rooms:
     def retrainings(self) -> Retrainings:
         """Retrainings that are asked for."""
         return Retrainings(self.workspace, self.loop)
+
+    @cached_property
+    def challengers(self) -> Challengers:
+        """Versions that are held beside production."""
+        return Challengers(self.workspace)
 
     @cached_property
     def replays(self) -> Replays:

@@ -11,7 +11,7 @@ import click
 
 from treadle.kernel.config import find_project
 from treadle.kernel.errors import InvalidInput
-from treadle.kernel.names import did_you_mean
+from treadle.kernel.names import did_you_mean, nearest
 from treadle.kernel.units import parse_duration
 
 if TYPE_CHECKING:
@@ -106,6 +106,7 @@ class Group(click.Group):
     Args:
         default: The verb that is meant when none is named.
         for_ref: The verb that is meant when a model version stands in a verb's place.
+        for_model: The verb that is meant when a word stands there that isn't near to any verb's name.
         for_path: What to do where a file stands in a verb's place; ``{}`` is the file.
         topics: Verbs by what they are about, where there are too many for a screen.
     """
@@ -115,6 +116,7 @@ class Group(click.Group):
         *args: Any,
         default: str | None = None,
         for_ref: str | None = None,
+        for_model: str | None = None,
         for_path: str = "",
         topics: Mapping[str, Sequence[str]] | None = None,
         **kwargs: Any,
@@ -122,6 +124,7 @@ class Group(click.Group):
         super().__init__(*args, **kwargs)
         self.default = default
         self.for_ref = for_ref
+        self.for_model = for_model
         self.for_path = for_path
         self.topics = topics
 
@@ -143,6 +146,10 @@ class Group(click.Group):
             args = [self.default, *args]
         elif self.for_ref and args and (args[0].isdigit() or "/" in args[0] or "@" in args[0]):
             args = [self.for_ref, *args]
+        elif self.for_model and args and not args[0].startswith("-"):
+            known = self.list_commands(ctx)
+            if args[0] not in known and not nearest(args[0], known):
+                args = [self.for_model, *args]
         return super().parse_args(ctx, args)
 
     def resolve_command(

@@ -1,4 +1,4 @@
-"""``treadle retrain``: production's parameters on newer data, and what would start that by itself."""
+"""``treadle retrain``: production's parameters on newer data, what would start that, and a challenger."""
 
 from __future__ import annotations
 
@@ -7,20 +7,33 @@ from typing import TYPE_CHECKING
 import click
 
 from treadle.cli import show
-from treadle.cli.app import App, json_option, pass_app
+from treadle.cli.app import App, Group, json_option, pass_app
+from treadle.cli.challenger import challenger
 from treadle.cli.follow import conclude, follow
 
 if TYPE_CHECKING:
     from treadle.retrain import PlannedCost, PlannedWindow, RetrainPlan, Signal
 
 
-@click.command(short_help="Retrain on newer data; --plan says what would start it")
+@click.group(
+    cls=Group, default="start", for_model="start", short_help="Retrain on newer data; --plan; challenger"
+)
+def retrain() -> None:
+    """Train what is in production anew on newer data, and let the gate decide.
+
+    `treadle retrain` alone does it; `treadle retrain --plan` tells what would start
+    it by itself; `treadle retrain challenger` tells whether a version that was
+    refused or held does better than production by now.
+    """
+
+
+@retrain.command("start", short_help="Retrain now; --plan says what would start it")
 @click.argument("model", required=False)
 @click.option("--plan", is_flag=True, help="Say which trigger would fire and what for, and change nothing.")
 @click.option("--reason", metavar="TEXT", default="asked for by hand", help="Why; kept in the history.")
 @json_option
 @pass_app
-def retrain(app: App, model: str | None, plan: bool, reason: str) -> int:
+def start(app: App, model: str | None, plan: bool, reason: str) -> int:
     """Train what is in production anew on newer data, and let the gate decide.
 
     Triggers of [retrain] do the same by themselves; --plan tells which would, which
@@ -31,6 +44,9 @@ def retrain(app: App, model: str | None, plan: bool, reason: str) -> int:
         app.answer(app.client.retrain_plan(model), show_plan)
         return 0
     return conclude(app, follow(app, app.client.retrain(model, reason)))
+
+
+retrain.add_command(challenger)
 
 
 def show_plan(plan: RetrainPlan) -> None:

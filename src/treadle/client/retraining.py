@@ -8,7 +8,16 @@ import hmac
 import msgspec
 
 from treadle.client.calls import Calls
-from treadle.retrain import AskRetraining, Cycle, Retraining, RetrainPlan, WebhookBody
+from treadle.retrain import (
+    AskRetraining,
+    Challenger,
+    Cycle,
+    Retraining,
+    RetrainPlan,
+    StartChallenger,
+    StopChallenger,
+    WebhookBody,
+)
 
 
 class RetrainCalls(Calls):
@@ -25,6 +34,27 @@ class RetrainCalls(Calls):
 
         asked = AskRetraining(reason=reason, actor=actor())
         found: Cycle = self._ask(Cycle, "POST", _of(model), asked)
+        return found
+
+    def challenger(self, model: str) -> Challenger:
+        """Which version is held beside production on live rows, and how it does."""
+        found: Challenger = self._ask(Challenger, "GET", f"{_of(model)}/challenger")
+        return found
+
+    def start_challenger(self, model: str, version: int, reason: str) -> Challenger:
+        """Holds a version beside production from now on."""
+        from treadle.client.client import actor
+
+        asked = StartChallenger(version=version, reason=reason, actor=actor())
+        found: Challenger = self._ask(Challenger, "POST", f"{_of(model)}/challenger", asked)
+        return found
+
+    def stop_challenger(self, model: str, reason: str) -> Challenger:
+        """Holds the version beside production no more."""
+        from treadle.client.client import actor
+
+        asked = StopChallenger(reason=reason, actor=actor())
+        found: Challenger = self._ask(Challenger, "POST", f"{_of(model)}/challenger/stop", asked)
         return found
 
     def trigger(self, model: str, secret: str, *, reason: str = "", key: str = "") -> Retraining:

@@ -25,14 +25,19 @@ def check_name(kind: str, name: str) -> str:
     return name
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str | None:
-    """A hint naming the nearest known name, or all of them when none is near; None if there are none."""
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that is nearest; None when none is near."""
     import difflib  # only who made a mistake waits for it
 
+    return next(iter(difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.6)), None)
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str | None:
+    """A hint naming the nearest known name, or all of them when none is near; None if there are none."""
     options = sorted(known)
-    near = difflib.get_close_matches(name, options, n=1, cutoff=0.6)
+    near = nearest(name, options)
     if near:
-        return f"did you mean {near[0]!r}?"
+        return f"did you mean {near!r}?"
     return f"known: {', '.join(options[:12])}" if options else None
 
 

@@ -6,6 +6,11 @@ from treadle.kernel.lazy import attach
 
 if TYPE_CHECKING:
     from treadle.retrain.asking import Retrainings as Retrainings
+    from treadle.retrain.challenger import Challengers as Challengers
+    from treadle.retrain.challenger_types import Challenger as Challenger
+    from treadle.retrain.challenger_types import Compared as Compared
+    from treadle.retrain.challenger_types import StartChallenger as StartChallenger
+    from treadle.retrain.challenger_types import StopChallenger as StopChallenger
     from treadle.retrain.changed import changed_at as changed_at
     from treadle.retrain.keeping import KeptByCycles as KeptByCycles
     from treadle.retrain.loop import Loop as Loop
@@ -50,6 +55,11 @@ __getattr__, __all__ = attach(
         "Retrainings": "asking",
         "Triggers": "triggers",
         "AskRetraining": "trigger_types",
+        "Challenger": "challenger_types",
+        "Challengers": "challenger",
+        "Compared": "challenger_types",
+        "StartChallenger": "challenger_types",
+        "StopChallenger": "challenger_types",
         "Hold": "trigger_types",
         "PlannedCost": "trigger_types",
         "PlannedWindow": "trigger_types",

@@ -2,23 +2,42 @@
 
 Every prediction is logged with its inputs; what another version would have answered is found out when the
 labels are there. So a challenger is watched for as long as it takes, costs callers nothing, and takes no
-place in a rollout. (How fast it answers, and whether it does, only a shadow on the server tells.)
+place in a rollout. (How fast it answers, and whether it does, only a shadow on the server tells; while one
+is in trial, it is the challenger.)
 """
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import NamedTuple
 
-from treadle.kernel.errors import TreadleError
+from treadle.deploy import Deployments
+from treadle.kernel.errors import Conflict, NotFound, TreadleError
 from treadle.kernel.events import record, timeline
+from treadle.kernel.names import unknown
 from treadle.kernel.types import Event
 from treadle.kernel.workspace import Workspace
 from treadle.monitor import Alert, Monitors
 from treadle.registry import ModelVersion, Registry
-from treadle.retrain.challenger_rules import Compared
-from treadle.retrain.comparing import compare
+from treadle.retrain.challenger_types import (
+    Challenger,
+    ChosenBy,
+    Compared,
+    StartChallenger,
+    StopChallenger,
+)
+from treadle.retrain.comparing import check_answerable, compare
 
 _BESIDE = ("candidate", "staging", "refused")
+_BY_HAND = ("started", "stopped")
+_ONLY_PEOPLE_END = ("shadow", "challenger")
+
+
+class _Choice(NamedTuple):
+    version: ModelVersion | None
+    chosen: ChosenBy | None
+    why: str
+    event: Event | None = None
 
 
 class Challengers:
@@ -30,7 +49,7 @@ class Challengers:
 
     def __init__(self, workspace: Workspace) -> None:
         self._ws = workspace
-        self._config = workspace.config.retrain.challenger
+        self._registry = Registry(workspace)
 
     def look(self, model: str) -> Compared | None:
         """Compares, and tells the timeline where the verdict is news; one that is better is proposed.
@@ -38,8 +57,9 @@ class Challengers:
         Returns:
             What was found; None where nothing is to be compared.
         """
-        production = Registry(self._ws).production(model)
-        challenger = self._challenger(model, production)
+        production = self._registry.production(model)
+        choice = self._choose(model, production)
+        challenger = choice.version
         if production is None or challenger is None:
             return None
         try:
@@ -50,24 +70,144 @@ class Challengers:
             return None
         self._tell(model, challenger, production, found.verdict, found.sentence)
         if found.verdict == "better":
-            self._propose(model, challenger, production, found)
+            self._propose(challenger, production, found, choice.chosen)
         return found
 
-    def _challenger(self, model: str, production: ModelVersion | None) -> ModelVersion | None:
-        if not self._config.watch or production is None:
-            return None
-        registry = Registry(self._ws)
-        if self._config.version is not None:
-            named = registry.get(f"{model}/{self._config.version}")
-            return named if named.number != production.number else None
+    def show(self, model: str) -> Challenger:
+        """Which version is held beside production, why, and how it does by what is known now.
+
+        Raises:
+            NotFound: If the project has no model of that name.
+            CorruptData: If the log can't be read.
+        """
+        self._check(model)
+        production = self._registry.production(model)
+        choice = self._choose(model, production)
+        by_hand = choice.event if choice.version and choice.chosen == "hand" else None
+        found, problem = None, ""
+        if production and choice.version:
+            try:
+                found = compare(self._ws, production, choice.version)
+            except TreadleError as error:
+                problem = error.message
+        return Challenger(
+            model=model,
+            production=production.ref if production else None,
+            challenger=choice.version.ref if choice.version else None,
+            chosen=choice.chosen if choice.version else None,
+            why=choice.why,
+            held_since=by_hand.at if by_hand else None,
+            actor=by_hand.actor if by_hand else "",
+            found=found,
+            problem=problem,
+        )
+
+    def start(self, model: str, asked: StartChallenger) -> Challenger:
+        """Holds a version beside production from now on, whatever else would be held.
+
+        Raises:
+            NotFound: If there is no such model or version.
+            InvalidInput: If its answers can't be found out from the log.
+            Conflict: If nothing is in production, it is this version, or it is held already.
+        """
+        self._check(model)
+        version = self._registry.get(f"{model}/{asked.version}")
+        production = self._registry.production(model)
+        if production is None:
+            raise Conflict(
+                f"nothing of {model} is in production, so there is nothing to be held beside",
+                fix=f"let one in: treadle models approve {version.ref} --reason TEXT",
+            )
+        if version.number == production.number:
+            raise Conflict(
+                f"{version.ref} is in production itself", fix=f"see others: treadle models {model}"
+            )
+        choice = self._choose(model, production)
+        if choice.chosen == "hand" and choice.version and choice.version.number == version.number:
+            raise Conflict(
+                f"{version.ref} is held beside {production.ref} already",
+                fix="see how it does: treadle retrain challenger",
+            )
+        check_answerable(self._ws, version)
+        said = f"{version.ref} is held beside {production.ref}: {asked.reason}"
+        self._record(model, version.ref, production.ref, "started", said, asked.actor)
+        return self.show(model)
+
+    def stop(self, model: str, asked: StopChallenger) -> Challenger:
+        """Holds the version beside production no more; one that is refused or held later may be.
+
+        Raises:
+            NotFound: If there is no such model.
+            Conflict: If none is held.
+        """
+        self._check(model)
+        production = self._registry.production(model)
+        choice = self._choose(model, production)
+        if production is None or choice.version is None:
+            raise Conflict(
+                f"no version is held beside production: {choice.why}",
+                fix="hold one: treadle retrain challenger start VERSION --reason TEXT",
+            )
+        if choice.chosen == "trial":
+            raise Conflict(
+                f"{choice.version.ref} is held because it is in trial",
+                fix="end the trial: treadle deploy rollback --reason TEXT",
+            )
+        said = f"{choice.version.ref} is no longer held beside {production.ref}: {asked.reason}"
+        self._record(model, choice.version.ref, production.ref, "stopped", said, asked.actor)
+        return self.show(model)
+
+    def _check(self, model: str) -> None:
+        if model != self._ws.config.model:
+            raise unknown("model", model, [self._ws.config.model])
+
+    def _choose(self, model: str, production: ModelVersion | None) -> _Choice:
+        """By hand comes first, then a trial that only people end, what the file names, the newest."""
+        if production is None:
+            return _Choice(None, None, "nothing is in production yet")
+        told = timeline(self._ws.database, f"model:{model}", kinds=["challenger"])
+        by_hand = {one.facts["challenger"]: one for one in told if one.facts["verdict"] in _BY_HAND}
+        last = next((one for one in reversed(told) if one.facts["verdict"] in _BY_HAND), None)
+        if last is not None and last.facts["verdict"] == "started":
+            started = self._there(last.facts["challenger"])
+            if started is not None and started.number != production.number:
+                return _Choice(started, "hand", last.message.partition(": ")[2], last)
+        choice = self._by_itself(model, production)
+        ended = by_hand.get(choice.version.ref) if choice.version else None
+        if choice.chosen != "trial" and ended is not None and ended.facts["verdict"] == "stopped":
+            return _Choice(None, None, f"{ended.message} ({ended.actor})")
+        return choice
+
+    def _by_itself(self, model: str, production: ModelVersion) -> _Choice:
+        for revision in reversed(Deployments(self._ws).history(model)):
+            strategy = revision.plan.strategy if revision.plan else ""
+            if revision.state == "trial" and strategy in _ONLY_PEOPLE_END:
+                version = self._there(f"{model}/{revision.version}")
+                if version is not None and version.number != production.number:
+                    return _Choice(version, "trial", f"it is in trial as a {strategy}")
+        config = self._ws.config.retrain.challenger
+        if not config.watch:
+            return _Choice(None, None, "none was started, and [retrain.challenger] watch is off")
+        if config.version is not None:
+            named = self._registry.get(f"{model}/{config.version}")
+            if named.number == production.number:
+                return _Choice(None, None, f"[retrain.challenger] names {named.ref}, which is in production")
+            return _Choice(named, "config", "[retrain.challenger] names it")
         fitting = [
             one
-            for one in registry.list(model)
-            if one.number > production.number
-            and one.status in ("candidate", "staging", "refused")
-            and one.signature
+            for one in self._registry.list(model)
+            if one.number > production.number and one.status in _BESIDE and one.signature
         ]
-        return max(fitting, key=lambda one: one.number, default=None)
+        newest = max(fitting, key=lambda one: one.number, default=None)
+        if newest is None:
+            return _Choice(None, None, f"none was refused or held since {production.ref}")
+        return _Choice(newest, "newest", "it is the newest that was refused or held since production's")
+
+    def _there(self, ref: str) -> ModelVersion | None:
+        try:
+            return self._registry.get(ref)
+        except NotFound:
+            return None
 
     def _tell(
         self, model: str, challenger: ModelVersion, production: ModelVersion, said: str, sentence: str
@@ -76,39 +216,57 @@ class Challengers:
         told = timeline(self._ws.database, f"model:{model}", kinds=["challenger"])
         pair = {"challenger": challenger.ref, "production": production.ref}
         before = [one for one in told if pair.items() <= one.facts.items()]
-        if before and before[-1].facts["verdict"] == said:
+        verdicts = [one.facts["verdict"] for one in before if one.facts["verdict"] not in _BY_HAND]
+        if verdicts and verdicts[-1] == said:
             return
-        now = self._ws.clock.now()
+        event_id = f"challenger:{challenger.ref}:{production.ref}:{said}:{len(verdicts)}"
+        self._record(model, challenger.ref, production.ref, said, sentence, "monitor", event_id)
+
+    def _record(
+        self,
+        model: str,
+        challenger: str,
+        production: str,
+        said: str,
+        sentence: str,
+        actor: str,
+        event_id: str | None = None,
+    ) -> None:
         event = Event(
-            id=f"challenger:{challenger.ref}:{production.ref}:{said}:{len(before)}",
-            at=now,
+            id=event_id or self._ws.ids.new("event"),
+            at=self._ws.clock.now(),
             recorded_at=datetime.now(UTC),
             subject=f"model:{model}",
             kind="challenger",
-            actor="monitor",
+            actor=actor,
             message=sentence,
-            facts={**pair, "verdict": said},
+            facts={"challenger": challenger, "production": production, "verdict": said},
         )
         with self._ws.database.write() as connection:
             record(connection, event)
 
     def _propose(
-        self, model: str, challenger: ModelVersion, production: ModelVersion, found: Compared
+        self, challenger: ModelVersion, production: ModelVersion, found: Compared, chosen: ChosenBy | None
     ) -> None:
         """Opens an incident, once for the two."""
-        fix = (
-            f"train it again on newer data: treadle run --like {challenger.run}"
-            if challenger.status == "refused"
-            else f"let it in: treadle models approve {challenger.ref} --reason TEXT"
-        )
         Monitors(self._ws).report(
             Alert(
                 id=f"challenger:{challenger.ref}:{production.ref}",
-                model=model,
+                model=production.model,
                 kind="retraining",
                 at=self._ws.clock.now(),
                 subjects=(challenger.ref,),
-                sentence=f"{found.sentence}; {fix}",
+                sentence=f"{found.sentence}; {_next(challenger, chosen)}",
                 version=production.number,
             )
         )
+
+
+def _next(challenger: ModelVersion, chosen: ChosenBy | None) -> str:
+    if chosen == "trial":
+        return "let it take over: treadle deploy promote --reason TEXT"
+    if challenger.status == "refused":
+        return f"train it again on newer data: treadle run --like {challenger.run}"
+    if challenger.status in _BESIDE:
+        return f"let it in: treadle models approve {challenger.ref} --reason TEXT"
+    return f"put it back: treadle deploy to {challenger.ref} --reason TEXT"

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from datetime import datetime
 from statistics import fmean
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-import msgspec
-
-Verdict = Literal["better", "worse", "open", "undecided"]
+from treadle.retrain.challenger_types import Verdict
 
 LEAST_ROWS = 20
 """Fewer rows of a day say nothing of a metric."""
@@ -46,73 +43,6 @@ class Day(NamedTuple):
     def awaited(self) -> bool:
         """Whether it will count once its labels have come."""
         return self.rows >= LEAST_ROWS and self.known < _KNOWN * self.rows
-
-
-class Compared(msgspec.Struct, frozen=True, kw_only=True):
-    """How a version that isn't in production does beside the one that is.
-
-    Attributes:
-        challenger: The version.
-        production: The one in production.
-        metric: What both are measured by.
-        since: From when on both are compared.
-        until: The end of the last day that counts; None before the first.
-        days: On how many days.
-        rows: On how many labelled predictions.
-        blocks: How many blocks of days these are: each is one observation.
-        block: How many days a block has.
-        gain: By how much the challenger is better on a day, on average over the blocks; less than 0 if it
-            is worse.
-        low: Lower end of its interval; None where nothing can be said.
-        high: Upper end of its interval; None where nothing can be said.
-        e_value: The evidence that there is a difference.
-        asked: The evidence that decides: 1 over the declared chance of a false decision.
-        needed: After how many days in all it would be decided if it went on as so far; None where that is
-            more than may be.
-        most: After so many days it ends.
-        correlation: How each day's gain goes together with that of the day before; None of fewer than 14.
-        verdict: Better, worse, open; or undecided, once it has ended.
-    """
-
-    challenger: str
-    production: str
-    metric: str
-    since: datetime
-    until: datetime | None
-    days: int
-    rows: int
-    blocks: int
-    block: int
-    gain: float
-    low: float | None
-    high: float | None
-    e_value: float
-    asked: float
-    needed: int | None
-    most: int
-    correlation: float | None
-    verdict: Verdict
-
-    @property
-    def sentence(self) -> str:
-        """What was found, in words."""
-        if not self.days:
-            return f"{self.challenger} beside {self.production}: no day has its labels yet"
-        seen = f"on {self.days} days in {self.blocks} blocks and {self.rows:,} labelled rows"
-        if self.low is None or self.high is None:
-            few = "too few to tell" if self.verdict == "open" else f"too few to tell in {self.most} days"
-            return f"{self.challenger} beside {self.production}: {seen}, {few}"
-        interval = f"{self.low:+.4f} to {self.high:+.4f} at every look"
-        said = {
-            "better": "is better",
-            "worse": "is worse",
-            "open": "can't be told apart yet",
-            "undecided": f"couldn't be told apart in {self.most} days",
-        }[self.verdict]
-        return (
-            f"{self.challenger} beside {self.production}: {said}; by {self.metric} it gains {self.gain:+.4f} "
-            f"a day ({interval}), {seen}"
-        )
 
 
 def blocks(days: Sequence[Day], first: int, length: int, today: int) -> list[float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,10 +15,9 @@ from treadle.kernel.engine import quote
 from treadle.kernel.errors import InvalidInput
 from treadle.kernel.workspace import Workspace
 from treadle.monitor import PredictionLog
-from treadle.registry import ModelVersion, Registry
+from treadle.registry import LoadedModel, ModelVersion, Registry
 from treadle.retrain.challenger_rules import (
     LEAST_ROWS,
-    Compared,
     Day,
     blocks,
     correlation,
@@ -26,6 +26,7 @@ from treadle.retrain.challenger_rules import (
     needed,
     verdict,
 )
+from treadle.retrain.challenger_types import Compared
 
 _DAY = timedelta(days=1)
 _MOST = 182
@@ -44,7 +45,8 @@ def compare(workspace: Workspace, production: ModelVersion, challenger: ModelVer
     now, since = workspace.clock.now(), _since(workspace, production, challenger)
     first = math.ceil(since.timestamp() / _DAY.total_seconds())
     most = max(1, _MOST // config.block) * config.block
-    days = list(_days(workspace, production, challenger, _midnight(first), min(now, _midnight(first + most))))
+    until = min(now, _midnight(first + most))
+    days = list(_days(workspace, production, challenger, _midnight(first), until))
     counted = [day for day in days if day.counts]
     today = math.floor(now.timestamp() / _DAY.total_seconds())
     gains = blocks(days, first, config.block, today)
@@ -89,6 +91,27 @@ def _midnight(number: int) -> datetime:
     return datetime.fromtimestamp(number * _DAY.total_seconds(), UTC)
 
 
+def check_answerable(workspace: Workspace, challenger: ModelVersion) -> None:
+    """Whether what a version would have answered can be found out from the log.
+
+    Raises:
+        InvalidInput: If the version doesn't say what it takes, or the log doesn't keep it as it was.
+    """
+    if challenger.signature is None:
+        raise InvalidInput(
+            f"{challenger.ref} doesn't say which inputs it takes",
+            fix="log the model with an example: run.log_model(model, example=...)",
+        )
+    log = PredictionLog(workspace)
+    for field in challenger.signature.inputs:
+        if not log.concealment.plain(field.name):
+            raise InvalidInput(
+                f"the log doesn't keep the input {field.name!r} as it is, "
+                f"so what {challenger.ref} would have answered can't be found out",
+                where="treadle.toml [monitor]",
+            )
+
+
 def _days(
     workspace: Workspace,
     production: ModelVersion,
@@ -96,17 +119,26 @@ def _days(
     since: datetime,
     until: datetime,
 ) -> Iterator[Day]:
-    if until <= since:
-        return
-    found = _rows(workspace, production, challenger, since, until)
+    """Every day that has predictions; a block's rows are in memory at a time."""
+    check_answerable(workspace, challenger)
+    model: LoadedModel | None = None
+    length = workspace.config.retrain.challenger.block * _DAY
+    while since < until:
+        found = _rows(workspace, production, challenger, since, min(until, since + length))
+        since += length
+        if len(found["day"]):
+            model = model or Registry(workspace).load(challenger)
+            yield from _measured(workspace, model, challenger, found)
+
+
+def _measured(
+    workspace: Workspace, model: LoadedModel, challenger: ModelVersion, found: dict[str, Any]
+) -> Iterator[Day]:
     labels, numbers = found["label"], np.asarray(found["day"], dtype=np.int64)
-    if not len(numbers):
-        return
     known, truth = ~np.ma.getmaskarray(labels), np.ma.getdata(labels)
     ours = np.asarray(found["output"], dtype=np.float64)
     inputs = challenger.signature.inputs if challenger.signature else ()
-    columns = {field.name: found[f"input_{field.name}"] for field in inputs}
-    theirs = Registry(workspace).load(challenger).predict(columns)
+    theirs = model.predict({field.name: found[f"input_{field.name}"] for field in inputs})
     check = workspace.config.checks.performance
     measure, sign = measured(check, check.metric), -1 if is_loss(check.metric) else 1
     for number in np.unique(numbers).tolist():
@@ -114,11 +146,9 @@ def _days(
         rows = whole & known
         count, gain = int(rows.sum()), None
         if count >= LEAST_ROWS:
-            try:
+            with suppress(InvalidInput):  # of one class only, say
                 after, before = (estimate(measure, truth[rows], one[rows]).value for one in (theirs, ours))
                 gain = sign * (after - before)
-            except InvalidInput:  # of one class only, say
-                pass
         yield Day(number, int(whole.sum()), count, gain)
 
 
@@ -129,16 +159,10 @@ def _rows(
     since: datetime,
     until: datetime,
 ) -> dict[str, Any]:
-    log = PredictionLog(workspace)
     inputs = challenger.signature.inputs if challenger.signature else ()
-    for field in inputs:
-        if not log.concealment.plain(field.name):
-            raise InvalidInput(
-                f"the log doesn't keep the input {field.name!r} as it is", where="treadle.toml [monitor]"
-            )
     names = "".join(f", {quote(f'input_{field.name}')}" for field in inputs)
     micros = int(_DAY / timedelta(microseconds=1))
-    return log.scan(
+    return PredictionLog(workspace).scan(
         production.model,
         f'SELECT label, output, epoch_us("at") // {micros} AS day{names} '  # noqa: S608 - names are quoted
         f"FROM log WHERE version = {production.number} ORDER BY prediction_id",
@@ -146,4 +170,5 @@ def _rows(
         until=until,
         known_by=workspace.clock.now(),
         inputs=inputs,
+        only=[f"input_{field.name}" for field in inputs],
     )
