@@ -33,7 +33,7 @@ lock:  ## renew the pinned versions (needs pip-tools)
 	pip-compile --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links \
 		--no-header --allow-unsafe --extra platform --extra sklearn -o requirements/dev.lock pyproject.toml requirements/dev.in
 	pip-compile --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links \
-		--no-header --extra platform -c requirements/dev.lock -o requirements/image.lock pyproject.toml
+		--no-header --extra platform --extra grpc -c requirements/dev.lock -o requirements/image.lock pyproject.toml
 	pip-compile --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links \
 		--no-header -o requirements/build.lock requirements/build.in
 

@@ -47,14 +47,15 @@ def changed(values: Manifest, path: str, value: object) -> Manifest:
 
 
 def rendered(values: Manifest) -> dict[str, Manifest]:
-    """The chart's manifests, by kind; a second Service is ``Service-replicas``."""
+    """The chart's manifests, by kind; another Service ends as its name does: ``Service-grpc``."""
     with helm().Chart.load(CHART) as chart:
         texts = chart.render(values, name="returns", namespace="ml")
     found: dict[str, Manifest] = {}
     for path, text in sorted(texts.items()):
         for manifest in () if path.endswith(".txt") else yaml.safe_load_all(text):
             if manifest:
-                suffix = "-replicas" if manifest["kind"] in found else ""
+                name = manifest["metadata"]["name"]
+                suffix = f"-{name.rpartition('-')[2]}" if manifest["kind"] in found else ""
                 found[manifest["kind"] + suffix] = manifest
     return found
 

@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import grpc
 import pytest
 import urllib3
 from charts import CHART, KUBERNETES, Manifest, changed, helm, part, pod_of, rendered, values_of
@@ -24,7 +25,7 @@ VARIANTS = {
     "minimal": values_of("minimal"),
     "everything": values_of("everything"),
     "fixed": MINIMAL | {"autoscaling": {"enabled": False}, "replicas": 3},
-    "closed": MINIMAL | {"networkPolicy": {"from": []}},
+    "closed": MINIMAL | {"networkPolicy": {"from": []}, "grpc": {"enabled": True}},
     "bare": MINIMAL
     | {name: {"enabled": False} for name in ("networkPolicy", "podDisruptionBudget", "topologySpread")}
     | {"serviceAccount": {"create": False}, "shutdown": {"preStopSeconds": 0}},
@@ -70,6 +71,8 @@ def test_lint_finds_nothing(values: Manifest) -> None:
         ("resources.requests.cpu", None, "resources.requests.cpu is not set"),
         ("runAsUser", 0, "/runAsUser"),
         ("service.port", 70_000, "/service/port"),
+        ("grpc.port", 0, "/grpc/port"),
+        ("", {"grpc": {"enabled": True, "port": 80}}, "choose another for one of them"),
         ("serve.maxMemory", "1600M", "/serve/maxMemory"),
         ("serve.maxModels", 0, "/serve/maxModels"),
         ("shutdown.gracePeriodSeconds", 19, "make it at least 20"),
@@ -147,15 +150,42 @@ def test_the_least_grace_period_covers_the_drain() -> None:
 def test_a_replica_answers_at_the_paths_of_the_chart(tmp_path: Path) -> None:
     manifests = rendered(values_of("everything"))
     container = pod_of(manifests)["containers"][0]
+    plain = pod_of(rendered(MINIMAL))["containers"][0]
     probes = ("startupProbe", "livenessProbe", "readinessProbe")
-    paths = [container[probe]["httpGet"]["path"] for probe in probes]
+    paths = [plain[probe]["httpGet"]["path"] for probe in probes]
+    assert paths[:2] == [container[probe]["httpGet"]["path"] for probe in probes[:2]]
     scraped = manifests["ServiceMonitor"]["spec"]["endpoints"][0]["path"]
     scaled_by = manifests["HorizontalPodAutoscaler"]["spec"]["metrics"][0]["pods"]["metric"]["name"]
-    with running(options(tmp_path / "state"), FolderPlatform(write_model(tmp_path / "model"))) as server:
+    chosen = options(tmp_path / "state", grpc_port=0)
+    with running(chosen, FolderPlatform(write_model(tmp_path / "model"))) as server:
         for path in paths:
             assert urllib3.request("GET", server.url + path, retries=False).status == 200
+        assert container["readinessProbe"]["grpc"].keys() == {"port"}  # of no service in particular
+        with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
+            serving = channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=20)
+        assert serving == b"\x08\x01"
         figures = urllib3.request("GET", server.url + scraped, retries=False).data.decode()
     assert f"\n{scaled_by} " in figures
+
+
+def test_grpc_has_a_port_wherever_http_has_one() -> None:
+    manifests = rendered(values_of("everything"))
+    container = pod_of(manifests)["containers"][0]
+    [port] = [one["containerPort"] for one in container["ports"] if one["name"] == "grpc"]
+    assert container["readinessProbe"]["grpc"] == {"port": port}
+    assert f"\ngrpc_port = {port}\n" in manifests["ConfigMap"]["data"]["treadle.toml"]
+    asked = {one["name"]: (one["port"], one["targetPort"]) for one in manifests["Service"]["spec"]["ports"]}
+    assert asked == {"http": (8080, "http"), "grpc": (9000, "grpc")}
+    headless = manifests["Service-grpc"]["spec"]
+    assert (headless["clusterIP"], headless["ports"][0]["port"]) == ("None", port)
+    assert "publishNotReadyAddresses" not in headless
+    http, rpc = manifests["NetworkPolicy"]["spec"]["ingress"]
+    assert [one["port"] for one in rpc["ports"]] == ["grpc"]
+    assert len(rpc["from"]) == 1  # who scrapes has nothing to ask there
+    assert len(http["from"]) == 2
+    labels = manifests["ServiceMonitor"]["spec"]["selector"]["matchLabels"]
+    assert not labels.items() <= manifests["Service-grpc"]["metadata"]["labels"].items()
+    assert "grpc" not in str(rendered(MINIMAL))
 
 
 def test_the_settings_are_those_of_a_replica(tmp_path: Path) -> None:
@@ -167,6 +197,7 @@ def test_the_settings_are_those_of_a_replica(tmp_path: Path) -> None:
     )
     several = load_config(tmp_path).serve
     assert (several.max_models, several.pinned, several.max_memory) == (20, ("returns",), None)
+    assert (read.grpc_port, several.grpc_port) == (None, 8101)
     assert read.port == pod_of(rendered(MINIMAL))["containers"][0]["ports"][0]["containerPort"]
 
 

@@ -7,7 +7,7 @@ import tomllib
 
 import pytest
 import yaml
-from charts import CHART
+from charts import CHART, pod_of, rendered, values_of
 
 ROOT = CHART.parents[2]
 DOCKERFILE = (ROOT / "deploy" / "docker" / "Dockerfile").read_text()
@@ -31,6 +31,13 @@ def test_it_runs_as_the_user_of_the_chart() -> None:
     assert DOCKERFILE.rindex("USER") > DOCKERFILE.rindex("RUN"), "nothing is done as root behind it"
 
 
+def test_the_ports_of_the_chart_are_exposed() -> None:
+    container = pod_of(rendered(values_of("everything")))["containers"][0]
+    exposed = re.search(r"^EXPOSE (.*)$", DOCKERFILE, re.MULTILINE)
+    assert exposed is not None
+    assert {str(port["containerPort"]) for port in container["ports"]} <= set(exposed[1].split())
+
+
 def versions(lock: str) -> dict[str, str]:
     text = (ROOT / "requirements" / f"{lock}.lock").read_text()
     return dict(re.findall(r"^([a-z0-9-]+)==(\S+)", text, re.MULTILINE))
@@ -39,7 +46,8 @@ def versions(lock: str) -> dict[str, str]:
 def test_every_package_is_pinned_by_its_digest() -> None:
     lock = (ROOT / "requirements" / "image.lock").read_text()
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    asked = [*project["dependencies"], *project["optional-dependencies"]["platform"]]
+    extras = project["optional-dependencies"]
+    asked = [*project["dependencies"], *extras["platform"], *extras["grpc"]]
     pinned = versions("image")
     assert {re.match(r"[a-z0-9-]+", one).group() for one in asked} <= pinned.keys()  # type: ignore[union-attr]
     tested = versions("dev")

@@ -43,8 +43,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | quote }}
 {{- ternary "StatefulSet" "Deployment" .Values.state.persistent -}}
 {{- end -}}
 
-{{/* The port that the replica listens on, and where its state is. */}}
+{{/* The ports that the replica listens on, and where its state is. */}}
 {{- define "model.port" -}}8100{{- end -}}
+{{- define "model.grpcPort" -}}8101{{- end -}}
 {{- define "model.folder" -}}/var/lib/treadle{{- end -}}
 
 {{/*
@@ -73,6 +74,9 @@ that, and must be later, or it would kill what is only slow.
 {{- end -}}
 {{- if not .Values.models -}}
 {{- fail "\n\nmodels is empty: name at least one model of the platform, such as --set 'models={returns}'" -}}
+{{- end -}}
+{{- if and .Values.grpc.enabled (eq (int .Values.grpc.port) (int .Values.service.port)) -}}
+{{- fail (printf "\n\ngrpc.port and service.port are both %d: HTTP and gRPC are two ports of one Service, so choose another for one of them" (int .Values.grpc.port)) -}}
 {{- end -}}
 {{- $least := add .Values.shutdown.preStopSeconds 15 | int -}}
 {{- if lt (int .Values.shutdown.gracePeriodSeconds) $least -}}

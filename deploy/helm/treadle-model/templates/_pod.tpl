@@ -101,6 +101,11 @@ spec:
         - name: http
           containerPort: {{ include "model.port" . }}
           protocol: TCP
+        {{- if .Values.grpc.enabled }}
+        - name: grpc
+          containerPort: {{ include "model.grpcPort" . }}
+          protocol: TCP
+        {{- end }}
       startupProbe:
         httpGet:
           path: /v2/health/live
@@ -116,9 +121,15 @@ spec:
         timeoutSeconds: 5
         failureThreshold: {{ include "model.livenessFailures" . }}
       readinessProbe:
+        {{- if .Values.grpc.enabled }}
+        # It is the same readiness; asked this way, the second door is known to be open as well.
+        grpc:
+          port: {{ include "model.grpcPort" . }}
+        {{- else }}
         httpGet:
           path: /v2/health/ready
           port: http
+        {{- end }}
         periodSeconds: 3
         timeoutSeconds: 3
         failureThreshold: 2
