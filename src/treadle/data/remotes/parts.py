@@ -71,9 +71,9 @@ def _packs(
 
     needed: dict[str, int] = dict.fromkeys((pack.digest for pack in commit.packs), 0)
     rows: dict[str, list[int]] = {}
-    for row, place in contents.indexes.find_many(digests):
-        needed[place.pack] += place.stored
-        rows.setdefault(place.pack, []).append(row)
+    for found in contents.indexes.find_many(digests):
+        needed[found.pack] += int(found.stored.sum())
+        rows[found.pack] = found.rows.tolist()
     whole = []
     indexes = {index.pack: index for index in contents.indexes.all()}
     for pack in commit.packs:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from treadle.data.storage.hashing import Whole
-from treadle.data.storage.indexes import Indexes
+from treadle.data.storage.indexes import Indexes, Located
 from treadle.data.storage.packs import Kind, Pack, Place
 from treadle.data.storage.recipes import OWN, Recipe, decode_recipe
 from treadle.kernel.blobs import BlobStore
@@ -155,15 +156,13 @@ class Contents:
         Raises:
             CorruptData: If what is kept isn't what was put.
         """
-        found = self.indexes.find_many(digests)
         with ThreadPoolExecutor(_AHEAD, thread_name_prefix="treadle-read") as pool:
-            waiting: list[tuple[Any, list[tuple[int, Place]]]] = []
-            for span in _spans(found):
-                first, last = span[0][1], span[-1][1]
-                ends = last.offset + last.stored
-                waiting.append((pool.submit(self._range, first.pack, first.offset, ends), span))
-                if len(waiting) > _AHEAD:
-                    yield from self._cut(digests, *waiting.pop(0))
+            waiting: deque[tuple[Future[bytes], Located, slice]] = deque()
+            for found in self.indexes.find_many(digests):
+                for span in found.spans(_SPAN, _GAP):
+                    waiting.append((pool.submit(self._span, found, span), found, span))
+                    if len(waiting) > _AHEAD:
+                        yield from self._cut(digests, *waiting.popleft())
             for one in waiting:
                 yield from self._cut(digests, *one)
 
@@ -186,32 +185,54 @@ class Contents:
 
     def externals(self, digests: Sequence[str]) -> dict[str, BucketObject]:
         """Where contents lie that do in buckets, by digest."""
+        import numpy as np
+
         if not any((index.kinds == Kind.EXTERNAL).any() for index in self.indexes.all()):
             return {}
-        rows = {digest: self.indexes.find(bytes.fromhex(digest)) for digest in dict.fromkeys(digests)}
-        places = [(p, digest) for digest, p in rows.items() if p and p.kind is Kind.EXTERNAL]
-        places.sort(key=lambda one: (one[0].pack, one[0].offset))
-        found = {}
-        for span in _spans([(row, place) for row, (place, _) in enumerate(places)]):
-            first, last = span[0][1], span[-1][1]
-            data = self._range(first.pack, first.offset, last.offset + last.stored)
-            for row, place in span:
-                begin = place.offset - first.offset
-                digest = places[row][1]
-                found[digest] = self._object(digest, place, data[begin : begin + place.stored])
-        return found
+        wanted = list(dict.fromkeys(digests))
+        rows = np.frombuffer(bytes.fromhex("".join(wanted)), np.uint8).reshape(-1, 32)
+        objects = {}
+        for found in self.indexes.find_many(rows, (Kind.EXTERNAL,)):
+            for span in found.spans(_SPAN, _GAP):
+                data, begin = self._span(found, span), int(found.offsets[span.start])
+                for at in range(span.start, span.stop):
+                    place, digest = found.place(at), wanted[found.rows[at]]
+                    start = place.offset - begin
+                    objects[digest] = self._object(digest, place, data[start : start + place.stored])
+        return objects
 
     # ── within ───────────────────────────────────────────────────────────
 
+    def _span(self, found: Located, span: slice) -> bytes:
+        last = span.stop - 1
+        return self._range(
+            found.pack, int(found.offsets[span.start]), int(found.offsets[last] + found.stored[last])
+        )
+
     def _cut(
-        self, digests: NDArray[np.uint8], future: Any, span: list[tuple[int, Place]]
+        self, digests: NDArray[np.uint8], read: Future[bytes], found: Located, span: slice
     ) -> Iterator[tuple[int, bytes]]:
-        data, begin = future.result(), span[0][1].offset
-        for row, place in span:
-            stored = data[place.offset - begin : place.offset - begin + place.stored]
-            digest = digests[row].tobytes()
-            content = _opened(digest, place, stored)
-            yield row, self._unpack(digest.hex(), place) if content is None else content
+        """The contents of a piece; no object is made for each, because there may be a million."""
+        from blake3 import blake3
+
+        data, rows = read.result(), found.rows[span]
+        raw = digests[rows].tobytes()
+        starts = found.offsets[span] - found.offsets[span.start]
+        columns = (
+            rows,
+            starts,
+            starts + found.stored[span],
+            found.lengths[span],
+            found.kinds[span] == Kind.ZSTD,
+        )
+        each = zip(*(one.tolist() for one in columns), strict=True)
+        for at, (row, start, end, length, zipped) in enumerate(each):
+            stored = data[start:end]
+            digest = raw[at * 32 : at * 32 + 32]
+            content = _unzip(stored, length) if zipped else stored
+            if content is None or blake3(content).digest() != digest:
+                content = self._unpack(digest.hex(), found.place(span.start + at))
+            yield row, content
 
     def _unpack(self, digest: str, place: Place) -> bytes:
         raw = bytes.fromhex(digest)
@@ -292,14 +313,13 @@ class Contents:
 
 def _opened(digest: bytes, place: Place, stored: bytes) -> bytes | None:
     """What is stored at a place, if it is the content of that digest."""
-    content = _unzip(stored, place.length) if place.kind is Kind.ZSTD else stored
-    return None if content is None else _checked(digest, content)
+    return _checked(digest, _unzip(stored, place.length) if place.kind is Kind.ZSTD else stored)
 
 
-def _checked(digest: bytes, content: bytes) -> bytes | None:
+def _checked(digest: bytes, content: bytes | None) -> bytes | None:
     from blake3 import blake3
 
-    return content if blake3(content).digest() == digest else None
+    return content if content is not None and blake3(content).digest() == digest else None
 
 
 def _unzip(stored: bytes, length: int) -> bytes | None:
@@ -310,18 +330,3 @@ def _unzip(stored: bytes, length: int) -> bytes | None:
     except zstandard.ZstdError:
         return None
     return content
-
-
-def _spans(found: Sequence[tuple[int, Place]]) -> Iterator[list[tuple[int, Place]]]:
-    """Contents that lie near each other in a pack, to be read in one piece."""
-    span: list[tuple[int, Place]] = []
-    for row, place in found:
-        if span:
-            first, last = span[0][1], span[-1][1]
-            gap = place.offset - last.offset - last.stored
-            if place.pack != first.pack or gap > _GAP or place.offset + place.stored - first.offset > _SPAN:
-                yield span
-                span = []
-        span.append((row, place))
-    if span:
-        yield span

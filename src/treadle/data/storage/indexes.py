@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
@@ -29,8 +31,64 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _AT_ONCE = 16
+_PLAIN = (Kind.RAW, Kind.ZSTD)
 _held: WeakValueDictionary[str, PackIndex] = WeakValueDictionary()
 """The indexes that somebody holds: of a million files they have 55 MB, which nobody needs twice."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Located:
+    """Contents that lie in one pack, in the order of their offsets.
+
+    Attributes:
+        pack: The pack's digest.
+        rows: Which of those that were looked for; int64, n.
+        offsets: Of their stored bytes; int64, n.
+        stored: How many they are; int64, n.
+        lengths: How many bytes the contents have; int64, n.
+        kinds: How they are stored, as :class:`Kind`; uint8, n.
+    """
+
+    pack: str
+    rows: NDArray[np.int64]
+    offsets: NDArray[np.int64]
+    stored: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+    kinds: NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        """How many contents."""
+        return len(self.rows)
+
+    def place(self, at: int) -> Place:
+        """Where one of them lies."""
+        return Place(
+            self.pack,
+            int(self.offsets[at]),
+            int(self.stored[at]),
+            int(self.lengths[at]),
+            Kind(int(self.kinds[at])),
+        )
+
+    def spans(self, most: int, gap: int) -> Iterator[slice]:
+        """Those that are worth reading in one piece.
+
+        Args:
+            most: How many bytes a piece has at most, if it holds several contents.
+            gap: How many bytes that nobody wants may lie between two of them.
+        """
+        import numpy as np
+
+        ends = self.offsets + self.stored
+        far = np.flatnonzero(self.offsets[1:] - ends[:-1] > gap) + 1
+        bounds = [0, *far.tolist(), len(self)]
+        for start, stop in pairwise(bounds):
+            first = start
+            while first < stop:
+                fit = int(np.searchsorted(ends[first:stop], self.offsets[first] + most, side="right"))
+                last = first + max(1, fit)
+                yield slice(first, last)
+                first = last
 
 
 class Indexes:
@@ -68,36 +126,35 @@ class Indexes:
                 row += 1
         return None
 
-    def find_many(self, digests: NDArray[np.uint8]) -> list[tuple[int, Place]]:
-        """Where contents lie that are in a pack as they are, in the order of packs and offsets.
+    def find_many(self, digests: NDArray[np.uint8], kinds: Sequence[Kind] = _PLAIN) -> list[Located]:
+        """Where contents lie that are in a pack.
 
         Args:
             digests: Which; uint8 of shape (n, 32).
+            kinds: Of those that are stored so; as they are when left out.
 
         Returns:
-            Rows of ``digests`` and places; raises as :meth:`all`.
+            What was found, pack after pack; raises as :meth:`all`.
         """
         import numpy as np
 
         wanted = prefixes(digests)
         missing = np.ones(len(digests), dtype=bool)
-        found: list[tuple[int, Place]] = []
+        found = []
         for index, keys in zip(self.all(), self._keys, strict=True):
             rows = missing.nonzero()[0]
             if not len(rows) or not len(index):
                 continue
             at = np.minimum(np.searchsorted(keys, wanted[rows]), len(index) - 1)
             same = (index.digests[at] == digests[rows]).all(axis=1)
-            for row in rows[~same & (keys[at] == wanted[rows])]:  # two digests that begin alike
-                place = self.find(digests[row].tobytes())
-                if place is not None and place.kind < Kind.RECIPE:
-                    found.append((int(row), place))
-                missing[row] = False
-            rows, at = rows[same], at[same]
-            missing[rows] = False
-            order = np.argsort(index.offsets[at], kind="stable")
-            kinds = index.kinds[at]
-            found += [(int(rows[i]), index.place(int(at[i]))) for i in order if kinds[i] < Kind.RECIPE]
+            for one in np.flatnonzero(~same & (keys[at] == wanted[rows])):  # two digests that begin alike
+                like = np.flatnonzero((index.digests == digests[rows[one]]).all(axis=1))
+                if len(like):
+                    at[one], same[one] = like[0], True
+            missing[rows[same]] = False
+            same &= np.isin(index.kinds[at], kinds)
+            if same.any():
+                found.append(_located(index, rows[same], at[same]))
         return found
 
     def missing(self, digests: NDArray[np.uint8]) -> NDArray[np.bool_]:
@@ -139,6 +196,18 @@ class Indexes:
             index = read_index(self._blobs, pack)
             write_atomic(path, encode_end(index))
             return index
+
+
+def _located(index: PackIndex, rows: NDArray[np.int64], at: NDArray[np.int64]) -> Located:
+    """Those that lie at some rows of an index."""
+    import numpy as np
+
+    order = np.argsort(index.offsets[at], kind="stable")
+    at = at[order]
+    offsets, stored, lengths = (
+        column[at].astype(np.int64) for column in (index.offsets, index.stored, index.lengths)
+    )
+    return Located(index.pack, rows[order], offsets, stored, lengths, index.kinds[at])
 
 
 def _cached(pack: str, path: Path) -> PackIndex:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _BATCH = 16_384
 _PERMISSIONS = (0o644, 0o755)
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-_FILE, _EXECUTABLE = int(Mode.FILE), int(Mode.EXECUTABLE)
+_EXECUTABLE, _LINK, _FOLDER = int(Mode.EXECUTABLE), int(Mode.LINK), int(Mode.FOLDER)
 
 
 class Writer:
@@ -134,7 +134,7 @@ class Writer:
     def _put(self, path: str, data: bytes, mode: int, *, replace: bool) -> os.stat_result:
         """Writes a small content."""
         whole = f"{self._base}/{path}"
-        if mode == Mode.LINK:
+        if mode == _LINK:
             return self._put_link(whole, os.fsdecode(data))
         place = whole + PARTIAL if replace else whole
         try:
@@ -156,7 +156,7 @@ class Writer:
     def _alone(self, path: str, digest: str, size: int, mode: int, *, replace: bool) -> os.stat_result:
         """Writes what is in no pack as it is: a large file, an empty one, an empty folder."""
         whole = f"{self._base}/{path}"
-        if mode == Mode.FOLDER:
+        if mode == _FOLDER:
             os.makedirs(whole, exist_ok=True)  # noqa: PTH103
             return os.lstat(whole)
         if not size:
