@@ -19,7 +19,7 @@ EXPORTED = {
     "treadle": "Audio Html Image Plot Table __version__ attach check data record_provenance start_run sync",
     "treadle.api": "create_app serve",
     "treadle.client": """
-        Client HttpTransport SqlAnswer Transport connect find_server
+        Client HttpTransport SqlAnswer Transport connect find_server is_outdated
     """,
     "treadle.data": """
         About AddPath Approval ArchiveReader Branches ChangePaths ChangeRows CheckedOut Checkout Column
@@ -94,7 +94,7 @@ EXPORTED = {
         MultivariateConfig ObjectiveConfig Part PassK PerformanceCheck PicklePolicy PredictionsConfig Project
         QualityConfig RegistryConfig RemoteConfig RetrainConfig ScorerConfig SegmentConfig ServeConfig
         SliceCheck StageConfig Store StrategyName TargetConfig TeamConfig TrainConfig TriggerConfig
-        WindowConfig find_project load_config parse_config
+        WindowConfig config_digest find_project load_config parse_config
     """,
     "treadle.monitor": """
         Alert Answered Backfill CategoryProfile Delivery DroppedFile Drops Hindsight Hindsights

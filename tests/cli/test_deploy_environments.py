@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from cli_parts import Call, Wire
 from cli_samples import DEPLOYMENT, HEALTH, NOON
 
-from treadle.deploy import InEnvironment, Revision, Stretch
+from treadle.deploy import DeploymentStatus, InEnvironment, Revision, Stretch
 
 STAGING = InEnvironment(
     environment="staging",
@@ -103,3 +104,23 @@ def test_a_rollback_is_of_one_environment(call: Call, wire: Wire) -> None:
     assert call("deploy", "rollback", "flights", "--env", "staging", "--to", "3").code == 0
     assert wire.asked[-1].query["environment"] == "staging"
     assert wire.asked[-1].query["expect"] == "7"
+
+
+def test_the_status_says_how_to_go_on_before_anything_is_in_production(call: Call, wire: Wire) -> None:
+    wire.answers["GET /v1/deployments/flights"] = DeploymentStatus(
+        model="flights", desired=None, serving=None, replicas=[]
+    )
+    assert "next: treadle deploy status flights --env staging" in call("deploy", "status").out
+    ready = msgspec.structs.replace(STAGING, lacks=())
+    wire.answers["GET /v1/deployments/flights/environments"] = [ready, PRODUCTION]
+    told = call("deploy", "status").out
+    assert "next: treadle deploy promote flights --from staging --to production --reason 'why'" in told
+    assert "nothing of flights has been deployed" not in told
+
+
+def test_what_serves_in_both_has_nowhere_to_go(call: Call, wire: Wire) -> None:
+    there = msgspec.structs.replace(PRODUCTION, served=STAGING.served)
+    wire.answers["GET /v1/deployments/flights/environments"] = [STAGING, there]
+    told = call("deploy", "status").out
+    assert "serves in production as well" in told
+    assert "not yet to production" not in told

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from live import Up, environment
-from treadle.client import connect, find_server
+from treadle.client import connect, find_server, is_outdated
 from treadle.client.finding import ENGINE_LOCK
+from treadle.kernel.config import config_digest
 from treadle.kernel.errors import InvalidInput, NotFound, Unavailable
 from treadle.kernel.lock import Holder, exclusive
 
@@ -119,3 +120,15 @@ def test_the_thin_client_needs_a_server(project: Path, live: Up) -> None:
 
     assert "pip install 'treadle[platform]'" in run()
     assert run(live.url) == "toy True 1\n"
+
+
+def test_a_server_that_has_read_another_file_is_known(project: Path) -> None:
+    assert not is_outdated(project)
+    read = config_digest(project)
+    with exclusive(project / ENGINE_LOCK, Holder(os.getpid(), "treadle up", "http://127.0.0.1:9", read)):
+        assert not is_outdated(project)
+        file = project / "treadle.toml"
+        file.write_text(file.read_text() + "\n# a remark\n")
+        assert is_outdated(project)
+    with exclusive(project / ENGINE_LOCK, Holder(os.getpid(), "treadle up", "http://127.0.0.1:9")):
+        assert not is_outdated(project)  # one of an older Treadle doesn't say

@@ -17,7 +17,7 @@ from treadle.deploy import Deployments, ReplicaReport, Revision
 from treadle.kernel.clock import ManualClock
 from treadle.kernel.errors import Conflict, NotFound, Refused
 from treadle.kernel.workspace import Workspace
-from treadle.registry import Registry
+from treadle.registry import Approvals, Registry
 from treadle.retrain import approve, in_production, redeploy
 from treadle.retrain.publish import move_stage
 
@@ -183,4 +183,5 @@ def test_an_environment_takes_those_who_may_deploy_there(two, clock):
         with pytest.raises(Refused, match="mlflow can't deploy to production"):
             move_stage(workspace, "toy", "2", "Production")
         assert statuses(workspace) == ["candidate", "candidate"]
+        assert Approvals(workspace).standing("toy/2").approvals == ()
         assert redeploy(workspace, "toy/2", "dan", "now").state == "serving"

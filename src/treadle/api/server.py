@@ -107,6 +107,11 @@ def _greet(rooms: Rooms, url: str, serving: str | Busy | None, interrupted: int)
         )
     elif serving:
         lines.append(f"inference at {serving}/v2/models/{config.model}/infer")
+        lines += [
+            f"  {one.name}: {_url(config.serve.host, one.asks.port)}"
+            for one in declared_environments(config)[:-1]
+            if one.asks.port is not None
+        ]
     if interrupted:
         lines.append(f"going on with {interrupted} interrupted cycle{'s' if interrupted > 1 else ''}")
     print(*lines, sep="\n", flush=True)  # noqa: T201 - this is what the command says

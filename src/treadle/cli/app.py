@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -57,7 +58,21 @@ class App:
             from treadle.client import connect
 
             self._client = connect(self.url, self.root if self.project else None)
+            self._warn()
         return self._client
+
+    def _warn(self) -> None:
+        from treadle.client import is_outdated
+
+        if self.url or "TREADLE_URL" in os.environ or not self._client or self._client.embedded:
+            return
+        if is_outdated(self.root):
+            click.secho(
+                "note: treadle.toml has changed since the server started, which goes by what it said then; "
+                "restart `treadle up`",
+                fg="yellow",
+                err=True,
+            )
 
     def model(self, name: str | None) -> str:
         """The model that was named, or the project's own."""

@@ -239,7 +239,11 @@ def status(app: App, model: str | None, env: str | None) -> None:
     model = app.model(model)
     found = app.client.deployment(model, env)
     if not app.json and env is None:
-        show_environments(model, app.client.environments(model))
+        places = app.client.environments(model)
+        show_environments(model, places)
+        if found.desired is None and any(one.served for one in places):
+            _show_next(model, places)
+            return
     app.answer(found, lambda found: show_status(found, start))
 
 
@@ -254,7 +258,7 @@ def show_environments(model: str, found: list[InEnvironment]) -> None:
             one.digest[:12] or None,
             one.served.since if one.served else None,
             one.replicas,
-            _onward(one),
+            _onward(one, found),
         )
         for one in found
     ]
@@ -262,9 +266,22 @@ def show_environments(model: str, found: list[InEnvironment]) -> None:
     show.say()
 
 
-def _onward(one: InEnvironment) -> str | None:
+def _show_next(model: str, found: list[InEnvironment]) -> None:
+    """Prints how what serves before the last environment gets on."""
+    furthest = [one for one in found if one.served][-1]
+    where = f"--from {furthest.environment} --to {furthest.next}"
+    if furthest.lacks:
+        show.following(f"treadle deploy status {model} --env {furthest.environment}")
+    else:
+        show.following(f"treadle deploy promote {model} {where} --reason 'why'")
+
+
+def _onward(one: InEnvironment, found: list[InEnvironment]) -> str | None:
     if one.next is None or one.served is None:
         return None
+    there = next(each.served for each in found if each.environment == one.next)
+    if there and there.version == one.served.version:
+        return f"serves in {one.next} as well"
     return f"not yet to {one.next}: {'; '.join(one.lacks)}" if one.lacks else f"may go to {one.next}"
 
 

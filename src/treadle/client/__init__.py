@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from treadle.client.client import Client as Client
     from treadle.client.finding import connect as connect
     from treadle.client.finding import find_server as find_server
+    from treadle.client.finding import is_outdated as is_outdated
     from treadle.client.http import HttpTransport as HttpTransport
     from treadle.client.transport import Transport as Transport
 
@@ -21,5 +22,6 @@ __getattr__, __all__ = attach(
         "Transport": "transport",
         "connect": "finding",
         "find_server": "finding",
+        "is_outdated": "finding",
     },
 )

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from treadle.client.client import Client
-from treadle.kernel.config import find_project
+from treadle.kernel.config import config_digest, find_project
 from treadle.kernel.errors import MissingExtra
 from treadle.kernel.lock import holder
 
@@ -27,6 +27,12 @@ def find_server(url: str | None = None, root: Path | None = None) -> str | None:
         return None
     running = holder(root / ENGINE_LOCK)
     return running.url if running else None
+
+
+def is_outdated(root: Path) -> bool:
+    """Whether a project's ``treadle.toml`` has changed since the server that runs there has read it."""
+    running = holder(root / ENGINE_LOCK)
+    return running is not None and running.config not in {"", config_digest(root)}
 
 
 def connect(url: str | None = None, root: Path | None = None) -> Client:

@@ -24,11 +24,13 @@ class Holder(msgspec.Struct, frozen=True):
         pid: The process.
         doing: What it is doing, such as ``treadle up``.
         url: Where its API answers, if it serves one.
+        config: The digest of the ``treadle.toml`` that it goes by.
     """
 
     pid: int
     doing: str
     url: str | None = None
+    config: str = ""
 
 
 def holder(path: Path) -> Holder | None:

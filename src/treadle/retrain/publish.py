@@ -181,6 +181,10 @@ def approve(
     registry, approvals = Registry(workspace), Approvals(workspace)
     version = registry.get(ref)
     outcome = _outcome(workspace, version)
+    before = approvals.standing(version.ref)
+    if before.next == "production" and before.given + 1 >= before.needed:
+        # Somebody whose word would deploy it is refused whole: no approval stays behind of what was not done.
+        Environments(workspace).admit("", version, actor)
     standing = approvals.add(version.ref, actor, reason, outcome)
     if standing.given < standing.needed or standing.next is None:
         return Approved(standing=standing)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from treadle.kernel.config import config_digest
 from treadle.kernel.errors import StorageError, TreadleError
 from treadle.kernel.lock import Holder, exclusive
 from treadle.kernel.workspace import Workspace
@@ -43,7 +44,7 @@ class Worker:
 
     def __init__(self, workspace: Workspace, doing: str, url: str | None = None) -> None:
         self._ws = workspace
-        self._holder = Holder(os.getpid(), doing, url)
+        self._holder = Holder(os.getpid(), doing, url, config_digest(workspace.root))
         self._stack = contextlib.ExitStack()
         self._guard = threading.Lock()
         self._turn: Callable[[str], None] | None = None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,7 +33,7 @@ def test_what_lies_near_each_other_is_read_in_one_piece(lying, most, gap):
         within = range(span.start, span.stop - 1)
         assert all(offsets[row + 1] - ends[row] <= gap for row in within)
         assert span.stop - span.start == 1 or ends[span.stop - 1] - offsets[span.start] <= most
-    for one, after in zip(spans, spans[1:], strict=False):  # no piece ends before it must
+    for one, after in pairwise(spans):  # no piece ends before it must
         far = offsets[after.start] - ends[one.stop - 1] > gap
         assert far or ends[after.start] - offsets[one.start] > most
 

@@ -24,7 +24,7 @@ from treadle.kernel.config.deploy import (
     ObjectiveConfig,
     StrategyName,
 )
-from treadle.kernel.config.load import find_project, load_config, parse_config
+from treadle.kernel.config.load import config_digest, find_project, load_config, parse_config
 from treadle.kernel.config.monitor import (
     ColumnConfig,
     DriftConfig,
@@ -96,6 +96,7 @@ __all__ = [
     "TrainConfig",
     "TriggerConfig",
     "WindowConfig",
+    "config_digest",
     "find_project",
     "load_config",
     "parse_config",

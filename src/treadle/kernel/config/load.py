@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 import tomllib
@@ -35,6 +36,14 @@ def find_project(start: Path) -> Path:
         if (folder / FILE).is_file():
             return folder
     raise NotFound(f"no {FILE} here or above", where=str(start), fix="run `treadle init` to write one")
+
+
+def config_digest(folder: Path) -> str:
+    """The SHA-256 of a project's ``treadle.toml`` as it is now, in hexadecimal; empty if it can't be read."""
+    try:
+        return hashlib.sha256((folder / FILE).read_bytes()).hexdigest()
+    except OSError:
+        return ""
 
 
 def load_config(folder: Path) -> Config:
