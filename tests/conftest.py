@@ -7,10 +7,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from treadle.kernel.clock import ManualClock
 from treadle.kernel.ids import SequentialIds
 from treadle.kernel.workspace import Workspace
+
+settings.register_profile("busy", settings(), deadline=None)  # others may run beside it
+settings.load_profile("busy")
 
 PROJECT = """
 [project]
