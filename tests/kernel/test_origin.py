@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
@@ -135,6 +136,12 @@ def test_a_git_that_hangs_or_fails_is_a_reason(
     assert time.monotonic() - before < 5
     assert found.commit is None
     assert said in found.problems[0]
+
+
+def test_names_and_versions_are_those_of_the_metadata() -> None:
+    installed = list(distributions())
+    assert len(installed) > 5
+    assert [packages.name_and_version(one) for one in installed] == [(d.name, d.version) for d in installed]
 
 
 def test_the_lock_is_what_pip_says(tmp_path: Path) -> None:

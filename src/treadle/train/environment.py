@@ -5,15 +5,16 @@ from __future__ import annotations
 import platform
 from importlib.metadata import distributions
 
+from treadle.kernel.origin import packages
 from treadle.train.types import Environment, Package
 
 
 def describe() -> Environment:
     """The environment of this process, which is the one that its jobs run in."""
     found = {
-        Package(distribution.name.lower().replace("_", "-"), distribution.version)
-        for distribution in distributions()
-        if distribution.name
+        Package(name.lower().replace("_", "-"), version)
+        for name, version in map(packages.name_and_version, distributions())
+        if name
     }
     return Environment(
         python=f"{platform.python_implementation()} {platform.python_version()}",
