@@ -22,7 +22,7 @@ from treadle.kernel.errors import Conflict, InvalidInput, NotFound
 from treadle.kernel.events import timeline
 from treadle.kernel.workspace import Workspace
 from treadle.monitor import Incidents, LabelBatch, PredictionBatch, PredictionLog
-from treadle.registry import LoadedModel, Registry
+from treadle.registry import LoadedModel, Registration, Registry, register_model
 from treadle.retrain.challenger import Challengers
 from treadle.retrain.challenger_rules import (
     Day,
@@ -289,6 +289,17 @@ def test_one_is_started_and_stopped_by_hand(held: Workspace) -> None:
     assert said(held) == ["stopped", "started", "open", "stopped"]
     told = timeline(held.database, "model:toy", kinds=["challenger"])
     assert told[1].message == "toy/2 is held beside toy/1: it was made faster"
+
+
+def test_one_that_is_held_stays_until_it_is_decided_however_many_come(held: Workspace) -> None:
+    """Where every week brings a version, the newest would never be there for long enough."""
+    challengers = Challengers(held)
+    challengers.look("toy")
+    again = Registration(run=Registry(held).get("toy/2").run)
+    assert register_model(held, again).number == 3
+    assert challengers.show("toy").challenger == "toy/2"
+    challengers.stop("toy", StopChallenger(reason="enough"))
+    assert challengers.show("toy").challenger == "toy/3"
 
 
 def test_what_the_log_conceals_can_not_be_held(held: Workspace) -> None:

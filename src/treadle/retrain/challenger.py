@@ -30,6 +30,7 @@ from treadle.retrain.comparing import check_answerable, compare
 
 _BESIDE = ("candidate", "staging", "refused")
 _BY_HAND = ("started", "stopped")
+_OVER = ("worse", "undecided", "unable", "stopped")
 _ONLY_PEOPLE_END = ("shadow", "challenger")
 
 
@@ -172,13 +173,13 @@ class Challengers:
             started = self._there(last.facts["challenger"])
             if started is not None and started.number != production.number:
                 return _Choice(started, "hand", last.message.partition(": ")[2], last)
-        choice = self._by_itself(model, production)
+        choice = self._by_itself(model, production, told)
         ended = by_hand.get(choice.version.ref) if choice.version else None
         if choice.chosen != "trial" and ended is not None and ended.facts["verdict"] == "stopped":
             return _Choice(None, None, f"{ended.message} ({ended.actor})")
         return choice
 
-    def _by_itself(self, model: str, production: ModelVersion) -> _Choice:
+    def _by_itself(self, model: str, production: ModelVersion, told: list[Event]) -> _Choice:
         for revision in reversed(Deployments(self._ws).history(model)):
             strategy = revision.plan.strategy if revision.plan else ""
             if revision.state == "trial" and strategy in _ONLY_PEOPLE_END:
@@ -193,15 +194,31 @@ class Challengers:
             if named.number == production.number:
                 return _Choice(None, None, f"[retrain.challenger] names {named.ref}, which is in production")
             return _Choice(named, "config", "[retrain.challenger] names it")
-        fitting = [
-            one
+        return self._newest(model, production, told)
+
+    def _newest(self, model: str, production: ModelVersion, told: list[Event]) -> _Choice:
+        """The newest; but one that is being held stays until it is decided, however many come meanwhile."""
+        fitting = {
+            one.ref: one
             for one in self._registry.list(model)
             if one.number > production.number and one.status in _BESIDE and one.signature
-        ]
-        newest = max(fitting, key=lambda one: one.number, default=None)
-        if newest is None:
-            return _Choice(None, None, f"none was refused or held since {production.ref}")
-        return _Choice(newest, "newest", "it is the newest that was refused or held since production's")
+        }
+        verdicts = {  # in the order in which they were told first; of each the latest
+            one.facts["challenger"]: one.facts["verdict"]
+            for one in told
+            if one.facts["production"] == production.ref and one.facts["challenger"] in fitting
+        }
+        going = [fitting[ref] for ref, verdict in verdicts.items() if verdict not in _OVER]
+        if going:
+            return _Choice(going[-1], "newest", "it was refused or held, and is not decided yet")
+        fresh = [one for ref, one in fitting.items() if ref not in verdicts]
+        if fresh:
+            newest = max(fresh, key=lambda one: one.number)
+            return _Choice(newest, "newest", "it is the newest that was refused or held since production's")
+        if verdicts:
+            last = next(reversed(verdicts))
+            return _Choice(fitting[last], "newest", "none was refused or held since it was decided")
+        return _Choice(None, None, f"none was refused or held since {production.ref}")
 
     def _there(self, ref: str) -> ModelVersion | None:
         try:

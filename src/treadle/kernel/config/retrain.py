@@ -63,7 +63,8 @@ class ChallengerConfig(Table, frozen=True):
 
     Attributes:
         watch: Whether one is.
-        version: Its number; the newest that was refused or held since production's when left out.
+        version: Its number. When left out, the newest that was refused or held since production's,
+            until it is decided; then the next.
         false_alarm: The chance that it is ever said to be better, or worse, while it is neither.
         days: On how many days both are compared before anything is said.
         block: So many days are one observation. Days that lie further apart than this shouldn't go
