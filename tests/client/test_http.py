@@ -71,6 +71,15 @@ def test_an_answer_that_breaks_off(answer: bytes) -> None:
         assert caught.value.where == url
 
 
+def test_who_finds_nobody_is_told_what_is_not_there() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    with Client.http(url) as client, pytest.raises(Unavailable, match="no answer: nothing listens there"):
+        client.health()
+
+
 @pytest.mark.parametrize("answer", [b"", b"HTTP/1.1", b"SSH-2.0-OpenSSH\r\n"])
 def test_no_answer_at_all(answer: bytes) -> None:
     with answering(answer) as url, Client.http(url) as client, pytest.raises(Unavailable, match="no answer"):

@@ -64,9 +64,9 @@ class HttpTransport:
             if unreadable:
                 raise unreadable[0] from None
             raise Unavailable(
-                f"no answer: {error.__class__.__name__}",
+                f"no answer: {_told(error)}",
                 where=self.name,
-                fix="is `treadle up` running there? `treadle doctor` looks",
+                fix="is `treadle up` running there, or just ending? `treadle doctor` looks",
             ) from error
         told = {name.lower(): value for name, value in response.headers.items()}
         return Answer(response.status, self._pieces(response), told)
@@ -99,3 +99,19 @@ def _noting(pieces: Iterator[bytes], errors: list[Exception]) -> Iterator[bytes]
     except Exception as error:
         errors.append(error)
         raise
+
+
+def _told(error: Exception) -> str:
+    """What went wrong on the way, in words."""
+    import urllib3
+
+    if isinstance(error.__cause__, ConnectionRefusedError):
+        return "nothing listens there"
+    kinds: dict[type[Exception], str] = {
+        urllib3.exceptions.NameResolutionError: "no host of that name is known",
+        urllib3.exceptions.ConnectTimeoutError: "it can't be reached",
+        urllib3.exceptions.ReadTimeoutError: "it took too long",
+        urllib3.exceptions.ProtocolError: "it hung up",
+        urllib3.exceptions.SSLError: "it speaks no TLS, or its certificate isn't trusted",
+    }
+    return next((told for kind, told in kinds.items() if isinstance(error, kind)), type(error).__name__)
