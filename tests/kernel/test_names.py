@@ -19,6 +19,7 @@ def test_not_names(name):
 def test_the_nearest_name():
     assert did_you_mean("flihgts", ["flights", "weather"]) == "did you mean 'flights'?"
     assert did_you_mean("zzz", ["weather", "flights"]) == "known: flights, weather"
+    assert did_you_mean("zzz", ["flights", "flights"]) == "known: flights", "each once"
     assert did_you_mean("zzz", []) is None
 
 

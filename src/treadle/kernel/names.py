@@ -34,7 +34,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:
     """A hint naming the nearest known name, or all of them when none is near; None if there are none."""
-    options = sorted(known)
+    options = sorted(set(known))
     near = nearest(name, options)
     if near:
         return f"did you mean {near!r}?"
