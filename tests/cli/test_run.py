@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import msgspec
 import pytest
-from cli_parts import Call, Wire, plain
+from cli_parts import Asked, Call, Wire, plain
 from cli_samples import DEPLOYMENT, NOON, RUNS, cycle, evaluation, plan, run
 from rich.cells import cell_len
 
@@ -14,7 +14,7 @@ from treadle.cli import follow
 from treadle.cli.run import scalar
 from treadle.deploy import InEnvironment, Stretch
 from treadle.kernel.errors import Busy, NotFound, Unavailable
-from treadle.retrain.types import Cycle, NewCycle, Plan
+from treadle.retrain.types import Cycle, NewCycle, Plan, Stage
 
 RUNNING = cycle("running", 0, ended_at=None)
 
@@ -194,6 +194,39 @@ def test_an_interrupted_cycle_is_gone_on_with(call: Call, wire: Wire) -> None:
     assert found.code == 0
     assert found.out.splitlines()[0] == f"cycle {RUNNING.id} was interrupted at train; going on with it"
     assert not wire.made("POST /v1/cycles")
+
+
+@pytest.mark.parametrize("server", ["http://treadle.test", "/srv/flights"])
+@pytest.mark.parametrize("command", ["run", "retrain flights"])
+def test_whoever_stops_watching_hears_how_it_goes_on(
+    command: str, server: str, call: Call, wire: Wire
+) -> None:
+    def interrupted(_: Asked) -> None:
+        raise KeyboardInterrupt
+
+    turning(wire, cycle("promoted"), "pass", "pass")
+    wire.name = server
+    wire.answers |= {"POST /v1/retrain/flights": RUNNING, "GET /v1/cycles/.*": interrupted}
+    found = call(*command.split())
+    assert found.code == 130
+    here = "The cycle goes on from its last finished step with `treadle run`"
+    there = "The cycle goes on at http://treadle.test; `treadle cycles` shows it"
+    assert (there if "://" in server else here) in found.err
+    wire.answers |= {"POST /v1/cycles": interrupted, "POST /v1/retrain/flights": interrupted}
+    assert "`treadle cycles` shows whether a cycle was started" in call(*command.split()).err
+
+
+def test_the_end_of_a_script_s_log_is_told_in_a_line(call: Call, wire: Wire) -> None:
+    log = "the training ended with exit code 1; its last words:\nTraceback:\n  1 / 0\nZeroDivisionError: by 0"
+    stages = (Stage(name="train", state="failed", summary=log, started_at=NOON, ended_at=NOON),)
+    failed = cycle("failed", version=None, stages=stages)
+    turning(wire, failed, "pass", "pass")
+    wire.answers |= {"GET /v1/models/flights/reigns": [], "GET /v1/cycles": [failed]}
+    told = "the training ended with exit code 1: ZeroDivisionError: by 0"
+    assert call("run").out.splitlines()[0].endswith(told)
+    history = call("history", "flights").out
+    assert told in history
+    assert "Traceback" not in history
 
 
 def test_a_cycle_that_a_server_runs_is_followed(call: Call, wire: Wire) -> None:

@@ -6,6 +6,8 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import click
+
 from treadle.cli import show
 from treadle.cli.app import App
 from treadle.kernel.errors import Unavailable
@@ -30,6 +32,26 @@ def follow(app: App, cycle: Cycle) -> Cycle:
     if show.is_dumb():
         return _in_lines(app, cycle)
     return _live(app, cycle)
+
+
+def stopped(app: App, begun: bool) -> click.exceptions.Exit:
+    """Tells whoever interrupts what becomes of the cycle, and gives what ends the command.
+
+    Args:
+        app: The call.
+        begun: Whether it is known that a cycle was started.
+    """
+    if not begun:
+        told = "interrupted; `treadle cycles` shows whether a cycle was started"
+    elif app.client.embedded:
+        told = (
+            "stopped watching. The cycle goes on from its last finished step"
+            " with `treadle run` or `treadle up`"
+        )
+    else:
+        told = f"stopped watching. The cycle goes on at {app.client.server}; `treadle cycles` shows it"
+    click.echo(f"\n{told}", err=True)
+    return click.exceptions.Exit(130)
 
 
 def polled(app: App, cycle: Cycle) -> Iterator[Cycle]:
@@ -71,7 +93,13 @@ def stage_line(stage: Stage) -> str:
 
 def _brief(stage: Stage) -> str:
     """What came of a stage, in a line; the end of a script's log is told once, with the error."""
-    return stage.summary.partition("\n")[0]
+    return _in_a_line(stage.summary)
+
+
+def _in_a_line(summary: str) -> str:
+    """Of several lines the first and the last, which is where a script's log says what was wrong."""
+    first, *more = summary.strip().splitlines() or [""]
+    return f"{first.removesuffix('; its last words:')}: {more[-1].strip()}" if more else first
 
 
 def _live(app: App, cycle: Cycle) -> Cycle:
@@ -159,7 +187,7 @@ def headline(cycle: Cycle) -> str:
 def why(cycle: Cycle) -> str:
     """Why a cycle ended as it did: what its last stage said."""
     said = [stage.summary for stage in cycle.stages if stage.summary]
-    return said[-1].removeprefix("held for approval: ") if said else ""
+    return _in_a_line(said[-1]).removeprefix("held for approval: ") if said else ""
 
 
 def _trained(app: App, cycle: Cycle) -> None:

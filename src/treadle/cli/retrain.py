@@ -9,7 +9,7 @@ import click
 from treadle.cli import show
 from treadle.cli.app import App, Group, json_option, pass_app
 from treadle.cli.challenger import challenger
-from treadle.cli.follow import conclude, follow
+from treadle.cli.follow import conclude, follow, stopped
 
 if TYPE_CHECKING:
     from treadle.retrain import PlannedCost, PlannedWindow, RetrainPlan, Signal
@@ -43,7 +43,12 @@ def start(app: App, model: str | None, plan: bool, reason: str) -> int:
     if plan:
         app.answer(app.client.retrain_plan(model), show_plan)
         return 0
-    return conclude(app, follow(app, app.client.retrain(model, reason)))
+    cycle = None
+    try:
+        cycle = app.client.retrain(model, reason)
+        return conclude(app, follow(app, cycle))
+    except KeyboardInterrupt:
+        raise stopped(app, cycle is not None) from None
 
 
 retrain.add_command(challenger)
@@ -82,7 +87,7 @@ def _state(signal: Signal) -> str:
 
 def _window(window: PlannedWindow | None) -> str:
     if window is None:
-        return "no data to look at"
+        return "not known before the first version of the data, which the cycle makes"
     since = f"{window.since:%Y-%m-%d}" if window.since else "the beginning"
     changed = window.version or "no version yet"
     if window.changed and window.version:

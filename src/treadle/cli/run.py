@@ -8,7 +8,7 @@ import click
 
 from treadle.cli import show
 from treadle.cli.app import App, F, json_option, pass_app
-from treadle.cli.follow import conclude, follow
+from treadle.cli.follow import conclude, follow, stopped
 from treadle.kernel.errors import Conflict, InvalidInput
 
 if TYPE_CHECKING:
@@ -125,17 +125,7 @@ def turn(app: App, new: NewCycle) -> int:
             cycles = [app.client.start_cycle(new)]
         return max(conclude(app, follow(app, cycle)) for cycle in cycles)
     except KeyboardInterrupt:
-        if not cycles:
-            click.echo("\ninterrupted; `treadle cycles` shows whether a cycle was started", err=True)
-            raise click.exceptions.Exit(130) from None
-        click.echo(
-            "\nstopped watching. The cycle goes on from its last finished step"
-            " with `treadle run` or `treadle up`"
-            if app.client.embedded
-            else f"\nstopped watching. The cycle goes on at {app.client.server}; `treadle cycles` shows it",
-            err=True,
-        )
-        raise click.exceptions.Exit(130) from None
+        raise stopped(app, bool(cycles)) from None
 
 
 def _check_free(app: App) -> None:

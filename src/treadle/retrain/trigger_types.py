@@ -115,7 +115,7 @@ class RetrainPlan(msgspec.Struct, frozen=True, kw_only=True):
         as_of: The moment from which it would look back.
         triggers: What each trigger says.
         starts: The trigger that would start a cycle now; None if none would.
-        window: The rows; None where there is no data to look at.
+        window: The rows; None before the first version of the data.
         cost: What it would cost.
         gates: What would be asked of the candidate.
         cycle: What each stage would do, and what stands in the way.
