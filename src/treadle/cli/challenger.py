@@ -91,7 +91,6 @@ def show_challenger(found: Challenger) -> None:
 
 def _facts(found: Compared) -> list[tuple[str, str]]:
     until = f" to {show.when(found.until)}" if found.until else ""
-    along = f"{found.correlation:+.2f} with the day before" if found.correlation is not None else "too few"
     rows = [
         ("compared", f"since {show.when(found.since)}{until}"),
         ("days", f"{found.days} of {found.most} with their labels; {found.rows:,} rows"),
@@ -102,7 +101,8 @@ def _facts(found: Compared) -> list[tuple[str, str]]:
             ("gain", f"{found.gain:+.4f} a day in {found.metric}, {found.low:+.4f} to {found.high:+.4f}")
         )
     rows.append(("evidence", f"{found.e_value:,.3g}; {found.asked:,.0f} decide{_needed(found)}"))
-    rows.append(("correlation", along))
+    if found.correlation is not None:
+        rows.append(("correlation", f"{found.correlation:+.2f} with the day before"))
     return rows
 
 

@@ -350,7 +350,8 @@ def _show_rollout(found: Rollout) -> None:
     for guard in found.guards:
         mark = "✗" if guard.broken else "✓"
         show.say(f"  {mark} {guard.name}: {guard.sentence}")
-    show.following("treadle deploy promote --reason TEXT", "treadle deploy rollback")
+    judged = ["treadle retrain challenger"] if plan and plan.strategy in ("shadow", "challenger") else []
+    show.following("treadle deploy promote --reason TEXT", "treadle deploy rollback", *judged)
 
 
 def _revision(revision: Revision) -> str:

@@ -244,7 +244,7 @@ def _rest(table: TableFacts | None, found: Guess, *, binary: bool) -> str:
         '# every = "7d"\n'
         '# webhook = "https://..."  # where alerts are posted\n'
         "\n[retrain]\n"
-        '# on = ["performance"]  # which alerts start a cycle: performance, input, prediction\n'
+        '# on = ["performance"]  # or estimated, input, prediction: the alerts that start a cycle\n'
         '# cooldown = "28d"\n'
         "\n[budget]\n"
         '# cycle = "2h"  # processor time that one cycle may take\n'
