@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import msgspec
-from cli_parts import Call, Wire
+import pytest
+from cli_parts import Asked, Call, Wire
 from cli_samples import WINDOWS
 
 from treadle.monitor.types import Backfill, DroppedFile, Hindsight
@@ -20,6 +21,19 @@ def test_windows_that_are_computed_again_are_told_with_what_changed(call: Call, 
     assert sent["since"] == "2026-01-01T00:00:00+00:00"
     found = call("monitor", "backfill", "flights", "--since", "2026-01-01", "--json")
     assert found.json(Backfill) == AGAIN
+
+
+@pytest.mark.parametrize(("name", "told"), [("/srv/x", "the same command"), ("http://x", "http://x goes on")])
+def test_who_interrupts_a_backfill_hears_what_becomes_of_it(
+    name: str, told: str, call: Call, wire: Wire
+) -> None:
+    def interrupted(_: Asked) -> None:
+        raise KeyboardInterrupt
+
+    wire.name = name
+    wire.answers["POST /v1/monitors/flights/backfill"] = interrupted
+    found = call("monitor", "backfill", "flights", "--since", "2026-01-01")
+    assert (found.code, told in found.err) == (130, True)
 
 
 def test_dropped_files_are_told_one_by_one_where_they_were_not_taken(call: Call, wire: Wire) -> None:

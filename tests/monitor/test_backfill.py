@@ -53,6 +53,31 @@ def test_windows_come_out_as_they_were_until_predictions_come_late(world: Any) -
     assert monitors.backfill("toy", START + 9 * WEEK, "ada").windows == 0
 
 
+def test_what_an_interrupted_one_changed_is_told(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who asks again finds those windows as they are now, and would never hear of it."""
+    world.register()
+    log, monitors = PredictionLog(world.workspace), Monitors(world.workspace)
+    log.append("toy", world.traffic(0, 100, days=21)[0])
+    monitors.evaluate("toy", START + 3 * WEEK)
+    log.append("toy", world.traffic(7, 300, days=7, drift=-4)[0])
+    compute = monitors._compute
+
+    def killed(model: str, since: datetime, until: datetime) -> list[WindowResult]:
+        if until == START + 3 * WEEK:
+            raise KeyboardInterrupt
+        return compute(model, since, until)
+
+    monkeypatch.setattr(monitors, "_compute", killed)
+    with pytest.raises(KeyboardInterrupt):
+        monitors.backfill("toy", START, "ada")
+    told = [one.message for one in timeline(world.workspace.database, "model:toy", kinds=["backfill"])]
+    assert len(told) == 1
+    assert told[0].startswith("the window until 2026-01-15 00:00 was computed again; ")
+    monkeypatch.undo()
+    again = monitors.backfill("toy", START, "ada")
+    assert {one.until for one in again.changed} == {START + 3 * WEEK}
+
+
 def test_a_window_whose_rows_are_gone_is_not_computed_again(project: Path, world: Any) -> None:
     config = project / "treadle.toml"
     config.write_text(config.read_text() + '\n[monitor]\nperformance_window = "7d"\nkeep_log = "21d"\n')

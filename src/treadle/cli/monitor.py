@@ -175,7 +175,17 @@ def backfill(app: App, model: str | None, since: datetime) -> None:
     They come out as they were, unless predictions came late or what is declared has changed. No alert
     is raised for the past.
     """
-    app.answer(app.client.backfill(app.model(model), since), show_backfill)
+    try:
+        found = app.client.backfill(app.model(model), since)
+    except KeyboardInterrupt:
+        click.echo(
+            "\nstopped. Windows that were computed again stay so; the same command computes all of them"
+            if app.client.embedded
+            else f"\nstopped waiting. {app.client.server} goes on; the timeline tells when it is done",
+            err=True,
+        )
+        raise click.exceptions.Exit(130) from None
+    app.answer(found, show_backfill)
 
 
 def show_backfill(found: Backfill) -> None:

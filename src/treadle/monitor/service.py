@@ -188,14 +188,33 @@ class Monitors:
         for until, start in sorted(spans.items()):
             found = self._compute(model, start, until)
             kept = {_key(one): one for one in before[until]}
-            changed += [one for one in found if _key(one) not in kept or not rules.same(one, kept[_key(one)])]
+            new = [one for one in found if _key(one) not in kept or not rules.same(one, kept[_key(one)])]
+            changed += new
             with self._ws.database.write() as connection:
                 store.replace_windows(connection, model, until, found)
-        done = Backfill(model=model, windows=len(spans), changed=tuple(changed))
+                if new:  # told at once: who asks again after an interruption finds them changed already
+                    record(
+                        connection,
+                        self._again(model, f"the window until {until:%Y-%m-%d %H:%M} was", new, actor),
+                    )
         if spans:
             with self._ws.database.write() as connection:
-                record(connection, _backfilled(done, since, actor, self._ws.clock.now()))
-        return done
+                told = f"{len(spans)} windows since {since:%Y-%m-%d} were"
+                record(connection, self._again(model, told, changed, actor))
+        return Backfill(model=model, windows=len(spans), changed=tuple(changed))
+
+    def _again(self, model: str, which: str, changed: Results, actor: str) -> Event:
+        """Tells that windows were computed again."""
+        return Event(
+            id=self._ws.ids.new("event"),
+            at=self._ws.clock.now(),
+            recorded_at=SystemClock().now(),
+            subject=f"model:{model}",
+            kind="backfill",
+            actor=actor,
+            message=f"{which} computed again; {len(changed)} findings came out otherwise",
+            facts={"changed": str(len(changed))},
+        )
 
     def windows(self, model: str, since: datetime | None = None) -> Results:
         """Results of windows that ended after a moment, oldest first.
@@ -456,20 +475,6 @@ class Monitors:
 
 def _key(one: WindowResult) -> tuple[str, str, str, str]:
     return one.kind, one.subject, one.segment, one.statistic
-
-
-def _backfilled(done: Backfill, since: datetime, actor: str, now: datetime) -> Event:
-    return Event(
-        id=f"backfill:{done.model}:{rules.epoch_us(now)}",
-        at=now,
-        recorded_at=SystemClock().now(),
-        subject=f"model:{done.model}",
-        kind="backfill",
-        actor=actor,
-        message=f"{done.windows} windows since {since:%Y-%m-%d} were computed again; "
-        f"{len(done.changed)} findings came out otherwise",
-        facts={"windows": str(done.windows), "changed": str(len(done.changed))},
-    )
 
 
 def _event(alert: Alert) -> Event:
