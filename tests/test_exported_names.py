@@ -118,6 +118,7 @@ EXPORTED = {
         InProduction KeptByCycles Loop NewCycle Plan PlannedCost PlannedStage PlannedWindow Reign
         ReplayState ReplayStep Replays RetrainPlan Retraining Retrainings Signal Stage StartChallenger
         StopChallenger Tick Trigger Triggers WebhookBody Worker approve changed_at chosen in_production
+        load_test_before_approval load_test_before_deployment
         redeploy render_report
     """,
     "treadle.retrain.report": "render_report",

@@ -20,4 +20,5 @@ def of_load_tests(client: Client) -> None:
     assert client.load_test_job(job.id) == ended
     with pytest.raises(NotFound, match="there is no load test 'loadtest_x'"):
         client.load_test_job("loadtest_x")
+    assert client.required_load_test("toy/1", "deployment") is None
     assert client.load_tests("toy", 1) == client.load_tests("toy") == []

@@ -63,6 +63,8 @@ class Wire:
                 if isinstance(given, Exception):
                     raise given
                 return given
+        if where == "POST /v1/required-load-test":
+            return None  # none is due unless the test says so
         raise unknown("route", where, self.answers)
 
     def close(self) -> None:

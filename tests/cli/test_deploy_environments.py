@@ -48,7 +48,8 @@ def test_a_version_goes_to_the_environment_if_nobody_came_before(call: Call, wir
     asked = wire.asked[-1]
     assert asked.query["environment"] == "staging"
     assert (asked.query["ref"], asked.query["expect"]) == ("flights/4", "7")
-    assert wire.asked[-2].query == {"environment": "staging"}  # whose newest revision that is
+    assert wire.asked[-2].path == "/v1/required-load-test"
+    assert wire.asked[-3].query == {"environment": "staging"}  # whose newest revision that is
     assert "treadle deploy status --env staging" in done.out
 
 

@@ -21,6 +21,8 @@ from treadle.deploy import (
 )
 from treadle.evaluate.types import Verdict
 from treadle.kernel.config import ObjectiveConfig
+from treadle.registry.types import Standing
+from treadle.retrain.types import Approved
 
 ASKED = "POST /v1/deployments/flights/load-tests"
 
@@ -132,6 +134,49 @@ def test_whoever_interrupts_it_stops_it(call: Call, wire: Wire) -> None:
     assert (done.code, wire.asked[-1].method) == (130, "DELETE")
     assert "stopped: 1,204 requests had been sent; nothing was judged" in done.err
     assert done.out == ""
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (("models", "approve", "flights/4"), "flights/4 is not approved"),
+        (("deploy", "flights/4"), "flights/4 is not deployed"),
+    ],
+)
+def test_whoever_interrupts_the_load_test_of_an_approval_has_approved_nothing(
+    command: tuple[str, ...], said: str, call: Call, wire: Wire
+) -> None:
+    def interrupted(_: Asked) -> None:
+        raise KeyboardInterrupt
+
+    wire.answers["GET /v1/deployments/flights/revisions"] = []
+    wire.answers["POST /v1/required-load-test"] = job(progress=NOW)
+    wire.answers["GET /v1/load-tests/loadtest_1"] = interrupted
+    stopped = found("inconclusive", verdicts=(), cancelled="ada stopped it")
+    wire.answers["DELETE /v1/load-tests/loadtest_1"] = job(stopped, progress=NOW)
+    done = call(*command, "--reason", "looks good")
+    assert (done.code, wire.asked[-1].method) == (130, "DELETE")
+    assert f"stopped: 1,204 requests had been sent; {said}, and nothing of it runs any more" in done.err
+    assert not wire.made("POST /v1/(model/approval|deployments)")
+
+
+def test_an_approval_shows_its_load_test_and_goes_on_once_that_is_passed(
+    call: Call, wire: Wire, terminal: None
+) -> None:
+    standing = Standing(ref="flights/4", status="production", next=None)
+    wire.answers["POST /v1/model/approval"] = Approved(standing=standing)
+    wire.answers["POST /v1/required-load-test"] = job()
+    running = (job(progress=NOW) for _ in range(30))
+    wire.answers["GET /v1/load-tests/loadtest_1"] = iter([*running, job(found())])
+    done = call("models", "approve", "flights/4", "--reason", "looks good")
+    assert done.code == 0
+    assert "sent 1,204 of 3,200 requests, 2 failed, p99 6.91 ms, 18 s left" in plain(done.err)
+    assert wire.made("POST /v1/required-load-test")[0].query["purpose"] == "approval"
+    wire.answers["POST /v1/required-load-test"] = job(found("fail"))
+    refused = call("models", "approve", "flights/4", "--reason", "looks good")
+    assert refused.code == 2
+    assert "a load test at 100 requests a second came out fail: 99 of 100 within 8 ms" in refused.err
+    assert len(wire.made("POST /v1/model/approval")) == 1
 
 
 def test_one_that_somebody_else_stopped_is_no_evidence(call: Call, wire: Wire) -> None:

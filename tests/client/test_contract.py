@@ -137,7 +137,7 @@ def test_the_reads_are_all_of_the_client() -> None:
     does = {
         "add_data", "append_journal", "approve", "close", "create_run", "deploy", "fetch_blob", "fetch_file",
         "promote", "withdraw_trial", "load_test",
-        "start_load_test", "load_test_job", "cancel_load_test",
+        "start_load_test", "required_load_test", "load_test_job", "cancel_load_test",
         "http",
         "in_process", "look", "put_blob", "report", "resume", "send_labels", "send_predictions",
         "send_segment", "send_inference_event",

@@ -21,10 +21,11 @@ from treadle.deploy import (
 from treadle.kernel.config import StrategyName
 from treadle.kernel.errors import InvalidInput
 from treadle.kernel.names import did_you_mean
-from treadle.retrain import chosen, redeploy
+from treadle.retrain import chosen, load_test_before_approval, load_test_before_deployment, redeploy
 
 _MODEL = "/v1/deployments/{model}"
 _REF, _ACTOR, _REASON = (Query(name, required=True) for name in ("ref", "actor", "reason"))
+_PURPOSE = Query("purpose", required=True)
 _VERSION = Query("version", kind="integer")
 STRATEGY = Query("strategy")
 _ENVIRONMENT = Query("environment")
@@ -103,6 +104,25 @@ def _load_test(call: Call) -> LoadTestJob:
     return call.rooms.load_test_jobs.start(call.path["model"], call.body, call.need("actor"))
 
 
+def _required_load_test(call: Call) -> LoadTestJob | None:
+    """Begins the load test that a version has to pass before it is approved or deployed; null if none is due.
+
+    Followed and passed, what it was required for goes on without another.
+    """
+    ref, actor, purpose = (call.need(name) for name in ("ref", "actor", "purpose"))
+    workspace, version = call.rooms.workspace, call.rooms.registry.get(ref)
+    if purpose == "approval":
+        new = load_test_before_approval(workspace, version.ref, actor)
+    elif purpose == "deployment":
+        where = call.query.get("environment", "")
+        new = load_test_before_deployment(workspace, version.ref, actor, where)
+    else:
+        raise InvalidInput(
+            f"nothing is required for {purpose!r}", where="purpose", fix="say approval or deployment"
+        )
+    return call.rooms.load_test_jobs.start(version.model, new, actor) if new else None
+
+
 def _load_test_job(call: Call) -> LoadTestJob:
     """How far a load test is, and what it came to; it is stopped if nobody asks for 15 seconds."""
     return call.rooms.load_test_jobs.get(call.path["job"])
@@ -147,6 +167,13 @@ DEPLOYMENT_ROUTES = (
     RouteSpec("POST", f"{_MODEL}/promotion", _promote, Revision, query=(_ACTOR, _REASON, _ENVIRONMENT)),
     RouteSpec("POST", f"{_MODEL}/withdrawal", _stop, Revision, query=(_ACTOR, _REASON, _ENVIRONMENT)),
     RouteSpec("POST", f"{_MODEL}/load-tests", _load_test, LoadTestJob, NewLoadTest, query=(_ACTOR,)),
+    RouteSpec(
+        "POST",
+        "/v1/required-load-test",
+        _required_load_test,
+        LoadTestJob | None,
+        query=(_REF, _ACTOR, _PURPOSE, _ENVIRONMENT),
+    ),
     RouteSpec("GET", "/v1/load-tests/{job}", _load_test_job, LoadTestJob),
     RouteSpec("DELETE", "/v1/load-tests/{job}", _cancel_load_test, LoadTestJob, query=(_ACTOR,)),
     RouteSpec("GET", f"{_MODEL}/load-tests", _load_tests, list[LoadTest], query=(_VERSION,)),

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, get_args
 
 import click
 
 from treadle.cli import show
 from treadle.cli.app import App, Group, json_option, pass_app
-from treadle.cli.loadtest import loadtest
+from treadle.cli.loadtest import loadtest, watched
 from treadle.kernel.config import StrategyName
 from treadle.kernel.errors import Conflict, InvalidInput, NotFound
 from treadle.kernel.names import did_you_mean
 
 if TYPE_CHECKING:
+    from treadle.deploy import LoadTestJob
     from treadle.deploy.types import (
         DeploymentPlan,
         DeploymentStatus,
@@ -68,7 +70,18 @@ def to(
         raise InvalidInput("a deployment needs a reason", fix="say why: --reason TEXT; or look first: --plan")
     ref = app.ref(ref)
     newest = newest_of(app, ref, env)
-    app.answer(app.client.deploy(ref, reason, strategy, environment=env, expect=newest), show_revision)
+    app.answer(_deployed(app, ref, reason, strategy, env, newest), show_revision)
+
+
+def _deployed(
+    app: App, ref: str, reason: str, strategy: StrategyName | None, env: str | None, newest: int
+) -> Revision:
+    """Deploys a version, and tells how far the load test is that is made for it, if one is."""
+
+    def ask(follow: Callable[[LoadTestJob], None]) -> Revision:
+        return app.client.deploy(ref, reason, strategy, environment=env, expect=newest, follow=follow)
+
+    return watched(app, ask, f"{ref} is not deployed")
 
 
 def newest_of(app: App, ref: str, env: str | None) -> int:
@@ -106,7 +119,7 @@ def promote(
             raise InvalidInput("--env is for a trial", fix="give --from and --to, or --env alone")
         version, target = _coming(app.client.environments(model), model, source, target)
         newest = newest_of(app, model, target)
-        done = app.client.deploy(version, reason, strategy, environment=target, expect=newest)
+        done = _deployed(app, version, reason, strategy, target, newest)
     elif strategy is not None:
         raise InvalidInput("--strategy is for a promotion to an environment", fix="add --to NAME")
     else:
@@ -160,7 +173,7 @@ def rollback(app: App, model: str | None, version: int | None, reason: str, env:
     known = app.client.revisions(model, env)
     newest = max((one.revision for one in known), default=0)
     ref = f"{model}/{version or previous(known, model)}"
-    done = app.client.deploy(ref, reason, "at-once", environment=env, expect=newest)
+    done = _deployed(app, ref, reason, "at-once", env, newest)
     app.answer(done, show_revision)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
@@ -14,7 +15,9 @@ from treadle.cli.check import CODES
 from treadle.kernel.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from treadle.deploy import LoadProgress, LoadTest, LoadTestJob, NewLoadTest
+    from treadle.deploy import LoadProgress, LoadTest, LoadTestJob
+
+T = TypeVar("T")
 
 _SIGNS = {"pass": "✓", "fail": "✗", "inconclusive": "?", "warn": "!"}
 
@@ -75,13 +78,20 @@ def loadtest(
         rows=_rows(rows) if rows else (),
         environment=env,
     )
-    found = _watched(app, app.model(model), new)
+    model = app.model(model)
+    found = watched(app, lambda follow: app.client.load_test(model, new, follow), "nothing was judged")
     app.answer(found, _show)
     context.exit(CODES[found.outcome])
 
 
-def _watched(app: App, model: str, new: NewLoadTest) -> LoadTest:
-    """Tests, telling how far that is; whoever interrupts it stops it."""
+def watched(app: App, ask: Callable[[Callable[[LoadTestJob], None]], T], stopped: str) -> T:
+    """Asks for what makes a load test, telling how far that is; whoever interrupts it stops it.
+
+    Args:
+        app: The command line's state.
+        ask: Asks, and tells what it is given how far the load test is.
+        stopped: What that means, told to whoever interrupts it.
+    """
     status = show.console(stderr=True).status("starting")
     shown = not app.json and not show.is_dumb()
     last = None
@@ -90,16 +100,18 @@ def _watched(app: App, model: str, new: NewLoadTest) -> LoadTest:
         nonlocal last
         last = job
         status.update(_progress(job.progress))
-        if shown and job.state == "running":
+        if job.state != "running":
+            status.stop()
+        elif shown:
             status.start()
 
     try:
-        return app.client.load_test(model, new, follow)
+        return ask(follow)
     except KeyboardInterrupt:
         status.stop()
-        if last is not None:
+        if last is not None and last.state != "done":
             sent = f"{last.progress.sent:,} requests had been sent"
-            click.echo(f"stopped: {sent}; nothing was judged, and nothing of it runs any more", err=True)
+            click.echo(f"stopped: {sent}; {stopped}, and nothing of it runs any more", err=True)
         raise
     finally:
         status.stop()

@@ -9,6 +9,7 @@ import click
 from treadle.cli import show
 from treadle.cli.app import App, Group, json_option, pass_app
 from treadle.cli.deploy import strategy_option
+from treadle.cli.loadtest import watched
 from treadle.cli.model_archives import export_model, import_model
 from treadle.cli.model_cards import card
 from treadle.kernel.units import format_bytes
@@ -158,8 +159,16 @@ def _data(data: DataInput) -> str:
 @json_option
 @pass_app
 def approve(app: App, ref: str, reason: str, strategy: StrategyName | None) -> None:
-    """Approve a version for its next stage; production deploys it."""
-    app.answer(app.client.approve(app.ref(ref), reason, strategy), show_approval)
+    """Approve a version for its next stage; production deploys it.
+
+    Where [deploy] loadtest asks for a load test, it is made first, and Ctrl-C
+    stops it: then nothing was approved.
+    """
+    ref = app.ref(ref)
+    done = watched(
+        app, lambda follow: app.client.approve(ref, reason, strategy, follow), f"{ref} is not approved"
+    )
+    app.answer(done, show_approval)
 
 
 @models.command("register")

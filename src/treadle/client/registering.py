@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
 import msgspec
 
-from treadle.client.calls import Calls
+from treadle.client.load_testing import LoadTestCalls
+from treadle.deploy import LoadTestJob
 from treadle.kernel.config import StrategyName
 from treadle.registry.types import ModelVersion, Registration, Standing
 from treadle.retrain.types import Approved, InProduction
 
 
-class ModelCalls(Calls):
+class ModelCalls(LoadTestCalls):
     """Calls of the routes of models."""
 
     def register_model(self, asked: Registration) -> ModelVersion:
@@ -45,8 +47,27 @@ class ModelCalls(Calls):
         found: ModelVersion = self._ask(ModelVersion, "DELETE", "/v1/model/tag", ref=ref, key=key)
         return found
 
-    def approve(self, ref: str, reason: str, strategy: StrategyName | None = None) -> Approved:
-        """Approves a version for its next stage; once enough have, it goes there."""
+    def approve(
+        self,
+        ref: str,
+        reason: str,
+        strategy: StrategyName | None = None,
+        follow: Callable[[LoadTestJob], None] | None = None,
+    ) -> Approved:
+        """Approves a version for its next stage; once enough have, it goes there.
+
+        Who interrupts it while a load test is made for it stops that; nothing is approved then.
+
+        Args:
+            ref: The version.
+            reason: Why.
+            strategy: How it takes over.
+            follow: Told how far the load test is that ``[deploy] loadtest`` asks for, if one is due.
+
+        Raises:
+            Refused: If the version doesn't hold the objective, or somebody stopped the load test.
+        """
+        self._held(ref, "approval", follow)
         more = {"strategy": strategy} if strategy else {}
         found: Approved = self._decide(Approved, "POST", "/v1/model/approval", ref, reason, **more)
         return found

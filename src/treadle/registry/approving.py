@@ -62,16 +62,55 @@ class Approvals:
             catalog_store.lock_model(connection, version.model)
             mine = (store.versions.c.model == version.model, store.versions.c.number == version.number)
             version = store.find_version(connection, *mine) or version  # as it is once nobody else moves it
-            stage = guards.check_waiting(self._config, version)
-            guards.check_approver(self._config, version, stage, actor, store.makers_of(connection, version))
-            if "verdict" in guards.guard(self._config, stage).needs and outcome not in PASSING:
-                raise Refused(
-                    f"{stage} takes a verdict, and its evaluations came to {outcome or 'nothing'}",
-                    where=version.ref,
-                    fix="nobody can override that: make a version that passes",
-                )
+            stage = self._checked(connection, version, actor, outcome)
             self._add(connection, version, stage, actor, reason)
             return self._standing(connection, version)
+
+    def expected(self, ref: str, actor: str, outcome: str, reason: str | None = None) -> Standing:
+        """Where a version would stand if somebody approved it; changes nothing.
+
+        Args:
+            ref: The version.
+            actor: Who would approve.
+            outcome: What its evaluations came to.
+            reason: Why; it may be still to come.
+
+        Raises:
+            NotFound: If there is no such version.
+            InvalidInput: If the reason is empty.
+            Conflict: If it isn't on its way to production.
+            Refused: If this person may not, or the stage takes a verdict that it lacks.
+        """
+        if reason is not None:
+            guards.check_reason(reason, ref)
+        version = Registry(self._workspace).get(ref)
+        with self._database.read() as connection:
+            stage = self._checked(connection, version, actor, outcome)
+            now = self._standing(connection, version)
+            given = Approval(
+                id="",
+                model=version.model,
+                number=version.number,
+                stage=stage,
+                actor=actor,
+                reason="",
+                at=self._workspace.clock.now(),
+            )
+            makers = store.makers_of(connection, version)
+        counting = guards.counting(self._config, stage, [*now.approvals, given], makers)
+        return msgspec.structs.replace(now, given=len(counting))
+
+    def _checked(self, connection: sa.Connection, version: ModelVersion, actor: str, outcome: str) -> str:
+        """The stage that a version goes to next, if this person may approve that."""
+        stage = guards.check_waiting(self._config, version)
+        guards.check_approver(self._config, version, stage, actor, store.makers_of(connection, version))
+        if "verdict" in guards.guard(self._config, stage).needs and outcome not in PASSING:
+            raise Refused(
+                f"{stage} takes a verdict, and its evaluations came to {outcome or 'nothing'}",
+                where=version.ref,
+                fix="nobody can override that: make a version that passes",
+            )
+        return stage
 
     def _add(
         self, connection: sa.Connection, version: ModelVersion, stage: str, actor: str, reason: str

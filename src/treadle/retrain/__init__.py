@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from treadle.retrain.publish import redeploy as redeploy
     from treadle.retrain.replay import Replays as Replays
     from treadle.retrain.report import render_report as render_report
+    from treadle.retrain.required import load_test_before_approval as load_test_before_approval
+    from treadle.retrain.required import load_test_before_deployment as load_test_before_deployment
     from treadle.retrain.service import Cycles as Cycles
     from treadle.retrain.standing import in_production as in_production
     from treadle.retrain.trigger_types import AskRetraining as AskRetraining
@@ -89,6 +91,8 @@ __getattr__, __all__ = attach(
         "changed_at": "changed",
         "chosen": "publish",
         "in_production": "standing",
+        "load_test_before_approval": "required",
+        "load_test_before_deployment": "required",
         "redeploy": "publish",
         "render_report": "report",
     },

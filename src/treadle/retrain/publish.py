@@ -77,8 +77,7 @@ def publish(
     Environments(workspace).admit("", version, actor)
     Registry(workspace).check_guard(version, "production", outcome)
     deployments = Deployments(workspace)
-    if workspace.config.deploy.loadtest and not _has_served(deployments, version):
-        LoadTests(workspace).require(version.ref, actor)
+    _hold(workspace, version, actor)
     plan = chosen(workspace, strategy)
     revision = deployments.deploy(
         version.model, version.number, actor, reason, key, plan=plan, outcome=outcome, expect=expect
@@ -149,7 +148,17 @@ def deliver(
     return _loaded(deployments, revision)
 
 
-def _has_served(deployments: Deployments, version: ModelVersion) -> bool:
+def _hold(workspace: Workspace, version: ModelVersion, actor: str) -> None:
+    """Has a version pass the load test that ``[deploy] loadtest`` asks for, unless it has.
+
+    Raises:
+        Refused: If it doesn't.
+    """
+    if workspace.config.deploy.loadtest and not has_served(Deployments(workspace), version):
+        LoadTests(workspace).require(version.ref, actor)
+
+
+def has_served(deployments: Deployments, version: ModelVersion) -> bool:
     """Whether a version is known to hold under traffic: going back to one must not wait for a test."""
     return any(one.version == version.number and one.served_at for one in deployments.history(version.model))
 
@@ -180,11 +189,12 @@ def approve(
     """
     registry, approvals = Registry(workspace), Approvals(workspace)
     version = registry.get(ref)
-    outcome = _outcome(workspace, version)
-    before = approvals.standing(version.ref)
-    if before.next == "production" and before.given + 1 >= before.needed:
+    outcome = outcome_of(workspace, version)
+    before = approvals.expected(version.ref, actor, outcome, reason)
+    if before.next == "production" and before.given >= before.needed:
         # Somebody whose word would deploy it is refused whole: no approval stays behind of what was not done.
         Environments(workspace).admit("", version, actor)
+        _hold(workspace, version, actor)
     standing = approvals.add(version.ref, actor, reason, outcome)
     if standing.given < standing.needed or standing.next is None:
         return Approved(standing=standing)
@@ -229,16 +239,27 @@ def redeploy(
     if environment and environment not in names[-1:]:
         Environments(workspace).admit(environment, version, actor)
         return deliver(workspace, version, environment, actor, reason, key, strategy, expect)
-    outcome = _outcome(workspace, version)
-    if version.status not in ("production", "deprecated"):
-        if len(names) < 2:
-            raise Conflict(
-                f"{version.ref} is {version.status} and has never been in production",
-                where=version.ref,
-                fix="a cycle's gate or `treadle models approve` lets a version in",
-            )
-        Registry.check_outcome(version, outcome)
+    outcome = outcome_of(workspace, version)
+    check_redeployed(workspace, version, outcome)
     return publish(workspace, version, actor, reason, key, outcome, strategy, expect)
+
+
+def check_redeployed(workspace: Workspace, version: ModelVersion, outcome: str) -> None:
+    """Checks that a version was in production before, or that an environment lies before the last one.
+
+    Raises:
+        Conflict: If neither is so.
+        Refused: If its gate didn't let it pass.
+    """
+    if version.status in ("production", "deprecated"):
+        return
+    if len(workspace.config.environments) < 2:
+        raise Conflict(
+            f"{version.ref} is {version.status} and has never been in production",
+            where=version.ref,
+            fix="a cycle's gate or `treadle models approve` lets a version in",
+        )
+    Registry.check_outcome(version, outcome)
 
 
 def move_stage(
@@ -271,14 +292,14 @@ def move_stage(
     if entry.stage != wanted:
         reason, key = f"moved to {wanted} by an MLflow client", workspace.ids.new("move")
         if wanted == "Production" and version.status == "deprecated":
-            registry.check_outcome(version, _outcome(workspace, version))
+            registry.check_outcome(version, outcome_of(workspace, version))
             redeploy(workspace, version.ref, MLFLOW, reason)
         elif wanted == "Archived":
             registry.archive(model, entry.number, MLFLOW, reason, key)
         elif wanted == "None":
             registry.check_move(version, "candidate")
         else:
-            registry.check_outcome(version, _outcome(workspace, version))
+            registry.check_outcome(version, outcome_of(workspace, version))
             _approve_for(workspace, version, wanted, reason)
     return catalog.version(model, number)
 
@@ -305,7 +326,7 @@ def _approve_for(workspace: Workspace, version: ModelVersion, stage: Stage, reas
         )
 
 
-def _outcome(workspace: Workspace, version: ModelVersion) -> str:
+def outcome_of(workspace: Workspace, version: ModelVersion) -> str:
     """What the gate came to; of a version that another Treadle made only what was judged here counts."""
     evaluations = Evaluations(workspace)
     if version.imported is None:

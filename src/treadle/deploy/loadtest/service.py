@@ -26,7 +26,7 @@ from treadle.deploy.options import replica_options
 from treadle.deploy.service import Deployments
 from treadle.evaluate import aggregate
 from treadle.kernel.config import ObjectiveConfig
-from treadle.kernel.errors import Conflict, InvalidInput, Refused
+from treadle.kernel.errors import Conflict, InvalidInput
 from treadle.kernel.events import record
 from treadle.kernel.lock import Holder, exclusive
 from treadle.kernel.types import Event
@@ -133,23 +133,34 @@ class LoadTests:
         Raises:
             Refused: If it doesn't, or that can't be told.
         """
-        version, config = Registry(self._workspace).get(ref), self._workspace.config
-        objective = config.serve.objective
+        version = Registry(self._workspace).get(ref)
+        new = self._needed(version)
+        shown = self._shown(version, new)
+        if shown is not None:
+            return shown
+        found = self.run(version.model, new, actor)
+        found.check_held()
+        return found
+
+    def required(self, ref: str) -> NewLoadTest | None:
+        """The test that :meth:`require` would make; None if one was passed before."""
+        version = Registry(self._workspace).get(ref)
+        new = self._needed(version)
+        return None if self._shown(version, new) else new
+
+    def _needed(self, version: ModelVersion) -> NewLoadTest:
+        """A test at the rate of one replica."""
         replicas = max(1, len(self._deployments.status(version.model).replicas))
-        rate = self._checked(objective, NewLoadTest()) / replicas
+        rate = self._checked(self._workspace.config.serve.objective, NewLoadTest())
+        return NewLoadTest(version=version.number, rate=rate / replicas)
+
+    def _shown(self, version: ModelVersion, new: NewLoadTest) -> LoadTest | None:
+        """The test that was passed before, at this rate at least and for this objective."""
+        objective, rate = self._workspace.config.serve.objective, new.rate or 0.0
         for one in self.list(version.model, version.number):
             if one.outcome == "pass" and one.objective == objective and one.rate >= rate and not one.revision:
                 return one
-        found = self.run(version.model, NewLoadTest(version=version.number, rate=rate), actor)
-        if found.outcome != "pass":
-            why = next(one.sentence for one in found.verdicts if one.outcome == found.outcome)
-            raise Refused(
-                f"a load test at {rate:g} requests a second came out {found.outcome}: {why}",
-                where=ref,
-                fix=f"see treadle deploy loadtest {version.model} --version {version.number}; "
-                "declare what it can hold in [serve.objective], or set [deploy] loadtest = false",
-            )
-        return found
+        return None
 
     def _checked(self, objective: ObjectiveConfig, new: NewLoadTest) -> float:
         """The rate to send at."""

@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from treadle.evaluate.types import Outcome, Verdict
 from treadle.kernel.config import ObjectiveConfig
-from treadle.kernel.errors import ErrorBody
+from treadle.kernel.errors import ErrorBody, Refused
 
 Arrivals = Literal["poisson", "constant"]
 
@@ -130,6 +130,29 @@ class LoadTest(msgspec.Struct, frozen=True, kw_only=True):
     verdicts: tuple[Verdict, ...]
     outcome: Outcome
     cancelled: str = ""
+
+    def check_held(self) -> None:
+        """Checks that it is evidence for the version.
+
+        Raises:
+            Refused: If the objective didn't hold, that can't be told, or it was stopped.
+        """
+        ref = f"{self.model}/{self.version}"
+        again = f"treadle deploy loadtest {self.model} --version {self.version}"
+        if self.cancelled:
+            raise Refused(
+                f"the load test that it has to pass was stopped, and nothing was judged: {self.cancelled}",
+                where=ref,
+                fix=f"ask again, or test it beforehand: {again}",
+            )
+        if self.outcome != "pass":
+            why = next(one.sentence for one in self.verdicts if one.outcome == self.outcome)
+            raise Refused(
+                f"a load test at {self.rate:g} requests a second came out {self.outcome}: {why}",
+                where=ref,
+                fix=f"see {again}; "
+                "declare what it can hold in [serve.objective], or set [deploy] loadtest = false",
+            )
 
 
 class LoadProgress(msgspec.Struct, frozen=True, kw_only=True):
