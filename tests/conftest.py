@@ -57,13 +57,17 @@ min_rows = 50
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """Doesn't look for garbage among what is being collected, nor, ever after, among what was."""
+    """Doesn't look for garbage among the tests while they are collected, nor while they run."""
     gc.disable()
     try:
         return (yield)
     finally:
         gc.freeze()
         gc.enable()
+
+
+def pytest_unconfigure() -> None:
+    gc.unfreeze()  # else libraries that watch their objects' end say at exit that some have leaked
 
 
 @pytest.fixture

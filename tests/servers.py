@@ -32,7 +32,10 @@ from urllib.parse import urlparse
 
 import pytest
 
+from treadle.kernel.database import open_database
+
 START_SECONDS = 30
+TEMPLATE = "treadle"
 MEMORY_DISK = Path("/dev/shm")
 
 
@@ -179,11 +182,21 @@ def postgres_server() -> Iterator[PostgresServer]:
         server = PostgresServer(home, "treadle")
         try:
             _wait(process, lambda: _postgres_answers(server), log)
+            _make_template(server, home)
             yield server
         finally:
             _stop(process, signal.SIGINT)
     finally:
         shutil.rmtree(home, ignore_errors=True)
+
+
+def _make_template(server: PostgresServer, home: Path) -> None:
+    """A database with this version's tables, to be copied."""
+    import psycopg
+
+    with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {TEMPLATE}")
+    open_database(server.url(TEMPLATE), home).close()
 
 
 def _postgres_answers(server: PostgresServer) -> bool:
@@ -198,12 +211,22 @@ def _postgres_answers(server: PostgresServer) -> bool:
 
 @pytest.fixture
 def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
-    """The URL of a Postgres database that is new and empty."""
+    """The URL of a Postgres database that is new: this version's tables are there, and nothing is in them."""
+    yield from _database(postgres_server, TEMPLATE)
+
+
+@pytest.fixture
+def empty_postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """The URL of a Postgres database in which there is no table."""
+    yield from _database(postgres_server, "template1")
+
+
+def _database(postgres_server: PostgresServer, template: str) -> Iterator[str]:
     import psycopg
 
     name = f"t{secrets.token_hex(6)}"
     with psycopg.connect(postgres_server.url("postgres"), autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
     yield postgres_server.url(name)
     with psycopg.connect(postgres_server.url("postgres"), autocommit=True) as connection:
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
@@ -211,7 +234,7 @@ def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 def metadata_url(request: pytest.FixtureRequest) -> str:
-    """The URL of a metadata store that is new and empty: each test that asks for it runs on both kinds."""
+    """The URL of a metadata store that is new: each test that asks for it runs on both kinds."""
     if request.param == "postgres":
         return str(request.getfixturevalue("postgres_url"))
     return f"sqlite:///{request.getfixturevalue('tmp_path')}/metadata.db"

@@ -4,7 +4,7 @@ from servers import (  # noqa: F401
     full_disk,
     metadata_url,
     postgres_server,
-    postgres_url,
     s3,
     s3_server,
 )
+from servers import empty_postgres_url as postgres_url  # noqa: F401 - opening it makes the tables

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from servers import empty_postgres_url as postgres_url  # noqa: F401 - the fixture
 from treadle.kernel.database import connect_engine
 from treadle.kernel.workspace import Workspace
 from treadle.registry import Cards, CardTexts, Catalog, NewCatalogVersion, Registry
