@@ -27,6 +27,7 @@ from treadle.deploy import (
     listen,
     replica_options,
 )
+from treadle.kernel.decoding import prepare_decoding
 from treadle.kernel.errors import Busy, Conflict, TreadleError, Unavailable
 from treadle.kernel.lock import Holder, exclusive
 from treadle.monitor import Monitors, ServiceWatch
@@ -57,6 +58,7 @@ def serve(root: Path, host: str = "127.0.0.1", port: int = 8090) -> None:
     url = _url(host, listener.getsockname()[1])
     app = create_app(root, "treadle up", url)
     rooms: Rooms = app.rooms
+    prepare_decoding()
     try:
         interrupted = rooms.worker.start()
         with (

@@ -34,6 +34,7 @@ from treadle.deploy.replica.server import DRAIN, Server, make_server
 from treadle.deploy.replica.shipper import Shipper
 from treadle.deploy.replica.shortway import Door
 from treadle.deploy.types import ReplicaOptions, ReplicaReport
+from treadle.kernel.decoding import prepare_decoding
 from treadle.kernel.errors import InvalidInput, MissingExtra, TreadleError
 from treadle.kernel.files import storage_errors
 from treadle.kernel.ids import Ids, RandomIds
@@ -153,6 +154,7 @@ class ReplicaServer:
         before = sys.getswitchinterval(), gc.get_threshold()
         sys.setswitchinterval(_SWITCH)
         gc.set_threshold(*_COLLECT)
+        prepare_decoding()
         fleet.start()
         if shipper:
             shipper.start()
