@@ -226,6 +226,22 @@ def _branch(i: int, shape: Shape, sql: str, part: str, rows: str) -> str:
     )
 
 
+def bin_sql(shape: Shape, sql: str) -> str:
+    """SQL for the bin of a column's value, in the order of the profile's histogram; the last if missing.
+
+    Args:
+        shape: The profile.
+        sql: The column's SQL.
+    """
+    last = len(counts(shape)) - 1
+    if isinstance(shape, NumericProfile):
+        x = f"({sql})::DOUBLE"
+        return f"CASE WHEN {x} IS NULL OR isnan({x}) THEN {last} ELSE {place_sql(x, bounds(shape))} END"
+    named = ", ".join(text(name) for name in shape.counts)
+    place = f"coalesce(list_position([{named}]::VARCHAR[], ({sql})::VARCHAR), {last}) - 1"
+    return f"CASE WHEN ({sql}) IS NULL THEN {last} ELSE {place} END"
+
+
 def place_sql(x: str, edges: Sequence[float], first: int = 0) -> str:
     """SQL for how many edges a number lies over, plus ``first``: a search, not a comparison with each.
 

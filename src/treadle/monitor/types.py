@@ -175,8 +175,27 @@ class Calibrator(msgspec.Struct, frozen=True, kw_only=True):
     rows: int
 
 
+class PairTerms(msgspec.Struct, frozen=True, kw_only=True):
+    """What two columns add to the loss of a row together, beyond what each adds.
+
+    Attributes:
+        one: A column, or ``prediction``.
+        other: Another one.
+        terms: For each bin of the one in turn what each bin of the other adds; 0 on average on held-out data.
+    """
+
+    one: str
+    other: str
+    terms: list[float]
+
+    @property
+    def name(self) -> str:
+        """What its histogram is called."""
+        return f"{self.one} and {self.other}"
+
+
 class LossModel(msgspec.Struct, frozen=True, kw_only=True):
-    """What each bin of each column adds to the loss of a row.
+    """What each bin of each column adds to the loss of a row, and some pairs of columns.
 
     Attributes:
         loss: What was modelled: ``absolute`` or ``squared``.
@@ -185,6 +204,7 @@ class LossModel(msgspec.Struct, frozen=True, kw_only=True):
             histogram; 0 on average on held-out data.
         spread: The standard deviation of a row's loss on held-out data.
         rows: Held-out rows that it was made of.
+        pairs: The pairs of columns that say more together than each by itself.
     """
 
     loss: str
@@ -192,6 +212,7 @@ class LossModel(msgspec.Struct, frozen=True, kw_only=True):
     terms: dict[str, list[float]]
     spread: float
     rows: int
+    pairs: list[PairTerms] = []
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):

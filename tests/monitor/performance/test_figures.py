@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -10,8 +11,16 @@ import pytest
 
 from monitor.conftest import START, World, rows
 from treadle.evaluate import Measure, estimate
-from treadle.kernel.config.monitor import MonitorConfig
-from treadle.monitor import Monitors, WindowResult, build_profile, with_estimates
+from treadle.kernel.config.monitor import MonitorConfig, SegmentConfig
+from treadle.kernel.workspace import Workspace
+from treadle.monitor import (
+    Monitors,
+    PredictionLog,
+    WindowResult,
+    build_profile,
+    profile_segments,
+    with_estimates,
+)
 from treadle.monitor.performance.results import GAP
 
 WEEK = timedelta(days=7)
@@ -126,6 +135,21 @@ def test_a_window_that_is_computed_late_comes_out_the_same(estimating: World) ->
     assert of_performance(punctual) == late
 
 
+def test_bins_are_the_same_in_sql(workspace: Workspace) -> None:
+    from treadle.monitor.performance.preparing import places
+    from treadle.monitor.profile import bin_sql
+    from treadle.monitor.types import CategoryProfile, NumericProfile
+
+    shape = NumericProfile([1.0, 2.0], [0, 0, 0], 0, low=0.0, high=3.0)
+    words = CategoryProfile({"a": 0, "b'": 0}, 0, 0)
+    numbers = np.ma.masked_array([-1.0, 0.0, 1.0, 1.5, 9.0, np.nan, 7.0], [False] * 6 + [True])
+    texts = np.ma.masked_array(np.array(["b'", "z", "a", "a", "", "a", "a"], object), [False] * 6 + [True])
+    sql = f"SELECT {bin_sql(shape, 'x')} AS x, {bin_sql(words, 'c')} AS c FROM log"
+    found = workspace.engine.columns(sql, (), {"log": {"x": numbers, "c": texts}})
+    assert found["x"].tolist() == places(shape, numbers).tolist()
+    assert found["c"].tolist() == places(words, texts).tolist()
+
+
 def test_a_regression_is_estimated_by_what_makes_it_wrong() -> None:
     """Through the profile's own bins, with missing values and texts."""
     from treadle.monitor.performance.preparing import places
@@ -142,3 +166,49 @@ def test_a_regression_is_estimated_by_what_makes_it_wrong() -> None:
     assert places(words, gone).tolist() == [1, 3]
     assert len(counts(shape)) == 6
     assert MonitorConfig().labels_after is None
+
+
+def test_pairs_of_columns_are_counted_in_the_log(world: Any) -> None:
+    """A regression that is wrong where the hour and the carrier go together: of all rows, and by segment."""
+    from treadle.monitor.performance.losses import PREDICTION, expect_loss
+    from treadle.monitor.performance.preparing import histogrammed, places, with_estimates
+    from treadle.registry import Field, Signature
+
+    rng, measure = np.random.default_rng(8), Measure("mae")
+
+    def made(n: int, share: float) -> dict[str, Any]:
+        late, hit = rng.random(n) < 0.5, rng.random(n) < share
+        carrier = np.where(late == hit, "AA", "UA").astype(object)
+        hour = np.where(late, 18.0, 6.0) + rng.normal(0, 1, n)
+        output = rng.normal(100, 10, n)
+        return {"hour": hour, "carrier": carrier, "output": output, "wrong": np.where(hit, 9.0, 3.0)}
+
+    held, now = made(4000, 0.5), made(3000, 0.8)
+    inputs = {name: held[name] for name in ("hour", "carrier")}
+    engine, train = world.workspace.engine, world.workspace.root / "train.parquet"
+    engine.write_parquet(train, "SELECT * FROM t", (), {"t": inputs})
+    labels = held["output"] + held["wrong"] * rng.choice([-1, 1], 4000)
+    profile = build_profile(engine, train, ["hour", "carrier"], held["output"], "mae", 6.0)
+    profile = profile_segments(engine, train, profile, {"carrier": SegmentConfig()})
+    profile = with_estimates(profile, measure, inputs, labels, held["output"])
+    assert profile.losses is not None
+    assert [pair.name for pair in profile.losses.pairs] == ["hour and carrier"]
+
+    world.profile = lambda **_: msgspec.json.encode(profile)
+    fields = (Field("hour", "float"), Field("carrier", "string"))
+    world.register(signature=Signature(fields, "value"))
+    predictions, _ = world.traffic(0, 3000)
+    columns = {name: now[name].tolist() for name in ("hour", "carrier")}
+    log = PredictionLog(world.workspace)
+    log.append("toy", msgspec.structs.replace(predictions, inputs=columns, outputs=now["output"].tolist()))
+    found = Monitors(world.workspace).evaluate("toy", START + WEEK)
+    told = {one.segment: one.value for one in found if one.kind == "estimated"}
+    shapes = {**profile.inputs, PREDICTION: profile.prediction}
+    values = {**now, PREDICTION: now["output"]}
+    placed = {name: places(shape, values[name]) for name, shape in shapes.items()}
+    assert told[""] == pytest.approx(expect_loss(profile.losses, histogrammed(profile.losses, placed)).value)
+    assert told[""] == pytest.approx(0.8 * 9 + 0.2 * 3, abs=0.2)
+    among = {name: place[now["carrier"] == "AA"] for name, place in placed.items()}
+    assert told["carrier=AA"] == pytest.approx(
+        expect_loss(profile.losses, histogrammed(profile.losses, among)).value
+    )

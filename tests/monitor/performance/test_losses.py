@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
 
 from treadle.monitor.performance.losses import expect_loss, model_losses
+from treadle.monitor.performance.preparing import histogrammed
 
 BINS = {"size": 10, "place": 4, "prediction": 10}
 
@@ -64,3 +66,28 @@ def test_bins_that_held_no_row_add_nothing() -> None:
         expect_loss(model, {name: [0] * bins for name, bins in (BINS | {"size": 12}).items()}).value
         == model.base
     )
+
+
+def crossed(seed: int, n: int, share: float) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Losses that are three times as large where two columns agree, as they do for a share of the rows."""
+    rng = np.random.default_rng(seed)
+    one = rng.integers(0, 4, n)
+    other = np.where(rng.random(n) < share, one, (one + rng.integers(1, 4, n)) % 4)
+    losses = rng.exponential(np.where(one == other, 3.0, 1.0))
+    return losses, {"one": one, "other": other, "third": rng.integers(0, 10, n)}
+
+
+def test_two_columns_may_say_together_what_neither_says() -> None:
+    bins = {"one": 4, "other": 4, "third": 10}
+    model = model_losses(*crossed(1, 20_000, 0.25), bins, "absolute")
+    assert [(pair.one, pair.other) for pair in model.pairs] == [("one", "other")]
+    losses, places = crossed(2, 20_000, 0.6)
+    found = expect_loss(model, histogrammed(model, places))
+    assert abs(found.value - losses.mean()) < 4 * found.se
+    assert found.moved[0][0] == "one and other"
+    plain = expect_loss(msgspec.structs.replace(model, pairs=[]), histogrammed(model, places))
+    assert losses.mean() - plain.value > 0.5, "which is what single columns miss"
+
+
+def test_pairs_are_not_made_of_chance() -> None:
+    assert sum(len(model_losses(*rows(seed, 3000), BINS, "absolute").pairs) for seed in range(20)) <= 1

@@ -35,9 +35,9 @@ from treadle.monitor.performance.fairness import (
 )
 from treadle.monitor.performance.losses import PREDICTION
 from treadle.monitor.performance.results import estimated_result, gap_result, immature
-from treadle.monitor.profile import counts
+from treadle.monitor.profile import Shape, bin_sql, counts
 from treadle.monitor.sequential import run_length
-from treadle.monitor.types import Profile, SegmentProfile, WindowResult
+from treadle.monitor.types import LossModel, Profile, SegmentProfile, WindowResult
 from treadle.registry import Field, ModelVersion
 
 if TYPE_CHECKING:
@@ -256,7 +256,38 @@ class Performance:
         everywhere, parts = counted_shapes(columns, segments, (), found)
         here = {"": everywhere, **parts}
         named = [*shapes, PREDICTION]
-        return {part: dict(zip(named, map(counts, one), strict=True)) for part, one in here.items()}
+        found_pairs = self._pairs(profile, profile.losses, scan, own)
+        return {
+            part: dict(zip(named, map(counts, one), strict=True)) | found_pairs.get(part, {})
+            for part, one in here.items()
+        }
+
+    def _pairs(
+        self, profile: Profile, model: LossModel, scan: Callable[..., dict[str, Column]], own: str
+    ) -> dict[str, dict[str, list[int]]]:
+        """The same of pairs of columns."""
+        shapes: dict[str, tuple[Shape, str]] = {
+            name: (shape, quote(f"input_{name}")) for name, shape in profile.inputs.items()
+        }
+        shapes[PREDICTION] = (profile.prediction, "output")
+        by = {"": ("0", [""])}
+        by |= {
+            name: (code_sql(one, quote(f"input_{one.column}")), names(one))
+            for name, one in profile.segments.items()
+            if one.figures
+        }
+        made: dict[str, dict[str, list[int]]] = {}
+        for pair in model.pairs:
+            one, other = bin_sql(*shapes[pair.one]), bin_sql(*shapes[pair.other])
+            where = f"({one}) * {len(counts(shapes[pair.other][0]))} + ({other})"
+            for code, named in by.values():
+                found = scan(f"SELECT {code} AS code, {where} AS cell, count(*) AS n {own} GROUP BY ALL")
+                codes = np.ma.filled(found["code"], -1)
+                for part, cell, n in zip(codes, found["cell"], found["n"], strict=True):
+                    if part >= 0:
+                        here = made.setdefault(named[int(part)], {})
+                        here.setdefault(pair.name, [0] * len(pair.terms))[int(cell)] += int(n)
+        return made
 
 
 def _inputs(version: ModelVersion) -> Sequence[Field]:

@@ -13,9 +13,9 @@ from treadle.evaluate import Measure
 from treadle.monitor.performance.by_part import with_figures
 from treadle.monitor.performance.calibrating import Floats, calibrate
 from treadle.monitor.performance.expecting import ESTIMABLE
-from treadle.monitor.performance.losses import PREDICTION, model_losses
+from treadle.monitor.performance.losses import PREDICTION, cells, model_losses
 from treadle.monitor.profile import Shape, bounds, counts
-from treadle.monitor.types import NumericProfile, Profile
+from treadle.monitor.types import LossModel, NumericProfile, Profile
 
 _SQUARED = frozenset({"mse", "rmse"})
 _FEWEST = 100
@@ -39,14 +39,13 @@ def with_estimates(
         return profile
     made = _estimating(profile, measure, inputs, labels, predictions)
     shapes: dict[str, Shape] = {**made.inputs, PREDICTION: made.prediction}
-    terms = made.losses.terms if made.losses else {}
-    placed = {name: places(shapes[name], {**inputs, PREDICTION: predictions}[name]) for name in terms}
+    values = {**inputs, PREDICTION: predictions}
+    placed = {name: places(shapes[name], values[name]) for name in (made.losses.terms if made.losses else ())}
 
     def histograms(rows: npt.NDArray[np.intp]) -> dict[str, list[int]]:
-        return {
-            name: np.bincount(place[rows], minlength=len(terms[name])).tolist()
-            for name, place in placed.items()
-        }
+        if made.losses is None:
+            return {}
+        return histogrammed(made.losses, {name: place[rows] for name, place in placed.items()})
 
     return with_figures(made, measure, inputs, labels, predictions, histograms)
 
@@ -70,6 +69,17 @@ def _estimating(
         "squared" if squared else "absolute",
     )
     return msgspec.structs.replace(profile, losses=model)
+
+
+def histogrammed(model: LossModel, placed: Mapping[str, npt.NDArray[np.intp]]) -> dict[str, list[int]]:
+    """The histograms that a model of the loss asks for, by each row's bin in each column."""
+    found = {
+        name: np.bincount(place, minlength=len(model.terms[name])).tolist() for name, place in placed.items()
+    }
+    for pair in model.pairs:
+        where = cells(placed[pair.one], placed[pair.other], len(model.terms[pair.other]))
+        found[pair.name] = np.bincount(where, minlength=len(pair.terms)).tolist()
+    return found
 
 
 def places(shape: Shape, values: Any) -> npt.NDArray[np.intp]:

@@ -194,9 +194,10 @@ def _loss(
     model: LossModel, measure: Measure, histograms: Mapping[str, Sequence[int]]
 ) -> tuple[Expected, str]:
     # A column that isn't watched any more has no histogram: it is taken as it was.
-    known = {name: histograms.get(name, [0]) for name in model.terms}
-    kept = {name: terms for name, terms in model.terms.items() if sum(known[name])}
-    found = expect_loss(msgspec.structs.replace(model, terms=kept), known)
+    known = {name: counted for name, counted in histograms.items() if sum(counted)}
+    kept = {name: terms for name, terms in model.terms.items() if name in known}
+    pairs = [pair for pair in model.pairs if pair.name in known]
+    found = expect_loss(msgspec.structs.replace(model, terms=kept, pairs=pairs), known)
     moved = [f"{name} {amount:+.3g}" for name, amount in found.moved[:_TOP] if amount]
     why = f"; moved by {', '.join(moved)}" if moved else ""
     if measure.metric != "rmse":
