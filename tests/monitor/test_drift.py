@@ -165,3 +165,24 @@ def test_few_discoveries_are_false() -> None:
         ours.append((p <= rules.discoveries(p.tolist(), 0.05)).tolist())
         theirs.append((stats.false_discovery_control(p) <= 0.05).tolist())
     assert ours == theirs
+
+
+def test_few_rows_beyond_an_end_are_no_drift_of_their_own(
+    workspace: Workspace, reference: dict[str, NumericProfile]
+) -> None:
+    """What quality allows beyond the ends is counted in the outer bins; when it is surely more, by itself."""
+    config, rng = MonitorConfig(), np.random.default_rng(4)
+    for statistic in ("psi", "js"):
+        drift = msgspec.structs.replace(config, drift=DriftConfig(statistic=statistic))  # type: ignore[arg-type]
+        values = rng.normal(size=4000)
+        values[:40] = 50.0
+        few = result(workspace, reference["x"], values, drift)
+        values[:40] = 0.0
+        none = result(workspace, reference["x"], values, drift)
+        assert few.value == pytest.approx(none.value, abs=0.01)
+        values[:400] = 50.0
+        many = result(workspace, reference["x"], values, drift)
+        assert many.value is not None
+        assert few.value is not None
+        assert many.value > few.value + 0.1
+        assert many.state == "alert"

@@ -88,11 +88,24 @@ def test_the_chance_is_fishers_and_never_smaller() -> None:
         (500, 700, 1000, 1100),
         (3, 0, 50, 50),
     ]:
-        ours = Check("x", "nulls", then, now, m, n, 0.01).p_value
+        ours = Check("x", "nulls", then, now, m, n, 0.0).p_value
         exact = stats.fisher_exact([[now, n - now], [then, m - then]], alternative="greater").pvalue
         assert ours >= exact * (1 - 1e-9)
         if then + now < m / 50:
             assert ours == pytest.approx(exact, rel=0.25)
+
+
+def test_more_than_is_allowed_must_be_sure() -> None:
+    """Of 1,344 rows 14 are over one in a hundred, and chance alone; 40 aren't."""
+    for now in (14, 27, 40):
+        ours = Check("x", "outside", 0, now, 34_000, 1344, 0.01).p_value
+        assert ours == pytest.approx(stats.binomtest(now, 1344, 0.01, alternative="greater").pvalue)
+    alpha, rng = 0.01, np.random.default_rng(3)
+    alarms = 0
+    for now in rng.binomial(1344, 0.01, 4000):
+        check = Check("x", "nulls", 0, int(now), 34_000, 1344, 0.01)
+        alarms += check.share > check.limit and check.p_value <= alpha
+    assert alarms <= 4000 * alpha
 
 
 def test_values_beyond_the_reference_are_expected_now_and_then() -> None:

@@ -13,7 +13,7 @@ from treadle.kernel.engine import Engine, text
 from treadle.kernel.errors import InvalidInput
 from treadle.kernel.names import did_you_mean
 from treadle.monitor import rules
-from treadle.monitor.drift import distance, drift_result
+from treadle.monitor.drift import distance, drift_result, open_ended
 from treadle.monitor.findings import Window
 from treadle.monitor.profile import (
     Shape,
@@ -112,6 +112,8 @@ def segment_results(
                 continue
             if sum(counts(now)) >= config.min_rows:
                 how = config.of_column(all_rows.subject)
+                outside = config.quality_of(all_rows.subject).outside
+                reference, now = open_ended(how.statistic, reference, now, outside, level)  # noqa: PLW2901
                 p_value = distance(how.statistic, reference, now, level)[1].p_value
                 tests.append((part, all_rows, reference, now, p_value))
     if not tests:
@@ -166,7 +168,19 @@ def _calm(window: Window, tests: int, sentence: str) -> WindowResult:
 def _reference(profile: Profile, part: str) -> dict[str, Shape]:
     """How inputs were distributed in a segment at training; nothing if it wasn't there."""
     tallies = next((one.tallies[part] for one in profile.segments.values() if part in one.tallies), {})
-    return {name: filled(profile.inputs[name], Tally(tally)) for name, tally in tallies.items()}
+    found = {name: filled(profile.inputs[name], Tally(tally)) for name, tally in tallies.items()}
+    return {name: _with_mean(profile.inputs[name], shape) for name, shape in found.items()}
+
+
+def _with_mean(whole: Shape, part: Shape) -> Shape:
+    """A segment's profile with its mean, as well as the bins' means among all rows tell."""
+    if not isinstance(whole, NumericProfile) or not isinstance(part, NumericProfile):
+        return part
+    bins = zip([part.below, *part.counts, part.above], whole.centres, strict=False)
+    known = [(rows, centre) for rows, centre in bins if rows and centre is not None]
+    rows = sum(many for many, _ in known)
+    mean = sum(many * centre for many, centre in known) / rows if rows else None
+    return msgspec.structs.replace(part, mean=mean)
 
 
 def _resolved(name: str, segment: SegmentConfig, profile: Profile) -> SegmentProfile:

@@ -43,10 +43,43 @@ def input_result(
         importance: How much the model leans on it.
     """
     alpha = rules.level(config.false_alarms, window.length) / columns
-    found = drift_result(
-        window, "input", name, reference, current, alpha, config.of_column(name), config.min_rows
-    )
+    how, allowed = config.of_column(name), config.quality_of(name).outside
+    reference, current = open_ended(how.statistic, reference, current, allowed, alpha)
+    found = drift_result(window, "input", name, reference, current, alpha, how, config.min_rows)
     return msgspec.structs.replace(found, importance=importance)
+
+
+def open_ended(
+    statistic: DriftStatistic, reference: Shape, current: Shape, allowed: float, alpha: float
+) -> tuple[Shape, Shape]:
+    """Both with what lies beyond the ends counted in the outer bins, unless that is surely too much.
+
+    A bin that was empty weighs heavily: of one row in a hundred there the stability index makes half of what
+    is called drift. So many out of range are allowed, and the monitor of quality says when there are more.
+
+    Args:
+        statistic: What is computed; only those that compare bin by bin are concerned.
+        reference: How a column was distributed at training.
+        current: How it was in the window, in the same bins.
+        allowed: The share that may lie beyond the ends, more than at training did.
+        alpha: The level at which more than that is sure.
+    """
+    if statistic not in {"psi", "js"}:
+        return reference, current
+    if not (isinstance(reference, NumericProfile) and isinstance(current, NumericProfile)):
+        return reference, current
+    m, n = sum(counts(reference)), sum(counts(current))
+    limit = (reference.below + reference.above) / max(m, 1) + allowed
+    if reference.low is None or not n or rules.beyond(current.below + current.above, n, limit) <= alpha:
+        return reference, current
+    return _opened(reference), _opened(current)
+
+
+def _opened(shape: NumericProfile) -> NumericProfile:
+    rows = list(shape.counts)
+    rows[0] += shape.below
+    rows[-1] += shape.above
+    return msgspec.structs.replace(shape, counts=rows, below=0, above=0, low=None, high=None, centres=[])
 
 
 def prediction_result(

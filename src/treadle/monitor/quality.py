@@ -50,7 +50,10 @@ class Check(msgspec.Struct, frozen=True):
 
     @property
     def p_value(self) -> float:
-        """The probability of so many or more among the current rows, if rows of both are alike.
+        """The probability of so many or more among the current rows, if no more than the limit are to be.
+
+        It is the larger of two: with the share that was found at training for the true one, and if rows
+        of both are alike, for that share is known by so many rows only.
 
         Of the ``then + now`` rows in trouble each is a current one with probability
         ``r = n / (n + m)``. Fisher's exact test has the hypergeometric law here, whose tail is
@@ -63,9 +66,10 @@ class Check(msgspec.Struct, frozen=True):
         share = self.n / (self.n + self.m)
         if not self.now:
             return 1.0
+        over = rules.beyond(self.now, self.n, self.limit)
         if self.trouble == "outside":
-            return float(share**self.now * (1 + self.now * (1 - share)))
-        return float(bdtrc(self.now - 1, self.then + self.now, share))
+            return max(over, float(share**self.now * (1 + self.now * (1 - share))))
+        return max(over, float(bdtrc(self.now - 1, self.then + self.now, share)))
 
 
 def quality_results(

@@ -220,3 +220,10 @@ def raises(alert: Alert, before: Iterable[Alert], cooldown: timedelta) -> bool:
         old.kind == alert.kind and old.version == alert.version and alert.at - old.at < cooldown
         for old in before
     )
+
+
+def beyond(found: int, rows: int, limit: float) -> float:
+    """The probability of so many or more among rows of which each is one with a probability at the limit."""
+    from scipy.special import bdtrc
+
+    return float(bdtrc(found - 1, rows, min(limit, 1.0))) if found else 1.0
