@@ -1,7 +1,8 @@
 """How wrong a regression is expected to be before its labels are there: ten chunks of NannyML's own data.
 
 Usage: ``car_price.py nannyml FOLDER`` with NannyML's interpreter and ``NML_DISABLE_USAGE_LOGGING=1``, which
-writes the data and what its direct loss estimation says of it; then ``car_price.py treadle FOLDER``, which prints all of it beside what became true.
+writes the data and what its direct loss estimation says of it; then ``car_price.py treadle FOLDER``, which
+prints all of it beside what became true.
 """
 
 from __future__ import annotations

@@ -411,7 +411,7 @@ def test_the_summary_shows_the_latest_of_each_monitor(world: Any) -> None:
     summary = monitors.summary("toy")
     assert (summary.version, summary.predictions, summary.until) == (1, 2800, START + 2 * WEEK)
     assert [(r.kind, r.subject) for r in summary.results] == [
-        ("performance", "roc_auc"), ("prediction", "prediction"), ("quality", "hour"),
+        ("performance", "roc_auc"), ("prediction", "prediction"), ("quality", "inputs"),
         ("input", "hour"), ("input", "carrier"),
     ]  # fmt: skip
     assert {r.until for r in summary.results} == {START + 2 * WEEK}
