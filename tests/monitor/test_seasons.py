@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +18,10 @@ from treadle.kernel.clock import ManualClock
 from treadle.kernel.config.monitor import DriftConfig, MonitorConfig
 from treadle.kernel.workspace import Workspace
 from treadle.monitor import Monitors, NumericProfile, PredictionLog, Profile, WindowResult
-from treadle.monitor.drift import input_result
+from treadle.monitor.drift import again, input_result
 from treadle.monitor.findings import Window
 from treadle.monitor.profile import Shape, Tally, bounds, count, empty, filled
-from treadle.monitor.seasons import Found, held, slots
+from treadle.monitor.seasons import Found, held, settled, slots
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 HOURS, WEEK = timedelta(hours=6), timedelta(days=7)
@@ -36,9 +38,9 @@ def means(since: datetime, at: npt.NDArray[np.float64]) -> npt.NDArray[np.float6
 class Stream:
     """A log with daily and weekly seasons, in memory: about 100 rows at night and 600 by day."""
 
-    def __init__(self, seed: int, changes_at: datetime | None = None) -> None:
+    def __init__(self, seed: int, changes: Sequence[tuple[datetime, float]] = ()) -> None:
         self.rng = np.random.default_rng(seed)
-        self.changes_at = changes_at
+        self.changes = changes
         training = self._rows(START, timedelta(days=28), 20_000)
         quantiles = np.quantile(training, [i / 10 for i in range(1, 10)]).tolist()
         self.shape = empty(np.unique(training).tolist(), quantiles, float(training.std()))
@@ -53,7 +55,7 @@ class Stream:
 
     def _rows(self, since: datetime, length: timedelta, n: int) -> npt.NDArray[np.float64]:
         at = self.rng.random(n) * length.total_seconds()
-        moved = 2.0 if self.changes_at is not None and since >= self.changes_at else 0.0
+        moved = sum(by for at_, by in self.changes if since >= at_)
         rows: npt.NDArray[np.float64] = self.rng.normal(means(since, at) + moved, 2)
         return rows
 
@@ -90,7 +92,10 @@ class Stream:
         against = held(window, self.profile, self.profile.inputs, config, log, self.scan, self.read)
         found = self.scan(window)
         now = filled(self.shape, Tally([*found["n"][:-1].tolist(), 0]))
-        (told,) = against.told([input_result(window, "x", against.inputs["x"], now, 1, config)])
+        both = {("input", "x"): now, ("prediction", "prediction"): self.profile.prediction}
+        judge = partial(again, window, 1, config)
+        result = input_result(window, "x", against.inputs["x"], now, 1, config)
+        (told,) = against.told(settled(against, both, [result], self.read, judge))
         return told
 
 
@@ -116,15 +121,34 @@ def test_false_alarms_are_those_declared_where_a_fixed_reference_floods(windows:
     assert sum(stream.judged(FIRST + i, seasonal).state == "alert" for i in range(100)) <= 8
 
 
-def test_a_shift_within_the_season_is_found_at_once_and_becomes_the_season_later() -> None:
+HELD = MonitorConfig(reference="season", false_alarms=1, drift=DriftConfig(threshold=0.1))
+CHANGE = FIRST + 40
+
+
+def states(stream: Stream, windows: int) -> list[str]:
+    return [stream.judged(FIRST + i, HELD).state for i in range(windows)]
+
+
+def test_a_shift_within_the_season_is_found_at_once_and_told_for_a_week() -> None:
     """By a standard deviation of a slot's rows: half of what the season moves by itself in a day."""
-    change = FIRST + 40
-    stream = Stream(4, changes_at=START + change * HOURS)
-    config = MonitorConfig(reference="season", false_alarms=1, drift=0.1)
-    states = [stream.judged(FIRST + i, config).state for i in range(40 + 6 * 28)]
-    assert states[:40].count("alert") == 0
-    assert states[40:68].count("alert") >= 24  # of the first week
-    assert states[40 + 5 * 28 :].count("alert") == 0
+    found = states(Stream(4, [(START + CHANGE * HOURS, 2.0)]), 40 + 6 * 28)
+    assert found[:40].count("alert") == 0
+    assert found[40:68].count("alert") >= 24
+    assert found[68:].count("alert") <= 3, "the season takes four weeks to have it"
+
+
+def test_what_changes_again_is_told_again() -> None:
+    twice = [(START + CHANGE * HOURS, 2.0), (START + (CHANGE + 28) * HOURS, 2.0)]
+    assert states(Stream(4, twice), 96)[68:].count("alert") >= 24
+    back = [(START + CHANGE * HOURS, 2.0), (START + (CHANGE + 56) * HOURS, -2.0)]
+    assert states(Stream(4, back), 124)[96:].count("alert") >= 20, "it is as it was before"
+
+
+def test_an_odd_week_makes_no_alarms_of_those_that_follow() -> None:
+    odd = [(START + CHANGE * HOURS, 2.0), (START + (CHANGE + 28) * HOURS, -2.0)]
+    found = states(Stream(4, odd), 40 + 5 * 28)
+    assert found[40:68].count("alert") >= 24
+    assert found[68:].count("alert") <= 8, "7 of 112 are, held against the season alone"
 
 
 def test_while_history_is_short_training_is_what_counts_and_findings_say_so() -> None:

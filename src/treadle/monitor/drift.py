@@ -94,6 +94,15 @@ def prediction_result(
     return msgspec.structs.replace(found, mean_prediction=mean)
 
 
+def again(
+    window: Window, columns: int, config: MonitorConfig, found: WindowResult, reference: Shape, current: Shape
+) -> WindowResult:
+    """The column of a finding, judged by other rows at the same level."""
+    if found.kind == "prediction":
+        return prediction_result(window, reference, current, config)
+    return input_result(window, found.subject, reference, current, columns, config)
+
+
 def distance(
     statistic: DriftStatistic, reference: Shape, current: Shape, alpha: float
 ) -> tuple[DriftStatistic, Distance]:

@@ -39,6 +39,7 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
         prediction: The predictions of the version in production.
         segments: The inputs segment by segment.
         slots: The stretches that it was counted in; none where it is training.
+        scanned: What was counted in each of them.
         note: What findings say of it; empty where nothing else was declared.
         own_note: What the finding about predictions says.
     """
@@ -47,6 +48,7 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
     prediction: Shape
     segments: dict[str, SegmentProfile]
     slots: tuple[Window, ...] = ()
+    scanned: tuple[Found, ...] = ()
     note: str = ""
     own_note: str = ""
 
@@ -101,7 +103,8 @@ def held(
     why = f"held against training: of {before} {len(there)} are logged"
     if len(there) < len(past):
         return msgspec.structs.replace(training, note=why, own_note=why)
-    (*inputs, prediction), parts = read(together([scan(slot) for slot in past]))
+    scanned = tuple(scan(slot) for slot in past)
+    (*inputs, prediction), parts = read(together(list(scanned)))
     rows = sum(counts(inputs[0])) if inputs else 0
     if rows < config.min_rows:
         why = f"held against training: the same time of {before} has {rows:,} rows"
@@ -113,8 +116,61 @@ def held(
         prediction=own,
         segments=_segments(profile, watched, parts),
         slots=past,
+        scanned=scanned,
         note=note,
         own_note=own_note,
+    )
+
+
+def settled(
+    held_: Held,
+    current: Mapping[tuple[str, str], Shape],
+    found: Sequence[WindowResult],
+    read: Callable[[Found], tuple[list[Shape], Parts]],
+    judge: Callable[[WindowResult, Shape, Shape], WindowResult],
+) -> list[WindowResult]:
+    """Findings, of which those that only repeat what the latest weeks changed for good are no alert.
+
+    A window that stands out from the season is no news if it doesn't from the latest of its weeks, and those
+    stand out from the earlier ones themselves: that was told when it began. A single odd week makes nothing
+    an alert that isn't one anyway, for whatever is one stands out from the whole season as well.
+
+    Args:
+        held_: What the window is held against.
+        current: How each column was in the window, by kind and subject, in the order in which they are read.
+        found: The findings of all rows.
+        read: Reads what was counted.
+        judge: Judges the column of a finding: as it was, and as it is.
+    """
+    news = [
+        one
+        for one in found
+        if one.state == "alert"
+        and not one.explained_by
+        and (one.kind != "prediction" or held_.own_note == held_.note)  # else held against registration
+    ]
+    if not news or len(held_.slots) < 2:
+        return list(found)
+    repeated: dict[tuple[str, str], int] = {}
+    for latest in range(1, len(held_.slots)):
+        sides = (held_.scanned[:latest], held_.scanned[latest:])
+        recent, earlier = (dict(zip(current, read(together(list(side)))[0], strict=True)) for side in sides)
+        for one in news:
+            key = one.kind, one.subject
+            changed = judge(one, earlier[key], recent[key]).state == "alert"
+            if changed and judge(one, recent[key], current[key]).state != "alert":
+                repeated.setdefault(key, latest)
+    return [
+        msgspec.structs.replace(one, state="ok", severity=None, sentence=f"{one.sentence}, {_since(weeks_)}")
+        if (weeks_ := repeated.get((one.kind, one.subject))) and one.state == "alert"
+        else one
+        for one in found
+    ]
+
+
+def _since(latest: int) -> str:
+    return (
+        f"but not from the latest {latest} of those weeks" if latest > 1 else "but not from the latest week"
     )
 
 

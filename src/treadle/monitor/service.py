@@ -380,7 +380,12 @@ class Monitors:
         alone = {one.subject for one in (*troubles, *drifts) if one.state == "alert"}
         rest = {n: shape for n, shape in watched.items() if n not in alone and conceal.plain(n)}
         rows = self._rows(window, version, rest, held, scan) + self._embeddings.results(window, version, held)
-        return [*troubles, *held.told([*drifts, *rows, prediction_shift])]
+        now = {("input", name): shape for name, shape in zip(watched, inputs, strict=True)}
+        now["prediction", "prediction"] = prediction
+        judge = partial(drift.again, window, columns, self._config)
+        parted = [one for one in drifts if one.segment]
+        whole = [*(one for one in drifts if not one.segment), prediction_shift]
+        return [*troubles, *held.told([*seasons.settled(held, now, whole, read, judge), *parted, *rows])]
 
     def _rows(
         self,
