@@ -57,7 +57,13 @@ DAMAGE = {
 }
 
 
-@pytest.mark.parametrize("name", DAMAGE)
+# Those that are refused for the same reason as a truncated file.
+SOAKED = ("garbage", "zero bytes")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.soak if name in SOAKED else ()) for name in DAMAGE]
+)
 def test_a_file_that_cant_be_used_is_refused_and_nothing_changes(user: User, name: str) -> None:
     damage, what, where, fix = DAMAGE[name]
     before = user.state()

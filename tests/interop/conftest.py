@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mlflow_stores import STORES, make_database, make_filestore, make_home
-from servers import postgres_server, postgres_url, s3, s3_server  # noqa: F401
+from servers import empty_postgres_url, postgres_server, s3, s3_server  # noqa: F401
 from treadle.client import Client
 
 

@@ -56,9 +56,11 @@ def test_a_database_is_here_as_it_was(mlflow_db: Path, client: Client) -> None:
 
 
 @pytest.mark.postgres
-def test_a_database_on_postgres_is_here_as_it_was(mlflow_db: Path, postgres_url: str, client: Client) -> None:
-    copy_tables(mlflow_db, postgres_url)
-    report = take(postgres_url, client, mlflow_db.parent / "artifacts")
+def test_a_database_on_postgres_is_here_as_it_was(
+    mlflow_db: Path, empty_postgres_url: str, client: Client
+) -> None:
+    copy_tables(mlflow_db, empty_postgres_url)
+    report = take(empty_postgres_url, client, mlflow_db.parent / "artifacts")
     assert (report.troubles, report.differing, report.added) == ([], [], 9)
     assert all(there == here > 0 for there, here in counts(report).values())
 
