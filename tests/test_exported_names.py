@@ -38,7 +38,8 @@ EXPORTED = {
         ArmCounts BurnRate Counts DeploymentPlan DeploymentStatus Deployments DesiredRevision Environment
         Environments Guard InEnvironment LoadProgress LoadTest LoadTestJob LoadTestJobs LoadTests
         LocalReplicas NewLoadTest Replica ReplicaOptions
-        ReplicaReport Revision Rollout ServedAnswer ServiceLevel ServiceLevels Stretch Supervisor Trial
+        ReplicaReport
+        ReplicaReports Revision Rollout ServedAnswer ServiceLevel ServiceLevels Stretch Supervisor Trial
         TrialReport answer_values declared_environments decode_answer decode_request listen replica_command
         replica_options request_columns serve_replicas service_levels
     """,

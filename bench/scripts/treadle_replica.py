@@ -13,6 +13,7 @@ import shutil
 import socket
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from treadle.deploy.replica.main import ReplicaServer
@@ -49,6 +50,9 @@ class LocalPlatform:
             self.wanted, self.since = self.wanted + 1, time.monotonic()
         version = 2 - self.wanted % 2
         return DesiredRevision(revision=self.wanted, version=version, files=self.files[version])
+
+    def report_all(self, reports: Sequence[ReplicaReport]) -> list[DesiredRevision | None]:
+        return [self.report(one) for one in reports]
 
     def fetch_blob(self, digest: str, path: Path) -> None:
         shutil.copy(self.paths[digest], path)

@@ -429,13 +429,16 @@ def _traffic(client: Client) -> None:
         report = ReplicaReport(replica="mine", model="toy", url="http://127.0.0.1:9", revision=1)
         wanted = client.report(report)
         assert wanted.revision == 1
+        assert client.report_all([report]) == [wanted]
     else:
         until(lambda: client.deployment("toy").replicas)
         step = client.step_replay(later)
         assert (step.failed, client.replay().at) == (0, later)
         assert step.rows > 0
-        wanted = client.report(ReplicaReport(replica="mine", model="toy", url="http://127.0.0.1:9"))
+        mine = ReplicaReport(replica="mine", model="toy", url="http://127.0.0.1:9")
+        wanted = client.report(mine)
         assert wanted.revision == 1
+        assert client.report_all([mine]) == [wanted]
     assert client.deployment("toy").serving.revision == 1
     assert client.desired("toy") == wanted
 

@@ -139,7 +139,7 @@ def test_the_reads_are_all_of_the_client() -> None:
         "promote", "withdraw_trial", "load_test",
         "start_load_test", "required_load_test", "load_test_job", "cancel_load_test",
         "http",
-        "in_process", "look", "put_blob", "report", "resume", "send_labels", "send_predictions",
+        "in_process", "look", "put_blob", "report", "report_all", "resume", "send_labels", "send_predictions",
         "send_segment", "send_inference_event",
         "start_cycle", "start_replay", "step_replay", "stop_replay", "training_data", "training_rows",
         "version_rows",

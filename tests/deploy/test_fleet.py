@@ -19,6 +19,7 @@ from replica_parts import (
 )
 
 from treadle.deploy import DesiredRevision, ReplicaReport
+from treadle.kernel.errors import NotFound, Unavailable
 
 
 class ManyPlatform:
@@ -30,6 +31,9 @@ class ManyPlatform:
 
     def report(self, report: ReplicaReport) -> DesiredRevision | None:
         return self.each[report.model].report(report)
+
+    def report_all(self, reports: list[ReplicaReport]) -> list[DesiredRevision | None]:
+        return [self.report(one) for one in reports]
 
     def fetch_blob(self, digest: str, path: Path) -> None:
         path.write_bytes(self.paths[digest].read_bytes())
@@ -76,3 +80,36 @@ def test_each_model_answers_for_itself_and_is_logged_for_itself(tmp_path):
         assert len(sent) == 2
         assert ids_of(answer)[0] in sent
     assert {report.model for report in platform.each["up"].reports} == {"up"}
+
+
+def test_an_older_platform_is_told_of_one_model_after_the_other(tmp_path):
+    class Older(ManyPlatform):
+        def report_all(self, reports: list[ReplicaReport]) -> list[DesiredRevision | None]:
+            raise NotFound("there is no such route")
+
+    folder = write_model(tmp_path / "model")
+    platform = Older({"up": folder, "down": folder})
+    with running(options(tmp_path / "state", models=("up", "down")), platform) as server:
+        assert post(server.url, one_row(), "/v2/models/down/infer")[0] == 200
+    assert {report.revision for report in platform.each["down"].reports} == {None, 1}
+
+
+def test_a_platform_that_is_away_is_told_of_once_and_the_models_answer_on(tmp_path, caplog):
+    class Leaving(ManyPlatform):
+        away = False
+
+        def report_all(self, reports: list[ReplicaReport]) -> list[DesiredRevision | None]:
+            if self.away:
+                raise Unavailable("nobody answers")
+            return super().report_all(reports)
+
+    folder = write_model(tmp_path / "model")
+    platform = Leaving({"up": folder, "down": folder})
+    caplog.set_level("INFO", "treadle.replica")
+    with running(options(tmp_path / "state", models=("up", "down")), platform) as server:
+        platform.away = True
+        wait_for(lambda: "the platform doesn't answer" in caplog.text)
+        assert post(server.url, one_row(), "/v2/models/down/infer")[0] == 200
+        platform.away = False
+        wait_for(lambda: "the platform answers again" in caplog.text)
+    assert caplog.text.count("the platform doesn't answer") == 1

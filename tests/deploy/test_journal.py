@@ -218,6 +218,17 @@ def test_files_are_used_again_and_what_is_left_in_them_is_no_record(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_segment_that_somebody_deleted_holds_up_no_other(tmp_path):
+    journal, inbox = Journal(tmp_path, SequentialIds()), Inbox()
+    for one in ("a", "b"):
+        journal.append(answered(one))
+        journal.seal()
+    min(tmp_path.glob("*.sealed")).unlink()
+    ship, stats = shipper(journal, inbox)
+    ship.flush(1)
+    assert (inbox.ids, stats.unlogged) == (["b"], 1)
+
+
 def test_files_that_nobody_needs_again_go(tmp_path):
     journal, inbox = Journal(tmp_path, SequentialIds(), segment_size=1000), Inbox()
     for number in range(30):

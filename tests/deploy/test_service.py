@@ -12,7 +12,7 @@ from replica_parts import register, write_model
 
 from treadle.deploy import Deployments, ReplicaReport
 from treadle.kernel.clock import ManualClock
-from treadle.kernel.errors import NotFound
+from treadle.kernel.errors import InvalidInput, NotFound
 from treadle.kernel.events import timeline
 from treadle.kernel.types import Event
 from treadle.kernel.workspace import Workspace
@@ -161,3 +161,40 @@ def test_many_at_once_get_one_revision_each_and_one_is_desired(deployments):
     assert [r.revision for r in history] == list(range(1, 13))
     assert len({r.revision for r in made}) == 12
     assert [r.state for r in history] == ["superseded"] * 11 + ["pending"]
+
+
+def test_a_replica_of_several_models_is_heard_as_if_it_told_of_each(deployments, workspace):
+    """Reports that say nothing new are noted at once; all others go the way of one by one."""
+    began = datetime.now(UTC)
+
+    def of(model: str, **more) -> ReplicaReport:
+        return ReplicaReport(replica="a", model=model, url="http://x", **more)
+
+    def heard(seconds: int, *reports: ReplicaReport) -> list[int | None]:
+        wanted = deployments.report_all(reports, began + timedelta(seconds=seconds))
+        return [None if one is None else one.revision for one in wanted]
+
+    assert heard(0, of("toy"), of("idle")) == [None, None]
+    deploy(deployments, 1)
+    assert heard(1, of("toy"), of("idle")) == [1, None]
+    assert deployments.status("toy").serving is None
+    assert heard(2, of("toy", revision=1), of("idle")) == [1, None]
+    assert deployments.status("toy").serving.revision == 1
+    for seconds in (3, 4):
+        assert heard(seconds, of("toy", revision=1), of("idle")) == [1, None]
+    times = [one.heard_at for one in deployments.status("toy").replicas]
+    assert times == [began + timedelta(seconds=4)]
+    assert heard(5, of("toy", revision=1, requests=7), of("idle")) == [1, None]
+    assert deployments.status("toy").replicas[0].requests == 7
+
+    deploy(deployments, 2)
+    assert heard(6, of("toy", revision=1, requests=7), of("idle")) == [2, None]
+    broken = of("toy", revision=1, requests=7, failed=2, error="no such op")
+    assert heard(7, broken, of("idle")) == [1, None]
+    assert [one.state for one in deployments.history("toy")] == ["serving", "failed"]
+    assert heard(8, broken, of("idle")) == [1, None]
+    assert kinds(workspace) == ["deployed", "serving", "deployed", "rolled_back"]
+    with pytest.raises(InvalidInput, match="two reports of 'toy'"):
+        heard(9, of("toy"), of("toy"))
+    with pytest.raises(InvalidInput, match="several replicas"):
+        heard(9, of("toy"), ReplicaReport(replica="b", model="idle", url="http://x"))

@@ -16,6 +16,7 @@ from treadle.deploy import (
     LoadTestJob,
     NewLoadTest,
     ReplicaReport,
+    ReplicaReports,
     Revision,
 )
 from treadle.kernel.config import StrategyName
@@ -149,6 +150,12 @@ def _report_replica(call: Call) -> DesiredRevision | None:
     return call.rooms.deployments.at(call.body.environment).report(call.body)
 
 
+def _report_replicas(call: Call) -> list[DesiredRevision | None]:
+    """Takes a replica's reports of all its models; answers with what it is to serve of each."""
+    reports = call.body.reports
+    return call.rooms.deployments.at(reports[0].environment).report_all(reports) if reports else []
+
+
 DEPLOYMENT_ROUTES = (
     RouteSpec(
         "POST",
@@ -178,4 +185,5 @@ DEPLOYMENT_ROUTES = (
     RouteSpec("DELETE", "/v1/load-tests/{job}", _cancel_load_test, LoadTestJob, query=(_ACTOR,)),
     RouteSpec("GET", f"{_MODEL}/load-tests", _load_tests, list[LoadTest], query=(_VERSION,)),
     RouteSpec("POST", "/v1/replicas", _report_replica, DesiredRevision | None, ReplicaReport),
+    RouteSpec("POST", "/v1/replica-reports", _report_replicas, list[DesiredRevision | None], ReplicaReports),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from treadle.client.load_testing import LoadTestCalls, acting, of_model
@@ -13,6 +13,7 @@ from treadle.deploy.types import (
     DesiredRevision,
     InEnvironment,
     ReplicaReport,
+    ReplicaReports,
     Revision,
 )
 from treadle.kernel.config import StrategyName
@@ -93,6 +94,17 @@ class DeployCalls(LoadTestCalls):
         """What a replica is to serve."""
         path, asked = f"{of_model(model)}/desired", _in(environment)
         found: DesiredRevision | None = self._ask(DesiredRevision | None, "GET", path, **asked)
+        return found
+
+    def report_all(self, reports: Sequence[ReplicaReport]) -> list[DesiredRevision | None]:
+        """Tells how a replica of several models is; returns what it is to serve of each.
+
+        Raises:
+            NotFound: If the server is older than that.
+        """
+        body = ReplicaReports(reports=tuple(reports))
+        path = "/v1/replica-reports"
+        found: list[DesiredRevision | None] = self._ask(list[DesiredRevision | None], "POST", path, body)
         return found
 
     def report(self, report: ReplicaReport) -> DesiredRevision | None:

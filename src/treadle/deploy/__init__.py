@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from treadle.deploy.types import Replica as Replica
     from treadle.deploy.types import ReplicaOptions as ReplicaOptions
     from treadle.deploy.types import ReplicaReport as ReplicaReport
+    from treadle.deploy.types import ReplicaReports as ReplicaReports
     from treadle.deploy.types import Revision as Revision
     from treadle.deploy.types import Rollout as Rollout
     from treadle.deploy.types import ServiceLevel as ServiceLevel
@@ -81,6 +82,7 @@ __getattr__, __all__ = attach(
         "Replica": "types",
         "ReplicaOptions": "types",
         "ReplicaReport": "types",
+        "ReplicaReports": "types",
         "Revision": "types",
         "Rollout": "types",
         "Stretch": "types",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import msgspec
 import sqlalchemy as sa
 
-from treadle.deploy import minutes, rollout, rules, store
+from treadle.deploy import hearing, minutes, rollout, rules, store
 from treadle.deploy.admitting import Environments
 from treadle.deploy.differing import differences
 from treadle.deploy.environments import environment
@@ -276,6 +277,23 @@ class Deployments:
         with self._workspace.database.read() as connection:
             known = store.read_revisions(connection, report.model, self._here)
         return self._describe(known, [one.replica for one in alive].index(report.replica))
+
+    def report_all(
+        self, reports: Sequence[ReplicaReport], now: datetime | None = None
+    ) -> list[DesiredRevision | None]:
+        """Hears from a replica of several models at once; see :meth:`report`.
+
+        Raises:
+            InvalidInput: If they are of several replicas, or two of one model.
+        """
+        reports = [msgspec.structs.replace(one, environment=self._here) for one in reports]
+        hearing.check_together(reports)
+        with self._workspace.database.write() as connection:
+            quiet = hearing.unchanged(connection, reports, now or datetime.now(UTC))
+        return [
+            self._describe(quiet[one.model]) if one.model in quiet else self.report(one, now)
+            for one in reports
+        ]
 
     def _advance(
         self,

@@ -74,6 +74,18 @@ def read_revisions(connection: sa.Connection, model: str, environment: str | Non
     return [Revision(**row) for row in connection.execute(query).mappings()]
 
 
+def read_revisions_of(
+    connection: sa.Connection, models: Iterable[str], environment: str
+) -> dict[str, list[Revision]]:
+    """The revisions of several models in an environment, oldest first; none of one that has none."""
+    mine = revisions.c.model.in_(list(models)) & (revisions.c.environment == environment)
+    query = sa.select(*_FIELDS).where(mine).order_by(revisions.c.model, revisions.c.revision)
+    found: dict[str, list[Revision]] = {}
+    for row in connection.execute(query).mappings():
+        found.setdefault(row["model"], []).append(Revision(**row))
+    return found
+
+
 def find_by_key(connection: sa.Connection, model: str, key: str) -> Revision | None:
     """The revision that was asked for under a key."""
     query = sa.select(*_FIELDS).where(revisions.c.model == model, revisions.c.key == key)

@@ -201,6 +201,16 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     slow_ms: float | None = None
 
 
+class ReplicaReports(msgspec.Struct, frozen=True):
+    """What a replica of several models tells of all of them at once.
+
+    Attributes:
+        reports: One for each model.
+    """
+
+    reports: tuple[ReplicaReport, ...]
+
+
 class DesiredRevision(msgspec.Struct, frozen=True, kw_only=True):
     """What a replica is to serve.
 

@@ -17,7 +17,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -48,6 +48,10 @@ class Folder:
         """Takes a report and forgets it."""
         msgspec.json.encode(report)
         return self._wanted
+
+    def report_all(self, reports: Sequence[ReplicaReport]) -> list[DesiredRevision | None]:
+        """Takes reports and forgets them."""
+        return [self.report(one) for one in reports]
 
     def fetch_blob(self, digest: str, path: Path) -> None:
         """Writes the bytes of a digest to a file."""

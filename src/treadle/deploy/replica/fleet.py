@@ -5,13 +5,19 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Sequence
+from itertools import zip_longest
 
 from treadle.deploy.replica.holder import Holder
+from treadle.deploy.replica.platform import Platform
+from treadle.deploy.types import DesiredRevision, ReplicaReport
+from treadle.kernel.errors import NotFound, TreadleError
 
 log = logging.getLogger("treadle.replica")
 
-# Seconds between two reports, for each model; and the most that a pass over all of them waits.
-_SHARE = 0.05
+# Seconds between two passes: so many for each model, more for each of which there is something new to
+# write down; and the most that a pass waits.
+_SHARE = 0.005
+_NEWS = 0.05
 _LONGEST = 5.0
 
 
@@ -20,12 +26,15 @@ class Fleet:
 
     Args:
         holders: One for each model.
+        platform: Where to.
         poll: Seconds between two passes; more where there are many models.
     """
 
-    def __init__(self, holders: Sequence[Holder], poll: float) -> None:
+    def __init__(self, holders: Sequence[Holder], platform: Platform, poll: float) -> None:
         self._holders = {holder.desk.model: holder for holder in holders}
-        self._poll = max(poll, min(_SHARE * len(holders), _LONGEST) if len(holders) > 1 else 0.0)
+        self._platform = platform
+        self._poll = poll
+        self._said: list[ReplicaReport] = []
         self._stop = threading.Event()
         self._passed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="fleet", daemon=True)
@@ -64,11 +73,59 @@ class Fleet:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            for holder in self._holders.values():
-                try:
-                    while not self._stop.is_set() and holder.follow():
-                        pass
-                except Exception:  # the thread must live: without it no version would ever change
-                    log.exception("following the platform failed")
+            news = len(self._holders)
+            try:
+                news = self._pass()
+            except Exception:  # the thread must live: without it no version would ever change
+                log.exception("following the platform failed")
             self._passed.set()
-            self._stop.wait(self._poll)
+            self._stop.wait(self._pause(news))
+
+    def _pause(self, news: int) -> float:
+        """Seconds until the next pass."""
+        count = len(self._holders)
+        return self._poll if count == 1 else max(self._poll, min(_SHARE * count + _NEWS * news, _LONGEST))
+
+    def _pass(self) -> int:
+        """Reports every model and takes what is wanted; of several, all are reported in one request.
+
+        Returns:
+            For how many there was something new to write down.
+        """
+        holders = self.holders
+        if len(holders) > 1:
+            reports = [holder.report() for holder in holders]
+            before, self._said = self._said, reports
+            try:
+                wanted = self._platform.report_all(reports)
+            except NotFound:  # an older platform takes one after the other
+                pass
+            except TreadleError as error:
+                holders[0].noted(error)
+                return 0
+            else:
+                for holder, asked in zip(holders, wanted, strict=True):
+                    holder.noted(None)
+                    self._take(holder, asked)
+                return sum(new != old for new, old in zip_longest(reports, before))
+        for holder in holders:
+            self._follow(holder)
+        return len(holders)
+
+    def _take(self, holder: Holder, wanted: DesiredRevision | None) -> None:
+        """Has a model take what is wanted, and report what comes of it."""
+        try:
+            news = not self._stop.is_set() and holder.heed(wanted)
+        except Exception:  # one model's trouble is not the others'
+            log.exception("following the platform failed")
+            return
+        if news:
+            self._follow(holder)
+
+    def _follow(self, holder: Holder) -> None:
+        """Reports a model, and again as long as there is something new to report."""
+        try:
+            while not self._stop.is_set() and holder.follow():
+                pass
+        except Exception:  # one model's trouble is not the others'
+            log.exception("following the platform failed")

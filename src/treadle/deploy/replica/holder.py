@@ -152,21 +152,27 @@ class Holder:
 
     def follow(self) -> bool:
         """Reports once and takes what is wanted; True if there is something new to report."""
-        current = self._answering()
-        report = msgspec.structs.replace(
+        try:
+            wanted = self._platform.report(self.report())
+        except TreadleError as error:
+            self.noted(error)
+            return False
+        self.noted(None)
+        return self.heed(wanted)
+
+    def report(self) -> ReplicaReport:
+        """How it is."""
+        return msgspec.structs.replace(
             self._report(),
-            revision=current,
+            revision=self._answering(),
             failed=self._failed,
             error=self._error,
             process=self._process,
             trial=self.tried.report() if self.tried else None,
         )
-        try:
-            wanted = self._platform.report(report)
-        except TreadleError as error:
-            self._noted(error)
-            return False
-        self._noted(None)
+
+    def heed(self, wanted: DesiredRevision | None) -> bool:
+        """Takes what is wanted; True if there is something new to report."""
         if wanted is None:
             return False
         self.desk.stats.slow_after = math.inf if wanted.slow_ms is None else wanted.slow_ms / 1000
@@ -229,7 +235,7 @@ class Holder:
         except Preparing:
             return None, False
         except Unavailable as error:
-            self._noted(error)
+            self.noted(error)
             return None, False
         except Exception as error:  # noqa: BLE001 - whatever it is, the old model goes on answering
             self._fail(wanted.revision, error)
@@ -258,7 +264,8 @@ class Holder:
             raise ModelInvalid(f"the process died {deaths} times while it loaded the model")
         self._marker.write_text(f"{revision} {deaths + 1}")
 
-    def _noted(self, error: TreadleError | None) -> None:
+    def noted(self, error: TreadleError | None) -> None:
+        """Says when the platform begins or ceases to answer."""
         if error and not self._away:
             log.warning("the platform doesn't answer; going on as before: %s", error)
         if self._away and not error:

@@ -70,10 +70,14 @@ class Journal:
         self._texts: dict[str, bool] = {}
         folder.mkdir(parents=True, exist_ok=True)
         self._spares: deque[Path] = deque()
+        self._sealed: dict[str, Segment] = {}
         self._seed = 0
         self._busy = False
         for spare in folder.glob("*.spare"):
             spare.unlink()
+        for path in folder.glob("*.sealed"):
+            name, rows, _ = path.name.split(".")
+            self._sealed[name] = Segment(name, path, int(rows), path.stat().st_size)
         for left in sorted(folder.glob("*.open")):
             records = read_records(left.read_bytes(), left.stem)
             self._seal_file(left, sum(len(record.outputs) for record in records))
@@ -151,21 +155,16 @@ class Journal:
             self._file = -1
             self._seal_file(self._path, self._rows)
 
-    @staticmethod
-    def _seal_file(path: Path, rows: int) -> None:
-        if rows:
-            path.rename(path.with_suffix(f".{rows}.sealed"))
-        else:
+    def _seal_file(self, path: Path, rows: int) -> None:
+        if not rows:
             path.unlink()
+            return
+        sealed = path.rename(path.with_suffix(f".{rows}.sealed"))
+        self._sealed[path.stem] = Segment(path.stem, sealed, rows, sealed.stat().st_size)
 
     def sealed(self) -> list[Segment]:
         """The segments that wait for shipping, oldest first."""
-        found = []
-        for path in self._folder.glob("*.sealed"):
-            with contextlib.suppress(FileNotFoundError):
-                name, rows, _ = path.name.split(".")
-                found.append(Segment(name, path, int(rows), path.stat().st_size))
-        return sorted(found)
+        return sorted(self._sealed.copy().values())
 
     def backlog(self) -> int:
         """Bytes that have not been shipped."""
@@ -177,6 +176,7 @@ class Journal:
 
     def discard(self, segment: Segment) -> None:
         """Forgets a segment: it was acknowledged, or had to make room."""
+        self._sealed.pop(segment.id, None)
         if segment.size >= self._segment_size:
             with self._lock, contextlib.suppress(FileNotFoundError):
                 if (len(self._spares) + 1) * segment.size <= _SPARE:
@@ -186,6 +186,7 @@ class Journal:
 
     def set_aside(self, segment: Segment) -> Path:
         """Keeps a segment that the platform refuses, out of the way; returns where."""
+        self._sealed.pop(segment.id, None)
         return segment.path.rename(segment.path.with_suffix(".refused"))
 
 

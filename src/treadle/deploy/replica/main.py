@@ -93,7 +93,7 @@ class ReplicaServer:
         self._rpc: Rpc | None = None
         self._stopping = threading.Event()
         self.restarting = False
-        self.fleet = Fleet([], options.poll)
+        self.fleet = Fleet([], platform, options.poll)
 
     @property
     def grpc_port(self) -> int | None:
@@ -134,7 +134,7 @@ class ReplicaServer:
         _forget(self._state / "models", options.models)
         kept = options.journal_sync if options.log_predictions else None
         desks = open_desks(options.models, self._state / "journal", self._ids, kept)
-        fleet = self.fleet = Fleet([self._holder(desk) for desk in desks], options.poll)
+        fleet = self.fleet = Fleet([self._holder(desk) for desk in desks], self._platform, options.poll)
         shipper = (
             Shipper(desks, self._platform, options.flush, options.journal_limit)
             if options.log_predictions

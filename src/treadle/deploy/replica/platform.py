@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -13,6 +14,13 @@ class Platform(Protocol):
 
     def report(self, report: ReplicaReport) -> DesiredRevision | None:
         """Tells how the replica is; returns what it is to serve."""
+
+    def report_all(self, reports: Sequence[ReplicaReport]) -> list[DesiredRevision | None]:
+        """The same of several models at once.
+
+        Raises:
+            NotFound: If the platform is older than that.
+        """
 
     def fetch_blob(self, digest: str, path: Path) -> None:
         """Writes the bytes of a digest to a file."""

@@ -78,7 +78,14 @@ class Shipper:
         journal.seal()
         for segment in journal.sealed():
             try:
-                self._platform.send_segment(desk.model, segment.id, segment.rows, journal.read(segment))
+                data = journal.read(segment)
+            except FileNotFoundError:
+                desk.stats.unlogged += segment.rows
+                journal.discard(segment)
+                log.error("%d predictions are lost: somebody deleted %s", segment.rows, segment.path)  # noqa: TRY400
+                continue
+            try:
+                self._platform.send_segment(desk.model, segment.id, segment.rows, data)
             except InvalidInput as error:
                 # Sending it again can't help, and it must not hold up the others.
                 desk.stats.unlogged += segment.rows
