@@ -51,7 +51,7 @@ EXPORTED = {
         KeptByEvaluations MAX_VALUES Measure Outcome Planned RateGap Suite Verdict WrittenChecks aggregate
         bin_edges check_data estimate forest import_expectations import_pandera is_loss js_distance
         ks_distance margin measured paired_difference permutation_importance plan_data pool_bins psi
-        psi_distance psi_quantile rate_gap render suggest_suite wasserstein_distance
+        psi_distance psi_quantile rate_gaps render suggest_suite wasserstein_distance
     """,
     "treadle.experiment": """
         Answered Artifact Check Checked CodeDiff Comparison Comparisons CopyKind Curve CurveCopy

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from treadle.evaluate.behaviour.service import Behaviour as Behaviour
     from treadle.evaluate.bias.over_time import GroupCounts as GroupCounts
     from treadle.evaluate.bias.over_time import RateGap as RateGap
-    from treadle.evaluate.bias.over_time import rate_gap as rate_gap
+    from treadle.evaluate.bias.over_time import rate_gaps as rate_gaps
     from treadle.evaluate.checking import Checks as Checks
     from treadle.evaluate.data.check import check_data as check_data
     from treadle.evaluate.data.check import plan_data as plan_data
@@ -107,7 +107,7 @@ __getattr__, __all__ = attach(
         "psi": "distributions",
         "psi_distance": "distances",
         "psi_quantile": "distributions",
-        "rate_gap": "bias.over_time",
+        "rate_gaps": "bias.over_time",
         "render": "reports.render",
         "suggest_suite": "data.suggest",
         "wasserstein_distance": "distances",

@@ -71,6 +71,30 @@ def test_a_group_that_is_passed_over_is_told_alone_and_as_an_incident(world: Wor
     assert "fairness" in {kind for one in Incidents(world.workspace).list("toy") for kind in one.kinds}
 
 
+def test_equalised_odds_find_a_gap_in_either_rate() -> None:
+    """Decisions for false are withheld from nobody with a true label, but given to half of the others."""
+    rng, config = np.random.default_rng(5), FairnessConfig(max_difference=0.1)
+    codes, labels = np.repeat([0, 1, 2], 3000), np.tile([True, False], 4500)
+    odds = np.where(labels, 0.8, np.where(codes == 1, 0.5, 0.2))
+    decisions = rng.random(9000) < odds
+    rows = counted(codes, np.zeros(9000, dtype=np.int64), labels, decisions, 3)
+    groups = dict(zip(("x=a", "x=b", "x=c"), rows, strict=True))
+    found = {
+        (one.segment, one.statistic): one
+        for one in fairness_results(
+            WINDOW, "x", groups, "x=a", ["equal_opportunity", "equalised_odds"], config
+        )
+    }
+    told = found["x=b", "equalised_odds"]
+    assert told.value == pytest.approx(0.3, abs=0.04)
+    assert "false positive rate 5" in told.sentence
+    assert told.e_value is not None
+    assert told.e_value > 1000
+    assert [one.statistic for one in judged([told], [], 20) if one.state == "alert"] == ["equalised_odds"]
+    assert found["x=b", "equal_opportunity"].state == "ok"
+    assert found["x=c", "equalised_odds"].state == "ok"
+
+
 def test_what_takes_labels_waits_for_them(world: World) -> None:
     watching = monitors(world)
     world.register()

@@ -57,23 +57,32 @@ class RateGap(NamedTuple):
     below: float
 
 
-def rate_gap(
+def rate_gaps(
     measure: BiasMeasure, one: GroupCounts, other: GroupCounts, limit: float, confidence: float = 0.95
-) -> RateGap | None:
-    """How far a group's rate is from the reference group's; None where a group has no row it is taken of.
+) -> list[RateGap]:
+    """How far a group's rates are from the reference group's: one rate, or the two of equalised odds.
 
     The error is that of the score test of two independent shares, or, where there are enough clusters and
     it is larger, that of shares whose rows stand or fall together by cluster.
 
     Args:
-        measure: One that compares a single rate.
+        measure: What is compared.
         one: The group's rows.
         other: The reference group's.
         limit: How far apart the rates may be.
-        confidence: Of the two-sided interval.
+        confidence: Of each two-sided interval.
+
+    Returns:
+        A gap for each rate; none at all where a group has no row that one of them is taken of.
     """
-    (rate,) = PARTS[measure]
     many = int(max(one.clusters.max(initial=-1), other.clusters.max(initial=-1))) + 1
+    found = [_gap(rate, one, other, many, limit, confidence) for rate in PARTS[measure]]
+    return [gap for gap in found if gap] if all(found) else []
+
+
+def _gap(
+    rate: str, one: GroupCounts, other: GroupCounts, many: int, limit: float, confidence: float
+) -> RateGap | None:
     (x, n), (y, m) = (_by_cluster(rate, group, many) for group in (one, other))
     if not n.sum() or not m.sum():
         return None

@@ -12,7 +12,7 @@ from treadle.kernel.config.notify import NotifyConfig
 DriftStatistic = Literal["psi", "js", "ks", "wasserstein"]
 """How far apart two distributions are; see :mod:`treadle.evaluate.distances`."""
 
-FairnessMeasure = Literal["demographic_parity", "equal_opportunity", "predictive_parity"]
+FairnessMeasure = Literal["demographic_parity", "equal_opportunity", "equalised_odds", "predictive_parity"]
 """What groups are compared by over time, as by ``[checks.bias]``."""
 
 Threshold = Annotated[float, Meta(gt=0)]
@@ -73,8 +73,9 @@ class FairnessConfig(Table, frozen=True):
 
     Attributes:
         measures: What is compared: ``demographic_parity``, how often the decision is true;
-            ``equal_opportunity``, how often where the label is; ``predictive_parity``, how often the label is
-            where the decision is. The last two wait for labels.
+            ``equal_opportunity``, how often where the label is; ``equalised_odds``, that and how often where
+            it isn't; ``predictive_parity``, how often the label is where the decision is. The last three wait
+            for labels.
         reference: The group that the others are held beside, by its value, such as ``"NL"``, or its name,
             such as ``"price<=10"``; the largest at training when left out.
         max_difference: How far apart the rates may be.

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from treadle.evaluate import GroupCounts, RateGap, rate_gap
+from treadle.evaluate import GroupCounts, RateGap, rate_gaps
 from treadle.kernel.config.monitor import FairnessConfig, FairnessMeasure
 from treadle.monitor import sequential
 from treadle.monitor.findings import Window
@@ -105,7 +105,7 @@ def fairness_results(
                 continue
             yield _compared(
                 result,
-                rate_gap(measure, groups[group], groups[beside], config.max_difference),
+                rate_gaps(measure, groups[group], groups[beside], config.max_difference),
                 beside,
                 config,
             )
@@ -132,12 +132,16 @@ def _result(
     )
 
 
-def _compared(result: WindowResult, gap: RateGap | None, beside: str, config: FairnessConfig) -> WindowResult:
-    if gap is None or min(gap.one.n, gap.other.n) < config.min_rows:
-        few = 0 if gap is None else min(gap.one.n, gap.other.n)
+def _compared(
+    result: WindowResult, gaps: Sequence[RateGap], beside: str, config: FairnessConfig
+) -> WindowResult:
+    few = min((min(gap.one.n, gap.other.n) for gap in gaps), default=0)
+    if few < config.min_rows:
         sentence = f"{result.sentence}: {few:,} rows in one of the groups are too few to tell"
         return msgspec.structs.replace(result, n=few, sentence=f"{sentence} ({config.min_rows:,} needed)")
-    evidence = (sequential.e_value(gap.above) + sequential.e_value(gap.below)) / 2
+    # An average of evidence is evidence, that none of the rates is further apart than allowed.
+    evidence = sum(sequential.e_value(z) for one in gaps for z in (one.above, one.below)) / (2 * len(gaps))
+    gap = max(gaps, key=lambda one: abs(one.value))
     beyond = abs(gap.value) > config.max_difference
     told = (
         f"{result.sentence}: {gap.rate} {100 * gap.one.value:.1f} % of {gap.one.n:,} rows against "
