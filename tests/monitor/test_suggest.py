@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import tomllib
+from datetime import timedelta
 from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
 
+from monitor.conftest import START
 from treadle.kernel.config import MonitorConfig
 from treadle.kernel.errors import NotFound
 from treadle.kernel.units import parse_duration
@@ -88,3 +90,18 @@ def test_a_model_is_asked_by_its_profile(world: Any) -> None:
     again = Monitors(world.workspace).suggest("toy").toml
     assert "about 300 predictions a day" in again
     assert parsed(again).every == "7d"
+
+
+def test_when_labels_are_due_is_read_off_the_log(world: Any) -> None:
+    world.register()
+    log, monitors = PredictionLog(world.workspace), Monitors(world.workspace)
+    predictions, labels = world.traffic(0, 100, days=20, delay=timedelta(days=6, hours=5))
+    log.append("toy", predictions)
+    assert "labels_after" not in monitors.suggest("toy").toml, "none have come"
+    world.workspace.clock.at = START + timedelta(days=20)
+    log.append_labels("toy", labels)
+    found = parsed(monitors.suggest("toy").toml)
+    assert found.labels_after == "7d"
+    for hours, due in ((0.5, None), (5.2, "6h"), (30.0, "2d")):
+        text = suggest_monitors("toy/1", PROFILE, 400.0, MonitorConfig(), timedelta(hours=hours))
+        assert parsed(text).labels_after == due

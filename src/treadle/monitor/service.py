@@ -319,9 +319,9 @@ class Monitors:
         days = self._log.days(model)
         rows = self._log.count_kept(model) / len(days) if days else None
         profile = decode_profile(self._ws.blobs.get(version.profile))
-        return WrittenMonitors(
-            version=version.number, toml=suggest_monitors(version.ref, profile, rows, self._ws.config.monitor)
-        )
+        due = self._performance.labels_after(model)
+        written = suggest_monitors(version.ref, profile, rows, self._ws.config.monitor, due)
+        return WrittenMonitors(version=version.number, toml=written)
 
     def _next(self, model: str) -> tuple[datetime | None, datetime | None]:
         """Up to when windows were computed, and where the next begins; None where nothing is yet."""

@@ -21,7 +21,13 @@ _OWN, _NAMED = 0.5, 0.2
 _IDLE, _MAJOR = 0.1, 0.25
 
 
-def suggest_monitors(name: str, profile: Profile, rows_a_day: float | None, config: MonitorConfig) -> str:
+def suggest_monitors(
+    name: str,
+    profile: Profile,
+    rows_a_day: float | None,
+    config: MonitorConfig,
+    labels_after: timedelta | None = None,
+) -> str:
     """The lines of ``treadle.toml`` that declare monitors, for a person to prune.
 
     Args:
@@ -29,11 +35,18 @@ def suggest_monitors(name: str, profile: Profile, rows_a_day: float | None, conf
         profile: The profile.
         rows_a_day: How many predictions are logged in a day; None if none are yet.
         config: What is declared by now: its false alarms and threshold are kept.
+        labels_after: How long it takes until enough of the labels are there; None if none are yet.
     """
-    return "\n".join(_lines(name, profile, rows_a_day, config)) + "\n"
+    return "\n".join(_lines(name, profile, rows_a_day, config, labels_after)) + "\n"
 
 
-def _lines(name: str, profile: Profile, rows_a_day: float | None, config: MonitorConfig) -> Iterator[str]:
+def _lines(
+    name: str,
+    profile: Profile,
+    rows_a_day: float | None,
+    config: MonitorConfig,
+    labels_after: timedelta | None,
+) -> Iterator[str]:
     yield f"# Suggested by the profile of {name} ({profile.rows:,} rows): keep what you can stand behind."
     length = _length(profile, rows_a_day, config)
     yield "[monitor]"
@@ -48,6 +61,11 @@ def _lines(name: str, profile: Profile, rows_a_day: float | None, config: Monito
             f"every = {json.dumps(every)}  # about {rows_a_day:,.0f} predictions a day: "
             f"the shortest in which chance stays under {config.of_inputs().threshold:g}"
         )
+    if labels_after is not None and labels_after >= timedelta(hours=1):
+        unit = timedelta(hours=1) if labels_after <= timedelta(hours=23) else timedelta(days=1)
+        due = format_duration((-(-labels_after // unit) * unit).total_seconds())
+        share = f"{100 * config.mature:.0f} %"
+        yield f"labels_after = {json.dumps(due)}  # by then {share} of the labels that come at all are there"
     idle = _IDLE / max(len(profile.inputs), 1)
     for column, shape in profile.inputs.items():
         yield from _column(column, shape, profile.importance.get(column), idle, config)

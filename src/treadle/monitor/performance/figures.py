@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from treadle.kernel.engine import Column
 
 _INSTANT = timedelta(microseconds=1)
+_RECENT = timedelta(days=28)
 
 Results: TypeAlias = list[WindowResult]
 
@@ -79,6 +80,27 @@ class Performance:
         found.sort(key=lambda one: bool(one.segment))
         wanted = run_length(self._config.false_alarms, window.length)
         return explained(judged(found, self._before(window), wanted))
+
+    def labels_after(self, model: str) -> timedelta | None:
+        """How long it takes until as many labels are there as a figure needs; None where none have come."""
+        days = self._log.days(model)
+        if not days:
+            return None
+        until = rules.midnight(days[-1]) + timedelta(days=1)
+        seen = max(until, self._ws.clock.now())
+        found = self._log.scan(
+            model,
+            'SELECT label, epoch_us("at") AS moment, '
+            'epoch_us(labelled_at) - epoch_us("at") AS delay FROM log',
+            since=until - _RECENT,
+            until=until,
+            known_by=seen,
+            most=self._config.performance_rows,
+            only=[],
+        )
+        window = Window(model=model, version=0, since=until - _RECENT, until=seen)
+        curve = self._delays(window, found, np.asarray(found["moment"], dtype=np.int64))
+        return timedelta(seconds=curve.delay(self._config.mature)) if curve.ever else None
 
     def _before(self, window: Window) -> Results:
         """What gathered evidence in the version's earlier windows."""
