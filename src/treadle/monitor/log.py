@@ -71,7 +71,8 @@ class PredictionLog:
 
     def __init__(self, workspace: Workspace) -> None:
         self._ws = workspace
-        self._looked: tuple[str, Column, bool] | None = None
+        self._sized: tuple[str, int, bool] | None = None
+        self._looked: tuple[str, Column] | None = None
         self.concealment = Concealment(
             workspace.config.monitor.columns, workspace.root / ".treadle" / "log.key"
         )
@@ -314,10 +315,11 @@ class PredictionLog:
             within = f'"at" >= {_instant(since)} AND "at" < {_instant(until)}'  # else the days' files say so
         span = f"{_instant(since)} {_instant(until)}{written}"
         stretch = f"SELECT * FROM ({predictions}) WHERE {within}{written}"  # noqa: S608 - moments
-        one_in = self._one_in(stretch, tables, most)
+        name = f"{table.version()} {span}"
+        one_in, uneven = self._extent(stretch, tables, name, most)
         even = f" AND hash(prediction_id) % {one_in} = 0" if one_in > 1 else ""
         stretch += even
-        keys, uneven = self._oddities(stretch, tables, f"{table.version()} {span} {even}")
+        keys = self._repeated(stretch, tables, name + even)
         tables["repeated"], repeats = {"key": keys}, len(keys) > 0
         thin = f" WHERE {sampling.THIN}" if uneven else ""
         query = f"""
@@ -334,28 +336,31 @@ class PredictionLog:
             {sql}"""  # noqa: S608 - names are quoted, values are moments
         return self._ws.engine.columns(query, (), tables)
 
-    def _one_in(self, stretch: str, tables: Mapping[str, Any], most: int | None) -> int:
-        """Of how many rows one is taken, so that there are no more than so many."""
-        if most is None:
-            return 1
-        [(rows,)] = self._ws.engine.rows(f"SELECT count(*) FROM ({stretch})", (), tables)  # noqa: S608
-        return max(1, -(-int(rows) // most))
+    def _extent(
+        self, stretch: str, tables: Mapping[str, Any], name: str, most: int | None
+    ) -> tuple[int, bool]:
+        """Of how many rows of a stretch one is taken; and whether the share that was kept changed within it.
 
-    def _oddities(self, stretch: str, tables: Mapping[str, Any], name: str) -> tuple[Column, bool]:
-        """What keeps rows from counting as they lie; of the last stretch by name from memory.
+        Of the last stretch by name from memory; one pass, which reads no key.
+        """
+        if self._sized is None or self._sized[0] != name:
+            shares = "min(coalesce(share, 1)) < max(coalesce(share, 1))"
+            sql = f"SELECT count(*), {shares} FROM ({stretch})"  # noqa: S608 - moments
+            [(rows, uneven)] = self._ws.engine.rows(sql, (), tables)
+            self._sized = (name, int(rows), bool(uneven))
+        _, rows, uneven = self._sized
+        return max(1, -(-rows // most)) if most is not None else 1, uneven
 
-        Hardly ever is there anything. Then rows needn't be held beside each other, and a query reads no more
+    def _repeated(self, stretch: str, tables: Mapping[str, Any], name: str) -> Column:
+        """The hashes of the identities that several rows have; of the last stretch by name from memory.
+
+        Hardly ever is there one. Then rows needn't be held beside each other, and a query reads no more
         than its columns.
-
-        Returns:
-            The hashes of the identities that several rows have, and whether the share that was kept changed.
         """
         if self._looked is None or self._looked[0] != name:
             sql = f"SELECT hash(prediction_id) AS key FROM ({stretch}) GROUP BY key HAVING count(*) > 1"  # noqa: S608
-            keys = self._ws.engine.columns(sql, (), tables)["key"]
-            sql = f"SELECT min(coalesce(share, 1)) < max(coalesce(share, 1)) FROM ({stretch})"  # noqa: S608
-            self._looked = (name, keys, bool(self._ws.engine.rows(sql, (), tables)[0][0]))
-        return self._looked[1:]
+            self._looked = (name, self._ws.engine.columns(sql, (), tables)["key"])
+        return self._looked[1]
 
     def _labels(self, model: str, since: datetime, known_by: datetime | None) -> Any:
         """The label rows that may matter; a day's grace for clocks that disagree."""
