@@ -1,6 +1,6 @@
-"""A day of predictions in a log, and what its window costs.
+"""Days of predictions in a log, and what the window of the last of them costs.
 
-Usage: window.py make FOLDER ROWS COLUMNS SEGMENTS MODELS | window.py look FOLDER
+Usage: window.py make FOLDER ROWS COLUMNS SEGMENTS MODELS DAYS | window.py look FOLDER DAYS
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ from treadle.registry import Field, ModelFile, NewVersion, Registry, Signature
 START = datetime(2026, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 HELD, CHUNK, DISTINCT = 20_000, 1_000_000, 10_007
-NOON = "TIMESTAMPTZ '2026-01-01 12:00:00+00'"
 
 
 def main() -> None:
@@ -37,11 +36,11 @@ def main() -> None:
     if what == "make":
         _make(Path(folder), *map(int, rest))
     else:
-        _look(Path(folder))
+        _look(Path(folder), int(rest[0]))
 
 
-def _make(folder: Path, rows: int, columns: int, segments: int, models: int) -> None:
-    """A project with models, one of whose inputs has so many watched values, and a day of their log."""
+def _make(folder: Path, rows: int, columns: int, segments: int, models: int, days: int) -> None:
+    """A project with models, one of whose inputs has so many watched values, and days of their log."""
     values = ", ".join(f'"s{i}"' for i in range(segments))
     declared = f"[monitor.segments.c0]\nvalues = [{values}]\n" if segments else ""
     names = _names(columns)
@@ -49,7 +48,7 @@ def _make(folder: Path, rows: int, columns: int, segments: int, models: int) -> 
         '[project]\nname = "m0"\n[data.rows]\npath = "train.parquet"\ntime = "at"\nlabel = "y"\n'
         'label_time = "known_at"\n'
         f'[train]\ncommand = "true"\ndata = "rows"\nfeatures = {json.dumps(names)}\n'
-        '[monitor]\nevery = "1d"\nperformance_window = "1d"\n' + declared,
+        f'[monitor]\nevery = "1d"\nperformance_window = "{days}d"\n{declared}',
         encoding="utf-8",
     )
     workspace = Workspace.open(folder, clock=ManualClock(START - DAY))
@@ -67,7 +66,8 @@ def _make(folder: Path, rows: int, columns: int, segments: int, models: int) -> 
     for number in range(models):
         _register(workspace, f"m{number}", names, msgspec.json.encode(profile))
     tables = folder / ".treadle" / "tables"
-    _log(tables, rows, columns, segments)
+    for day in range(days):
+        _log(tables, rows, columns, segments, day)
     for number in range(1, models):
         for kind in ("predictions", "labels"):
             shutil.copytree(tables / kind / "m0", tables / kind / f"m{number}")
@@ -115,26 +115,29 @@ def _register(workspace: Workspace, model: str, names: list[str], profile: bytes
     registry.promote(model, version.number, actor="bench", reason="bench", key=f"{model}:1", outcome="pass")
 
 
-def _log(tables: Path, rows: int, columns: int, segments: int) -> None:
-    """The day's predictions and their labels, as the server's log has them."""
+def _log(tables: Path, rows: int, columns: int, segments: int, day: int) -> None:
+    """A day's predictions and their labels, as the server's log has them."""
     from deltalake import write_deltalake
 
     connection = duckdb.connect()
     connection.execute("SET TimeZone = 'UTC'")
-    for start in range(0, rows, CHUNK):
-        many = min(CHUNK, rows - start)
+    date = f"DATE '{START + day * DAY:%Y-%m-%d}'"
+    first, noon = day * rows, f"TIMESTAMPTZ '{START + day * DAY:%Y-%m-%d} 12:00:00+00'"
+    for start in range(first, first + rows, CHUNK):
+        many = min(CHUNK, first + rows - start)
         inputs = _inputs_sql(columns, segments, many, 3 + start).removeprefix("SELECT ")
-        moment = f"TIMESTAMPTZ '2026-01-01 00:00:00+00' + INTERVAL ((i + {start}) * 86399.0 / {rows}) SECOND"
+        seconds = f"(i + {start - first}) * 86399.0 / {rows}"
+        moment = f"TIMESTAMPTZ '{START + day * DAY:%Y-%m-%d} 00:00:00+00' + INTERVAL ({seconds}) SECOND"
         named = ", ".join(f"{name} AS input_{name}" for name in _names(columns))
         predictions = connection.sql(
             f"SELECT 'p' || (i + {start}) AS prediction_id, {moment} AS \"at\", 1::BIGINT AS version, "
             f"1::BIGINT AS revision, 1.5::DOUBLE AS latency_ms, {_score(start)} AS output, "
-            f"{moment} AS recorded_at, {named}, DATE '2026-01-01' AS day FROM (SELECT i, {inputs})"
+            f"{moment} AS recorded_at, {named}, {date} AS day FROM (SELECT i, {inputs})"
         ).to_arrow_table()
         labels = connection.sql(
             f"SELECT 'p' || (i + {start}) AS prediction_id, "
             f"(hash(i, 'label') % {DISTINCT} / {DISTINCT}.0 < {_score(start)})::DOUBLE AS value, "
-            f"{NOON} AS known_at, {NOON} AS recorded_at, DATE '2026-01-01' AS day FROM range({many}) AS t(i)"
+            f"{noon} AS known_at, {noon} AS recorded_at, {date} AS day FROM range({many}) AS t(i)"
         ).to_arrow_table()
         for kind, found in (("predictions", predictions), ("labels", labels)):
             write_deltalake(str(tables / kind / "m0"), found, mode="append", partition_by=["day"])
@@ -144,17 +147,20 @@ def _score(start: int) -> str:
     return f"(hash(i, 'score', {start}) % {DISTINCT} / {DISTINCT}.0)"
 
 
-def _look(folder: Path) -> None:
-    """Computes the window of each model, and says what it cost."""
-    workspace = Workspace.open(folder, clock=ManualClock(START + DAY))
+def _look(folder: Path, days: int) -> None:
+    """Computes the last window of each model, and says what it cost."""
+    last = START + days * DAY
+    workspace = Workspace.open(folder, clock=ManualClock(last))
     monitors, models = Monitors(workspace), sorted(Registry(workspace).models())
+    for model in models:
+        monitors.evaluate(model, last - DAY)  # nothing, if there is but one
     before, wall = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
     for model in models:
-        if not monitors.evaluate(model, START + DAY):
-            monitors.backfill(model, START, "bench")  # again, from what is logged
+        if not monitors.evaluate(model, last):
+            monitors.backfill(model, last - DAY, "bench")  # again, from what is logged
     wall, after = time.perf_counter() - wall, resource.getrusage(resource.RUSAGE_SELF)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    states = Counter(one.state for model in models for one in monitors.windows(model))
+    states = Counter(one.state for model in models for one in monitors.windows(model, last - DAY))
     print(json.dumps({"wall": wall, "cpu": cpu, "peak": after.ru_maxrss / 1024, "states": states}))
 
 
