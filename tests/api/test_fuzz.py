@@ -104,33 +104,40 @@ def target(route: Any) -> str:
     return f"{path}?{'&'.join(f'{one.name}=x' for one in route.query if one.required)}"
 
 
+def examples(usual: int) -> Any:
+    """So many examples in `make test`, and ten times as many in `make soak`."""
+    return pytest.mark.parametrize("examples", [usual, pytest.param(10 * usual, marks=pytest.mark.soak)])
+
+
+def try_all(transport: InProcessTransport, route: Any, bodies: st.SearchStrategy[bytes], count: int) -> None:
+    @settings(FUZZ, max_examples=count)
+    @given(body=bodies)
+    def run(body: bytes) -> None:
+        check(transport, target(route), body)
+
+    run()
+
+
+@examples(15)
 @pytest.mark.parametrize("route", POSTS, ids=[route.path for route in POSTS])
-@FUZZ
-@given(body=JSON)
-def test_any_json(route: Any, body: Any, transport: InProcessTransport) -> None:
-    check(transport, target(route), msgspec.json.encode(body))
+def test_any_json(route: Any, transport: InProcessTransport, examples: int) -> None:
+    try_all(transport, route, JSON.map(msgspec.json.encode), examples)
 
 
 BODIES = [route for route in POSTS if route.body is not None]
 
 
+@examples(40)
 @pytest.mark.parametrize("route", BODIES, ids=[route.path for route in BODIES])
-def test_anything_of_the_right_shape(route: Any, transport: InProcessTransport) -> None:
+def test_anything_of_the_right_shape(route: Any, transport: InProcessTransport, examples: int) -> None:
     schema = DOCUMENT["paths"][route.path]["post"]["requestBody"]["content"]["application/json"]["schema"]
-
-    @settings(FUZZ, max_examples=60)
-    @given(body=like(schema))
-    def run(body: Any) -> None:
-        check(transport, target(route), msgspec.json.encode(body))
-
-    run()
+    try_all(transport, route, like(schema).map(msgspec.json.encode), examples)
 
 
+@examples(5)
 @pytest.mark.parametrize("route", BODIES, ids=[route.path for route in BODIES])
-@FUZZ
-@given(body=st.binary(max_size=200))
-def test_any_bytes(route: Any, body: bytes, transport: InProcessTransport) -> None:
-    check(transport, target(route), body)
+def test_any_bytes(route: Any, transport: InProcessTransport, examples: int) -> None:
+    try_all(transport, route, st.binary(max_size=200), examples)
 
 
 QUERIES = [(route, query) for route in ROUTES for query in route.query]
