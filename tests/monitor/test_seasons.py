@@ -24,7 +24,7 @@ from treadle.monitor.profile import Shape, Tally, bounds, count, empty, filled
 from treadle.monitor.seasons import Found, held, settled, slots
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
-HOURS, WEEK = timedelta(hours=6), timedelta(days=7)
+HOURS, DAY, WEEK = timedelta(hours=6), timedelta(days=1), timedelta(days=7)
 
 
 def means(since: datetime, at: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -173,10 +173,10 @@ def test_slots_are_the_same_stretch_of_the_week() -> None:
     }
 
 
-def seasonal(world: Any, project: Path) -> tuple[Any, PredictionLog]:
-    """Daily windows, held against a week before; on weekends the hours are later, and all is from UA."""
+def seasonal(world: Any, project: Path, weeks: int = 1) -> tuple[Any, PredictionLog]:
+    """Daily windows, held against weeks before; on weekends the hours are later, and all is from UA."""
     config = project / "treadle.toml"
-    lines = ["[monitor]", 'every = "1d"', 'reference = "season"', "season_weeks = 1"]
+    lines = ["[monitor]", 'every = "1d"', 'reference = "season"', f"season_weeks = {weeks}"]
     lines.append("[monitor.segments.carrier]")
     config.write_text("\n".join([config.read_text(), *lines, ""]))
     here = type(world)(Workspace.open(project, clock=ManualClock(START - timedelta(days=1))))
@@ -221,6 +221,27 @@ def test_inputs_predictions_segments_and_whole_rows_are_held_against_the_season(
     rows = next(one for one in last if one.kind == "multivariate")
     assert "from those of the week before" in rows.sentence
     assert Monitors(here.workspace).backfill("toy", START + timedelta(days=12), "me").changed == ()
+    here.workspace.close()
+
+
+@pytest.mark.soak
+def test_a_lasting_change_raises_alerts_for_a_week(world: Any, project: Path) -> None:
+    here, log = seasonal(world, project, weeks=3)
+    for number in range(42):
+        day(here, log, number, drift=-5.0 if number >= 28 else 0.0)
+    monitors = Monitors(here.workspace)
+    found = monitors.evaluate("toy", START + timedelta(days=42))
+    days: dict[str, list[int]] = {"input": [], "prediction": []}
+    for one in found:
+        number = (one.until - START).days - 1
+        if one.kind in days and one.state == "alert" and not one.segment and number >= 21:
+            days[one.kind].append(number)
+    assert days == {"input": [*range(28, 35)], "prediction": [*range(28, 35)]}
+    settled_ = next(one for one in found if one.subject == "hour" and one.until == START + timedelta(days=36))
+    assert "; so it was a week ago; held against the same time of the 3 weeks before" in settled_.sentence
+    late = [one for one in found if one.segment and one.state == "alert" and one.until > START + 35 * DAY]
+    assert all(one.explained_by for one in late)
+    assert monitors.backfill("toy", START + timedelta(days=30), "me").changed == ()
     here.workspace.close()
 
 

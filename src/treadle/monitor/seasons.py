@@ -161,7 +161,7 @@ def settled(
             if changed and judge(one, recent[key], current[key]).state != "alert":
                 repeated.setdefault(key, latest)
     return [
-        msgspec.structs.replace(one, state="ok", severity=None, sentence=f"{one.sentence}, {_since(weeks_)}")
+        msgspec.structs.replace(one, state="ok", severity=None, sentence=f"{one.sentence}; {_since(weeks_)}")
         if (weeks_ := repeated.get((one.kind, one.subject))) and one.state == "alert"
         else one
         for one in found
@@ -169,9 +169,7 @@ def settled(
 
 
 def _since(latest: int) -> str:
-    return (
-        f"but not from the latest {latest} of those weeks" if latest > 1 else "but not from the latest week"
-    )
+    return "so it was a week ago" if latest == 1 else f"so it has been for {latest} weeks"
 
 
 def rows_of(held_: Held, size: int, scan: Callable[[Window, int], Found]) -> dict[str, Column]:
