@@ -209,6 +209,16 @@ MISTAKES = {
         "[monitor.fairness.carrier]",
         "none of the segment's `values`",
     ),
+    "a reference group that isn't sent": (
+        GOOD + '[monitor.fairness.sex]\ngroups = ["M", "F"]\nreference = "f"\n',
+        "[monitor.fairness.sex]",
+        "none of the `groups`",
+    ),
+    "groups that are a segment's and sent": (
+        GOOD + '[monitor.segments.carrier]\n[monitor.fairness.carrier]\ngroups = ["AA", "UA"]\n',
+        "[monitor.fairness.carrier]",
+        "not both",
+    ),
     "segments made in two ways": (
         GOOD + '[monitor.segments.hour]\nvalues = ["1"]\nedges = [2]\n',
         "[monitor.segments.hour]",

@@ -36,7 +36,8 @@ Write = Callable[..., Path]
 
 def reopen(root: Path, line: str) -> Workspace:
     path = root / "treadle.toml"
-    path.write_text(f"{path.read_text()}\n[monitor]\n{line}\n")
+    head = "" if line.startswith("[") else "[monitor]\n"
+    path.write_text(f"{path.read_text()}\n{head}{line}\n")
     return Workspace.open(root, clock=ManualClock(START + timedelta(days=3)))
 
 
@@ -148,6 +149,26 @@ def test_labels_that_are_none_are_refused(workspace_: Workspace, write: Write) -
     write(LABELS.replace("i % 2", "i"), kind="labels")
     (found,) = Drops(workspace_).take("toy")
     assert found.reason == "value, row 2: the value is no label of a binary task (0 or 1) (8 rows in all)"
+
+
+def test_groups_come_in_the_files_of_labels(workspace_: Workspace, write: Write) -> None:
+    grouped = LABELS.replace("AS value,", "AS value, nullif(i % 3, 2) AS group_sex,")
+    write(grouped, kind="labels")
+    (found,) = Drops(workspace_).take("toy")
+    assert found.reason.startswith("group_sex: no such groups are declared")
+    again = reopen(workspace_.root, '[monitor.fairness.sex]\ngroups = ["0", "1"]')
+    write(PREDICTIONS)
+    write(grouped, kind="labels", name="b.parquet")
+    assert take(again) == [("a.parquet", "taken", 10), ("b.parquet", "taken", 10)]
+    sent = PredictionLog(again).scan(
+        "toy",
+        "SELECT group_sex FROM log ORDER BY prediction_id",
+        since=START,
+        until=START + timedelta(days=5),
+        known_by=START + timedelta(days=5),
+        groups=["sex"],
+    )
+    assert sent["group_sex"].tolist() == ["0", "1", None] * 3 + ["0"]
 
 
 def test_a_file_is_left_alone_until_it_is_whole(workspace_: Workspace, write: Write) -> None:

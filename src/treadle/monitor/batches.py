@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -93,13 +93,14 @@ def prediction_columns(
     return columns
 
 
-def label_columns(batch: LabelBatch, task: Task, recorded: np.int64) -> Columns:
+def label_columns(batch: LabelBatch, task: Task, recorded: np.int64, groups: Collection[str] = ()) -> Columns:
     """The columns of the label table.
 
     Args:
         batch: The labels.
         task: What the labels are: 0 or 1 for ``binary``, any number for ``regression``.
         recorded: When they were written down, in microseconds since 1970.
+        groups: What of groups may be sent with them.
 
     Raises:
         InvalidInput: Naming the first thing that can't be used.
@@ -115,7 +116,16 @@ def label_columns(batch: LabelBatch, task: Task, recorded: np.int64) -> Columns:
     if task == "binary":
         _refuse("values", ~np.isin(values, (0.0, 1.0)), "is no label of a binary task (0 or 1)")
     known = _moments("known_at", batch.known_at)
-    return {
+    for name in batch.groups:
+        if name not in groups:
+            raise InvalidInput(
+                "no such groups are declared",
+                where=f"groups.{name}",
+                fix=did_you_mean(name, groups) or f"add [monitor.fairness.{name}] with its `groups`",
+            )
+    _check_lengths(len(batch.ids), {f"groups.{name}": sent for name, sent in batch.groups.items()})
+    sent = {f"group_{name}": _texts(f"groups.{name}", values) for name, values in batch.groups.items()}
+    return sent | {
         "prediction_id": _texts("ids", batch.ids),
         "value": _numbers(values.tolist()),
         "known_at": _timestamps(known),

@@ -17,7 +17,7 @@ from treadle.monitor.types import LabelBatch, PredictionBatch
 MAX_ROWS = 1_000_000
 """A file is taken whole, in memory."""
 
-INPUT, EMBEDDING = "input_", "embedding_"
+INPUT, EMBEDDING, GROUP = "input_", "embedding_", "group_"
 _PREDICTION, _OPTIONAL = ("prediction_id", "at", "version", "output"), {"revision": 0, "latency_ms": 0.0}
 _LABEL = ("prediction_id", "value", "known_at")
 _MOMENTS, _COUNTS = frozenset({"at", "known_at"}), frozenset({"version", "revision"})
@@ -66,6 +66,8 @@ def read_predictions(engine: Engine, path: Path, batch: str) -> PredictionBatch:
 def read_labels(engine: Engine, path: Path, batch: str) -> LabelBatch:
     """The labels of a file: ``prediction_id``, ``value`` and ``known_at`` (a time, or seconds since 1970).
 
+    Groups that are sent with labels are in columns ``group_NAME``.
+
     Args:
         engine: Reads the file.
         path: The file.
@@ -76,10 +78,16 @@ def read_labels(engine: Engine, path: Path, batch: str) -> LabelBatch:
         CorruptData: If it can't be read.
     """
     types = _types(engine, path)
-    _check_columns(types, _LABEL, ())
-    found = {name: _whole(name, column) for name, column in _read(engine, path, types).items()}
+    groups = [name for name in types if name.startswith(GROUP)]
+    _check_columns(types, _LABEL, groups)
+    read = _read(engine, path, types)
+    found = {name: _whole(name, read[name]) for name in _LABEL}
     return LabelBatch(
-        batch=batch, ids=found["prediction_id"], values=found["value"], known_at=found["known_at"]
+        batch=batch,
+        ids=found["prediction_id"],
+        values=found["value"],
+        known_at=found["known_at"],
+        groups={name.removeprefix(GROUP): _values(read[name]) for name in groups},
     )
 
 
@@ -87,6 +95,7 @@ def column_of(where: str) -> str:
     """A place in a batch as the place in the file that it came from."""
     name, comma, row = where.partition(",")
     named = {"ids": "prediction_id", "outputs": "output", "values": "value"}.get(name, name)
+    named = named.replace("groups.", GROUP, 1)
     return named.replace("inputs.", INPUT, 1).replace("embeddings.", EMBEDDING, 1) + comma + row
 
 
@@ -110,7 +119,8 @@ def _check_columns(types: Mapping[str, str], needed: Sequence[str], others: Sequ
         )
     for name, kind in types.items():
         if name not in {*needed, *others}:
-            known = [*needed, *_OPTIONAL, f"{INPUT}NAME", f"{EMBEDDING}NAME"] if others else needed
+            more = [*_OPTIONAL, f"{INPUT}NAME", f"{EMBEDDING}NAME"]
+            known = [*needed, *([f"{GROUP}NAME"] if needed is _LABEL else more)]
             raise InvalidInput(
                 "what this column is can't be told",
                 where=f"column {name!r}",
@@ -129,7 +139,7 @@ def _readable(name: str, kind: str) -> bool:
         return bool(_WHOLE.fullmatch(kind))
     if name.startswith(EMBEDDING):
         return bool(_VECTOR.fullmatch(kind))
-    return bool(_NUMBER.fullmatch(kind)) or (name.startswith(INPUT) and kind in {"VARCHAR", "UUID"})
+    return bool(_NUMBER.fullmatch(kind)) or (name.startswith((INPUT, GROUP)) and kind in {"VARCHAR", "UUID"})
 
 
 def _read(engine: Engine, path: Path, types: Mapping[str, str]) -> dict[str, Any]:
@@ -144,7 +154,7 @@ def _sql(name: str, kind: str) -> str:
         return f"{quote(name)}::BIGINT"
     if name.startswith(EMBEDDING):
         return f"{quote(name)}::FLOAT[]"
-    if name == "prediction_id" or not _NUMBER.fullmatch(kind):
+    if name == "prediction_id" or name.startswith(GROUP) or not _NUMBER.fullmatch(kind):
         return f"{quote(name)}::VARCHAR"
     return f"{quote(name)}::DOUBLE"
 

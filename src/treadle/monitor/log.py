@@ -54,7 +54,7 @@ _ONCE = """
     QUALIFY row_number() OVER (
         PARTITION BY prediction_id ORDER BY "at" DESC, recorded_at DESC, version DESC, output
     ) = 1"""
-_LABELLED = "SELECT once.*, label, labelled_at FROM once LEFT JOIN known USING (prediction_id)"
+_LABELLED = "SELECT once.*, label, labelled_at{} FROM once LEFT JOIN known USING (prediction_id)"
 _UNLABELLED = "SELECT *, NULL::DOUBLE AS label, NULL::TIMESTAMPTZ AS labelled_at FROM once"
 _VOLUME = {"minute": "TIMESTAMPTZ", "asked": "BIGINT", "kept": "BIGINT"}
 
@@ -134,7 +134,8 @@ class PredictionLog:
             StorageError: If the table can't be written.
         """
         check_model(self._ws, model)
-        columns = label_columns(batch, self._ws.config.project.task, _now())
+        sent = [name for name, one in self._ws.config.monitor.fairness.items() if one.groups]
+        columns = label_columns(batch, self._ws.config.project.task, _now(), sent)
         if batch.ids:
             self._table("labels", model).append(batch.batch, columns)
 
@@ -266,6 +267,7 @@ class PredictionLog:
         recorded_by: datetime | None = None,
         most: int | None = None,
         only: Sequence[str] | None = None,
+        groups: Sequence[str] = (),
     ) -> dict[str, Column]:
         """What a query finds among the predictions of a stretch of time.
 
@@ -289,6 +291,7 @@ class PredictionLog:
             most: At about how many predictions to stop: where there are more, an even sample of them is
                 seen, the same one every time. All of them when None.
             only: Which ``input_FEATURE`` the query needs: the fewer, the sooner it is planned. All when None.
+            groups: Which groups to have from the labels, as ``group_NAME``, where ``known_by`` is given.
 
         Raises:
             CorruptData: If a file is broken.
@@ -307,7 +310,14 @@ class PredictionLog:
             listed = ", ".join(map(text, columns))
             some = f"SELECT COLUMNS(lambda c: c IN ({listed})) FROM predictions"  # noqa: S608 - quoted
             predictions = predictions.replace("FROM predictions", some)
-        labels = _from(tables, "labels", self._labels(model, since, known_by), _LABEL)
+        sent = [f"group_{name}" for name in groups]
+        kinds = _LABEL | dict.fromkeys(sent, "VARCHAR")
+        labels = _from(tables, "labels", self._labels(model, since, known_by), kinds)
+        grouped = "".join(
+            f", arg_max({name}, (known_at, recorded_at, {name})) FILTER ({name} IS NOT NULL) AS {name}"
+            for name in map(quote, sent)
+        )
+        labelled = _LABELLED.format("".join(f", {quote(name)}" for name in sent))
         moment = _instant(known_by or since)
         written = f" AND recorded_at <= {_instant(recorded_by)}" if recorded_by else ""
         within = "true"
@@ -325,13 +335,13 @@ class PredictionLog:
         query = f"""
             WITH known AS (
                 SELECT prediction_id, arg_max(value, (known_at, recorded_at, value)) AS label,
-                    min(known_at) AS labelled_at
+                    min(known_at) AS labelled_at{grouped}
                 FROM ({labels}) WHERE known_at <= {moment}{written}{even} GROUP BY prediction_id
             ), stretch AS NOT MATERIALIZED ({stretch}),
             thinned AS NOT MATERIALIZED (SELECT * FROM stretch{thin}), once AS NOT MATERIALIZED (
                 {_ONCE if repeats else "FROM thinned"}
             ), log AS {"" if repeats or uneven else "NOT "}MATERIALIZED (
-                SELECT *, {one_in} AS one_in FROM ({_LABELLED if known_by else _UNLABELLED})
+                SELECT *, {one_in} AS one_in FROM ({labelled if known_by else _UNLABELLED})
             )
             {sql}"""  # noqa: S608 - names are quoted, values are moments
         return self._ws.engine.columns(query, (), tables)

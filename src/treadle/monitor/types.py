@@ -65,12 +65,15 @@ class LabelBatch(msgspec.Struct, frozen=True, kw_only=True):
         ids: The predictions' keys.
         values: The labels, 0 or 1 for a binary task.
         known_at: When each became known, in seconds since 1970.
+        groups: The group that each belongs to, by ``[monitor.fairness.NAME]`` that declares `groups`; None
+            where it isn't known. It is kept as it is sent.
     """
 
     batch: str
     ids: list[str]
     values: list[float]
     known_at: list[float]
+    groups: dict[str, list[str | None]] = {}
 
 
 class NumericProfile(msgspec.Struct, frozen=True, tag="numeric"):

@@ -10,6 +10,7 @@ import pytest
 
 from monitor.conftest import START, World
 from treadle.kernel.config.monitor import FairnessConfig, SegmentConfig
+from treadle.kernel.errors import InvalidInput
 from treadle.monitor import Incidents, Monitors, PredictionLog, WindowResult
 from treadle.monitor.findings import Window
 from treadle.monitor.performance.alarms import judged
@@ -69,6 +70,50 @@ def test_a_group_that_is_passed_over_is_told_alone_and_as_an_incident(world: Wor
     [alert] = [one for one in watching.alerts("toy") if one.kind == "fairness"]
     assert alert.subjects == ("carrier",)
     assert "fairness" in {kind for one in Incidents(world.workspace).list("toy") for kind in one.kinds}
+
+
+def test_groups_that_are_no_input_come_with_labels(world: World) -> None:
+    """One sex's decisions are withheld from week 2 on; the model doesn't know of sexes."""
+    fair = FairnessConfig(groups=["M", "F"], measures=["demographic_parity", "equalised_odds"])
+    monitor = msgspec.structs.replace(world.workspace.config.monitor, fairness={"sex": fair})
+    world.workspace.config = msgspec.structs.replace(world.workspace.config, monitor=monitor)
+    world.register()
+    log, watching = PredictionLog(world.workspace), Monitors(world.workspace)
+    for week in range(3):
+        predictions, labels = world.traffic(7 * week, 500, days=7)
+        sex = world.rng.choice(np.array(["M", "F", "X", None], dtype=object), 3500, p=[0.5, 0.4, 0.05, 0.05])
+        outputs = np.asarray(predictions.outputs)
+        outputs[(sex == "F") & (world.rng.random(3500) < 0.6 * (week >= 2))] = 0.1
+        log.append("toy", msgspec.structs.replace(predictions, outputs=outputs.tolist()))
+        first = msgspec.structs.replace(labels, groups={"sex": sex.tolist()})
+        log.append_labels("toy", first)
+        # A label that is corrected leaves the group as it was.
+        again = msgspec.structs.replace(
+            labels, batch=f"again{week}", known_at=[t + 1 for t in labels.known_at]
+        )
+        log.append_labels("toy", again)
+    found = watching.evaluate("toy", START + 3 * WEEK)
+    for measure in ("demographic_parity", "equalised_odds"):
+        fallen = course(found, "sex=F", measure)
+        assert [one.state for one in fallen] == ["ok", "ok", "alert"]
+        assert fallen[-1].n == pytest.approx(
+            0.9 * 3500 * (1 if measure == "demographic_parity" else 0.5), rel=0.1
+        )
+    assert course(found, "sex=F", "demographic_parity")[-1].value == pytest.approx(-0.3, abs=0.06)
+    assert course(found, "sex=F", "equalised_odds")[-1].value == pytest.approx(-0.6 * 0.64, abs=0.1)
+    assert {one.segment for one in found if one.kind == "fairness"} == {"sex=F"}
+
+
+def test_groups_that_nobody_declared_are_refused(world: World) -> None:
+    world.register()
+    log = PredictionLog(world.workspace)
+    _, labels = world.traffic(0, 5)
+    with pytest.raises(InvalidInput, match="no such groups are declared") as refused:
+        log.append_labels("toy", msgspec.structs.replace(labels, groups={"sex": ["F"] * 5}))
+    assert refused.value.fix == "add [monitor.fairness.sex] with its `groups`"
+    monitors(world, groups=["F", "M"])
+    with pytest.raises(InvalidInput, match="there are 5 ids and 4 of these"):
+        log.append_labels("toy", msgspec.structs.replace(labels, groups={"carrier": ["F"] * 4}))
 
 
 def test_equalised_odds_find_a_gap_in_either_rate() -> None:

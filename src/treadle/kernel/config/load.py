@@ -409,17 +409,23 @@ def _check_fairness(config: Config, text: str, where: str) -> None:
             raise ConfigError(
                 f"a {config.project.task} model decides nothing that groups could be compared by", where=place
             )
-        if segment is None:
+        if one.groups and segment is not None:
+            raise ConfigError(
+                "its groups are those of [monitor.segments] or those that it lists, not both", where=place
+            )
+        if segment is None and not one.groups:
             raise ConfigError(
                 f"[monitor.fairness] names {name!r}, which is none of `[monitor.segments]`",
                 where=place,
                 fix=did_you_mean(name, monitor.segments)
-                or f"declare its groups: [monitor.segments.{name}], which names an input of the model",
+                or f"declare its groups: [monitor.segments.{name}], which names an input of the model; or "
+                "list them here as `groups`, if they are sent with labels",
             )
-        given = segment.values
+        given = one.groups or (segment.values if segment else None)
         if one.reference is not None and given and one.reference.rpartition("=")[2] not in given:
             raise ConfigError(
-                f"the reference group {one.reference!r} is none of the segment's `values`",
+                f"the reference group {one.reference!r} is none of the "
+                + ("`groups`" if one.groups else "segment's `values`"),
                 where=place,
                 fix=did_you_mean(one.reference, given),
             )

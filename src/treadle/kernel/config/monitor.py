@@ -67,21 +67,25 @@ class SegmentConfig(Table, frozen=True):
 
 
 class FairnessConfig(Table, frozen=True):
-    """``[monitor.fairness.NAME]``: whether the groups that a segment makes are treated alike over time.
+    """``[monitor.fairness.NAME]``: whether groups are treated alike over time.
 
-    ``NAME`` is that of ``[monitor.segments.NAME]``. Each group is held beside the reference group.
+    ``NAME`` is that of ``[monitor.segments.NAME]``, which makes the groups of an input; or, with ``groups``,
+    of what is sent with labels. Each group is held beside the reference group.
 
     Attributes:
+        groups: The groups, where they are none of an input: a protected attribute seldom is one. They come
+            with labels, and all measures wait for these.
         measures: What is compared: ``demographic_parity``, how often the decision is true;
             ``equal_opportunity``, how often where the label is; ``equalised_odds``, that and how often where
             it isn't; ``predictive_parity``, how often the label is where the decision is. The last three wait
             for labels.
         reference: The group that the others are held beside, by its value, such as ``"NL"``, or its name,
-            such as ``"price<=10"``; the largest at training when left out.
+            such as ``"price<=10"``; when left out the largest at training, or the first of ``groups``.
         max_difference: How far apart the rates may be.
         min_rows: How many rows each group needs.
     """
 
+    groups: Annotated[list[str], Meta(min_length=2)] | None = None
     measures: Annotated[list[FairnessMeasure], Meta(min_length=1)] = field(
         default_factory=lambda: ["demographic_parity", "equal_opportunity"]
     )

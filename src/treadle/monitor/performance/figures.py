@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
@@ -117,17 +117,19 @@ class Performance:
         wide = findings.performance_window(self._config, window)
         rows = msgspec.structs.replace(wide, since=wide.since - due, until=wide.until - due)
         start, length = rules.epoch_us(rows.since), rules.cluster_length(rows.length) // _INSTANT
+        sent = self._sent()
         found = self._log.scan(
             window.model,
             'SELECT label, output, one_in, epoch_us("at") AS moment, '  # noqa: S608 - numbers
             f'(epoch_us("at") - {start}) // {length} AS cluster, '
-            f'epoch_us(labelled_at) - epoch_us("at") AS delay{_codes_sql(profile)} '
+            f'epoch_us(labelled_at) - epoch_us("at") AS delay{_codes_sql(profile)}{_sent_sql(sent)} '
             f"FROM log WHERE version = {window.version} ORDER BY prediction_id",
             since=rows.since,
             until=rows.until,
             known_by=window.until,
             inputs=_inputs(version),
             most=self._config.performance_rows,
+            groups=list(sent),
         )
         one_in = int(found["one_in"][0]) if len(found["one_in"]) else 1
         labels, outputs = found["label"], np.asarray(found["output"], dtype=np.float64)
@@ -153,7 +155,10 @@ class Performance:
             labels[own],
             outputs[own],
             clusters[own],
-            {name: codes[own] for name, codes in _codes(profile, found).items()},
+            {
+                name: codes[own]
+                for name, codes in (_codes(profile, found) | _numbered(found, "sent", sent)).items()
+            },
             one_in,
         )
         gap = gap_result(
@@ -181,7 +186,7 @@ class Performance:
                 name,
                 groups,
                 reference(segment, named, config.reference),
-                [one for one in config.measures if one != WITHOUT_LABELS],
+                [one for one in config.measures if config.groups or one != WITHOUT_LABELS],
                 config,
                 immature,
             )
@@ -191,7 +196,7 @@ class Performance:
     ) -> Iterator[WindowResult]:
         """How alike groups are treated by what needs no labels."""
         for name, segment, config in self._groups(profile):
-            if WITHOUT_LABELS not in config.measures:
+            if WITHOUT_LABELS not in config.measures or config.groups:
                 continue
             named = names(segment)
             wide = findings.performance_window(self._config, window)
@@ -215,10 +220,22 @@ class Performance:
             yield from fairness_results(window, name, groups, beside, [WITHOUT_LABELS], config)
 
     def _groups(self, profile: Profile) -> Iterator[tuple[str, SegmentProfile, FairnessConfig]]:
-        """Segments that are held beside each other; those that the profile lacks aren't."""
+        """Segments that are held beside each other, and groups that are sent.
+
+        Segments that the profile lacks aren't.
+        """
+        found = profile.segments | self._sent()
         for name, config in self._config.fairness.items():
-            if name in profile.segments:
-                yield name, profile.segments[name], config
+            if name in found:
+                yield name, found[name], config
+
+    def _sent(self) -> dict[str, SegmentProfile]:
+        """What makes the groups that come with labels."""
+        return {
+            name: SegmentProfile(column=name, values=[*config.groups], edges=[])
+            for name, config in self._config.fairness.items()
+            if config.groups
+        }
 
     def _delays(self, window: Window, found: dict[str, Column], moments: npt.NDArray[np.int64]) -> DelayCurve:
         """How labels come."""
@@ -324,8 +341,22 @@ def _codes_sql(profile: Profile) -> str:
     )
 
 
+def _sent_sql(groups: Mapping[str, SegmentProfile]) -> str:
+    """The same for groups that come with labels."""
+    return "".join(
+        f", {code_sql(segment, quote(f'group_{name}'))} AS {quote(f'sent_{i}')}"
+        for i, (name, segment) in enumerate(groups.items())
+    )
+
+
 def _codes(profile: Profile, found: dict[str, Column]) -> dict[str, npt.NDArray[np.intp]]:
+    return _numbered(found, "part", profile.segments)
+
+
+def _numbered(
+    found: dict[str, Column], called: str, segments: Iterable[str]
+) -> dict[str, npt.NDArray[np.intp]]:
     return {
-        name: np.asarray(np.ma.filled(found[f"part_{i}"], -1), dtype=np.intp)
-        for i, name in enumerate(profile.segments)
+        name: np.asarray(np.ma.filled(found[f"{called}_{i}"], -1), dtype=np.intp)
+        for i, name in enumerate(segments)
     }
