@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+import functools
 from pathlib import Path
 
 import pytest
@@ -41,13 +41,16 @@ def files() -> list[Path]:
     return sorted(path for path in SOURCE.rglob("*.py"))
 
 
-def imports(path: Path) -> Iterator[tuple[str, str]]:
+@functools.cache
+def imports(path: Path) -> tuple[tuple[str, str], ...]:
     """Module and name of everything of the house that a file imports."""
+    found: list[tuple[str, str]] = []
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("treadle"):
-            yield from ((node.module, alias.name) for alias in node.names)
+            found += ((node.module, alias.name) for alias in node.names)
         elif isinstance(node, ast.Import):
-            yield from ((alias.name, "") for alias in node.names if alias.name.startswith("treadle"))
+            found += ((alias.name, "") for alias in node.names if alias.name.startswith("treadle"))
+    return tuple(found)
 
 
 def room_of(path: Path) -> str:
