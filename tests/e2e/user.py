@@ -116,7 +116,7 @@ class User:
     def state(self) -> State:
         """What the workspace holds now."""
         # Of replicas and service levels: when the last was heard of, and what is counted meanwhile.
-        counted = ("replicas", "service_minutes")
+        counted = ("replicas", "service_minutes", "service_moments")
         query = f"SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT IN {counted}"
         database = sqlite3.connect(f"file:{self.folder}/.treadle/treadle.db?mode=ro", uri=True)
         with contextlib.closing(database):
