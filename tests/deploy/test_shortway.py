@@ -118,15 +118,16 @@ def test_quick_batches_in_binary_go_the_short_way_and_are_written_down(tmp_path)
     hours = np.linspace(-2, 2, 400).reshape(200, 2)
     with running(options(tmp_path / "state", max_rows=1000), platform) as found:
         went = taken(found)
+        vitals = found.fleet.find("toy").current.vitals
+        vitals.alone, vitals.among, vitals.large = 0.0, 0.0, 3
+        vitals.took = lambda *_, **__: None  # quick, however busy the machine is
         names = [f"b{number}" for number in range(8)]
         said = binary_answers(found.url, *(batch(name, hours) for name in names))
         for name, (status, told, data) in zip(names, said, strict=True):
             assert (status, told["id"], told["model_version"]) == (200, name, "7")
             assert told["outputs"][0]["shape"] == [200]
             assert np.frombuffer(data, "<f8") == pytest.approx(1 / (1 + np.exp(-hours.sum(axis=1))), abs=1e-6)
-        # The first are predicted beside the event loop: only then is it known that they are quick.
-        assert went == names[-len(went) :]
-        assert len(went) >= 3
+        assert went == names
         went.clear()
         [few] = binary_answers(found.url, batch("few", hours[:3]))
         assert (few[0], went) == (200, ["few"])

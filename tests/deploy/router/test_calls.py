@@ -9,11 +9,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import grpc
+import msgspec
 import pytest
 from replica_parts import options
 from router_parts import Fake, routed, run
 
-from treadle.deploy import serve_replicas
+from treadle.deploy import ReplicaOptions, Supervisor, serve_replicas
 from treadle.deploy.listening import listen, reserve
 from treadle.deploy.local import LocalReplicas
 from treadle.deploy.router.main import Router, RouterOptions
@@ -175,6 +176,30 @@ def test_a_replica_that_comes_back_is_waited_for_and_callers_that_go_are_let_go(
             assert (await first).code() is grpc.StatusCode.DEADLINE_EXCEEDED
 
     run(test)
+
+
+def test_each_replica_takes_calls_at_a_port_that_it_keeps_and_the_router_at_the_configured_one(tmp_path):
+    door = listen("127.0.0.1", 0)
+    chosen = options(tmp_path / "state", host="127.0.0.1", grpc_port=4321)
+    several = LocalReplicas(chosen, "http://x", tmp_path, door, count=2, router=True)
+    try:
+        each = [decoded(one, ReplicaOptions) for one in several.supervisors]
+        router = decoded(several.router, RouterOptions)
+        assert router.grpc == ("127.0.0.1", 4321)
+        assert router.grpc_replicas == tuple((one.host, one.grpc_port) for one in each)
+        assert router.replicas == tuple((one.host, one.port) for one in each)
+        assert len({*router.replicas, *router.grpc_replicas}) == 4
+        with pytest.raises(Busy):  # nobody else is given it meanwhile
+            listen(*router.grpc_replicas[0])
+    finally:
+        several.close()
+    with contextlib.closing(listen(*router.grpc_replicas[0])):
+        pass
+
+
+def decoded(supervisor: Supervisor, kind: type) -> Any:
+    command = supervisor._command
+    return msgspec.json.decode(command[command.index("--options") + 1], type=kind)
 
 
 def test_ports_that_are_taken_and_an_extra_that_is_missing_say_so(tmp_path, monkeypatch) -> None:
