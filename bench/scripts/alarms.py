@@ -156,7 +156,33 @@ def evidently(years):
                 [found] = json.loads(report.run(pd.DataFrame({"x": values}), reference).json())["metrics"]
                 drifted.append(float(found["value"]) >= 0.1)
             sides[side].append(drifted)
-    return [told("input", "Wasserstein over SD from 0.1, its default; 10 years", *sides)]
+    return [
+        told("input", "Wasserstein over SD from 0.1, its default; 10 years", *sides),
+        evidently_performance(years[:3]),  # half a second each
+    ]
+
+
+def evidently_performance(years):
+    import pandas as pd
+    from evidently import BinaryClassification, DataDefinition, Dataset, Report
+    from evidently.metrics import RocAuc
+
+    scored = DataDefinition(classification=[BinaryClassification(target="label", prediction_probas="score")])
+
+    def rows(score, label):
+        return Dataset.from_pandas(frame(pd, score, label)[["score", "label"]], data_definition=scored)
+
+    sides = [], []
+    for year in years:
+        reference = rows(year["reference_score"], year["reference_label"])
+        for side, name in enumerate(("calm", "moved")):
+            fallen = []
+            for score, label in zip(year[f"{name}_score"], year[f"{name}_label"], strict=True):
+                report = Report([RocAuc()], include_tests=True)  # within a fifth of the reference's
+                [found] = json.loads(report.run(rows(score, label), reference).json())["tests"]
+                fallen.append(found["status"] == "FAIL")
+            sides[side].append(fallen)
+    return told("performance", "realised, within 20 % of the reference's, its default; 3 years", *sides)
 
 
 if __name__ == "__main__":
