@@ -58,6 +58,7 @@ ESCAPES = [*"ntabrvf'\"\\d8", "x41", "x4", "u00e9", "U0001f600", "101", "0"]
 @settings(deadline=None)  # a busy machine is no failure
 @given(st.lists(st.sampled_from([*PIECES, *(f"\\{escape}" for escape in ESCAPES)])).map("".join))
 def test_a_string_in_a_list_is_read_as_python_reads_it(content):
+    assume("'''" not in f"'{content}'")  # Python's triple quotes, which the grammar doesn't have
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
