@@ -190,6 +190,27 @@ def test_what_arrives_in_pieces_goes_uvicorns_way(server):
     assert server.taken == ["p", "p"]  # cut within the headers, the rest was whole
 
 
+def test_a_body_that_follows_its_headers_at_once_goes_the_short_way(server, monkeypatch):
+    monkeypatch.setattr("treadle.deploy.replica.shortway._MOMENT", 20.0)
+    server.taken.clear()
+    pieces = []
+    for name in ("a", "b"):
+        whole = request(name)
+        body = whole.index(b"\r\n\r\n") + 4
+        pieces += [whole[:body], whole[body : body + 30], whole[body + 30 :]]
+    host, port = server.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for count, piece in enumerate(pieces, start=1):
+            time.sleep(0.02)
+            connection.sendall(piece)
+            if count % 3 == 0:
+                assert b" 200 OK" in connection.recv(10_000)
+        connection.sendall(pieces[0])  # and hangs up in the middle
+    assert answers(server, request("c"), count=1)[0][0] == 200
+    assert server.taken == ["a", "b", "c"]
+
+
 @pytest.mark.parametrize("extra", ["connection: close\r\n", "expect: 100-continue\r\n"])
 def test_what_asks_for_more_goes_uvicorns_way(server, extra):
     server.taken.clear()

@@ -1,13 +1,14 @@
 """The short way for the most common requests: one row as JSON, or a quick batch in binary.
 
-They are whole when they arrive. uvicorn makes a scope, a task and an event for each request; asyncio a
-future for each wait. Together they cost more than a small model. What can be read at once, and will be
-predicted in this turn of the event loop, is answered without any of them. All else goes uvicorn's way as
-if this were not here.
+They are whole when they arrive, or a moment later: clients send a body after its headers. uvicorn makes a
+scope, a task and an event for each request; asyncio a future for each wait. Together they cost more than a
+small model. What can be read at once, and will be predicted in this turn of the event loop, is answered
+without any of them. All else goes uvicorn's way as if this were not here.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any
 
@@ -38,6 +39,9 @@ _PLAIN = (JSON,)
 _ENCODING = b"content-encoding"
 # Bytes of the widest number.
 _WIDEST = 8
+# Seconds for which the rest of a body is waited for, and the largest body for which it is.
+_MOMENT = 0.005
+_NEAR = 1 << 20
 
 
 class Door:
@@ -66,7 +70,7 @@ class Door:
     def enter(self, holder: Holder, body: bytes, connection: ShortWay) -> bool:
         """Takes a request if it can go the short way; it is answered in this turn of the event loop."""
         app, model = self._app, holder.pick()
-        if model is None or app.draining or len(body) > self._max_body:
+        if model is None or holder.tried is not None or app.draining or len(body) > self._max_body:
             return False
         if len(app.watch) >= self._max_concurrency:
             return False
@@ -178,17 +182,38 @@ class ShortWay(HttpToolsProtocol):
         self.reading = False
         self.answered = 0
         self._asked: Holder | None = None
+        self._rest: asyncio.TimerHandle | None = None
         self._body = b""
         self._heads: tuple[object, bytes] = (None, b"")
 
     def data_received(self, data: bytes) -> None:
-        """Takes what arrived; a request of which that is only a part can't go the short way."""
+        """Takes what arrived; the rest of a request must come at once for it to go the short way."""
         super().data_received(data)
+        if self._asked is None or self._rest is not None:
+            return
+        if self._is_near():
+            self._rest = self.loop.call_later(_MOMENT, self._give_up)
+        else:
+            self._give_up()
+
+    def _is_near(self) -> bool:
+        """Whether the body is one that is likely to be on its way, and has its length told."""
+        length = next((value for name, value in self.headers if name == b"content-length"), b"")
+        return length.isdigit() and int(length) <= _NEAR
+
+    def _give_up(self) -> None:
+        """Goes uvicorn's way with what is there of a request."""
+        self._stop_waiting()
         if self._asked is not None:
             self._asked = None
             self._long_way()
             if self._body:
                 super().on_body(self._body)
+
+    def _stop_waiting(self) -> None:
+        if self._rest is not None:
+            self._rest.cancel()
+            self._rest = None
 
     def on_message_begin(self) -> None:
         """A request begins; uvicorn's scope for it is made when it turns out to be needed."""
@@ -238,6 +263,7 @@ class ShortWay(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """It is all here."""
         self.reading = False
+        self._stop_waiting()
         holder, self._asked = self._asked, None
         if holder is None:
             super().on_message_complete()
@@ -270,8 +296,15 @@ class ShortWay(HttpToolsProtocol):
     def _line(status: int, headers: tuple[Header, ...]) -> bytes:
         return STATUS_LINE[status] + b"".join(b"%s: %s\r\n" % header for header in headers)
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The caller has hung up."""
+        self._stop_waiting()
+        self._asked = None
+        super().connection_lost(exc)
+
     def shutdown(self) -> None:
         """The server ends: what was taken is answered first."""
+        self._give_up()
         if self.door:
             self.door.flush()
         super().shutdown()
