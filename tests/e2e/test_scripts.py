@@ -72,7 +72,7 @@ def some(names: Iterable[str]) -> list[Any]:
     ]
 
 
-def test_the_last_words_of_a_script_that_crashes_are_shown_once(user: User) -> None:
+def test_the_last_words_of_a_script_that_crashes_are_shown_and_no_more(user: User) -> None:
     user.script("for n in range(40):\n    print('epoch', n)\nraise SystemExit('no such luck')")
     done = user.run("run")
     failed(done, "ended with exit code 1; its last words:", "log.txt", "mend the script")
