@@ -136,9 +136,10 @@ class _Branches:
         return base is not None and base.number == version.number
 
     def _remove(self, cycle: Cycle, branch: str, version: DatasetVersion | None) -> None:
-        self._branches.delete_ref(self._dataset, "branch", branch)
         at = f"; it had {version.ref}" if version else ""
+        # First: killed in between, the next look removes it; a branch that is gone nobody would tell of.
         self._tell(cycle, "removed", f"branch {branch} was removed{at}")
+        self._branches.delete_ref(self._dataset, "branch", branch)
 
     def _merge(self, cycle: Cycle, branch: str, version: DatasetVersion) -> None:
         main = self._branches.ref(self._dataset, "branch", DEFAULT_BRANCH)
