@@ -98,14 +98,13 @@ class SegmentEncoder:
 
     def __init__(self) -> None:
         self._encoder = msgspec.msgpack.Encoder(enc_hook=_pack)
-        self._buffer = bytearray(_HEADER.size)
 
     def encode(self, record: Answered, segment: str = "") -> bytes:
         """A record, ready to be put behind the others of a segment."""
         return b"".join(self.encode_here(record, seed_of(segment)))
 
     def encode_here(self, record: Answered, seed: int) -> tuple[Any, ...]:
-        """The same in pieces, to be written one after the other; the next record overwrites them.
+        """The same in pieces, to be written one after the other.
 
         A table is a piece of its own, the last, in the memory that it is in: copying it would cost as
         much as writing it.
@@ -114,22 +113,17 @@ class SegmentEncoder:
             record: The record.
             seed: Of the segment, from :func:`seed_of`.
         """
-        table = record.rows if _is_plain_table(record.rows) else None
-        whole = record if table is None else replace(record, rows=None)
-        self._encoder.encode_into(whole, self._buffer, _HEADER.size)
-        size = len(self._buffer) - _HEADER.size
-        rest: tuple[Any, ...] = ()
-        if table is not None:
-            kind = _kind(table)
-            about = _WIDTH.pack(table.shape[1]) + kind
-            # The rows come last, so they begin where nothing (one byte) stands for them.
-            self._buffer[-1:] = _EXTENSION.pack(_EXT32, len(about) + table.nbytes, _TABLE) + about
-            size, rest = len(self._buffer) - _HEADER.size + table.nbytes, (table.data,)
-        body = memoryview(self._buffer)[_HEADER.size :]
-        checksum = zlib.crc32(body, seed)
-        body.release()  # what is looked at can't be made larger
-        _HEADER.pack_into(self._buffer, 0, size, zlib.crc32(rest[0], checksum) if rest else checksum)
-        return (self._buffer, *rest)
+        table = record.rows
+        if not _is_plain_table(table):
+            body = self._encoder.encode(record)
+            return (_HEADER.pack(len(body), zlib.crc32(body, seed)) + body,)
+        kind = _kind(table)
+        about = _WIDTH.pack(table.shape[1]) + kind
+        # The rows come last, so they begin where nothing (one byte) stands for them.
+        before = self._encoder.encode(replace(record, rows=None))[:-1]
+        body = before + _EXTENSION.pack(_EXT32, len(about) + table.nbytes, _TABLE) + about
+        checksum = zlib.crc32(table.data, zlib.crc32(body, seed))
+        return (_HEADER.pack(len(body) + table.nbytes, checksum) + body, table.data)
 
 
 def seed_of(segment: str) -> int:

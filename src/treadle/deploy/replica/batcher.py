@@ -259,6 +259,17 @@ class Batcher:
         else:
             values = _columns(jobs, model.inputs.features)
             outputs = _checked(model.loaded.predict(values), kind)
+        if type(values) is list and not _told(jobs):
+            block = self._names.block(len(jobs))
+            answers = [Answer([name], [one]) for name, one in zip(block[:], outputs, strict=True)]
+        else:
+            answers = self._share(jobs, outputs)
+        if model.desk.journal is not None:
+            self._write_down(model.desk.journal, jobs, answers, values, outputs)
+        return answers
+
+    def _share(self, jobs: list[Job], outputs: Outputs) -> list[Answer]:
+        """What of the outputs is whose, with the names of the rows."""
         answers = []
         start = 0
         for job in jobs:
@@ -266,8 +277,6 @@ class Batcher:
             ids = job.rows.keys or (self._names.one() if count == 1 else self._names.block(count))
             answers.append(Answer(ids, outputs[start : start + count]))
             start += count
-        if model.desk.journal is not None:
-            self._write_down(model.desk.journal, jobs, answers, values, outputs)
         return answers
 
     def _write_down(
@@ -297,10 +306,11 @@ def _record(jobs: list[Job], answers: list[Answer], values: Values, outputs: Out
     by = model.version, model.revision
     ids: list[str] | str
     if type(values) is list:  # each was a single row, the commonest case: turning them can wait
-        ids = [answer.ids[0] for answer in answers]
-        rows = [job.rows for job in jobs]
-        asked = [row.times[0] if row.times else now for row in rows]
         took = [(ended - job.started) * 1000 for job in jobs]
+        if not _told(jobs):  # so their names count on
+            return Answered(answers[0].ids[0], now, *by, model.inputs.features, outputs, took, values)
+        ids = [answer.ids[0] for answer in answers]
+        asked = [job.rows.times[0] if job.rows.times else now for job in jobs]
         return Answered(ids, asked, *by, model.inputs.features, outputs, took, values)
     if len(answers) == 1 and isinstance(answers[0].ids, Block):
         ids = answers[0].ids[0]
@@ -310,6 +320,11 @@ def _record(jobs: list[Job], answers: list[Answer], values: Values, outputs: Out
     if isinstance(values, dict):
         return Answered(ids, at, *by, values, outputs, latency)
     return Answered(ids, at, *by, model.inputs.features, outputs, latency, values)
+
+
+def _told(jobs: list[Job]) -> bool:
+    """Whether a caller told a row's name, or when it was."""
+    return bool([job for job in jobs if job.rows.keys or job.rows.times])
 
 
 def _moments(jobs: list[Job], now: float, ended: float) -> tuple[list[float] | float, list[float] | float]:
