@@ -132,6 +132,17 @@ def test_a_process_that_ends_at_once_is_started_less_and_less_often(tmp_path):
     assert pauses[-1] == 30.0
 
 
+def test_what_ended_is_told_by_name_with_the_last_error_that_its_log_holds(tmp_path, caplog):
+    script = "print('up', flush=True); raise OSError('no room\\n  → make some')"
+    supervisor = Supervisor([sys.executable, "-c", script], tmp_path / "router.log", first_pause=30)
+    supervisor.start()
+    wait_for(lambda: caplog.messages)
+    supervisor.close()
+    (said,) = caplog.messages
+    assert said.startswith("the process router of inference ended with status 1; it is started again")
+    assert said.endswith(f"(its log: {tmp_path / 'router.log'}): OSError: no room\n  → make some")
+
+
 def test_a_replica_dies_with_its_parent(tmp_path):
     """The real command: there is no platform at its URL, so it only waits."""
     command = replica_command(options(tmp_path / "state"), "http://127.0.0.1:9")

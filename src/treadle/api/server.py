@@ -109,6 +109,8 @@ def _greet(rooms: Rooms, url: str, serving: str | Busy | None, interrupted: int)
         )
     elif serving:
         lines.append(f"inference at {serving}/v2/models/{config.model}/infer")
+        if config.serve.grpc_port:
+            lines.append(f"  gRPC: {_url(config.serve.host, config.serve.grpc_port).removeprefix('http://')}")
         lines += [
             f"  {one.name}: {_url(config.serve.host, one.asks.port)}"
             for one in declared_environments(config)[:-1]

@@ -25,6 +25,8 @@ _STEADY = 60.0
 _STOP_TIMEOUT = 10.0
 _RESTART = 75
 _NOT_AT_ONCE = 5.0
+# Bytes of a log in which an error's message is looked for.
+_LAST = 2_000
 
 
 def replica_command(options: ReplicaOptions, url: str, listening: socket.socket | None = None) -> list[str]:
@@ -116,7 +118,7 @@ class Supervisor:
             wanted = status == _RESTART and lasted >= _NOT_AT_ONCE
             if self._stop.is_set():
                 return
-            _tell(status, 0.0 if wanted else pause)
+            self._tell(status, 0.0 if wanted else pause)
             if self._stop.wait(0.0 if wanted else pause):
                 return
             if not wanted:
@@ -138,7 +140,17 @@ class Supervisor:
             self.starts += 1
             return self._process
 
+    def _tell(self, status: int, pause: float) -> None:
+        how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+        why = f": {last}" if status > 0 and (last := _last_words(self._log)) else ""
+        said = "the process %s of inference %s; it is started again in %.1f s (its log: %s)%s"
+        _log.warning(said, self._log.stem, how, pause, self._log, why)
 
-def _tell(status: int, pause: float) -> None:
-    how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
-    _log.warning("the inference server %s; it is started again in %.1f s", how, pause)
+
+def _last_words(log: Path) -> str:
+    """What a process said last: an error's message, without the way there."""
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - _LAST))
+        lines = file.read().decode(errors="replace").rstrip().splitlines()
+    starts = [number for number, line in enumerate(lines) if line and not line[0].isspace()]
+    return "\n".join(lines[starts[-1] :]) if starts else ""
