@@ -98,7 +98,7 @@ EXPORTED = {
         WindowConfig config_digest find_project load_config parse_config
     """,
     "treadle.monitor": """
-        Alert Answered Backfill CategoryProfile Delivery DroppedFile Drops Hindsight Hindsights
+        Alert Answered Backfill CategoryProfile ChannelTest Delivery DroppedFile Drops Hindsight Hindsights
         Incident IncidentChange         IncidentReport Incidents InferenceEvent
         LabelBatch MonitorKind Monitors Mute NewMute Notifier NumericProfile Payloads PredictionBatch
         PredictionLog Profile SegmentEncoder SegmentProfile ServiceWatch Severity Summary WebhookNotifier

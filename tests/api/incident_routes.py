@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from treadle.client import Client
-from treadle.kernel.errors import NotFound
+from treadle.kernel.errors import InvalidInput, NotFound
 from treadle.monitor import IncidentChange, NewMute
 
 
@@ -21,3 +21,5 @@ def of_incidents(client: Client) -> None:
     assert client.mutes("toy") == [mute]
     client.unmute(mute.id)
     assert client.mutes("toy") == []
+    with pytest.raises(InvalidInput, match="no channel is declared"):
+        client.test_notices("toy")

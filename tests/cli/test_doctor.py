@@ -80,6 +80,17 @@ def test_missing_data_is_told(call: Call, project: Path) -> None:
 
 
 @pytest.mark.usefixtures("healthy")
+def test_who_is_told_of_trouble_is_said(call: Call, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with (project / "treadle.toml").open("a") as file:
+        file.write('[monitor.notify]\nslack_env = "SLACK_HOOK"\nwebhook = "http://127.0.0.1/hook"\n')
+    found = examined(call)[0]["notices"]
+    assert (found.state, "SLACK_HOOK is not set" in found.text) == ("warn", True)
+    monkeypatch.setenv("SLACK_HOOK", "http://127.0.0.1/slack")
+    found = examined(call)[0]["notices"]
+    assert (found.state, "webhook, Slack" in found.text) == ("ok", True)
+
+
+@pytest.mark.usefixtures("healthy")
 def test_a_command_that_is_not_there_is_told(call: Call, project: Path) -> None:
     path = project / "treadle.toml"
     path.write_text(path.read_text().replace("python train.py", "no-such-program train.py"))

@@ -7,6 +7,7 @@ import pytest
 from cli_parts import Asked, Call, Wire
 from cli_samples import WINDOWS
 
+from treadle.monitor import ChannelTest
 from treadle.monitor.types import Backfill, DroppedFile, Hindsight
 
 AGAIN = Backfill(model="flights", windows=2, changed=(WINDOWS[-1],))
@@ -73,3 +74,12 @@ def test_a_past_window_is_told_as_it_was_known_at_a_moment(call: Call, wire: Wir
 def test_without_a_moment_nothing_is_computed(call: Call, wire: Wire) -> None:
     assert call("monitor", "backfill", "flights").code == 2
     assert wire.made("POST /v1/monitors/flights/backfill") == []
+
+
+def test_a_test_notice_that_was_not_taken_is_a_failure(call: Call, wire: Wire) -> None:
+    found = [ChannelTest(channel="slack"), ChannelTest(channel="email", error="no route to host")]
+    wire.answers["POST /v1/models/flights/notices/test"] = found
+    told = call("incidents", "test", "flights")
+    assert (told.code, "slack" in told.out, "no route to host" in told.out) == (1, True, True)
+    wire.answers["POST /v1/models/flights/notices/test"] = found[:1]
+    assert call("incidents", "test", "flights", "--json").code == 0

@@ -153,7 +153,7 @@ def test_the_reads_are_all_of_the_client() -> None:
         "collect", "delete_experiment", "delete_logged_model", "delete_run",
         "add_path", "checkout_data", "push_data", "fetch_data", "verify_data",
         "create_data_ref", "delete_data_ref", "merge_data", "protect_data", "revert_data",
-        "incident", "incident_page", "deliveries", "change_incident", "mute", "unmute",
+        "incident", "incident_page", "deliveries", "change_incident", "mute", "unmute", "test_notices",
         "data_review",  # the project that is only read has none
         "change_data_review", "check_data_review", "comment_on_data", "decide_data_review",
         "merge_data_review", "open_data_review",

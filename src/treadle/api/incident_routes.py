@@ -12,6 +12,7 @@ from treadle.api.rooms import Rooms
 from treadle.api.route import Call, Query, RawSpec, RouteSpec
 from treadle.kernel.errors import InvalidInput
 from treadle.monitor import (
+    ChannelTest,
     Delivery,
     Incident,
     IncidentChange,
@@ -47,6 +48,11 @@ def _deliveries(call: Call) -> list[Delivery]:
     return [*call.rooms.incidents.deliveries(call.path["incident"])]
 
 
+def _test(call: Call) -> list[ChannelTest]:
+    """Sends a test notice by every declared way, and says what became of it."""
+    return [*call.rooms.incidents.test(call.path["model"], call.need("actor"))]
+
+
 def _mute(call: Call) -> Mute:
     """Keeps a model, a kind of monitor or a column quiet for some time."""
     return call.rooms.incidents.mute(call.path["model"], call.body, call.need("actor"))
@@ -76,6 +82,7 @@ INCIDENT_ROUTES = (
         "POST", "/v1/incidents/{incident}/changes", _change_incident, Incident, IncidentChange, (_ACTOR,)
     ),
     RouteSpec("GET", "/v1/incidents/{incident}/deliveries", _deliveries, list[Delivery]),
+    RouteSpec("POST", "/v1/models/{model}/notices/test", _test, list[ChannelTest], query=(_ACTOR,)),
     RouteSpec("POST", "/v1/models/{model}/mutes", _mute, Mute, NewMute, (_ACTOR,)),
     RouteSpec("GET", "/v1/models/{model}/mutes", _mutes, list[Mute]),
     RouteSpec("DELETE", "/v1/mutes/{mute}", _unmute, None),

@@ -285,6 +285,7 @@ def _watch(rooms: Rooms) -> Iterator[Callable[[], None]]:
     Gives what ends it.
     """
     monitors, watch = Monitors(rooms.workspace), ServiceWatch()
+    monitors.check_notify()
     model = rooms.workspace.config.model
     with _every(
         _WATCH_EVERY, "treadle-watch", rooms, lambda: monitors.watch_service(model, watch=watch)

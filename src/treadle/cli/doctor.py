@@ -158,10 +158,27 @@ def _project(root: Path, config: Config) -> Iterator[Finding]:
                 f"data {name}", "fail", f"{data.path} is missing", "put it there, or correct `path`"
             )
     yield from _folders(root, config)
+    yield from _notify(config)
     if config.train is None:
         yield Finding("training", "warn", "treadle.toml has no [train]", "add command, data and features")
         return
     yield _command(root, config.train.command)
+
+
+def _notify(config: Config) -> Iterator[Finding]:
+    """Looks at who is told of trouble, and whether the secrets for that are here."""
+    notify, hook = config.monitor.notify, config.monitor.webhook
+    named = {"webhook": notify.webhook or hook, "Slack": notify.slack_env, "e-mail": notify.email}
+    told = [name for name, value in {**named, "Alertmanager": notify.alertmanager}.items() if value]
+    if not told:
+        return
+    password = notify.email.password_env if notify.email else None
+    missing = [name for name in (notify.slack_env, password) if name and not os.environ.get(name)]
+    if missing:
+        text = f"told by {', '.join(told)}, but {' and '.join(missing)} is not set here"
+        yield Finding("notices", "warn", text, "set it for the process that runs `treadle up`")
+    else:
+        yield Finding("notices", "ok", f"told by {', '.join(told)}; `treadle incidents test` tries them")
 
 
 def _command(root: Path, command: str) -> Finding:

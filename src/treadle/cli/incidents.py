@@ -10,10 +10,10 @@ from treadle.cli import show
 from treadle.cli.app import App, Group, json_option, pass_app
 
 if TYPE_CHECKING:
-    from treadle.monitor import Delivery, Incident, IncidentReport, Mute
+    from treadle.monitor import ChannelTest, Delivery, Incident, IncidentReport, Mute
 
 
-@click.group(cls=Group, default="ls", short_help="What is wrong: ls, show, ack, resolve, mute")
+@click.group(cls=Group, default="ls", short_help="What is wrong: ls, show, ack, resolve, mute, test")
 def incidents() -> None:
     """Alerts that belong together, and who looks after them. `treadle incidents` alone lists."""
 
@@ -194,3 +194,26 @@ def show_deliveries(found: list[Delivery]) -> None:
         for one in found
     ]
     show.table(["!when", "occasion", "by", "!taken", "error"], rows, empty="nothing was to be sent")
+
+
+@incidents.command("test", short_help="Send a test notice by every declared way")
+@click.argument("model", required=False)
+@json_option
+@pass_app
+def test(app: App, model: str | None) -> int:
+    """Send a test notice by every way of [monitor.notify], once, and say what became of it.
+
+    `treadle up` sends it where it runs, with its own secrets. Exit code 1 when somebody wasn't told.
+    """
+    found = app.client.test_notices(app.model(model))
+    app.answer(found, show_tests)
+    return 1 if any(one.error for one in found) else 0
+
+
+def show_tests(found: list[ChannelTest]) -> None:
+    """Prints what became of test notices."""
+    rows = [
+        (show.mark("fail" if one.error else "ok"), one.channel, one.error or "took the test notice")
+        for one in found
+    ]
+    show.table(["", "!channel", "what became of it"], rows)

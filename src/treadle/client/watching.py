@@ -8,7 +8,7 @@ from urllib.parse import quote
 from treadle.client.calls import Calls
 
 if TYPE_CHECKING:
-    from treadle.monitor import Delivery, Incident, IncidentChange, IncidentReport, Mute, NewMute
+    from treadle.monitor import ChannelTest, Delivery, Incident, IncidentChange, IncidentReport, Mute, NewMute
 
 
 class IncidentCalls(Calls):
@@ -45,6 +45,14 @@ class IncidentCalls(Calls):
         from treadle.monitor import Delivery
 
         found: list[Delivery] = self._ask(list[Delivery], "GET", f"{_of(incident)}/deliveries")
+        return found
+
+    def test_notices(self, model: str) -> list[ChannelTest]:
+        """Sends a test notice by every declared way, and says what became of it."""
+        from treadle.monitor import ChannelTest
+
+        path = f"/v1/models/{quote(model, safe='')}/notices/test"
+        found: list[ChannelTest] = self._ask(list[ChannelTest], "POST", path, actor=_actor())
         return found
 
     def mute(self, model: str, new: NewMute) -> Mute:

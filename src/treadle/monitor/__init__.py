@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from treadle.monitor.drops import Drops as Drops
     from treadle.monitor.incidents.page import incident_page as incident_page
     from treadle.monitor.incidents.service import Incidents as Incidents
+    from treadle.monitor.incidents.types import ChannelTest as ChannelTest
     from treadle.monitor.incidents.types import Delivery as Delivery
     from treadle.monitor.incidents.types import Incident as Incident
     from treadle.monitor.incidents.types import IncidentChange as IncidentChange
@@ -60,6 +61,7 @@ __getattr__, __all__ = attach(
         "IncidentReport": "incidents.types",
         "IncidentChange": "incidents.types",
         "Incident": "incidents.types",
+        "ChannelTest": "incidents.types",
         "Delivery": "incidents.types",
         "Backfill": "types",
         "CategoryProfile": "types",

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import http.client
+import time
 from typing import Protocol
 
 import msgspec
 
-from treadle.kernel.errors import ConfigError, Unavailable
+from treadle.kernel.errors import Unavailable
+from treadle.monitor.incidents.posting import check_address, exchange
 from treadle.monitor.types import Alert
 
 _TIMEOUT = 1.0
-_RETRIES = 3
-_BACKOFF = 0.1
-# Four attempts of a second and pauses of 0, 0.2 and 0.4 seconds: under five in all.
+_PAUSES = 0, 0, 0.2, 0.4
+# Before each of four attempts of a second: under five in all.
 
 
 class Notifier(Protocol):
@@ -36,13 +38,7 @@ class WebhookNotifier:
     """
 
     def __init__(self, url: str) -> None:
-        if not url.startswith(("http://", "https://")):
-            raise ConfigError(
-                f"{url!r} is no address that can be posted to",
-                where="treadle.toml [monitor] webhook",
-                fix="write it with http:// or https://",
-            )
-        self._url = url
+        self._url = check_address(url, "treadle.toml [monitor] webhook")
 
     def notify(self, alert: Alert) -> None:
         """Posts an alert; tries up to four times within five seconds.
@@ -50,27 +46,20 @@ class WebhookNotifier:
         Raises:
             Unavailable: If it wasn't answered with a status below 300.
         """
-        import urllib3
-
-        retry = urllib3.Retry(
-            total=_RETRIES,
-            backoff_factor=_BACKOFF,
-            status_forcelist=(429, *range(500, 600)),
-            allowed_methods=None,
-            redirect=False,
-            raise_on_status=False,
-            respect_retry_after_header=False,
-        )
-        headers = {"Content-Type": "application/json", "Idempotency-Key": alert.id}
-        try:
-            with urllib3.PoolManager(retries=retry, timeout=urllib3.Timeout(total=_TIMEOUT)) as pool:
-                status = pool.request(
-                    "POST", self._url, body=msgspec.json.encode(alert), headers=headers
-                ).status
-        except urllib3.exceptions.HTTPError as error:
-            raise self._refused(str(error)) from error
-        if status >= 300:
-            raise self._refused(f"it answered {status}")
+        body, headers, why = msgspec.json.encode(alert), {"Idempotency-Key": alert.id}, ""
+        for pause in _PAUSES:
+            time.sleep(pause)
+            try:
+                status, said = exchange(self._url, body, headers, _TIMEOUT, _TIMEOUT)
+            except (OSError, http.client.HTTPException, ValueError) as error:
+                why = str(error) or type(error).__name__
+                continue
+            if status < 300:
+                return
+            why = f"it answered {status}" + (f": {said}" if said else "")
+            if status != 429 and status < 500:
+                break
+        raise self._refused(why)
 
     def _refused(self, why: str) -> Unavailable:
         return Unavailable(

@@ -13,19 +13,18 @@ import sqlalchemy as sa
 
 from treadle.deploy import service_levels
 from treadle.kernel.clock import SystemClock
-from treadle.kernel.config.retrain import AlertKind
 from treadle.kernel.engine import quote
 from treadle.kernel.errors import Conflict, NotFound, TreadleError
 from treadle.kernel.events import record
 from treadle.kernel.types import Event
 from treadle.kernel.units import parse_duration
 from treadle.kernel.workspace import Workspace
-from treadle.monitor import by_segment, drift, findings, multivariate, quality, rules, seasons, store
+from treadle.monitor import by_segment, drift, findings, multivariate, quality, raising, rules, seasons, store
 from treadle.monitor.counting import counted, counting
 from treadle.monitor.drops import take_dropped
 from treadle.monitor.embeddings import Embeddings
 from treadle.monitor.findings import Window
-from treadle.monitor.incidents.channels import channels
+from treadle.monitor.incidents.channels import channels, ways
 from treadle.monitor.incidents.grouping import escalate, group, stands
 from treadle.monitor.incidents.outbox import Outbox
 from treadle.monitor.incidents.rules import severity
@@ -36,7 +35,6 @@ from treadle.monitor.payloads.service import settle_payloads
 from treadle.monitor.performance.figures import Performance
 from treadle.monitor.profile import Shape, decode_profile
 from treadle.monitor.references import References
-from treadle.monitor.sequential import persists
 from treadle.monitor.suggest import suggest_monitors
 from treadle.monitor.types import (
     Alert,
@@ -79,13 +77,21 @@ class Monitors:
         self._references = References(workspace)
         self._embeddings = Embeddings(workspace, self._log, self._references)
         url = self._config.webhook
-        self._channels = channels(self._config.notify)
+        self._ways = ways(self._config.notify)
         self._notifier = notifier or (WebhookNotifier(url) if url else None)
 
     @property
     def confidence(self) -> float:
         """Of the two-sided interval of a performance figure: both ends at the level of an alert."""
         return 1 - 2 * rules.level(self._config.false_alarms, parse_duration(self._config.every))
+
+    def check_notify(self) -> None:
+        """Whether everybody who is to be told can be.
+
+        Raises:
+            ConfigError: If an address is none, or the environment lacks a secret.
+        """
+        channels(self._config.notify)
 
     def evaluate(self, model: str, until: datetime) -> Results:
         """Computes every window that has ended by a moment and wasn't computed before, in order.
@@ -100,10 +106,12 @@ class Monitors:
 
         Raises:
             NotFound: If there is no such model.
+            ConfigError: If people are to be told by a way that can't work; nothing is computed then.
             CorruptData: If the log or a profile can't be read.
             StorageError: If a store can't be read or written.
         """
         check_model(self._ws, model)
+        told = channels(self._config.notify)
         take_dropped(self._ws, model)
         settle_payloads(self._ws)
         every = parse_duration(self._config.every)
@@ -116,11 +124,11 @@ class Monitors:
             if self._keep(model, before, since + every, found):
                 computed += found
         with self._ws.database.write() as connection:
-            escalate(connection, model, until, self._config.notify, self._channels)
+            escalate(connection, model, until, self._config.notify, self._ways)
         if self._config.keep_log is not None:
             self._log.expire(model, (until - parse_duration(self._config.keep_log)).date(), "monitor")
         self._deliver(model)
-        Outbox(self._ws, self._channels).deliver()
+        Outbox(self._ws, told).deliver()
         return computed
 
     def watch_service(
@@ -156,10 +164,10 @@ class Monitors:
                 store.add_alert(connection, alert)
                 record(connection, _event(alert))
             raised = [alert] if alert is not None else []
-            group(connection, model, levels.at, raised, found, self._config.notify, self._channels)
+            group(connection, model, levels.at, raised, found, self._config.notify, self._ways)
         if alert is not None:
             self._deliver(model)
-            Outbox(self._ws, self._channels).deliver()
+            Outbox(self._ws, channels(self._config.notify)).deliver()
         return alert
 
     def backfill(self, model: str, since: datetime, actor: str) -> Backfill:
@@ -254,7 +262,7 @@ class Monitors:
                 return False
             store.add_alert(connection, alert)
             record(connection, _event(alert))
-            group(connection, alert.model, alert.at, [alert], [], self._config.notify, self._channels)
+            group(connection, alert.model, alert.at, [alert], [], self._config.notify, self._ways)
         self._deliver(alert.model)
         return True
 
@@ -436,32 +444,17 @@ class Monitors:
                 store.add_windows(connection, found)
                 raised: Alerts = []
                 for alert in findings.to_alerts(found, delivered=self._notifier is None):
-                    if self._persists(connection, alert) and self._is_news(connection, alert, cooldown):
+                    if raising.persists(connection, alert, self._config) and raising.is_news(
+                        connection, alert, cooldown
+                    ):
                         store.add_alert(connection, alert)
                         record(connection, _event(alert))
                         raised.append(alert)
-                group(connection, model, until, raised, found, self._config.notify, self._channels)
+                group(connection, model, until, raised, found, self._config.notify, self._ways)
         except sa.exc.IntegrityError:
             # On Postgres two can find no first window and both write it; one gets through.
             return False
         return True
-
-    def _is_news(self, connection: sa.Connection, alert: Alert, cooldown: timedelta) -> bool:
-        """Whether an alert is raised: what a cycle may be started by after every cooldown, the rest once."""
-        if alert.kind in get_args(AlertKind):
-            return rules.raises(alert, store.read_alerts(connection, alert.model, alert.kind), cooldown)
-        return not stands(connection, alert.model, alert)
-
-    def _persists(self, connection: sa.Connection, alert: Alert) -> bool:
-        """Whether enough of the latest windows were in alert about any of the same subjects."""
-        wanted, among = self._config.persist, max(self._config.persist, self._config.among)
-        if wanted == 1:
-            return True
-        states: dict[datetime, bool] = {}
-        for one in store.read_windows(connection, alert.model, kind=alert.kind, version=alert.version):
-            raised = one.state == "alert" and not one.explained_by and one.subject in alert.subjects
-            states[one.until] = states.get(one.until, False) or raised
-        return persists([states[until] for until in sorted(states)], wanted, among)
 
     def _deliver(self, model: str) -> None:
         if self._notifier is None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import email
 import json
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from email import policy
@@ -20,8 +22,8 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from treadle.kernel.config.notify import EmailConfig, NotifyConfig
 from treadle.kernel.errors import ConfigError, Unavailable
-from treadle.monitor import Alert
-from treadle.monitor.incidents import rules
+from treadle.monitor import Alert, WindowResult
+from treadle.monitor.incidents import posting, rules
 from treadle.monitor.incidents.channels import Alertmanager, Email, Slack, Webhook, channels
 from treadle.monitor.incidents.types import Notice
 
@@ -103,6 +105,40 @@ def test_what_is_not_taken_is_told(receiver: Receiver, status: int) -> None:
     with pytest.raises(Unavailable, match=str(status)):
         Webhook(receiver.url).send(NOTICE)
     assert len(receiver.got) == 1, "the outbox tries again, not the channel"
+
+
+def test_what_a_receiver_says_of_its_refusal_is_told() -> None:
+    refusal = b"HTTP/1.1 404 Not Found\r\nContent-Length: 10\r\n\r\nno_service"
+    with answering(refusal) as url, pytest.raises(Unavailable, match="it answered 404: no_service"):
+        Slack(url).send(NOTICE)
+
+
+def test_a_receiver_that_never_ends_its_answer_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A byte now and then is no silence; the caller goes on all the same."""
+    monkeypatch.setattr(posting.exchange, "__defaults__", (posting.TIMEOUT, 0.3))
+    endless, late = b"HTTP/1.1 200 OK\r\nX: " + b"y" * 10_000, r"took more than 0\.3 seconds"
+    with answering(endless, pause=0.02) as url, pytest.raises(Unavailable, match=late):
+        Webhook(url).send(NOTICE)
+
+
+@contextlib.contextmanager
+def answering(answer: bytes, pause: float = 0.0) -> Iterator[str]:
+    """Answers one request so, byte by byte with a pause between them if that is asked for."""
+
+    def answer_one() -> None:
+        connection, _ = server.accept()
+        with connection, contextlib.suppress(OSError):
+            while not connection.recv(1 << 16).endswith(b"}"):
+                pass
+            for piece in [answer[i : i + 1] for i in range(len(answer))] if pause else [answer]:
+                connection.sendall(piece)
+                time.sleep(pause)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=answer_one)
+        thread.start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}/hook"
+        thread.join()
 
 
 def test_alertmanager_gets_alerts_that_stand_until_resolved(receiver: Receiver) -> None:
@@ -192,6 +228,27 @@ def test_a_mail_says_what_happened(mailbox: Mailbox, serve: Callable[..., int]) 
     assert "treadle incidents ack toy-7" in body
 
 
+def test_a_notice_says_for_whom_and_why(mailbox: Mailbox, serve: Callable[..., int]) -> None:
+    found = [
+        WindowResult(
+            model="toy", version=3, since=START - timedelta(days=7), until=START, kind=kind, subject=subject,
+            statistic="psi", value=value, limit=0.1, n=900, state=state, sentence=f"{subject} is {state}",
+        )
+        for kind, subject, value, state in [
+            ("prediction", "prediction", 0.2, "alert"), ("input", "mild", 0.2, "alert"),
+            ("input", "wild", 2.0, "alert"), ("input", "calm", 0.0, "ok"),
+            ("quality", "broken", 0.5, "alert"),
+        ]
+    ]  # fmt: skip
+    notice = rules.notice(INCIDENT, "opened", START, ALERT.sentence, found)
+    config = EmailConfig(to=["ann@example.com"], sender="t@example.com", host="127.0.0.1", port=serve())
+    Email(config, "https://treadle.example.com/").send(notice)
+    body = mailbox.mails[0].get_content().replace("\r\n", "\n")
+    assert "affects   all rows of toy/3" in body
+    assert "1. broken is alert\n2. wild is alert\n3. mild is alert\n4. prediction is alert\n" in body
+    assert "pictures  https://treadle.example.com/v1/incidents/toy-7/page" in body
+
+
 def test_a_sentence_can_not_add_headers(mailbox: Mailbox, serve: Callable[..., int]) -> None:
     split = msgspec.structs.replace(INCIDENT, title="one\r\nBcc: eve@example.com")
     mail(serve(), "ann@example.com").send(rules.notice(split, "opened", START, "x"))
@@ -217,9 +274,17 @@ def test_channels_are_those_that_are_declared(monkeypatch: pytest.MonkeyPatch) -
     [
         (NotifyConfig(webhook="hooks.example.com"), "webhook"),
         (NotifyConfig(slack_env="NO_SUCH_VARIABLE"), "slack_env"),
-        (NotifyConfig(email=EmailConfig(to=["a"], sender="b", password_env="NO_SUCH_VARIABLE")), "email"),
+        (
+            NotifyConfig(email=EmailConfig(to=["a"], sender="b", user="c", password_env="NO_SUCH_VARIABLE")),
+            "email",
+        ),
+        (NotifyConfig(webhook="http://"), "webhook"),
+        (NotifyConfig(webhook="http://host:port/"), "webhook"),
+        (NotifyConfig(email=EmailConfig(to=["a"], sender="b", user="c")), "email"),
+        (NotifyConfig(email=EmailConfig(to=["a"], sender="b", password_env="PATH")), "email"),
+        (NotifyConfig(email=EmailConfig(to=["a"], sender="b", tls=True, starttls=True)), "email"),
     ],
 )
 def test_what_can_not_work_is_refused(config: NotifyConfig, where: str) -> None:
-    with pytest.raises(ConfigError, match=rf"\[monitor.notify\] {where}"):
+    with pytest.raises(ConfigError, match=rf"\[monitor.notify[\].]+ ?{where}"):
         channels(config)

@@ -11,11 +11,13 @@ from typing import Any
 import msgspec
 import pytest
 
+from monitor.incidents.test_channels import Receiver, receiver  # noqa: F401
 from treadle.kernel.clock import ManualClock
 from treadle.kernel.config.notify import NotifyConfig
 from treadle.kernel.errors import Conflict, InvalidInput, NotFound, Unavailable
 from treadle.kernel.events import record, timeline
 from treadle.kernel.types import Event
+from treadle.kernel.workspace import Workspace
 from treadle.monitor import (
     Incident,
     IncidentChange,
@@ -25,7 +27,7 @@ from treadle.monitor import (
     PredictionLog,
     incident_page,
 )
-from treadle.monitor.incidents import grouping, store
+from treadle.monitor.incidents import grouping, rules, store
 from treadle.monitor.incidents.outbox import Outbox
 from treadle.monitor.incidents.types import Delivery, Notice
 
@@ -237,7 +239,9 @@ def outbox(world: Any) -> tuple[Outbox, dict[str, Taken], ManualClock]:
         since=START, opened_at=START, last_at=START, kinds=("input",), subjects=("hour",),
     )  # fmt: skip
     with world.workspace.database.write() as connection:
-        grouping.resolve(connection, incident, START, "ann", "", WAYS)
+        store.put_incident(connection, incident)
+        for way in WAYS:
+            store.add_delivery(connection, rules.notice(incident, "opened", START, "It moved."), way, START)
     return Outbox(world.workspace, channels, clock), channels, clock
 
 
@@ -317,3 +321,84 @@ def test_a_channel_that_stumbles_does_not_stop_the_others(outbox: Any, world: An
         Outbox(world.workspace, {"email": Stumbles(), "webhook": channels["webhook"]}, clock).deliver() == 1
     )
     assert any("ZeroDivisionError" in one.error for one in Incidents(world.workspace).deliveries("toy-1"))
+
+
+def test_a_receiver_hears_of_an_incident_in_order(outbox: Any, world: Any) -> None:
+    """The mail server was away when it opened, and is back when it is over."""
+    box, channels, clock = outbox
+    channels["email"].failing = True
+    for _ in range(9):
+        box.deliver()
+        clock.at += timedelta(hours=2)
+    box.deliver()  # tried again in about an hour
+    channels["email"].failing = False
+    with world.workspace.database.write() as connection:
+        incident = store.find_incident(connection, "toy-1")
+        assert incident is not None
+        grouping.resolve(connection, incident, clock.at, "ann", "", WAYS)
+        for one in store.read_deliveries(connection, "toy-1"):  # told at the machine's time
+            if one.delivered_at is None:
+                store.settle(connection, one, next_at=clock.at)
+    box.deliver()
+    for channel in channels.values():
+        assert [one.occasion for one in channel.notices] == ["opened", "resolved"]
+
+
+def test_what_waits_is_tried_when_there_is_more_to_tell(outbox: Any, world: Any) -> None:
+    box, channels, clock = outbox
+    channels["email"].failing = True
+    for _ in range(9):
+        box.deliver()
+        clock.at += timedelta(hours=2)
+    box.deliver()
+    channels["email"].failing = False
+    assert box.deliver() == 0, "it waits for up to an hour"
+    incident = Incidents(world.workspace).show("toy-1").incident
+    worse = rules.notice(incident, "worse", START + WEEK, "It moved further.")
+    with world.workspace.database.write() as connection:
+        store.add_delivery(connection, worse, "email", clock.at)
+    assert box.deliver() == 2
+    assert [one.occasion for one in channels["email"].notices] == ["opened", "worse"]
+
+
+def test_who_was_not_told_of_it_is_not_told_that_it_is_over(outbox: Any, world: Any) -> None:
+    _, _, clock = outbox
+    muted = msgspec.structs.replace(
+        Incidents(world.workspace).show("toy-1").incident, id="toy-2", number=2, subjects=("price",)
+    )
+    with world.workspace.database.write() as connection:
+        store.put_incident(connection, muted)
+        grouping.resolve(connection, muted, clock.at, "ann", "", WAYS)
+        assert store.read_deliveries(connection, "toy-2") == []
+        told = store.find_incident(connection, "toy-1")
+        assert told is not None
+        grouping.resolve(connection, told, clock.at, "ann", "", [*WAYS, "slack"])
+        found = store.read_deliveries(connection, "toy-1")
+    assert {one.channel for one in found if one.notice.occasion == "resolved"} == set(WAYS)
+
+
+def test_another_model_s_incident_of_a_like_name_is_not_this_one_s(outbox: Any, world: Any) -> None:
+    _, _, clock = outbox
+    other = msgspec.structs.replace(
+        Incidents(world.workspace).show("toy-1").incident, id="toy-1-1", model="toy-1"
+    )
+    with world.workspace.database.write() as connection:
+        store.add_delivery(connection, rules.notice(other, "opened", START, "It moved."), "email", clock.at)
+    assert len(Incidents(world.workspace).deliveries("toy-1")) == len(WAYS)
+
+
+def test_a_test_says_who_took_it_and_who_did_not(world: Any, receiver: Receiver) -> None:  # noqa: F811
+    world.register()
+    with (world.workspace.root / "treadle.toml").open("a") as file:
+        file.write(f'[monitor]\nwebhook = "{receiver.url}/alerts"\n')
+        file.write(f'[monitor.notify]\nwebhook = "http://127.0.0.1:1/"\nalertmanager = "{receiver.url}"\n')
+    world.workspace = Workspace.open(world.workspace.root)
+    found = {one.channel: one.error for one in Incidents(world.workspace).test("toy", "ann")}
+    assert (found["alertmanager"], found["alerts"]) == ("", "")
+    assert "http://127.0.0.1:1/: the notice wasn't taken" in found["webhook"]
+    (_, [alert], _), (path, body, _) = receiver.got
+    assert alert["labels"]["incident"] == "toy-test"
+    began, ends = (datetime.fromisoformat(alert[name]) for name in ("startsAt", "endsAt"))
+    assert ends - began == timedelta(minutes=5), "it ends by itself"
+    assert (path, body["sentence"].startswith("this is a test by ann")) == ("/alerts", True)
+    assert Incidents(world.workspace).list("toy") == []

@@ -19,7 +19,8 @@ class EmailConfig(Table, frozen=True):
         sender: Whom it is from.
         host: The SMTP server.
         port: Its port.
-        starttls: Whether the connection is encrypted before anything is said.
+        starttls: Whether the connection is encrypted before anything is said, mostly at port 587.
+        tls: Whether it is encrypted from the first byte on instead, mostly at port 465.
         user: Who logs in; nobody when left out.
         password_env: The environment variable that holds the password, which is written down nowhere.
     """
@@ -29,6 +30,7 @@ class EmailConfig(Table, frozen=True):
     host: str = "localhost"
     port: Port = 25
     starttls: bool = False
+    tls: bool = False
     user: str | None = None
     password_env: str | None = None
 

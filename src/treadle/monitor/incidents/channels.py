@@ -5,22 +5,36 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Protocol, TypeAlias, get_args
+from typing import TYPE_CHECKING, Protocol, TypeAlias, get_args
 
 import msgspec
 
 from treadle.kernel.config.notify import EmailConfig, NotifyConfig
 from treadle.kernel.errors import ConfigError, Unavailable
+from treadle.monitor.incidents.posting import Deadline, check_address, post
 from treadle.monitor.incidents.types import Notice
 from treadle.monitor.types import Severity
 
-TIMEOUT = 5.0
-"""So many seconds a receiver has to answer."""
+if TYPE_CHECKING:
+    import smtplib
+
+_MAIL_TIMEOUT = 20.0
+"""So many seconds a mail server may be silent: some let callers wait before they greet."""
+
+_MAIL_DEADLINE = 60.0
+
+_TEST_STANDS = timedelta(minutes=5)
 
 _STANDS = timedelta(days=30)
 """Alertmanager forgets an alert that nobody repeats; ours stand until they are resolved, or so long."""
 
-_TITLES = {"opened": "", "worse": "Worse: ", "escalated": "Nobody has answered: ", "resolved": "Resolved: "}
+_TITLES = {
+    "opened": "",
+    "worse": "Worse: ",
+    "escalated": "Nobody has answered: ",
+    "resolved": "Resolved: ",
+    "test": "Test: ",
+}
 
 Json: TypeAlias = str | Mapping[str, "Json"] | list["Json"]
 
@@ -30,6 +44,17 @@ class Channel(Protocol):
 
     def send(self, notice: Notice) -> None:
         """Hands a notice over; raises Unavailable if it wasn't taken."""
+
+
+def ways(config: NotifyConfig) -> tuple[str, ...]:
+    """By which channels people are told; needs no secret."""
+    declared = {
+        "webhook": config.webhook,
+        "slack": config.slack_env,
+        "email": config.email,
+        "alertmanager": config.alertmanager,
+    }
+    return tuple(name for name, value in declared.items() if value)
 
 
 def channels(config: NotifyConfig) -> dict[str, Channel]:
@@ -42,9 +67,9 @@ def channels(config: NotifyConfig) -> dict[str, Channel]:
     if config.webhook:
         found["webhook"] = Webhook(_address("webhook", config.webhook))
     if config.slack_env:
-        found["slack"] = Slack(_address("slack_env", _secret("slack_env", config.slack_env)))
+        found["slack"] = Slack(_address("slack_env", _secret("slack_env", config.slack_env)), config.page)
     if config.email:
-        found["email"] = Email(config.email)
+        found["email"] = Email(config.email, config.page)
     if config.alertmanager:
         found["alertmanager"] = Alertmanager(_address("alertmanager", config.alertmanager), config.page)
     return found
@@ -56,8 +81,13 @@ def headline(notice: Notice) -> str:
     return f"{_TITLES[notice.occasion]}[{one.severity}] {one.model}/{one.version}: {one.title}"
 
 
-def text(notice: Notice) -> str:
-    """A notice in words, with the commands to go on with."""
+def text(notice: Notice, page: str = "") -> str:
+    """A notice in words: what changed, since when, for whom, why, and the commands to go on with.
+
+    Args:
+        notice: The notice.
+        page: Of the platform, for a link to the incident's pictures; none when empty.
+    """
     one = notice.incident
     lines = [
         notice.sentence,
@@ -67,7 +97,14 @@ def text(notice: Notice) -> str:
         f"since     {one.since:%Y-%m-%d %H:%M} UTC",
         f"concerns  {', '.join(one.subjects)}",
     ]
-    if notice.occasion != "resolved":
+    if notice.affected:
+        lines.append(f"affects   {notice.affected}")
+    if page and notice.occasion != "test":
+        lines.append(f"pictures  {_link(page, one.id)}")
+    if len(notice.causes) > 1:
+        lines += ["", "what changed, the likeliest cause first:"]
+        lines += [f"{place}. {sentence}" for place, sentence in enumerate(notice.causes, 1)]
+    if notice.occasion not in {"resolved", "test"}:
         lines += ["", f"next: treadle incidents show {one.id}", f"      treadle incidents ack {one.id}"]
     return "\n".join(lines)
 
@@ -98,10 +135,12 @@ class Slack:
 
     Args:
         url: The webhook, which is a secret.
+        page: Of the platform, which the notice links to; none when empty.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, page: str = "") -> None:
         self._url = url
+        self._page = page
 
     def send(self, notice: Notice) -> None:
         """Posts a notice.
@@ -118,7 +157,7 @@ class Slack:
                 },
                 {
                     "type": "section",
-                    "text": {"type": "mrkdwn", "text": f"```{escaped(text(notice)[:2900])}```"},
+                    "text": {"type": "mrkdwn", "text": f"```{escaped(text(notice, self._page)[:2900])}```"},
                 },
             ],
         }
@@ -135,13 +174,16 @@ class Email:
 
     Args:
         config: ``[monitor.notify.email]``.
+        page: Of the platform, which the notice links to; none when empty.
 
     Raises:
-        ConfigError: If a password is asked for that the environment doesn't have.
+        ConfigError: If it is contradictory, or the environment doesn't have the password.
     """
 
-    def __init__(self, config: EmailConfig) -> None:
+    def __init__(self, config: EmailConfig, page: str = "") -> None:
         self._config = config
+        self._page = page
+        _check_mail(config)
         self._password = _secret("email password_env", config.password_env) if config.password_env else ""
 
     def send(self, notice: Notice) -> None:
@@ -159,9 +201,9 @@ class Email:
         message["From"], message["To"] = config.sender, ", ".join(config.to)
         message["Message-ID"] = f"<{notice.id}@treadle>"
         message["Date"] = notice.at
-        message.set_content(text(notice))
+        message.set_content(text(notice, self._page))
         try:
-            with smtplib.SMTP(config.host, config.port, timeout=TIMEOUT) as server:
+            with self._connected() as server, Deadline(_MAIL_DEADLINE, lambda: server.sock):
                 if config.starttls:
                     server.starttls(context=ssl.create_default_context())
                 if config.user:
@@ -171,6 +213,16 @@ class Email:
             raise self._refused(str(error)) from error
         if refused:
             raise self._refused(f"it refused {', '.join(refused)}")
+
+    def _connected(self) -> smtplib.SMTP:
+        """A server that has greeted."""
+        import smtplib
+        import ssl
+
+        host, port = self._config.host, self._config.port
+        if self._config.tls:
+            return smtplib.SMTP_SSL(host, port, timeout=_MAIL_TIMEOUT, context=ssl.create_default_context())
+        return smtplib.SMTP(host, port, timeout=_MAIL_TIMEOUT)
 
     def _refused(self, why: str) -> Unavailable:
         return Unavailable(
@@ -202,8 +254,9 @@ class Alertmanager:
         """
         one = notice.incident
         resolved = one.state == "resolved" and one.resolved_at is not None
-        alerts = [self._alert(notice, one.severity, notice.at if resolved else notice.at + _STANDS)]
-        if notice.occasion != "opened":
+        stands = _TEST_STANDS if notice.occasion == "test" else _STANDS
+        alerts = [self._alert(notice, one.severity, notice.at if resolved else notice.at + stands)]
+        if notice.occasion not in {"opened", "test"}:
             # Labels are an alert's identity, and what it is routed by: what was less severe before ends.
             others = [how for how in get_args(Severity) if how != one.severity]
             alerts += [self._alert(notice, how, notice.at) for how in others]
@@ -223,40 +276,28 @@ class Alertmanager:
             "endsAt": _stamp(ends),
         }
         if self._page:
-            alert["generatorURL"] = f"{self._page.rstrip('/')}/v1/incidents/{one.id}/page"
+            alert["generatorURL"] = _link(self._page, one.id)
         return alert
 
 
-def post(url: str, body: bytes, headers: Mapping[str, str], shown: str = "") -> None:
-    """Posts JSON once.
+def _link(page: str, incident: str) -> str:
+    return f"{page.rstrip('/')}/v1/incidents/{incident}/page"
 
-    Args:
-        url: Where.
-        body: The JSON.
-        headers: More headers.
-        shown: What errors call the address; the address itself when empty.
 
-    Raises:
-        Unavailable: If it wasn't answered with a status below 300.
-    """
-    import urllib3
-
-    where = shown or url
-    try:
-        with urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(total=TIMEOUT)) as pool:
-            answer = pool.request(
-                "POST",
-                url,
-                body=body,
-                headers={"Content-Type": "application/json", **headers},
-                redirect=False,
-            )
-    except urllib3.exceptions.HTTPError as error:
-        why = type(error).__name__ if shown else str(error)
-        raise Unavailable(f"the notice wasn't taken: {why}", where=where, fix="it is tried again") from error
-    if answer.status >= 300:
-        raise Unavailable(
-            f"the notice wasn't taken: it answered {answer.status}", where=where, fix="it is tried again"
+def _check_mail(config: EmailConfig) -> None:
+    """Refuses what can't be meant."""
+    where = "treadle.toml [monitor.notify.email]"
+    if config.tls and config.starttls:
+        raise ConfigError(
+            "the connection can't be encrypted from the start and then again",
+            where=where,
+            fix="use `tls` (most often port 465) or `starttls` (most often port 587)",
+        )
+    if bool(config.user) != bool(config.password_env):
+        raise ConfigError(
+            "who logs in needs both a name and a password",
+            where=where,
+            fix="set both `user` and `password_env`, or neither",
         )
 
 
@@ -265,13 +306,7 @@ def _stamp(moment: datetime) -> str:
 
 
 def _address(key: str, url: str) -> str:
-    if not url.startswith(("http://", "https://")):
-        raise ConfigError(
-            "this is no address that can be posted to",
-            where=f"treadle.toml [monitor.notify] {key}",
-            fix="write it with http:// or https://",
-        )
-    return url
+    return check_address(url, f"treadle.toml [monitor.notify] {key}")
 
 
 def _secret(key: str, name: str) -> str:

@@ -14,7 +14,7 @@ from treadle.kernel.events import record
 from treadle.kernel.types import Event
 from treadle.kernel.units import parse_duration
 from treadle.monitor.incidents import rules, store
-from treadle.monitor.incidents.types import Incident, Occasion
+from treadle.monitor.incidents.types import Incident, Notice
 from treadle.monitor.types import Alert, Severity, WindowResult
 
 
@@ -41,7 +41,8 @@ def group(
     ways = list(ways)
     before = {one.id: one for one in store.read_incidents(connection, model, ("open", "acknowledged"))}
     told = store.told(connection, before)
-    after, loud = {name: _carried(one, told[name], results) for name, one in before.items()}, set[str]()
+    after = {name: _carried(one, told[name], results) for name, one in before.items()}
+    loud: dict[str, str] = {}  # what is told of an incident: its latest alert
     muted = store.read_mutes(connection, model)
     for alert in alerts:
         how_bad = rules.severity(alert, results)
@@ -54,14 +55,16 @@ def group(
         known |= {(alert.kind, subject) for subject in alert.subjects}
         store.add_member(connection, alert.id, one.id)
         if not rules.is_muted(alert.kind, alert.subjects, at, muted):
-            loud.add(one.id)
+            loud[one.id] = alert.sentence
     for name, one in after.items():
         if name not in before:
-            _keep(connection, one, "opened", at, one.title, ways if name in loud else ())
+            told_by = ways if name in loud else ()
+            _keep(connection, one, rules.notice(one, "opened", at, one.title, results), told_by)
         elif one != before[name]:
             news = name in loud and rules.is_worse(before[name], one)
-            sentence = alerts[-1].sentence if news else one.title
-            _keep(connection, one, "worse" if news else None, at, sentence, ways)
+            _keep(
+                connection, one, rules.notice(one, "worse", at, loud[name], results) if news else None, ways
+            )
         elif rules.is_over(one, results):
             resolve(connection, one, at, "monitor", "every monitor is fine again", ways)
         elif (now := rules.successor(one, results)) is not None:
@@ -95,7 +98,8 @@ def resolve(
         incident, state="resolved", resolved_at=at, resolved_by=by, note=note or incident.note
     )
     sentence = f"{incident.id} was resolved by {by}" + (f": {note}" if note else "")
-    _keep(connection, after, "resolved", at, sentence, ways)
+    heard = store.told_by(connection, incident.id)  # of what was muted nobody hears that it is over
+    _keep(connection, after, rules.notice(after, "resolved", at, sentence), [w for w in ways if w in heard])
     return after
 
 
@@ -109,34 +113,27 @@ def escalate(
         if not quiet and rules.is_left_alone(one, at, parse_duration(config.escalate_after)):
             after = rules.escalated(one, at)
             sentence = f"{one.id} has been open since {one.opened_at:%Y-%m-%d %H:%M} UTC: {one.title}"
-            _keep(connection, after, "escalated", at, sentence, told)
+            _keep(connection, after, rules.notice(after, "escalated", at, sentence), told)
 
 
-def _keep(
-    connection: sa.Connection,
-    incident: Incident,
-    occasion: Occasion | None,
-    at: datetime,
-    sentence: str,
-    ways: Iterable[str],
-) -> None:
+def _keep(connection: sa.Connection, incident: Incident, notice: Notice | None, ways: Iterable[str]) -> None:
     store.put_incident(connection, incident)
-    if occasion is None:
+    if notice is None:
         return
-    notice, now = rules.notice(incident, occasion, at, sentence), SystemClock().now()
+    now = SystemClock().now()
     for way in ways:
         store.add_delivery(connection, notice, way, now)
     record(
         connection,
         Event(
             id=f"incident:{notice.id}",
-            at=at,
+            at=notice.at,
             recorded_at=now,
             subject=f"model:{incident.model}",
             kind="incident",
-            actor="monitor" if occasion != "resolved" else incident.resolved_by,
-            message=sentence,
-            facts={"incident": incident.id, "occasion": occasion, "severity": incident.severity},
+            actor="monitor" if notice.occasion != "resolved" else incident.resolved_by,
+            message=notice.sentence,
+            facts={"incident": incident.id, "occasion": notice.occasion, "severity": incident.severity},
         ),
     )
 

@@ -2,14 +2,15 @@
 
 A notice is written in the transaction that opens, worsens or resolves an incident. Whoever sends it takes it
 for a minute first; a process that is killed with it in hand leaves it to be taken again after that, so that
-every notice is sent at least once, and its identity tells a receiver that got it twice.
+every notice is sent at least once, and its identity tells a receiver that got it twice. What waits about one
+incident by one way is sent in its order.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from datetime import timedelta
+from collections.abc import Set as AbstractSet
 
 from treadle.kernel.clock import Clock, SystemClock
 from treadle.kernel.errors import TreadleError
@@ -19,7 +20,6 @@ from treadle.monitor.incidents.channels import Channel
 from treadle.monitor.incidents.types import Delivery
 
 _log = logging.getLogger("treadle.monitor")
-_LEASE = timedelta(minutes=1)
 
 
 class Outbox:
@@ -44,22 +44,26 @@ class Outbox:
         Returns:
             How many notices were taken.
         """
+        taken, failing = 0, set[str]()
+        while waiting := self._due(failing):
+            for delivery in waiting:
+                if delivery.channel not in failing:
+                    error = self._send(delivery)
+                    taken += error is None
+                    if error:
+                        failing.add(delivery.channel)
+        return taken
+
+    def _due(self, failing: AbstractSet[str]) -> list[Delivery]:
         with self._ws.database.read() as connection:
             waiting = store.due(connection, self._clock.now())
-        taken, failing = 0, set[str]()
-        for delivery in waiting:
-            if delivery.channel in self._channels and delivery.channel not in failing:
-                error = self._send(delivery)
-                taken += error is None
-                if error:
-                    failing.add(delivery.channel)
-        return taken
+        return [one for one in waiting if one.channel in self._channels and one.channel not in failing]
 
     def _send(self, delivery: Delivery) -> str | None:
         """Why it wasn't taken; None if it was, or if another process has it."""
         now = self._clock.now()
         with self._ws.database.write() as connection:
-            if not store.claim(connection, delivery, now + _LEASE):
+            if not store.claim(connection, delivery, now + store.LEASE):
                 return None
         try:
             self._channels[delivery.channel].send(delivery.notice)

@@ -40,6 +40,8 @@ _EFFECTS: frozenset[MonitorKind] = frozenset(("performance", "estimated", "fairn
 Told = AbstractSet[tuple[MonitorKind, str]]
 """What an incident's alerts have told of: monitors and subjects."""
 
+_TOLD_CAUSES = 5
+
 _FIRST_RETRY = timedelta(seconds=10)
 _LAST_RETRY = timedelta(hours=1)
 
@@ -202,12 +204,38 @@ def is_muted(kind: str, subjects: Iterable[str], at: datetime, mutes: Iterable[M
     return bool(quiet) and ("" in quiet or set(subjects) <= quiet)
 
 
-def notice(incident: Incident, occasion: Occasion, at: datetime, sentence: str) -> Notice:
-    """What is sent about an incident. The same occasion at the same time is the same notice."""
-    stamp = f"{at:%Y%m%dT%H%M%S}"
+def notice(
+    incident: Incident, occasion: Occasion, at: datetime, sentence: str, results: Sequence[WindowResult] = ()
+) -> Notice:
+    """What is sent about an incident. The same occasion at the same time is the same notice.
+
+    Args:
+        incident: The incident as it is now.
+        occasion: Why it is sent.
+        at: When that happened.
+        sentence: What happened.
+        results: What the window found that it is sent for.
+    """
+    since = min((one.since for one in results), default=at)
+    found = causes(results, since, at)
     return Notice(
-        id=f"{incident.id}-{occasion}-{stamp}", occasion=occasion, at=at, incident=incident, sentence=sentence
+        id=f"{incident.id}-{occasion}-{at:%Y%m%dT%H%M%S}",
+        occasion=occasion,
+        at=at,
+        incident=incident,
+        sentence=sentence,
+        affected=affected(incident, found) if found else "",
+        causes=tuple(one.sentence for one in found[:_TOLD_CAUSES]),
     )
+
+
+def affected(incident: Incident, found: Sequence[Cause]) -> str:
+    """Which rows an incident concerns, in words."""
+    parts = list(dict.fromkeys(cause.segment for cause in found if cause.segment))
+    everybody = not parts or any(not cause.segment for cause in found)
+    rows = "all rows" if everybody else f"rows with {' or '.join(parts[:3])}"
+    worse = f", above all {' and '.join(parts[:3])}" if everybody and parts else ""
+    return f"{rows} of {incident.model}/{incident.version}{worse}"
 
 
 def wait(attempts: int) -> timedelta:

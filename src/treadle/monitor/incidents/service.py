@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 
-from treadle.kernel.errors import Conflict, InvalidInput, NotFound
+from treadle.kernel.errors import Conflict, InvalidInput, NotFound, TreadleError
 from treadle.kernel.events import timeline
 from treadle.kernel.ids import RandomIds
 from treadle.kernel.types import Event
 from treadle.kernel.workspace import Workspace
 from treadle.monitor import store as monitor_store
 from treadle.monitor.incidents import grouping, rules, store
-from treadle.monitor.incidents.channels import channels
+from treadle.monitor.incidents.channels import channels, ways
 from treadle.monitor.incidents.types import (
-    Cause,
+    ChannelTest,
     Delivery,
     Incident,
     IncidentChange,
@@ -26,6 +27,9 @@ from treadle.monitor.incidents.types import (
     NewMute,
 )
 from treadle.monitor.log import PredictionLog, check_model
+from treadle.monitor.notify import WebhookNotifier
+from treadle.monitor.types import Alert
+from treadle.registry import Registry
 
 _BEFORE = timedelta(days=7)
 _LONGEST = 24 * 366
@@ -72,7 +76,7 @@ class Incidents:
             incident=incident,
             alerts=tuple(alerts),
             causes=causes[:_SHOWN],
-            affected=_affected(incident, causes),
+            affected=rules.affected(incident, causes),
             predictions=self._predictions(incident, until),
             production=self._production(incident, until),
             next=_next(incident),
@@ -85,7 +89,7 @@ class Incidents:
             NotFound: If there is no such incident.
             Conflict: If it is resolved already.
         """
-        ways = channels(self._ws.config.monitor.notify)
+        told = ways(self._ws.config.monitor.notify)
         now = self._ws.clock.now()
         with self._ws.database.write() as connection:
             incident = self._find(store.find_incident(connection, incident_id), incident_id)
@@ -96,7 +100,7 @@ class Incidents:
                     fix="an alert that comes again opens a new incident",
                 )
             if change.state == "resolved":
-                return grouping.resolve(connection, incident, now, actor, change.note, ways)
+                return grouping.resolve(connection, incident, now, actor, change.note, told)
             after = msgspec.structs.replace(
                 incident,
                 state="acknowledged",
@@ -170,6 +174,38 @@ class Incidents:
             self._find(store.find_incident(connection, incident_id), incident_id)
             return tuple(store.read_deliveries(connection, incident_id))
 
+    def test(self, model: str, actor: str) -> tuple[ChannelTest, ...]:
+        """Sends a test notice by every way that is declared, once and at once, and says what became of it.
+
+        Raises:
+            NotFound: If there is no such model.
+            InvalidInput: If nobody is to be told.
+            ConfigError: If an address is none, or the environment lacks a secret.
+        """
+        check_model(self._ws, model)
+        config, now = self._ws.config.monitor, self._ws.clock.now()
+        made = channels(config.notify)
+        if not made and not config.webhook:
+            raise InvalidInput(
+                "nobody is to be told of anything: no channel is declared",
+                where="treadle.toml [monitor.notify]",
+                fix="declare `webhook`, `slack_env`, `alertmanager` or [monitor.notify.email]",
+            )
+        alert = _test_alert(model, actor, now, self._version(model))
+        incident = rules.opened(alert, 0, "warning", now)
+        notice = rules.notice(
+            msgspec.structs.replace(incident, id=f"{model}-test"), "test", now, alert.sentence
+        )
+        found = [ChannelTest(channel=name, error=_error(one.send, notice)) for name, one in made.items()]
+        if config.webhook:
+            told = _error(WebhookNotifier(config.webhook).notify, alert)
+            found.append(ChannelTest(channel="alerts", error=told))
+        return tuple(found)
+
+    def _version(self, model: str) -> int:
+        production = Registry(self._ws).production(model)
+        return production.number if production else 0
+
     @staticmethod
     def _find(found: Incident | None, incident_id: str) -> Incident:
         if found is None:
@@ -189,12 +225,26 @@ class Incidents:
         return tuple(told[-_SHOWN:])
 
 
-def _affected(incident: Incident, causes: tuple[Cause, ...]) -> str:
-    parts = list(dict.fromkeys(cause.segment for cause in causes if cause.segment))
-    everybody = not parts or any(not cause.segment for cause in causes)
-    rows = "all rows" if everybody else f"rows with {' or '.join(parts[:3])}"
-    worse = f", above all {' and '.join(parts[:3])}" if everybody and parts else ""
-    return f"{rows} of {incident.model}/{incident.version}{worse}"
+def _test_alert(model: str, actor: str, now: datetime, version: int) -> Alert:
+    return Alert(
+        id=f"{model}-test-{now:%Y%m%dT%H%M%S}",
+        model=model,
+        kind="operations",
+        at=now,
+        subjects=("test",),
+        sentence=f"this is a test by {actor}: nothing is wrong with {model}, and who reads this is told",
+        version=version,
+        delivered=True,
+    )
+
+
+def _error(send: Callable[[Any], None], what: object) -> str:
+    """Why something was not taken; empty if it was."""
+    try:
+        send(what)
+    except TreadleError as error:
+        return f"{error.where}: {error.message}" if error.where else error.message
+    return ""
 
 
 def _next(incident: Incident) -> tuple[str, ...]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import get_args
 
 import msgspec
 import sqlalchemy as sa
 
 from treadle.kernel.database import Instant, Json, insert_once, schema
-from treadle.monitor.incidents.types import Delivery, Incident, IncidentState, Mute, Notice
+from treadle.monitor.incidents.types import Delivery, Incident, IncidentState, Mute, Notice, Occasion
 from treadle.monitor.store import alerts
 from treadle.monitor.types import MonitorKind
 
@@ -59,6 +60,11 @@ mutes = sa.Table(
     sa.Column("reason", sa.Text, nullable=False),
     sa.Index("mutes_by_model", "model", "until"),
 )
+
+LEASE = timedelta(minutes=1)
+"""For so long a notice is in one process's hands while it is sent."""
+
+_OCCASIONS: tuple[Occasion, ...] = get_args(Occasion)
 
 deliveries = sa.Table(
     "deliveries",
@@ -150,26 +156,44 @@ def end_mute(connection: sa.Connection, mute_id: str, at: datetime) -> bool:
 
 
 def add_delivery(connection: sa.Connection, notice: Notice, channel: str, at: datetime) -> None:
-    """Has a notice sent by a channel, once."""
+    """Has a notice sent by a channel, once. What waits before it for another try is tried now."""
+    sooner = deliveries.c.id.startswith(f"{notice.incident.id}-", autoescape=True)
+    late = (sooner, deliveries.c.channel == channel, deliveries.c.delivered_at.is_(None))
+    connection.execute(deliveries.update().where(*late, deliveries.c.next_at > at + LEASE).values(next_at=at))
     row = {"id": notice.id, "channel": channel, "notice": notice, "attempts": 0, "next_at": at, "error": ""}
     insert_once(connection, deliveries, row)
 
 
 def due(connection: sa.Connection, at: datetime) -> list[Delivery]:
-    """What is to be sent by now, oldest first."""
-    query = (
-        sa.select(deliveries)
-        .where(deliveries.c.delivered_at.is_(None), deliveries.c.next_at <= at)
-        .order_by(deliveries.c.next_at, deliveries.c.id, deliveries.c.channel)
-    )
-    return [_delivery(row) for row in connection.execute(query).mappings()]
+    """What is to be sent by now, oldest first; of what waits about one incident by one way, the first only.
+
+    A receiver hears of things in their order. Told first that trouble is over and then that there is some,
+    Alertmanager would have an alert that nobody ends.
+    """
+    query = sa.select(deliveries).where(deliveries.c.delivered_at.is_(None))
+    waiting = [_delivery(row) for row in connection.execute(query).mappings()]
+    first: dict[tuple[str, str], Delivery] = {}
+    for one in sorted(waiting, key=_order):
+        first.setdefault((one.notice.incident.id, one.channel), one)
+    found = [one for one in first.values() if one.next_at <= at]
+    return sorted(found, key=lambda one: (one.next_at, one.notice.id, one.channel))
+
+
+def _order(one: Delivery) -> tuple[datetime, int, str, str]:
+    """In which notices follow each other."""
+    return one.notice.at, _OCCASIONS.index(one.notice.occasion), one.notice.id, one.channel
 
 
 def read_deliveries(connection: sa.Connection, incident_id: str) -> list[Delivery]:
     """What was sent, or is on its way, about an incident."""
     query = sa.select(deliveries).where(deliveries.c.id.startswith(f"{incident_id}-", autoescape=True))
     found = [_delivery(row) for row in connection.execute(query).mappings()]
-    return sorted(found, key=lambda one: (one.notice.at, one.notice.id, one.channel))
+    return sorted((one for one in found if one.notice.incident.id == incident_id), key=_order)
+
+
+def told_by(connection: sa.Connection, incident_id: str) -> set[str]:
+    """By which ways people were told, or are to be told, of an incident."""
+    return {one.channel for one in read_deliveries(connection, incident_id)}
 
 
 def _delivery(row: sa.RowMapping) -> Delivery:

@@ -11,7 +11,7 @@ from treadle.kernel.types import Event
 from treadle.monitor.types import Alert, MonitorKind, Severity
 
 IncidentState = Literal["open", "acknowledged", "resolved"]
-Occasion = Literal["opened", "worse", "escalated", "resolved"]
+Occasion = Literal["opened", "worse", "escalated", "resolved", "test"]
 
 
 class Incident(msgspec.Struct, frozen=True, kw_only=True):
@@ -172,6 +172,8 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
         at: When that happened.
         incident: The incident as it was then.
         sentence: What happened.
+        affected: Which rows are concerned, in words; empty where nothing new was found.
+        causes: What changed, in sentences, the likeliest cause first; none where nothing new was found.
     """
 
     id: str
@@ -179,6 +181,8 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime
     incident: Incident
     sentence: str
+    affected: str = ""
+    causes: tuple[str, ...] = ()
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
@@ -198,4 +202,16 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     attempts: int
     next_at: datetime
     delivered_at: datetime | None = None
+    error: str = ""
+
+
+class ChannelTest(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a test notice.
+
+    Attributes:
+        channel: By which way it was sent: one of a delivery's, or ``alerts`` for ``[monitor] webhook``.
+        error: Why it was not taken; empty if it was.
+    """
+
+    channel: str
     error: str = ""
