@@ -63,10 +63,11 @@ def test_a_better_candidate_passes_everywhere():
         f"the gain is at least {whole.low:+.4f}, on 600 rows."
     )
     reference = stats.ttest_rel(np.abs(theirs), np.abs(ours))
-    assert (whole.low, whole.high) == pytest.approx(tuple(reference.confidence_interval(0.9)))
+    # Allowing for skewness moves bounds outwards, of so many rows hardly.
+    assert (whole.low, whole.high) == pytest.approx(tuple(reference.confidence_interval(0.9)), rel=1e-3)
     assert (whole.n, whole.unit, whole.bound, whole.n_needed) == (600, "rows", -MARGIN, None)
     against_zero = stats.ttest_rel(np.abs(theirs), np.abs(ours), alternative="less")
-    assert whole.p_value == pytest.approx(against_zero.pvalue)
+    assert whole.p_value == pytest.approx(against_zero.pvalue, rel=1e-3)
 
 
 def test_a_harmed_group_fails_whatever_the_whole_gains():
@@ -85,7 +86,7 @@ def test_significantly_worse_within_the_margin_is_a_warning():
     whole = verdicts[0]
     assert -0.5 < whole.low < whole.high < 0
     reference = stats.ttest_rel(np.abs(theirs), np.abs(ours), alternative="less")
-    assert whole.p_value == pytest.approx(reference.pvalue)
+    assert whole.p_value == pytest.approx(reference.pvalue, rel=1e-2)
     assert whole.adjusted is None  # groups are a family of their own
     assert "and within the 0.5 allowed" in whole.sentence
 

@@ -28,7 +28,7 @@ from treadle.evaluate.models.slices import weak_slices
 from treadle.evaluate.rules import against, needed
 from treadle.evaluate.types import Planned, Verdict
 from treadle.evaluate.untested import too_small
-from treadle.evaluate.wording import percent, show, size, would
+from treadle.evaluate.wording import percent, show, size, skewed, would
 from treadle.kernel.config.base import METRICS, Metric, Task
 from treadle.kernel.config.checks import ChecksConfig, GroupCheck, PerformanceCheck
 from treadle.kernel.errors import ConfigError, InvalidInput
@@ -211,12 +211,13 @@ class _Judging:
         sign, goal = (-1, f"at most {line:g}") if how.loss else (1, f"at least {line:g}")
         low, high = sorted((sign * found.low, sign * found.high))
         outcome, on, more = against(low, high, sign * line), size(found, unit), None
-        if rows.codes is not None and (few := too_few(found.clusters, found.df, unit)):
+        few = too_few(found.clusters, found.df, unit) if rows.codes is not None else ""
+        if few:
             outcome = "inconclusive"
             sentence = f"{how.metric} {show(found.value)}: {on} {few}."
         elif outcome == "inconclusive":
             df = math.inf if rows.codes is None else found.df
-            more = needed(found.clusters, found.value - line, found.se, 1 - sure, df)
+            more = needed(found.clusters, found.value - line, found.se, 1 - sure, df, found.tilt)
             sentence = (
                 f"{how.metric} {show(found.value)} (between {show(found.low)} and {show(found.high)}): "
                 f"{on} can't tell whether it is {goal}{would(more)}."
@@ -228,6 +229,9 @@ class _Judging:
                 f"{how.metric} {show(found.value)} is {'' if outcome == 'pass' else 'not '}{goal}: "
                 f"with {percent(sure)} confidence it is {edge}, on {on}."
             )
+        told = skewed(found, sure, unit, ("rare low values", "rare high values"))
+        if told and not few:
+            sentence = f"{sentence[:-1]}; {told}."
         tested = compared.below(line)
         return Verdict(
             check="bound",

@@ -6,10 +6,10 @@ import math
 from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 
+from treadle.evaluate.skewness import NONE, Tilt, reaches
 from treadle.evaluate.types import Outcome, Verdict
 
 POWER = 0.9
-_STEPS = 8
 VERSION = version("treadle")
 """Of what judges: kept with every verdict."""
 
@@ -33,7 +33,9 @@ def against(low: float, high: float, bound: float) -> Outcome:
     return "pass" if low >= bound else "fail" if high < bound else "inconclusive"
 
 
-def needed(n: int, distance: float, se: float, alpha: float, df: float = math.inf) -> int | None:
+def needed(
+    n: int, distance: float, se: float, alpha: float, df: float = math.inf, tilted: Tilt = NONE
+) -> int | None:
     """How many units would probably have decided, if the estimate stays what it is.
 
     ``n * ((z_alpha + z_beta) * se / distance)^2`` with 90 % power: so many that a one-sided
@@ -47,20 +49,26 @@ def needed(n: int, distance: float, se: float, alpha: float, df: float = math.in
         alpha: One-sided error level of the decision.
         df: Degrees of freedom of the standard error, where units are few clusters: they grow as the
             units do, and the quantiles are Student's.
+        tilted: The estimate's skewness, which widens the bound and fades as units grow.
     """
     if distance == 0:
         return None
     from scipy.special import ndtri, stdtrit
 
-    reach = float(ndtri(1 - alpha) + ndtri(POWER)) * se / abs(distance)
-    found = max(math.ceil(n * reach**2), n + 1)
-    if math.isinf(df):
-        return found
-    for _ in range(_STEPS):
-        then = df * found / n
-        reach = float(stdtrit(then, 1 - alpha) + stdtrit(then, POWER)) * se / abs(distance)
-        found = max(math.ceil(n * reach**2), n + 1)
-    return found
+    def asked(units: int) -> float:
+        """How many it takes, if errors are as sure of themselves as those of so many units."""
+        then = df * units / n
+        down, up = reaches(alpha, then, tilted.of(units / n))
+        power = float(ndtri(POWER) if math.isinf(df) else stdtrit(then, POWER))
+        return n * (((down if distance > 0 else up) + power) * se / distance) ** 2
+
+    few, enough = n, n + 1
+    while enough < asked(enough):
+        few, enough = enough, 2 * enough
+    while enough - few > 1:
+        middle = (few + enough) // 2
+        few, enough = (few, middle) if asked(middle) <= middle else (middle, enough)
+    return enough
 
 
 def wilson(count: int, n: int, confidence: float = 0.95) -> tuple[float, float]:

@@ -7,6 +7,7 @@ from typing import Literal
 
 import msgspec
 
+from treadle.evaluate.skewness import NONE, Tilt
 from treadle.kernel.config import ChecksConfig
 from treadle.kernel.errors import ErrorBody
 
@@ -157,6 +158,7 @@ class Estimate(msgspec.Struct, frozen=True):
         n: Rows behind it.
         clusters: Independent units behind it; the rows themselves when they aren't clustered.
         df: Degrees of freedom of its interval.
+        tilt: How skewed its error is, which its interval allows for.
     """
 
     value: float
@@ -166,6 +168,7 @@ class Estimate(msgspec.Struct, frozen=True):
     n: int
     clusters: int
     df: float
+    tilt: Tilt = NONE
 
 
 class CheckRequest(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
+from treadle.evaluate.skewness import NONE, reaches
 from treadle.evaluate.types import Estimate
+
+_NOTICED = 1.1
 
 
 def show(value: float) -> str:
@@ -24,6 +29,29 @@ def size(found: Estimate, unit: str) -> str:
     """What an estimate rests on: ``12,345 rows``, or ``14 days (12,345 rows)``."""
     rows = f"{found.n:,} rows"
     return rows if unit == "rows" else f"{found.clusters:,} {unit} ({rows})"
+
+
+def skewed(found: Estimate, confidence: float, unit: str, rare: tuple[str, str]) -> str:
+    """That skewness moves a bound, where it is seen and moves it by a tenth or more; empty elsewhere.
+
+    Args:
+        found: The figure.
+        confidence: Of each one-sided bound.
+        unit: What is sampled.
+        rare: What is rare if the lower bound is moved, and if the upper one is.
+    """
+    if not found.tilt.seen:
+        return ""
+    low = found.tilt.skewness < 0
+    place = 0 if low else 1
+    plain, wide = (reaches(1 - confidence, found.df, one)[place] for one in (NONE, found.tilt))
+    if wide < _NOTICED * plain:
+        return ""
+    skewness = found.tilt.skewness * math.sqrt(found.clusters)
+    return (
+        f"{unit} are skewed ({skewness:+.1f}): {rare[place]} move the {'lower' if low else 'upper'} bound "
+        f"{percent(wide / plain - 1)} further out"
+    )
 
 
 def would(more: int | None) -> str:

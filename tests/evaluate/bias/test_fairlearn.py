@@ -307,7 +307,9 @@ def test_a_difference_of_means_is_welchs_test(rows):
     groups = [lost[rows["sex"] == sex] for sex in ("Female", "Male")]
     reference = stats.ttest_ind(*groups, equal_var=False)
     assert one.statistic == pytest.approx(reference.statistic)
-    assert (one.low, one.high) == pytest.approx(tuple(reference.confidence_interval(0.9)))
+    # Allowing for skewness moves bounds outwards, of so many rows hardly.
+    low, high = reference.confidence_interval(0.9)
+    assert low - 0.01 * (high - low) < one.low <= low + 1e-9 < high < one.high < high + 0.01 * (high - low)
     assert (one.test, one.unit) == ("Welch's t", "rows")
     # Within two hours: two one-sided Welch tests.
     shifted = [stats.ttest_ind(groups[0] + by, groups[1], equal_var=False) for by in (2, -2)]

@@ -58,5 +58,7 @@ def test_the_difference_is_the_paired_t_test_of_queries():
     a, b = (by_query(relevance, scores, which, 5) for scores in (ours, theirs))
     reference = stats.ttest_rel(a, b)
     assert found.value / found.se == pytest.approx(reference.statistic)
-    assert (found.low, found.high) == pytest.approx(tuple(reference.confidence_interval(0.95)))
+    # Allowing for skewness moves bounds outwards.
+    low, high = reference.confidence_interval(0.95)
+    assert low - 0.1 * (high - low) < found.low < low < high < found.high < high + 0.1 * (high - low)
     assert (found.n, found.clusters, found.df) == (320, 40, 39)

@@ -18,6 +18,7 @@ from treadle.evaluate.bias.measures import PARTS, Codes, Floats, averaged, base
 from treadle.evaluate.bias.sample import Further, Grouping, Sample
 from treadle.evaluate.models import cells
 from treadle.evaluate.models.clustering import Averaged, spread, too_few
+from treadle.evaluate.skewness import p_value, reaches
 from treadle.kernel.config.base import Metric
 
 RESAMPLES = 10_000
@@ -132,8 +133,6 @@ def grown(
         margin: How much it may be.
         confidence: Of each one-sided bound.
     """
-    from scipy.special import stdtr, stdtrit
-
     now, before = (one[0] - other[0] for one, other in zip(mine, reference, strict=True))
     signs = math.copysign(1.0, now), math.copysign(1.0, before)
     parts = [
@@ -148,8 +147,8 @@ def grown(
     if few:
         return Further("", value, -1.0, 1.0, 1.0, 0.0, 0, test, f"{min(known.sizes)} clusters {few}")
     se = math.sqrt(known.variance)
-    width = float(stdtrit(known.df, confidence)) * se
+    down, up = reaches(1 - confidence, known.df, known.tilt)
     # A gap as large on the other side would be as bad: its chance counts as well.
     far = [value - margin, abs(now) + abs(before) + margin]
-    p_value = sum(float(stdtr(known.df, -one / se)) for one in far) if se else float(far[0] <= 0)
-    return Further("", value, value - width, value + width, min(p_value, 1.0), se, 0, test)
+    tails = (p_value(-one / se, known.df, known.tilt.mirrored) for one in far) if se else [float(far[0] <= 0)]
+    return Further("", value, value - down * se, value + up * se, min(sum(tails), 1.0), se, 0, test)

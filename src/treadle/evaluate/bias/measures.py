@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +17,7 @@ from treadle.evaluate.bias.shares import (
     ratio_z,
 )
 from treadle.evaluate.models.clustering import Averaged, spread, too_few
+from treadle.evaluate.skewness import NONE, Sample, Tilt, p_value, reaches, tilt
 from treadle.kernel.config.checks import BiasMeasure
 
 Rows = npt.NDArray[np.bool_]
@@ -93,14 +94,14 @@ def difference(one: Share, other: Share, limit: float, confidence: float) -> Gap
     low, high = difference_interval(one, other, confidence)
     upper, lower, none = (difference_z(one, other, line) for line in (limit, -limit, 0.0))
     se = math.sqrt(sum(s.value * (1 - s.value) / s.n for s in (one, other)))
-    return _gap(one.value - other.value, (low, high), (upper, lower, none), _normal, se)
+    return _gap(one.value - other.value, (low, high), (upper, lower, none), se)
 
 
 def ratio(one: Share, other: Share, limit: float, confidence: float) -> Gap:
     """A ratio of two independent shares, by score tests; the limits are ``limit`` and its inverse."""
     upper, lower, none = (ratio_z(one, other, line) for line in (1 / limit, limit, 1.0))
     value = one.value / other.value if other.x else math.inf if one.x else 1.0
-    return _gap(value, ratio_interval(one, other, confidence), (upper, lower, none), _normal, 0.0)
+    return _gap(value, ratio_interval(one, other, confidence), (upper, lower, none), 0.0)
 
 
 def within(
@@ -135,7 +136,7 @@ def within(
     p = (n**2 * y - m**2 * x + n * m * (m - n) / 2) / (n + m) ** 2
     q = (x * (m - y) + y * (n - x)) / (2 * (n + m))
     se = math.sqrt(max(float((value * p + q).sum()), 0.0)) / float(weights.sum())
-    return _wald(value, se, limit, confidence, _normal)
+    return _wald(value, se, limit, confidence)
 
 
 def clustered(rate: str, rows: Judged, one: Rows, other: Rows, limit: float, confidence: float) -> Gap | None:
@@ -180,8 +181,6 @@ def off_calibration(
     labels: Floats, scores: Floats, clusters: Codes | None, among: Rows, limit: float, confidence: float
 ) -> Gap | None:
     """How much more often a label is true than the probabilities say, on average; None with too few rows."""
-    from scipy.special import stdtr
-
     residuals = labels[among] - scores[among]
     value, n = float(residuals.mean()), len(residuals)
     if clusters is not None:
@@ -190,57 +189,52 @@ def off_calibration(
         return apart(value, [part], clusters, limit, confidence)
     if n < 2:
         return None
-    return _wald(
-        value,
-        float(residuals.std(ddof=1)) / math.sqrt(n),
-        limit,
-        confidence,
-        lambda t: float(stdtr(n - 1, t)),
-    )
+    se, tilted = float(residuals.std(ddof=1)) / math.sqrt(n), tilt([Sample(residuals - value)])
+    return _wald(value, se, limit, confidence, n - 1.0, tilted)
 
 
 def apart(
     value: float, parts: Sequence[Averaged], clusters: Codes, limit: float, confidence: float
 ) -> Gap | None:
     """A difference of averages over rows in clusters; None with too few clusters."""
-    from scipy.special import stdtr
-
     known = spread(parts, clusters)
     if too_few(min(known.sizes), known.df, "clusters"):
         return None
-    return _wald(value, math.sqrt(known.variance), limit, confidence, lambda t: float(stdtr(known.df, t)))
+    return _wald(value, math.sqrt(known.variance), limit, confidence, known.df, known.tilt)
 
 
-def _wald(value: float, se: float, limit: float, confidence: float, below: Callable[[float], float]) -> Gap:
-    from scipy.optimize import brentq
-
-    aim = (1 + confidence) / 2
-    reach = float(brentq(lambda t: below(t) - aim, 0.0, 1e6)) * se
+def _wald(
+    value: float, se: float, limit: float, confidence: float, df: float = math.inf, tilted: Tilt = NONE
+) -> Gap:
+    down, up = reaches((1 - confidence) / 2, df, tilted)
     upper, lower, none = (
         (value - line) / se if se else math.copysign(math.inf, value - line) if value != line else 0.0
         for line in (limit, -limit, 0.0)
     )
-    return _gap(value, (value - reach, value + reach), (upper, lower, none), below, se)
-
-
-def _normal(z: float) -> float:
-    from scipy.special import ndtr
-
-    return float(ndtr(z))
+    return _gap(value, (value - down * se, value + up * se), (upper, lower, none), se, df, tilted)
 
 
 def _gap(
     value: float,
     interval: tuple[float, float],
     statistics: tuple[float, float, float],
-    below: Callable[[float], float],
     se: float,
+    df: float = math.inf,
+    tilted: Tilt = NONE,
 ) -> Gap:
     """P-values of statistics against the upper limit, the lower one, and no gap.
 
     Beyond the limits: the chance of a gap as large on either side where the true one is at a limit.
     """
+
+    def below(statistic: float) -> float:
+        return p_value(statistic, df, tilted)
+
+    def above(statistic: float) -> float:
+        return p_value(-statistic, df, tilted.mirrored)
+
     upper, lower, none = statistics
-    inside = max(below(upper), below(-lower))
-    outside = below(-upper) + below(-lower) if none >= 0 else below(lower) + below(upper)
-    return Gap(value, *interval, inside, min(outside, 1.0), 2 * below(-abs(none)), none, se)
+    inside = max(below(upper), above(lower))
+    outside = above(upper) + above(lower) if none >= 0 else below(lower) + below(upper)
+    nothing = 2 * min(below(none), above(none))
+    return Gap(value, *interval, inside, min(outside, 1.0), min(nothing, 1.0), none, se)

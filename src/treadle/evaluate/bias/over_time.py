@@ -90,7 +90,7 @@ def _gap(
     gap = difference(mine, theirs, limit, confidence)
     above, below = difference_z(mine, theirs, limit), -difference_z(mine, theirs, -limit)
     parts = [_averaged(mine, x, n, 1), _averaged(theirs, y, m, -1)]
-    together = apart(gap.value, parts, np.arange(many), limit, confidence)
+    together = apart(gap.value, parts, np.tile(np.arange(many), 2), limit, confidence)
     low, high = gap.low, gap.high
     if together is not None and together.se:
         low, high = min(low, together.low), max(high, together.high)
@@ -110,7 +110,10 @@ def _by_cluster(rate: str, group: GroupCounts, many: int) -> tuple[Floats, Float
 
 
 def _averaged(share: Share, counted: Floats, of: Floats, sign: int) -> Averaged:
-    return Averaged(sign * (counted - share.value * of) / share.n, of / share.n)
+    """What each cluster's counted rows contribute, and then its others."""
+    counts = np.concatenate([counted, of - counted])
+    apiece = sign * (np.repeat([1.0, 0.0], len(of)) - share.value) / share.n
+    return Averaged(apiece * counts, counts / share.n, np.maximum(counts, 1.0))
 
 
 def _cautious(one: float, other: float) -> float:

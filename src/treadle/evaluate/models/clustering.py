@@ -10,7 +10,8 @@ it is too small, and Student's t with one degree of freedom fewer than clusters 
 - Degrees of freedom are Satterthwaite's for that sum of squares if rows were alike (as Bell & McCaffrey,
   Survey Methodology 28, 2002, do for CR2): as many as clusters of equal size that would say as much.
 
-Clusters of equal size get the usual error and one degree of freedom fewer than there are.
+Clusters of equal size get the usual error and one degree of freedom fewer than there are. Where what they
+contribute is skewed, bounds move outwards: :mod:`treadle.evaluate.skewness`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import NamedTuple
 import numpy as np
 
 from treadle.evaluate.models.measures import Floats, Integers
+from treadle.evaluate.skewness import NONE, Sample, Tilt, tilt
 
 MIN_CLUSTERS = 5
 """With fewer, a cluster-robust error is no estimate of anything."""
@@ -35,10 +37,12 @@ class Averaged(NamedTuple):
     Attributes:
         deviations: What each row contributes to what the figure deviates by; 0 for rows not among them.
         weights: Each row's share of what the figure is taken of; in sum 1, 0 for rows not among them.
+        counts: How many rows alike each entry stands for, at least 1; one each when None.
     """
 
     deviations: Floats
     weights: Floats
+    counts: Floats | None = None
 
 
 class Spread(NamedTuple):
@@ -49,11 +53,15 @@ class Spread(NamedTuple):
             squares is the variance.
         df: Degrees of freedom of that variance.
         sizes: How many clusters have rows of each part.
+        tilt: How skewed what clusters contribute is.
+        expected: The variance that is expected of each, from its size; None where all are alike.
     """
 
     left_out: Floats
     df: float
     sizes: tuple[int, ...]
+    tilt: Tilt = NONE
+    expected: Floats | None = None
 
     @property
     def variance(self) -> float:
@@ -73,7 +81,7 @@ def spread(parts: Sequence[Averaged], codes: Integers) -> Spread:
         Its spread; with fewer than two clusters in a part, nothing is known of it and the sizes say so.
     """
     clusters = int(codes.max()) + 1
-    total, own, dfs, sizes = np.zeros(clusters), [], [], []
+    total, own, dfs, sizes, expected = np.zeros(clusters), [], [], [], []
     for part in parts:
         shares: Floats = np.bincount(codes, part.weights, minlength=clusters).astype(np.float64)
         there = shares > 0
@@ -81,13 +89,48 @@ def spread(parts: Sequence[Averaged], codes: Integers) -> Spread:
         sizes.append(size)
         if size < 2:
             continue
-        sums = np.bincount(codes, part.deviations, minlength=clusters)
+        sums: Floats = np.bincount(codes, part.deviations, minlength=clusters).astype(np.float64)
         left_out = np.where(there, sums / np.where(there, 1 - shares, 1.0), 0.0)
         left_out *= np.sqrt((size - 1) / size)
         total += left_out
         own.append(squared(left_out))
         dfs.append(worth(shares[there]))
-    return Spread(total, satterthwaite(own, dfs), tuple(sizes))
+        expected.append(_expected(part, codes, shares, sums, left_out))
+    if not expected:
+        return Spread(total, satterthwaite(own, dfs), tuple(sizes))
+    whole = np.sum(expected, axis=0)
+    return Spread(total, satterthwaite(own, dfs), tuple(sizes), _tilt(total, expected), whole)
+
+
+def _expected(part: Averaged, codes: Integers, shares: Floats, sums: Floats, left_out: Floats) -> Floats:
+    """The variance that is expected of what each cluster contributes, from its size.
+
+    What a cluster's rows share counts with the square of its share of them, and what they don't with their
+    number; how much is shared is a component of variance, by the analysis of variance.
+    """
+    there, clusters = shares > 0, len(shares)
+    pulled = np.where(there, 1 - shares, 1.0)
+    counts = 1.0 if part.counts is None else part.counts
+    alone = np.bincount(codes, part.weights**2 / counts, minlength=clusters)
+    mean = np.divide(sums, shares, out=np.zeros(clusters), where=there)
+    free = float((alone - np.divide(alone, shares, out=np.zeros(clusters), where=there) ** 2).sum())
+    whole = squared(part.deviations) if part.counts is None else float((part.deviations**2 / counts).sum())
+    inside = max(whole - float((mean**2 * alone).sum()), 0.0)
+    noise = alone / pulled**2 * (inside / free if free > 1e-12 else 0.0)
+    shared = (shares / pulled) ** 2
+    between = max(squared(left_out) - float(noise.sum()), 0.0) / float(shared.sum())
+    found: Floats = between * shared + noise
+    return found
+
+
+def _tilt(left_out: Floats, expected: Sequence[Floats]) -> Tilt:
+    """How skewed contributions are; clusters that are mostly of one part are a sample of their own."""
+    whole = np.sum(expected, axis=0)
+    mostly = np.where(whole > 0, np.argmax(expected, axis=0), -1)
+    places = [mostly == part for part in range(len(expected))]
+    if min(int(place.sum()) for place in places) < MIN_CLUSTERS:
+        places = [whole > 0]
+    return tilt([Sample(left_out[place], np.sqrt(whole[place])) for place in places if place.any()])
 
 
 def worth(shares: Floats) -> float:

@@ -26,6 +26,8 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
+import msgspec
+
 from treadle.evaluate.models import cells, resampling
 from treadle.evaluate.models.inferring import estimated, gained
 from treadle.evaluate.models.inputs import Scored
@@ -37,6 +39,7 @@ from treadle.evaluate.models.proportions import (
     score_interval,
     score_statistic,
 )
+from treadle.evaluate.skewness import p_value, reaches
 from treadle.evaluate.types import Estimate
 
 
@@ -141,27 +144,27 @@ def _by_t(found: Estimate, line: float) -> Tested:
     distance = found.value - line
     if found.se == 0:
         return Tested(0.0 if distance < 0 else 1.0, math.copysign(math.inf, distance) if distance else 0.0)
-    from scipy.special import stdtr
-
     statistic = distance / found.se
-    return Tested(float(stdtr(found.df, statistic)), statistic)
+    return Tested(p_value(statistic, found.df, found.tilt), statistic)
 
 
 def _by_logit(found: Estimate, test: str, level: float) -> Comparison:
     """A figure between 0 and 1, with its t interval on the scale of the logit."""
-    from scipy.special import expit, logit, stdtr, stdtrit
+    from scipy.special import expit, logit
 
-    middle, se = float(logit(found.value)), found.se / (found.value * (1 - found.value))
-    width = float(stdtrit(found.df, (1 + level) / 2)) * se
-    low, high = float(expit(middle - width)), float(expit(middle + width))
+    slope = found.value * (1 - found.value)
+    middle, se = float(logit(found.value)), found.se / slope
+    tilted = found.tilt.bent((2 * found.value - 1) * se)
+    down, up = reaches((1 - level) / 2, found.df, tilted)
+    low, high = float(expit(middle - down * se)), float(expit(middle + up * se))
 
     def below(line: float) -> Tested:
         if not 0 < line < 1:
             return Tested(float(line <= 0), _by_t(found, line).statistic)
         statistic = (middle - float(logit(line))) / se
-        return Tested(float(stdtr(found.df, statistic)), statistic)
+        return Tested(p_value(statistic, found.df, tilted), statistic)
 
-    estimate = Estimate(found.value, found.se, low, high, found.n, found.clusters, found.df)
+    estimate = msgspec.structs.replace(found, low=low, high=high, tilt=tilted)
     return Comparison(estimate, f"{test}, on the logit's scale", below)
 
 

@@ -11,7 +11,7 @@ from treadle.evaluate.models.comparing import Comparison, Tested
 from treadle.evaluate.models.measures import Measure
 from treadle.evaluate.rules import holm, needed
 from treadle.evaluate.types import Outcome, Verdict
-from treadle.evaluate.wording import percent, show, signed, size, would
+from treadle.evaluate.wording import percent, show, signed, size, skewed, would
 
 
 class Aim(NamedTuple):
@@ -148,7 +148,7 @@ def _more(part: Part, alpha: float, tested: int) -> int | None:
     if part.line > -part.margin and found.value < part.line:
         ways.append((found.value - part.line, alpha / tested))
     df = found.df if part.clustered else math.inf
-    sizes = [needed(found.clusters, distance, found.se, level, df) for distance, level in ways]
+    sizes = [needed(found.clusters, distance, found.se, level, df, found.tilt) for distance, level in ways]
     return min((number for number in sizes if number), default=None)
 
 
@@ -212,7 +212,9 @@ def _sentence(part: Part, decision: Decision, confidence: float, baseline: str) 
         rest = f", not significantly worse (p {_p(decision.adjusted)}): {at_least}"
     else:
         rest = f"; {at_least}"
-    more = "; ".join(text for text in (part.comparison.detail, part.noise) if text)
+    rare = ("rare large losses", "rare large gains")
+    tilted = "" if part.too_few else skewed(found, confidence, part.comparison.unit or part.unit, rare)
+    more = "; ".join(text for text in (tilted, part.comparison.detail, part.noise) if text)
     return f"{effect}{rest}{f'; {more}' if more else ''}."
 
 

@@ -1,4 +1,4 @@
-"""Intervals of metrics by their linear form, with Student's quantile.
+"""Intervals of metrics by their linear form, with Student's quantile, moved outwards for skewness.
 
 Sources: Obuchowski, Biometrics 53 (1997), for AUCs of clustered rows; Brunner & Munzel, Biometrical
 Journal 42 (2000), for the degrees of freedom of an AUC. Clusters: :mod:`treadle.evaluate.models.clustering`.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
 import numpy as np
 
 from treadle.evaluate.models.clustering import Averaged, Spread, satterthwaite, spread, squared
@@ -15,6 +16,7 @@ from treadle.evaluate.models.inputs import Scored
 from treadle.evaluate.models.linear import Linear, linearise
 from treadle.evaluate.models.measures import Floats, Measure
 from treadle.evaluate.models.weighing import weights
+from treadle.evaluate.skewness import NONE, Sample, Tilt, reaches, tilt
 from treadle.evaluate.types import Estimate
 from treadle.kernel.errors import InvalidInput
 
@@ -28,7 +30,7 @@ def estimated(measure: Measure, rows: Scored, confidence: float) -> Estimate:
     found = linearise(measure, rows.labels, rows.ours, rows.codes)
     estimate = infer(measure, rows, found, [rows.ours], confidence, unsure=measure.bounded)
     low, high = max(estimate.low, 0.0), min(estimate.high, measure.top)
-    return Estimate(estimate.value, estimate.se, low, high, estimate.n, estimate.clusters, estimate.df)
+    return msgspec.structs.replace(estimate, low=low, high=high)
 
 
 def gained(measure: Measure, rows: Scored, confidence: float) -> Estimate:
@@ -70,10 +72,11 @@ def infer(
     """
     codes = None if measure.metric == "ndcg" else rows.codes  # of a ranking queries are what was averaged
     if codes is None:
-        variance, df, sizes = _of_rows(found)
+        variance, df, sizes, tilted = _of_rows(found)
     else:
         known = by_cluster(measure, rows, found, scores)
         variance, df, sizes = known.variance, min(known.df, float(codes.max())), known.sizes
+        tilted = known.tilt
     clusters = len(found.deviations) if codes is None else int(codes.max()) + 1
     if min(sizes) < 2:
         raise _too_few(measure, codes is not None, clusters)
@@ -84,25 +87,25 @@ def infer(
     if unsure and se < 1e-12:
         # All of k independent comparisons came out alike: Clopper & Pearson's bound for k of k.
         alike = min(*sizes, clusters // 2) if len(sizes) == 2 else min(sizes)
-        se = (1 - ((1 - confidence) / 2) ** (1 / alike)) / quantile
-    width = quantile * se
+        se, tilted = (1 - ((1 - confidence) / 2) ** (1 / alike)) / quantile, NONE
+    below, above = reaches((1 - confidence) / 2, df, tilted)
     units = sizes[0] if len(sizes) == 1 else clusters
-    return Estimate(found.value, se, found.value - width, found.value + width, len(rows.labels), units, df)
+    low, high = found.value - below * se, found.value + above * se
+    return Estimate(found.value, se, low, high, len(rows.labels), units, df, tilted)
 
 
-def _of_rows(found: Linear) -> tuple[float, float, tuple[int, ...]]:
-    """The variance of independent rows, its degrees of freedom, and the rows of each stratum."""
+def _of_rows(found: Linear) -> tuple[float, float, tuple[int, ...], Tilt]:
+    """The variance of independent rows, its degrees of freedom, the rows of each stratum, the skewness."""
     sizes = tuple(int(stratum.sum()) for stratum in found.strata)
     if min(sizes) < 2:
-        return 0.0, 1.0, sizes
-    parts = [
-        size / (size - 1) * squared(found.deviations[stratum])
-        for stratum, size in zip(found.strata, sizes, strict=True)
-    ]
+        return 0.0, 1.0, sizes, NONE
+    own = [found.deviations[stratum] for stratum in found.strata]
+    parts = [size / (size - 1) * squared(one) for one, size in zip(own, sizes, strict=True)]
+    tilted = tilt([Sample(one) for one in own])
     variance, df = sum(parts), float(sizes[0] - 1 if len(sizes) == 1 else len(found.deviations) - 1)
     if len(sizes) == 2 and variance > 0:
         df = min(df, satterthwaite(parts, [size - 1 for size in sizes]))
-    return variance, df, sizes
+    return variance, df, sizes, tilted
 
 
 def by_cluster(measure: Measure, rows: Scored, found: Linear, scores: Sequence[Floats]) -> Spread:

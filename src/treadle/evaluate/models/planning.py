@@ -21,6 +21,7 @@ from treadle.evaluate.models.inferring import estimated
 from treadle.evaluate.models.inputs import Scored, scored
 from treadle.evaluate.models.measures import Rows
 from treadle.evaluate.rules import POWER, hanley_mcneil
+from treadle.evaluate.skewness import NONE, Tilt, reaches
 from treadle.evaluate.types import Estimate, Planned
 from treadle.evaluate.wording import percent, show
 from treadle.kernel.errors import InvalidInput
@@ -47,11 +48,13 @@ class Expected(NamedTuple):
         se: The error; None where nothing is known of it.
         why: What it rests on, in words.
         df: Degrees of freedom of what it rests on, where rows stand or fall together.
+        tilt: How skewed it may be, for which bounds allow.
     """
 
     se: float | None
     why: str
     df: float = math.inf
+    tilt: Tilt = NONE
 
 
 class Planning:
@@ -135,9 +138,9 @@ class Planning:
 
         if expected.se is None:
             return None
-        if math.isinf(expected.df):
-            return float(ndtri(self._confidence) + ndtri(POWER)) * expected.se
-        return float(stdtrit(expected.df, self._confidence) + stdtrit(expected.df, POWER)) * expected.se
+        bound = max(reaches(1 - self._confidence, expected.df, expected.tilt))
+        power = float(ndtri(POWER) if math.isinf(expected.df) else stdtrit(expected.df, POWER))
+        return (bound + power) * expected.se
 
     def _known(self, se: float, why: str, found: Estimate) -> Expected:
         """An error that rests on production's, which few clusters may tell nothing of."""
@@ -146,7 +149,7 @@ class Planning:
         few = too_few(found.clusters, found.df, self._holdout.unit)
         if few:
             return Expected(None, f"{found.clusters:,} {self._holdout.unit} {few}")
-        return Expected(se, why, found.df)
+        return Expected(se, why, found.df, Tilt(0.0, found.tilt.error))
 
     def _units(self, aim: Aim, rows: Rows) -> tuple[int, str]:
         """How many units there are, and what they are called."""

@@ -26,6 +26,7 @@ from treadle.evaluate.models.inputs import scored
 from treadle.evaluate.models.linear import linearise
 from treadle.evaluate.models.measures import Floats
 from treadle.evaluate.rules import POWER
+from treadle.evaluate.skewness import Sample, Tilt, p_value, reaches, tilt
 from treadle.evaluate.types import Estimate, Verdict
 from treadle.evaluate.wording import percent, show, signed
 
@@ -97,14 +98,16 @@ def compare_recipes(
     own = [float(arm.var(ddof=1)) / len(arm) for arm in values]
     worth = min(one.df for one in owed)
     df = satterthwaite([*own, rows], [*(len(arm) - 1 for arm in values), worth])
-    found = _estimate(value, se, df, 2 * confidence - 1, len(holdout.labels), min(map(len, values)))
+    tilted = _tilt(values, weights @ errors, owed)
+    down, up = reaches(1 - confidence, df, tilted)
+    n, seeds = len(holdout.labels), min(map(len, values))
+    found = Estimate(value, se, value - down * se, value + up * se, n, seeds, df, tilted)
 
     def below(line: float) -> Tested:
-        from scipy.special import stdtr
-
         if found.se == 0:
             return Tested(float(value >= line), 0.0)
-        return Tested(float(stdtr(found.df, (value - line) / found.se)), (value - line) / found.se)
+        statistic = (value - line) / found.se
+        return Tested(p_value(statistic, df, tilted), statistic)
 
     test = f"two-way bootstrap of seeds and rows, {bootstrap.resamples:,} samples, t"
     clustered = holdout.clusters is not None and aim.measure.metric != "ndcg"
@@ -204,11 +207,14 @@ def _two_way(values: Sequence[Floats], covariance: Floats, bootstrap: Bootstrap)
     return float((means[0] - means[1]).std())
 
 
-def _estimate(value: float, se: float, df: float, level: float, n: int, seeds: int) -> Estimate:
-    from scipy.special import stdtrit
-
-    width = float(stdtrit(df, (1 + level) / 2)) * se
-    return Estimate(value, se, value - width, value + width, n, seeds, df)
+def _tilt(values: Sequence[Floats], rows: Floats, owed: Sequence[Spread]) -> Tilt:
+    """How skewed the difference of two recipes is, by the seeds of both and by rows or clusters."""
+    seeds = [Sample(sign * (arm - arm.mean()) / len(arm)) for arm, sign in zip(values, (1, -1), strict=True)]
+    expected = [one.expected for one in owed if one.expected is not None]
+    if not expected:
+        return tilt([*seeds, Sample(rows)])
+    scales: Floats = np.sqrt(np.mean(expected, axis=0))
+    return tilt([*seeds, Sample(rows[scales > 0], scales[scales > 0])])
 
 
 def _more(found: Recipes, part: Part, decision: Decision, confidence: float, seeds: int) -> int | None:

@@ -23,6 +23,7 @@ from treadle.evaluate.models.inputs import Scored, numbered, scored
 from treadle.evaluate.models.linear import row_values
 from treadle.evaluate.models.measures import Array, Booleans, Floats, Integers, Measure
 from treadle.evaluate.rules import holm
+from treadle.evaluate.skewness import Sample, Tilt, p_value, reaches, tilt
 from treadle.evaluate.types import Verdict
 from treadle.evaluate.wording import show
 from treadle.kernel.config.checks import SliceCheck
@@ -348,21 +349,22 @@ class _Confirming(NamedTuple):
 
     def _check(self, name: str, inside: Booleans) -> _Checked:
         """Whether the slice is worse than the rest, and (beside production) worse than production."""
-        from scipy.special import stdtr, stdtrit
-
         values = self.weakness[self.rows]
         clusters = None if self.codes is None else self.codes[self.rows]
         here, elsewhere = float(values[inside].mean()), float(values[~inside].mean())
         own = Averaged(np.where(inside, values - here, 0.0) / inside.sum(), inside / inside.sum())
         rest = (~inside).sum()
         other = Averaged(np.where(inside, 0.0, elsewhere - values) / rest, ~inside / rest)
-        se, df = _error([own], inside, clusters)
-        tests = [(here - elsewhere, *_error([own, other], np.ones_like(inside), clusters))]
+        error = _error([own], inside, clusters)
+        tests = [(here - elsewhere, _error([own, other], np.ones_like(inside), clusters))]
         if self.compared:
-            tests.append((here, se, df))
-        statistics = [distance / error if error > 0 else 0.0 for distance, error, _ in tests]
-        p_values = [float(stdtr(t[2], -one)) for t, one in zip(tests, statistics, strict=True)]
-        width = float(stdtrit(df, self.confidence)) * se
+            tests.append((here, error))
+        statistics = [distance / one.se if one.se > 0 else 0.0 for distance, one in tests]
+        p_values = [
+            p_value(-statistic, one.df, one.tilt.mirrored)
+            for statistic, (_, one) in zip(statistics, tests, strict=True)
+        ]
+        down, up = reaches(1 - self.confidence, error.df, error.tilt)
         return _Checked(
             name,
             int(inside.sum()),
@@ -370,8 +372,8 @@ class _Confirming(NamedTuple):
             elsewhere,
             max(p_values),
             min(statistics),
-            here - width,
-            here + width,
+            here - down * error.se,
+            here + up * error.se,
         )
 
     def _verdict(self, one: _Checked, adjusted: float, tested: int) -> Verdict:
@@ -404,16 +406,29 @@ class _Confirming(NamedTuple):
         )
 
 
-def _error(parts: Sequence[Averaged], among: Booleans, clusters: Integers | None) -> tuple[float, float]:
-    """The standard error of a sum of averages, and its degrees of freedom; 0 where clusters are too few."""
+class _Error(NamedTuple):
+    """How sure a sum of averages is.
+
+    Attributes:
+        se: Its standard error; 0 where clusters are too few.
+        df: Degrees of freedom of that.
+        tilt: How skewed it is.
+    """
+
+    se: float
+    df: float
+    tilt: Tilt
+
+
+def _error(parts: Sequence[Averaged], among: Booleans, clusters: Integers | None) -> _Error:
     if clusters is None:
         n = int(among.sum())
-        return float(
-            np.sqrt(n / (n - 1) * squared(np.sum([part.deviations for part in parts], axis=0)))
-        ), n - 1.0
+        whole = np.sum([part.deviations for part in parts], axis=0)
+        own = [Sample(part.deviations[part.weights > 0]) for part in parts]
+        return _Error(float(np.sqrt(n / (n - 1) * squared(whole))), n - 1.0, tilt(own))
     known = spread(parts, numbered(clusters))
     few = too_few(min(known.sizes), known.df, "clusters")
-    return 0.0 if few else math.sqrt(known.variance), known.df
+    return _Error(0.0 if few else math.sqrt(known.variance), known.df, known.tilt)
 
 
 def _more(value: float) -> str:
