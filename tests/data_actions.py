@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
 import shutil
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,11 +33,13 @@ from treadle.data import (
 from treadle.data.storage import writing
 from treadle.data.tree.pages import entry_at
 from treadle.data.tree.trees import entries, lookup
+from treadle.data.work import sharing
+from treadle.data.work import writing as files
 from treadle.data.work.pointer import read_pointer
 from treadle.evaluate import DataGates
 from treadle.kernel import blobs, pieces
 from treadle.kernel.blobs import ObjectBlobStore
-from treadle.kernel.errors import Conflict
+from treadle.kernel.errors import Busy, Conflict
 from treadle.kernel.ids import digest_bytes
 from treadle.kernel.uploads import BlobUpload
 from treadle.kernel.workspace import Workspace
@@ -148,6 +152,22 @@ def check_checkout_anew(root: Path) -> None:
 def done_checkout_anew(root: Path) -> None:
     [status] = WorkingTree(Workspace.open(root)).status()
     assert status.clean
+
+
+prepare_checkout_shared = prepare_checkout_anew
+check_checkout_shared, done_checkout_shared = check_checkout_anew, done_checkout_anew
+
+
+def checkout_shared(root: Path) -> None:
+    """As before, but by two processes, of which the second one makes what it can."""
+    mine = sharing.Sharing.mine
+    files.MANY, files._SHARED_BATCH = 1, 5
+    sharing.Sharing.mine = lambda self: (time.sleep(0.1), mine(self))[1]
+    tree, late = WorkingTree(Workspace.open(root)), time.monotonic() + 5
+    while time.monotonic() < late:
+        with contextlib.suppress(Busy):  # the helper of one that was killed has not ended yet
+            tree.checkout(Checkout())
+            break
 
 
 def prepare_merge_review(root: Path) -> None:

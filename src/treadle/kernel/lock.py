@@ -61,8 +61,8 @@ def _taken(descriptor: int) -> bool:
 
 
 @contextlib.contextmanager
-def exclusive(path: Path, me: Holder) -> Iterator[None]:
-    """Holds the lock at ``path`` for the block.
+def exclusive(path: Path, me: Holder) -> Iterator[int]:
+    """Holds the lock at ``path`` for the block, with a descriptor; so does a process that inherits that.
 
     Raises:
         Busy: If another process holds it; the error says which and what it is doing.
@@ -83,6 +83,6 @@ def exclusive(path: Path, me: Holder) -> Iterator[None]:
             time.sleep(0.001)  # somebody only looked who holds it
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, msgspec.json.encode(me), 0)
-        yield
+        yield descriptor
     finally:
         os.close(descriptor)

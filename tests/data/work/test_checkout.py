@@ -12,7 +12,7 @@ from data.work.conftest import Place
 from servers import fill
 from treadle.data import AddPath, Branches, Checkout
 from treadle.data.work import trees
-from treadle.data.work.scanning import PARTIAL
+from treadle.data.work.placing import PARTIAL
 from treadle.kernel.errors import Conflict, CorruptData, InvalidInput, NotFound, StorageFull
 from treadle.kernel.workspace import Workspace
 

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from treadle.data.storage.cutting import cut, unzip
 from treadle.data.storage.hashing import Whole
 from treadle.data.storage.indexes import Indexes, Located
 from treadle.data.storage.packs import Kind, Pack, Place
@@ -158,13 +159,18 @@ class Contents:
         """
         with ThreadPoolExecutor(_AHEAD, thread_name_prefix="treadle-read") as pool:
             waiting: deque[tuple[Future[bytes], Located, slice]] = deque()
-            for found in self.indexes.find_many(digests):
-                for span in found.spans(_SPAN, _GAP):
-                    waiting.append((pool.submit(self._span, found, span), found, span))
-                    if len(waiting) > _AHEAD:
-                        yield from self._cut(digests, *waiting.popleft())
+            for found, span in self.located(digests):
+                waiting.append((pool.submit(self._span, found, span), found, span))
+                if len(waiting) > _AHEAD:
+                    yield from self._cut(digests, *waiting.popleft())
             for one in waiting:
                 yield from self._cut(digests, *one)
+
+    def located(self, digests: NDArray[np.uint8]) -> Iterator[tuple[Located, slice]]:
+        """Where small contents lie, in stretches worth reading in one piece; else as :meth:`many`."""
+        for found in self.indexes.find_many(digests):
+            for span in found.spans(_SPAN, _GAP):
+                yield found, span
 
     def recipes(self) -> Iterator[tuple[str, Recipe]]:
         """The files that are made of chunks, and how."""
@@ -213,26 +219,22 @@ class Contents:
         self, digests: NDArray[np.uint8], read: Future[bytes], found: Located, span: slice
     ) -> Iterator[tuple[int, bytes]]:
         """The contents of a piece; no object is made for each, because there may be a million."""
-        from blake3 import blake3
-
         data, rows = read.result(), found.rows[span]
         raw = digests[rows].tobytes()
         starts = found.offsets[span] - found.offsets[span.start]
         columns = (
-            rows,
             starts,
             starts + found.stored[span],
             found.lengths[span],
             found.kinds[span] == Kind.ZSTD,
         )
-        each = zip(*(one.tolist() for one in columns), strict=True)
-        for at, (row, start, end, length, zipped) in enumerate(each):
-            stored = data[start:end]
-            digest = raw[at * 32 : at * 32 + 32]
-            content = _unzip(stored, length) if zipped else stored
-            if content is None or blake3(content).digest() != digest:
-                content = self._unpack(digest.hex(), found.place(span.start + at))
-            yield row, content
+        contents = cut(data, raw, *(one.tolist() for one in columns))
+        for at, (row, content) in enumerate(zip(rows.tolist(), contents, strict=True)):
+            if content is not None:
+                yield row, content
+            else:
+                digest = raw[at * 32 : at * 32 + 32].hex()
+                yield row, self._unpack(digest, found.place(span.start + at))
 
     def _unpack(self, digest: str, place: Place) -> bytes:
         raw = bytes.fromhex(digest)
@@ -313,20 +315,10 @@ class Contents:
 
 def _opened(digest: bytes, place: Place, stored: bytes) -> bytes | None:
     """What is stored at a place, if it is the content of that digest."""
-    return _checked(digest, _unzip(stored, place.length) if place.kind is Kind.ZSTD else stored)
+    return _checked(digest, unzip(stored, place.length) if place.kind is Kind.ZSTD else stored)
 
 
 def _checked(digest: bytes, content: bytes | None) -> bytes | None:
     from blake3 import blake3
 
     return content if content is not None and blake3(content).digest() == digest else None
-
-
-def _unzip(stored: bytes, length: int) -> bytes | None:
-    import zstandard
-
-    try:
-        content: bytes = zstandard.ZstdDecompressor().decompress(stored, max_output_size=length)
-    except zstandard.ZstdError:
-        return None
-    return content

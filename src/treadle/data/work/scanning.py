@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from treadle.data.tree.types import Mode
+from treadle.data.work.placing import PARTIAL
 from treadle.kernel.errors import InvalidInput, NotFound
 from treadle.kernel.files import storage_errors
 
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _FIRST = itemgetter(0)
-PARTIAL = ".treadle-partial"
-"""How a file's name ends that a checkout is writing; nobody's data."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -222,7 +222,7 @@ class WorkingTree:
         contents = self._branches.contents(*filter(None, [version, here]))
         wanted = joined(list(entries(version.tree, contents)))
         self._check_clashes(base, wanted)
-        with self._alone(target):
+        with self._alone(target) as lock:
             present = target.exists() or target.is_symlink()
             found = scan(target) if present else nothing_in(base)
             known, _ = self._compared(found, target)
@@ -238,7 +238,7 @@ class WorkingTree:
                 journal.parent.mkdir(parents=True, exist_ok=True)
                 journal.touch()
             with naming(version.ref):
-                after = Writer(base, contents, asked.link).write(wanted, made, found)
+                after = Writer(base, contents, asked.link, lock).write(wanted, made, found)
             save_state(
                 self._cache(target), after, wanted.digests, version.tree, time.time_ns() + _LONG_AGO_NS
             )
@@ -353,11 +353,12 @@ class WorkingTree:
         return compare(found, state), state.tree
 
     @contextlib.contextmanager
-    def _alone(self, target: Path) -> Iterator[None]:
-        """Nobody else adds or checks out the same data meanwhile."""
+    def _alone(self, target: Path) -> Iterator[int]:
+        """Nobody else adds or checks out the same data meanwhile; the descriptor of the lock."""
         lock = self._cache(target).with_suffix(".lock")
-        with exclusive(lock, Holder(pid=0, doing=f"another `treadle data` at {self._shown(target)}")):
-            yield
+        me = Holder(pid=0, doing=f"another `treadle data` at {self._shown(target)}")
+        with exclusive(lock, me) as descriptor:
+            yield descriptor
 
 
 def pointer_tree(pointer: Pointer, version: DatasetVersion | None) -> str:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections import deque
+from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from treadle.data.storage.contents import Contents
 from treadle.data.tree.types import Entries, Mode
+from treadle.data.work.placing import NEW, PARTIAL, PERMISSIONS, into_place, put
 from treadle.data.work.plans import Plan
-from treadle.data.work.scanning import PARTIAL, Scan
+from treadle.data.work.scanning import Scan
+from treadle.data.work.sharing import Chunk, Sharing, can_share
 from treadle.data.work.types import LinkKind
 from treadle.kernel import progress
 from treadle.kernel.copying import copy_hashed, reflink
@@ -22,9 +27,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _BATCH = 16_384
-_PERMISSIONS = (0o644, 0o755)
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-_EXECUTABLE, _LINK, _FOLDER = int(Mode.EXECUTABLE), int(Mode.LINK), int(Mode.FOLDER)
+_SHARED_BATCH, _SHARED_SIZE = 2_048, 64 << 20  # so that whoever ends first needn't wait long for the other
+_EXECUTABLE, _FOLDER = int(Mode.EXECUTABLE), int(Mode.FOLDER)
+MANY = 10_000
+"""From so many files on they are made by two processes."""
 
 
 class Writer:
@@ -35,15 +41,13 @@ class Writer:
         contents: What gives the files.
         link: ``auto`` shares blocks where the file system can and copies otherwise; ``hardlink`` links large
             files, which are read-only then.
+        lock: A descriptor that holds the lock of what is written.
     """
 
     def __init__(
-        self,
-        base: Path,
-        contents: Contents,
-        link: LinkKind = "auto",
+        self, base: Path, contents: Contents, link: LinkKind = "auto", lock: int | None = None
     ) -> None:
-        self._base, self._contents, self._link = str(base), contents, link
+        self._base, self._contents, self._link, self._lock = str(base), contents, link, lock
 
     def write(self, target: Entries, plan: Plan, scan: Scan) -> Scan:
         """Writes and removes; returns what lies there then, a row for each of the target's.
@@ -56,20 +60,18 @@ class Writer:
         """
         import numpy as np
 
-        mtimes, ctimes, inodes = (np.zeros(len(target), np.int64) for _ in range(3))
+        stats = np.zeros((len(target), 3), np.int64)  # times of the content's change, of any change, inodes
         sizes = target.sizes.copy()
         with storage_errors(self._base):
             self._remove(plan.remove)
             self._folders(target, plan.write)
-            for begin in range(0, len(plan.write), _BATCH):
-                rows = plan.write[begin : begin + _BATCH]
-                found = self._some(target, rows, plan.replace[begin : begin + _BATCH])
-                mtimes[rows], ctimes[rows], inodes[rows] = found
-        mtimes[plan.keep] = scan.mtimes[plan.kept]
-        ctimes[plan.keep] = scan.ctimes[plan.kept]
-        inodes[plan.keep] = scan.inodes[plan.kept].astype(np.int64)
+            self._files(target, plan, stats)
+        columns = (scan.mtimes, scan.ctimes, scan.inodes)
+        for at, column in enumerate(columns):
+            stats[plan.keep, at] = column[plan.kept]
         sizes[target.modes >= Mode.LINK] = 0
-        return Scan(scan.base, target.paths, sizes, mtimes, ctimes, inodes.astype(np.uint64), target.modes)
+        mtimes, ctimes, inodes = (np.ascontiguousarray(stats[:, at]) for at in range(len(columns)))
+        return Scan(scan.base, target.paths, sizes, mtimes, ctimes, inodes.view(np.uint64), target.modes)
 
     # ── folders ──────────────────────────────────────────────────────────
 
@@ -103,55 +105,44 @@ class Writer:
 
     # ── files ────────────────────────────────────────────────────────────
 
-    def _some(
-        self, target: Entries, rows: NDArray[np.int64], replace: NDArray[np.bool_]
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        """Writes some rows; returns times of the content's change, of any change, and inodes."""
+    def _files(self, target: Entries, plan: Plan, stats: NDArray[np.int64]) -> None:
+        """Writes all files, together with a helper where they are many."""
+        shared = len(plan.write) >= MANY and can_share()
+        chunks = deque(_chunks(target, plan, _SHARED_BATCH if shared else _BATCH))
+
+        def made(rows: NDArray[np.int64], found: NDArray[np.int64]) -> None:
+            stats[rows] = found
+
+        sharing = Sharing(self._base, target, self._contents, chunks, made, self._lock)
+        with sharing.running() if shared else contextlib.nullcontext():
+            for chunk in sharing.mine():
+                made(chunk.rows, self._some(target, chunk))
+        for chunk in sharing.left:
+            made(chunk.rows, self._some(target, chunk))
+
+    def _some(self, target: Entries, chunk: Chunk) -> NDArray[np.int64]:
+        """Writes some rows; returns of each when its content changed, when anything did, and its inode."""
         import numpy as np
 
-        count = len(rows)
-        found = np.zeros((3, count), np.int64)
+        rows = chunk.rows
         paths = [target.paths[row] for row in rows.tolist()]
-        modes, over = target.modes[rows].tolist(), replace.tolist()
-        written = np.zeros(count, dtype=bool)
-        mtimes, ctimes, inodes = ([0] * count for _ in range(3))
-        size = 0
+        modes, over = target.modes[rows].tolist(), chunk.replace.tolist()
+        found = [(0, 0, 0)] * len(rows)
+        count = size = 0
         for row, data in self._contents.many(target.digests[rows]):
-            stat = self._put(paths[row], data, modes[row], replace=over[row])
-            mtimes[row], ctimes[row], inodes[row] = stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino
-            written[row] = True
+            stat = put(f"{self._base}/{paths[row]}", data, modes[row], replace=over[row])
+            found[row] = stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino
+            count += 1
             size += len(data)
-        progress.tell(int(written.sum()), size)
-        found[:] = (mtimes, ctimes, inodes)
-        for row in np.flatnonzero(~written).tolist():
-            length = int(target.sizes[rows[row]])
-            digest = target.digests[rows[row]].tobytes().hex()
-            stat = self._alone(paths[row], digest, length, modes[row], replace=over[row])
-            found[:, row] = stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino
-            progress.tell(1, length)
-        return found[0], found[1], found[2]
-
-    def _put(self, path: str, data: bytes, mode: int, *, replace: bool) -> os.stat_result:
-        """Writes a small content."""
-        whole = f"{self._base}/{path}"
-        if mode == _LINK:
-            return self._put_link(whole, os.fsdecode(data))
-        place = whole + PARTIAL if replace else whole
-        try:
-            descriptor = os.open(place, _NEW, _PERMISSIONS[mode])
-        except FileExistsError:
-            _clear(place)
-            descriptor = os.open(place, _NEW, _PERMISSIONS[mode])
-        try:
-            _write(descriptor, data)
-            if not replace:
-                return os.fstat(descriptor)
-        except BaseException:
-            os.unlink(place)  # noqa: PTH108 - half a file is nobody's data
-            raise
-        finally:
-            os.close(descriptor)
-        return _into_place(place, whole)
+        progress.tell(count, size)
+        for row, one in enumerate(found) if count < len(rows) else ():
+            if not one[2]:
+                length = int(target.sizes[rows[row]])
+                digest = target.digests[rows[row]].tobytes().hex()
+                stat = self._alone(paths[row], digest, length, modes[row], replace=over[row])
+                found[row] = stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino
+                progress.tell(1, length)
+        return np.array(found, np.int64).reshape(-1, 3)
 
     def _alone(self, path: str, digest: str, size: int, mode: int, *, replace: bool) -> os.stat_result:
         """Writes what is in no pack as it is: a large file, an empty one, an empty folder."""
@@ -160,7 +151,7 @@ class Writer:
             os.makedirs(whole, exist_ok=True)  # noqa: PTH103
             return os.lstat(whole)
         if not size:
-            return self._put(path, b"", mode, replace=replace)
+            return put(whole, b"", mode, replace=replace)
         place = Path(whole + PARTIAL)
         place.unlink(missing_ok=True)
         source = self._contents.blobs.path(digest)
@@ -169,11 +160,11 @@ class Writer:
         elif self._link == "hardlink":
             source.chmod(0o555 if mode == _EXECUTABLE else 0o444)
             os.link(source, place)
-            return _into_place(str(place), whole)
+            return into_place(str(place), whole)
         elif not _shared(source, place):
             self._copy(source, place, digest)
-        place.chmod(_PERMISSIONS[mode])
-        return _into_place(str(place), whole)
+        place.chmod(PERMISSIONS[mode])
+        return into_place(str(place), whole)
 
     def _copy(self, source: Path, place: Path, digest: str) -> None:
         try:
@@ -189,44 +180,23 @@ class Writer:
                 fix="`treadle data verify --repair` fetches it again",
             )
 
-    @staticmethod
-    def _put_link(whole: str, target: str) -> os.stat_result:
-        place = whole + PARTIAL
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(place)  # noqa: PTH108
-        os.symlink(target, place)  # noqa: PTH211
-        return _into_place(place, whole)
 
+def _chunks(target: Entries, plan: Plan, most: int) -> Iterator[Chunk]:
+    """What is written, in pieces of so many files; where they are large, of fewer."""
+    import numpy as np
 
-def _write(descriptor: int, data: bytes) -> None:
-    """Writes all of it: a disk that is almost full takes a part, and only then tells."""
-    written = os.write(descriptor, data)
-    while written < len(data):
-        written += os.write(descriptor, data[written:])
-
-
-def _into_place(place: str, whole: str) -> os.stat_result:
-    try:
-        os.replace(place, whole)  # noqa: PTH105
-    except IsADirectoryError:
-        os.rmdir(whole)  # noqa: PTH106
-        os.replace(place, whole)  # noqa: PTH105
-    return os.lstat(whole)
-
-
-def _clear(place: str) -> None:
-    """Takes away what a checkout that broke off left where a new file shall be."""
-    if os.path.isdir(place) and not os.path.islink(place):  # noqa: PTH112, PTH114
-        os.rmdir(place)  # noqa: PTH106
-    else:
-        os.unlink(place)  # noqa: PTH108
+    count = len(plan.write)
+    pieces = np.arange(count) // most + np.cumsum(target.sizes[plan.write], dtype=np.int64) // _SHARED_SIZE
+    bounds = [0, *(np.flatnonzero(np.diff(pieces)) + 1).tolist(), count]
+    for begin, end in pairwise(bounds) if count else ():
+        yield Chunk(plan.write[begin:end], plan.replace[begin:end])
 
 
 def _shared(source: Path, place: Path) -> bool:
     """Lets a new file share another one's blocks; returns whether the file system can."""
     one = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        two = os.open(place, _NEW, 0o644)
+        two = os.open(place, NEW, 0o644)
         try:
             done = reflink(one, two)
         finally:
