@@ -90,6 +90,7 @@ class Pieces:
     def __init__(self, store: ObjectStore, fence: Fence, name: str, plain: bool) -> None:
         self._store, self._fence, self._name, self._plain = store, fence, name, plain
         self._lists: dict[str, PieceList] = {}
+        self._decoder = msgspec.json.Decoder(PieceList)  # before there are threads: see kernel.decoding
 
     # ── reading ──────────────────────────────────────────────────────────
 
@@ -109,7 +110,7 @@ class Pieces:
             except NotFound:
                 return None
             try:
-                known = msgspec.json.decode(data, type=PieceList)
+                known = self._decoder.decode(data)
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 raise self._damaged(key, "the list of its pieces can't be read") from error
             if known.format != 1:

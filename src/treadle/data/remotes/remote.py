@@ -68,6 +68,7 @@ class Remote:
 
     def __init__(self, name: str, url: str, blobs: ObjectBlobStore) -> None:
         self.name, self.url, self.blobs = name, url, blobs
+        self._decoder = msgspec.json.Decoder(DatasetVersion)  # before there are threads: see kernel.decoding
 
     @classmethod
     def of(cls, blobs: BlobStore) -> Remote:
@@ -140,7 +141,7 @@ class Remote:
         if data is None:
             return None
         try:
-            return msgspec.json.decode(data, type=DatasetVersion)
+            return self._decoder.decode(data)
         except msgspec.MsgspecError as error:
             raise CorruptData(
                 f"what is said of the version can't be read: {error}",
