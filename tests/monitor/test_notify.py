@@ -33,6 +33,7 @@ class Receiver(HTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.statuses: list[int] = []
+        self.slow = 0.0
         self.got: list[tuple[dict[str, Any], str | None]] = []
         self.url = f"http://127.0.0.1:{self.server_port}/hook"
 
@@ -43,6 +44,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.server.got.append((body, self.headers["Idempotency-Key"]))
+        time.sleep(self.server.slow)
         status = self.server.statuses.pop(0) if self.server.statuses else 204
         self.send_response(status)
         if status in {302, 307}:
@@ -74,6 +76,12 @@ def test_an_alert_is_posted_as_json_with_its_identity(receiver: Receiver) -> Non
         ["roc_auc"],
         "2026-03-01T00:00:00Z",
     )
+
+
+def test_a_slow_receiver_is_waited_for_and_asked_once(receiver: Receiver) -> None:
+    receiver.slow = 1.2
+    WebhookNotifier(receiver.url).notify(ALERT)
+    assert len(receiver.got) == 1
 
 
 @pytest.mark.parametrize("statuses", [[500, 503], [429, 502, 500]])
