@@ -448,6 +448,8 @@ def _traffic(client: Client) -> None:
         outputs=[0.5], latency_ms=[1.0],
     )  # fmt: skip
     client.send_predictions("toy", one)
+    with pytest.raises(Conflict, match="other rows were sent as batch 'b'"):
+        client.send_predictions("toy", msgspec.structs.replace(one, outputs=[0.6]))
     record = Answered(["y"], [AT.timestamp()], 1, 1, ("hour", "carrier"), [0.5], [1.0], [[2.0, None]])
     client.send_segment("toy", "segment_1", 1, SegmentEncoder().encode(record))
     with pytest.raises(InvalidInput, match="of its 2 predictions 1 can be read"):

@@ -20,6 +20,7 @@ from treadle.kernel.errors import StorageError
 from treadle.kernel.events import timeline
 from treadle.kernel.workspace import Workspace
 from treadle.monitor import DroppedFile, Drops, Monitors, PredictionLog
+from treadle.monitor.drops import take_dropped
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 PREDICTIONS = """
@@ -93,6 +94,53 @@ def test_predictions_and_labels_are_taken_in_once_and_moved(workspace_: Workspac
     assert take(workspace_) == [("again.parquet", "taken", 10), ("more.parquet", "taken", 10)]
     assert {row[2] for row in logged(workspace_)} == {0.5}
     assert PredictionLog(workspace_).count("toy") == 10
+
+
+def test_a_name_that_comes_again_overwrites_nothing(workspace_: Workspace, write: Write) -> None:
+    for number in range(3):
+        write(PREDICTIONS.replace("'p'", f"'{number}-'"))
+        assert take(workspace_) == [("a.parquet", "taken", 10)]
+        write("SELECT 1 AS x", "bad.parquet")
+        assert take(workspace_) == [("bad.parquet", "refused", 0)]
+    aside = workspace_.root / "incoming"
+    taken = sorted(path.name for path in (aside / "taken/predictions/toy").iterdir())
+    assert taken == ["a.2.parquet", "a.3.parquet", "a.parquet"]
+    refused = sorted(path.name for path in (aside / "refused/predictions/toy").iterdir())
+    assert refused[:2] == ["bad.2.parquet", "bad.2.parquet.reason.txt"]
+    assert len(refused) == 6
+
+
+def test_what_lies_where_nothing_is_taken_from_is_told(
+    workspace_: Workspace, write: Write, caplog: pytest.LogCaptureFixture
+) -> None:
+    kept = write(PREDICTIONS).read_bytes()
+    base = workspace_.root / "incoming" / "predictions"
+    for name in (
+        "tyo/a.parquet",
+        "a.parquet",
+        "toy/day=2026-01-01/a.parquet",
+        "toy/a.csv",
+        "toy/_SUCCESS",
+        ".x/a",
+    ):
+        (base / name).parent.mkdir(parents=True, exist_ok=True)
+        (base / name).write_bytes(kept)
+    found = {one.file.removeprefix("predictions/"): one for one in Drops(workspace_).take("toy")}
+    assert found.pop("toy/a.parquet").state == "taken"
+    assert {one.state for one in found.values()} == {"waiting"}
+    assert "did you mean 'toy'?" in found["tyo/a.parquet"].reason
+    assert "in no model's folder" in found["a.parquet"].reason
+    for name in ("toy/day=2026-01-01/a.parquet", "toy/a.csv"):
+        assert "predictions/toy/NAME.parquet" in found[name].reason
+    assert len(found) == 4, "hidden files are others' work"
+    for _ in range(2):
+        take_dropped(workspace_, "toy")
+    assert caplog.text.count("did you mean 'toy'?") == 1, "a look every ten seconds tells it once"
+
+
+def test_a_file_without_rows_is_taken(workspace_: Workspace, write: Write) -> None:
+    write(f"SELECT * FROM ({PREDICTIONS}) WHERE false")
+    assert take(workspace_) == [("a.parquet", "taken", 0)]
 
 
 def test_seconds_flags_and_what_may_be_left_out(workspace_: Workspace, write: Write) -> None:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -126,6 +127,31 @@ def test_a_batch_is_kept_once(log: PredictionLog) -> None:
     assert table(log, "labels").count() == 1
 
 
+def test_a_name_that_other_rows_had_is_refused(log: PredictionLog) -> None:
+    """Passed over, they would be lost."""
+    assert log.append("toy", some(), named=True)
+    assert not log.append("toy", some(), named=True)
+    with pytest.raises(Conflict, match="other rows were sent as batch 'b1' before"):
+        log.append("toy", some(ids=["d", "e", "f"]), named=True)
+    assert log.append_labels("toy", labels(["a"], [1], [1]), named=True)
+    assert not log.append_labels("toy", labels(["a"], [1], [1]), named=True)
+    with pytest.raises(Conflict, match="nothing was appended"):
+        log.append_labels("toy", labels(["b"], [1], [1]), named=True)
+    assert (log.count("toy"), table(log, "labels").count()) == (3, 1)
+    assert not log.append("toy", some(ids=["d", "e", "f"])), "a name that says what it is"
+
+
+def test_another_server_need_not_tell_what_it_does_not_know(log: PredictionLog) -> None:
+    log.append("toy", some(revision=[], latency_ms=[]))
+    assert set(scan(log, columns="revision, latency_ms")) == {(0, 0.0)}
+
+
+def test_a_batch_of_nothing_is_none(log: PredictionLog) -> None:
+    empty = some(version=[], revision=[], inputs={}, outputs=[], latency_ms=[], at=[])
+    assert not log.append("toy", msgspec.structs.replace(empty, ids=[]))
+    assert log.count("toy") == 0
+
+
 def test_a_prediction_sent_again_is_seen_once_as_it_was_asked_for_last(log: PredictionLog) -> None:
     log.append("toy", some(ids=["a", "b"], days=[0.5, 0.5]))
     log.append("toy", some("b2", ids=["a"], days=[0.6], outputs=[0.9]))
@@ -141,6 +167,8 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"at": [0.0, 1.0, float("nan")]}, "at, row 2"),
     ({"at": [0.0, -1.0, 2.0]}, "at, row 1"),
     ({"at": [0.0, 1.0, 1e18]}, "at, row 2"),
+    ({"at": [0.0, 1.0, at(0) * 1000]}, "at, row 2.*\n.*write seconds"),
+    ({"at": [0.0, time.time() + 100_000, 2.0]}, "at, row 1: the value is more than a day in the future"),
     ({"outputs": [0.1, float("inf"), 0.2]}, "outputs, row 1"),
     ({"outputs": [0.1, 1.2, 0.2]}, "outputs, row 1: the value is no probability"),
     ({"outputs": [0.1, None, 0.2]}, "outputs"),
@@ -175,6 +203,7 @@ def test_a_batch_that_has_one_bad_row_is_refused_whole(
         (labels(["a"], [2], [1]), "values, row 0: the value is no label"),
         (labels(["a"], [float("nan")], [1]), "values, row 0"),
         (msgspec.structs.replace(labels(["a"], [1], [1]), known_at=[float("inf")]), "known_at, row 0"),
+        (msgspec.structs.replace(labels(["a"], [1], [1]), known_at=[time.time() + 100_000]), "in the future"),
     ],
 )
 def test_bad_labels_are_refused_whole(log: PredictionLog, batch: LabelBatch, message: str) -> None:

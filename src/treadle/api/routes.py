@@ -227,12 +227,12 @@ def _evaluation(call: Call) -> Evaluation:
 
 def _log_predictions(call: Call) -> None:
     """Logs predictions; a batch that is known is passed over."""
-    call.rooms.log.append(call.path["model"], call.body)
+    call.rooms.log.append(call.path["model"], call.body, named=True)
 
 
 def _log_labels(call: Call) -> None:
     """Logs labels; a batch that is known is passed over."""
-    call.rooms.log.append_labels(call.path["model"], call.body)
+    call.rooms.log.append_labels(call.path["model"], call.body, named=True)
 
 
 def _look(call: Call) -> Tick:

@@ -54,7 +54,7 @@ def show_windows(found: list[WindowResult]) -> None:
             )
             for course in latest
         ],
-        empty="no window has ended yet",
+        empty="no window was judged yet: that is done when one ends that has a version in production",
     )
     for course in latest:
         if course[-1].state != "ok":
@@ -159,8 +159,9 @@ def show_ingested(found: list[DroppedFile]) -> None:
     rows = sum(one.rows for one in taken)
     show.say(f"{show.counted(len(taken), 'file')} taken, {show.counted(rows, 'row')}")
     for one in found:
-        if one.state != "taken":
-            show.item("alert" if one.state == "refused" else "inconclusive", f"{one.file}: {one.reason}")
+        if one.reason:
+            signs = {"taken": "ok", "refused": "alert"}
+            show.item(signs.get(one.state, "inconclusive"), f"{one.file}: {one.reason}")
     show.following("treadle monitor look")
 
 

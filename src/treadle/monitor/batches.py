@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -50,33 +52,36 @@ def prediction_columns(
         InvalidInput: Naming the first thing that can't be used.
     """
     rows = len(batch.ids)
+    revision, lasted = batch.revision or [0] * rows, batch.latency_ms or [0.0] * rows
     _check_keys(batch.batch, batch.ids)
     _check_lengths(
         rows,
         {
             "at": batch.at,
             "version": batch.version,
-            "revision": batch.revision,
+            "revision": revision,
             "outputs": batch.outputs,
-            "latency_ms": batch.latency_ms,
+            "latency_ms": lasted,
             **{f"inputs.{name}": values for name, values in batch.inputs.items()},
             **{f"embeddings.{name}": vectors for name, vectors in batch.embeddings.items()},
         },
     )
+    if not rows:
+        return {}
     outputs = _floats("outputs", batch.outputs)
     if any(signature.output == "probability" for signature in signatures):
         _refuse("outputs", (outputs < 0) | (outputs > 1), "is no probability")
-    latency = _floats("latency_ms", batch.latency_ms)
+    latency = _floats("latency_ms", lasted)
     _refuse("latency_ms", latency < 0, "is negative")
     kinds = _kinds(signatures)
     _check_features(batch.inputs, kinds)
-    at = _moments("at", batch.at)
+    at = _moments("at", batch.at, recorded)
     columns = {
         "prediction_id": _texts("ids", batch.ids),
         "at": _timestamps(at),
         "day": _days(at),
         "version": _integers("version", batch.version),
-        "revision": _integers("revision", batch.revision),
+        "revision": _integers("revision", revision),
         "latency_ms": _numbers(latency.tolist()),
         "output": _numbers(outputs.tolist()),
         "recorded_at": _timestamps(np.full(rows, recorded, np.int64)),
@@ -115,7 +120,7 @@ def label_columns(batch: LabelBatch, task: Task, recorded: np.int64, groups: Col
     values = _floats("values", batch.values)
     if task == "binary":
         _refuse("values", ~np.isin(values, (0.0, 1.0)), "is no label of a binary task (0 or 1)")
-    known = _moments("known_at", batch.known_at)
+    known = _moments("known_at", batch.known_at, recorded)
     for name in batch.groups:
         if name not in groups:
             raise InvalidInput(
@@ -188,16 +193,26 @@ def _floats(name: str, values: Sequence[float]) -> npt.NDArray[np.float64]:
     return array
 
 
-def _moments(name: str, values: Sequence[float]) -> npt.NDArray[np.int64]:
+def _moments(name: str, values: Sequence[float], now: np.int64) -> npt.NDArray[np.int64]:
     seconds = _floats(name, values)
-    _refuse(name, (seconds < 0) | (seconds > _LAST_SECOND), "is no moment in seconds since 1970")
+    thousandths = "write seconds: these look like thousandths or smaller parts of them"
+    _refuse(name, seconds > _LAST_SECOND, "is no moment in seconds since 1970", thousandths)
+    _refuse(name, seconds < 0, "is no moment in seconds since 1970")
+    ahead = "see that clocks agree, and that times are in UTC"
+    _refuse(name, seconds * 1e6 > now + _DAY_US, "is more than a day in the future", ahead)
     return np.round(seconds * 1e6).astype(np.int64)
 
 
-def _refuse(name: str, bad: npt.NDArray[np.bool_], why: str) -> None:
+def content_of(batch: PredictionBatch | LabelBatch) -> int:
+    """A number that tells a batch from any other of its name: 62 bits of the BLAKE2b of what it holds."""
+    whole = hashlib.blake2b(msgspec.json.encode(batch, order="sorted"), digest_size=8)
+    return int.from_bytes(whole.digest(), "big") >> 2
+
+
+def _refuse(name: str, bad: npt.NDArray[np.bool_], why: str, fix: str | None = None) -> None:
     if bad.any():
         more = f" ({int(bad.sum()):,} rows in all)" if bad.sum() > 1 else ""
-        raise InvalidInput(f"the value {why}{more}", where=f"{name}, row {int(bad.argmax())}")
+        raise InvalidInput(f"the value {why}{more}", where=f"{name}, row {int(bad.argmax())}", fix=fix)
 
 
 def _feature(name: str, values: Sequence[Any]) -> Array:

@@ -29,6 +29,9 @@ _log = logging.getLogger("treadle.monitor")
 COMPACT_EVERY = 100
 """After so many commits, small files are made one a day."""
 
+UNTOLD = 1
+"""In place of a batch's content where its name alone says what it is."""
+
 _TRIES = 20
 _BROKEN = frozenset("[]|^%")  # delta-rs makes URLs of paths, and makes these wrong
 _KEEP_HOURS = 7 * 24
@@ -72,18 +75,20 @@ class DayTable:
                 fix="move the project, or name another folder under [store] tables",
             )
 
-    def append(self, batch: str, columns: Mapping[str, Array]) -> bool:
+    def append(self, batch: str, columns: Mapping[str, Array], content: int = UNTOLD) -> bool:
         """Appends the rows of a batch; columns that are new are added to the table.
 
         Args:
             batch: The batch's identity.
             columns: All columns, ``day`` among them.
+            content: A number by which another batch of the same name is told from this one.
 
         Returns:
             Whether it was appended now; False if it had been before.
 
         Raises:
-            Conflict: If a column has another type in the table; nothing was appended.
+            Conflict: If a column has another type in the table, or another batch had this name; nothing was
+                appended.
             Busy: If so many others wrote that it didn't get through; nothing was appended.
             StorageFull: If no space is left; nothing was appended.
             StorageError: If the table can't be written.
@@ -93,12 +98,14 @@ class DayTable:
         from deltalake.exceptions import CommitFailedError
 
         rows = Table(dict(columns))
-        commit = CommitProperties(app_transactions=[Transaction(batch, 1)], max_commit_retries=_TRIES)
+        commit = CommitProperties(app_transactions=[Transaction(batch, content)], max_commit_retries=_TRIES)
         for attempt in range(_TRIES):
             with self._errors():
                 try:
                     table = self._open() or self._create(rows)
-                    if table.transaction_version(batch) is not None:
+                    known = table.transaction_version(batch)
+                    if known is not None:
+                        self._check_same(batch, known, content)
                         return False
                     self._check_types(table, rows)
                     write_deltalake(table, rows, mode="append", schema_mode="merge", commit_properties=commit)
@@ -206,6 +213,14 @@ class DayTable:
             configuration=_CONFIGURATION,
             storage_options=self._options,
         )
+
+    def _check_same(self, batch: str, known: int, content: int) -> None:
+        if UNTOLD not in (known, content) and known != content:
+            raise Conflict(
+                f"other rows were sent as batch {batch[:60]!r} before; nothing was appended",
+                where=self._url,
+                fix="give each batch a name of its own; one that is sent again has the same rows",
+            )
 
     def _check_types(self, table: DeltaTable, rows: Any) -> None:
         from deltalake import Schema

@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from itertools import count
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,13 @@ if TYPE_CHECKING:
 _log = logging.getLogger("treadle.monitor")
 _SETTLED = timedelta(minutes=10)
 _MAGIC = b"PAR1"
+_PASSED = "it is passed over"
+_told: set[tuple[str, str]] = set()
+"""Of which files that lie astray this process has told."""
+_DATA = frozenset((".parquet", ".parq", ".pq", ".csv", ".tsv", ".json", ".jsonl", ".arrow", ".avro", ".orc"))
+"""What is meant to be taken, whether it can be or not; others are in the making, or none of ours."""
 _LEAST = 12  # magic, length of the footer, magic
+_KINDS: tuple[DropKind, ...] = ("predictions", "labels")
 _MAX_BYTES = 1 << 30
 _PIECE = 4 << 20
 
@@ -54,7 +61,8 @@ class Drops:
         """Takes in the files that are there, predictions first, each in the order of names.
 
         Returns:
-            What became of each; none where no folder is declared.
+            What became of each, and last the files that lie where nothing is taken from; none where no
+            folder is declared.
 
         Raises:
             NotFound: If there is no such model.
@@ -66,11 +74,16 @@ class Drops:
             return []
         with self._errors():
             store = self._open(self._place)
-            return [
-                self._take(store, kind, model, found)
-                for kind in ("predictions", "labels")
-                for found in self._found(store, f"{kind}/{model}")
-            ]
+            taken, astray = list[DroppedFile](), list[DroppedFile]()
+            for kind in _KINDS:
+                for found in self._found(store, kind):
+                    if _in_place(kind, model, found["path"]):
+                        taken.append(self._take(store, kind, model, found))
+                    elif why := self._astray(kind, model, found["path"]):
+                        astray.append(
+                            DroppedFile(file=found["path"], kind=kind, state="waiting", rows=0, reason=why)
+                        )
+            return taken + astray
 
     def _open(self, place: str) -> ObjectStore:
         from obstore.store import LocalStore
@@ -79,16 +92,28 @@ class Drops:
             return open_store(place, self._ws.config.store.options)
         return LocalStore(self._ws.root / place, mkdir=True)
 
-    def _found(self, store: ObjectStore, folder: str) -> list[Any]:
+    def _found(self, store: ObjectStore, kind: DropKind) -> list[Any]:
+        """What lies under a folder, however deep, by path; without what is hidden, as others' work is."""
         import obstore
 
-        listed = obstore.list_with_delimiter(store, folder)["objects"]
-        names = [(PurePosixPath(one["path"]).name, one) for one in listed]
-        return [
-            one
-            for name, one in sorted(names, key=lambda pair: pair[0])
-            if name.endswith(".parquet") and not name.startswith((".", "_"))
-        ]
+        listed = [one for part in obstore.list(store, kind) for one in part]
+        seen = [one for one in listed if not any(name[0] in "._" for name in one["path"].split("/"))]
+        seen = [one for one in seen if PurePosixPath(one["path"]).suffix in _DATA]
+        return sorted(seen, key=lambda one: str(one["path"]))
+
+    def _astray(self, kind: DropKind, model: str, path: str) -> str | None:
+        """Why nothing takes a file; None if another model's look does."""
+        place = f"{kind}/{model}/NAME.parquet"
+        whose = path.split("/")[1]
+        if "/" not in path.removeprefix(f"{kind}/"):
+            return f"{_PASSED}: it lies in no model's folder; put it there: {place}"
+        try:
+            check_model(self._ws, whose)
+        except TreadleError as error:
+            return f"{_PASSED}: {error.message}" + (f" ({error.fix})" if error.fix else "")
+        if whose != model and _in_place(kind, whose, path):
+            return None
+        return f"{_PASSED}: only Parquet files are taken, and of no folder below: {place}"
 
     def _take(self, store: ObjectStore, kind: DropKind, model: str, found: Any) -> DroppedFile:
         import obstore
@@ -116,28 +141,32 @@ class Drops:
                 why = "it has no Parquet footer: it is no Parquet file, or writing it was broken off"
                 return self._refuse(store, model, found, told, why)
             try:
-                rows = self._append(kind, model, copy, f"drop:{digest.hexdigest()}")
+                rows, news = self._append(kind, model, copy, f"drop:{digest.hexdigest()}")
             except (Busy, StorageError):
                 raise  # not the file's fault: it stays where it is
             except TreadleError as error:
                 return self._refuse(store, model, found, told, _reason(error))
-        self._move(store, found, f"taken/{found['path']}")
-        return _said(told, "taken", "", rows)
+        self._move(store, found, _free(store, f"taken/{found['path']}"))
+        known = (
+            ""
+            if news or not rows
+            else "its rows were in the log already: a file of the same content was taken"
+        )
+        return _said(told, "taken", known, rows)
 
-    def _append(self, kind: DropKind, model: str, path: Path, batch: str) -> int:
+    def _append(self, kind: DropKind, model: str, path: Path, batch: str) -> tuple[int, bool]:
+        """How many rows a file has, and whether they were news."""
         if kind == "predictions":
             predictions = read_predictions(self._ws.engine, path, batch)
-            self._predictions.append(model, predictions)
-            return len(predictions.ids)
+            return len(predictions.ids), self._predictions.append(model, predictions)
         labels = read_labels(self._ws.engine, path, batch)
-        self._predictions.append_labels(model, labels)
-        return len(labels.ids)
+        return len(labels.ids), self._predictions.append_labels(model, labels)
 
     def _refuse(self, store: ObjectStore, model: str, found: Any, told: DroppedFile, why: str) -> DroppedFile:
         """Sets a file aside whole; the reason is there before the file is."""
         import obstore
 
-        aside = f"refused/{found['path']}"
+        aside = _free(store, f"refused/{found['path']}")
         obstore.put(store, f"{aside}.reason.txt", f"{why}\n".encode())
         self._move(store, found, aside)
         with self._ws.database.write() as connection:
@@ -187,9 +216,40 @@ class Drops:
 def take_dropped(workspace: Workspace, model: str) -> None:
     """Takes in what was dropped, before monitors look; a folder that can't be reached doesn't stop them."""
     try:
-        Drops(workspace).take(model)
+        found = Drops(workspace).take(model)
     except (StorageError, Busy) as error:
         _log.warning("dropped files were not taken in: %s", error)
+        return
+    for one in found:
+        key = (str(workspace.root), one.file)
+        if (
+            one.state == "waiting"
+            and one.file.endswith(".parquet")
+            and _PASSED in one.reason
+            and key not in _told
+        ):
+            _told.add(key)
+            _log.warning("%s: %s", one.file, one.reason)
+
+
+def _in_place(kind: DropKind, model: str, path: str) -> bool:
+    """Whether a file lies where a model's are taken from."""
+    name = path.removeprefix(f"{kind}/{model}/")
+    return name != path and "/" not in name and name.endswith(".parquet")
+
+
+def _free(store: ObjectStore, path: str) -> str:
+    """The path, or with the lowest number that makes it one at which no file lies."""
+    import obstore
+
+    whole = PurePosixPath(path)
+    for number in count(1):
+        target = path if number == 1 else str(whole.with_name(f"{whole.stem}.{number}{whole.suffix}"))
+        try:
+            obstore.head(store, target)
+        except FileNotFoundError:
+            return target
+    raise AssertionError
 
 
 def _finished(path: Path) -> bool:

@@ -22,8 +22,8 @@ from treadle.kernel.types import Event
 from treadle.kernel.units import parse_duration
 from treadle.kernel.workspace import Workspace
 from treadle.monitor import rules, sampling
-from treadle.monitor.batches import Columns, label_columns, prediction_columns
-from treadle.monitor.delta import DayTable, typed_rows
+from treadle.monitor.batches import Columns, content_of, label_columns, prediction_columns
+from treadle.monitor.delta import UNTOLD, DayTable, typed_rows
 from treadle.monitor.privacy import Concealment
 from treadle.monitor.types import LabelBatch, PredictionBatch
 from treadle.registry import Field, Registry
@@ -77,21 +77,31 @@ class PredictionLog:
             workspace.config.monitor.columns, workspace.root / ".treadle" / "log.key"
         )
 
-    def append(self, model: str, batch: PredictionBatch) -> None:
+    def append(self, model: str, batch: PredictionBatch, *, named: bool = False) -> bool:
         """Keeps predictions that were served; a batch that is here already is not added again.
 
         Of ``[monitor] sample`` only that share is kept, the same ones whoever sends them; how many there
         were is counted.
 
+        Args:
+            model: The model.
+            batch: The predictions.
+            named: Whether people chose its name, and may have given it to other rows before.
+
+        Returns:
+            Whether it was news.
+
         Raises:
             NotFound: If there is no such model, or no version that the batch names.
             InvalidInput: If any row can't be used; nothing of the batch is kept then.
-            Conflict: If a feature's type differs from the one that it had before.
+            Conflict: If a feature's type differs from the one that it had before, or the batch's name was
+                that of other rows.
             StorageError: If the table can't be written.
         """
         columns = self.check(model, batch)
-        if batch.ids:
-            self._append(model, batch, columns)
+        if not batch.ids:
+            return False
+        return self._append(model, batch, columns, content_of(batch) if named else UNTOLD)
 
     def check(self, model: str, batch: PredictionBatch) -> Columns:
         """What would be kept of predictions, by column; nothing is.
@@ -111,33 +121,44 @@ class PredictionLog:
             {name: one.size for name, one in self._ws.config.monitor.embeddings.items() if one.size},
         )
 
-    def _append(self, model: str, batch: PredictionBatch, columns: Columns) -> None:
+    def _append(self, model: str, batch: PredictionBatch, columns: Columns, content: int) -> bool:
         share = self._ws.config.monitor.sample
         if share >= 1:
-            self._table("predictions", model).append(batch.batch, columns)
-            return
+            return self._table("predictions", model).append(batch.batch, columns, content)
         keep = sampling.kept(batch.ids, share)
         if keep.any():
-            self._table("predictions", model).append(batch.batch, sampling.thin(columns, keep, share))
+            thin = sampling.thin(columns, keep, share)
+            self._table("predictions", model).append(batch.batch, thin, content)
         # Each of the two is appended once: killed in between, whoever sends the batch again adds the second.
-        self._table("volumes", model).append(batch.batch, sampling.volume(batch, keep))
+        return self._table("volumes", model).append(batch.batch, sampling.volume(batch, keep), content)
 
-    def append_labels(self, model: str, batch: LabelBatch) -> None:
+    def append_labels(self, model: str, batch: LabelBatch, *, named: bool = False) -> bool:
         """Keeps labels that became known; a batch that is here already is not added again.
 
         Labels may come before their predictions, twice, and corrected: of a prediction's
         labels the one that became known last holds.
 
+        Args:
+            model: The model.
+            batch: The labels.
+            named: Whether people chose its name, and may have given it to other rows before.
+
+        Returns:
+            Whether it was news.
+
         Raises:
             NotFound: If there is no such model.
             InvalidInput: If any row can't be used; nothing of the batch is kept then.
+            Conflict: If the batch's name was that of other rows.
             StorageError: If the table can't be written.
         """
         check_model(self._ws, model)
         sent = [name for name, one in self._ws.config.monitor.fairness.items() if one.groups]
         columns = label_columns(batch, self._ws.config.project.task, _now(), sent)
-        if batch.ids:
-            self._table("labels", model).append(batch.batch, columns)
+        if not batch.ids:
+            return False
+        content = content_of(batch) if named else UNTOLD
+        return self._table("labels", model).append(batch.batch, columns, content)
 
     def count(self, model: str, since: datetime | None = None, until: datetime | None = None) -> int:
         """How many predictions were asked for; one that was sent again counts once.

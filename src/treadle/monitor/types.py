@@ -30,7 +30,7 @@ DropKind = Literal["predictions", "labels"]
 DropState = Literal["taken", "refused", "waiting"]
 
 
-class PredictionBatch(msgspec.Struct, frozen=True, kw_only=True):
+class PredictionBatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Predictions that were served, in columns of equal length.
 
     Attributes:
@@ -38,10 +38,10 @@ class PredictionBatch(msgspec.Struct, frozen=True, kw_only=True):
         ids: The prediction's key, chosen by the caller or the server; labels refer to it.
         at: When each was asked for, in seconds since 1970.
         version: The model version that answered.
-        revision: The deployment revision that answered.
         inputs: Each feature's values.
         outputs: The probability or value predicted.
-        latency_ms: How long the request took that each was part of.
+        revision: The deployment revision that answered; 0 for all when left out: another server's.
+        latency_ms: How long the request took that each was part of; 0 for all when left out: not known.
         embeddings: The vectors of what texts or images came with each, under the names of
             ``[monitor.embeddings]``; None where one is missing.
     """
@@ -50,14 +50,14 @@ class PredictionBatch(msgspec.Struct, frozen=True, kw_only=True):
     ids: list[str]
     at: list[float]
     version: list[int]
-    revision: list[int]
     inputs: dict[str, list[Value]]
     outputs: list[float]
-    latency_ms: list[float]
+    revision: list[int] = []
+    latency_ms: list[float] = []
     embeddings: dict[str, list[list[float] | None]] = {}
 
 
-class LabelBatch(msgspec.Struct, frozen=True, kw_only=True):
+class LabelBatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Labels that became known; a later one for the same prediction corrects an earlier.
 
     Attributes:
@@ -341,7 +341,7 @@ class DroppedFile(msgspec.Struct, frozen=True, kw_only=True):
         kind: What it holds.
         state: ``taken``, whole; ``refused``, whole, and set aside; ``waiting``, untouched.
         rows: How many rows were taken.
-        reason: Why it was not taken; empty if it was.
+        reason: Why it was not taken, or that a file of the same content had been; else empty.
     """
 
     file: str
