@@ -16,7 +16,9 @@ EXPORTED = {
     "treadle.api.mlflow": """
         MlflowApp
     """,
-    "treadle": "Audio Html Image Plot Table __version__ attach check data record_provenance start_run sync",
+    "treadle": """
+        Audio Html Image Plot Table __version__ attach check data model record_provenance start_run sync
+    """,
     "treadle.api": "create_app serve",
     "treadle.client": """
         Client HttpTransport SqlAnswer Transport connect find_server is_outdated
@@ -35,12 +37,11 @@ EXPORTED = {
         WEIGHT csv_to_parquet frame_content ignore
     """,
     "treadle.deploy": """
-        ArmCounts BurnRate Counts DeploymentPlan DeploymentStatus Deployments DesiredRevision Environment
-        Environments Guard InEnvironment LoadProgress LoadTest LoadTestJob LoadTestJobs LoadTests
-        LocalReplicas NewLoadTest Replica ReplicaOptions
-        ReplicaReport
-        ReplicaReports Revision Rollout ServedAnswer ServiceLevel ServiceLevels Stretch Supervisor Trial
-        TrialReport answer_values declared_environments decode_answer decode_request listen replica_command
+        ArmCounts BurnRate Counts DeploymentLineage DeploymentPlan DeploymentStatus Deployments
+        DesiredRevision Environment Environments Guard InEnvironment LoadProgress LoadTest LoadTestJob
+        LoadTestJobs LoadTests LocalReplicas NewLoadTest Replica ReplicaOptions ReplicaReport ReplicaReports
+        Revision Rollout ServedAnswer ServiceLevel ServiceLevels Stretch Supervisor Trial TrialReport
+        answer_values declared_environments decode_answer decode_request listen replica_command
         replica_options request_columns serve_replicas service_levels
     """,
     "treadle.deploy.replica": "Platform ReplicaServer serve",
@@ -99,20 +100,21 @@ EXPORTED = {
     """,
     "treadle.monitor": """
         Alert Answered Backfill CategoryProfile ChannelTest Delivery DroppedFile Drops Hindsight Hindsights
-        Incident IncidentChange         IncidentReport Incidents InferenceEvent
-        LabelBatch MonitorKind Monitors Mute NewMute Notifier NumericProfile Payloads PredictionBatch
-        PredictionLog Profile SegmentEncoder SegmentProfile ServiceWatch Severity Summary WebhookNotifier
-        WindowResult WindowState WrittenMonitors build_profile incident_page profile_segments
-        read_records read_segment seed_of with_estimates
+        Incident IncidentChange IncidentReport Incidents InferenceEvent LabelBatch MonitorKind Monitors Mute
+        NewMute Notifier NumericProfile Payloads PredictionBatch PredictionLog Profile SegmentEncoder
+        SegmentProfile ServiceWatch Severity Summary WebhookNotifier WindowLineage WindowResult WindowState
+        WrittenMonitors build_profile incident_page profile_segments read_records read_segment seed_of
+        with_estimates
     """,
     "treadle.paths": "Place TreadleFileSystem bring find_place needs_names read_place",
     "treadle.registry": """
         Approval Approvals Archives Backoff CardFormat CardText CardTexts Cards Catalog CatalogModel
-        CatalogVersion Field FieldKind ImportCatalogModel KeptByRegistry Lineage LineageStep Lineages
-        LoadedModel MLFLOW ModelFile ModelVersion NewCardText NewCatalogVersion NewVersion OpenLineage
-        Passport Pickled Registration Registry Signature SmallBatches Stage Standing Status Transition
-        card_file check_loadable check_stage has_reached import_model made_up_example read_card_file
-        read_example read_mlmodel register_model scan_folder sign_archive stage_of
+        CatalogVersion Field FieldKind Further ImportCatalogModel KeptByRegistry Lineage LineageStep
+        Lineages LoadedModel MLFLOW MODEL_SOURCE ModelFile ModelVersion NewCardText NewCatalogVersion
+        NewVersion OpenLineage Passport Pickled Registration Registry Signature SmallBatches Stage Standing
+        Status Transition card_file check_loadable check_stage has_reached import_model made_up_example
+        materialise read_card_file read_example read_mlmodel register_model scan_folder sign_archive
+        stage_of
     """,
     "treadle.retrain": """
         Approved AskRetraining Challenger Challengers Compared Cycle CycleState Cycles Evidence Goal Hold
@@ -124,8 +126,8 @@ EXPORTED = {
     """,
     "treadle.retrain.report": "render_report",
     "treadle.sdk": """
-        Audio Checked Frame Html Image Plot RunHandle RunSink Table attach check data record_provenance
-        start_run sync
+        Audio Checked Frame Html Image Plot RunHandle RunSink Table attach check data model
+        record_provenance start_run sync
     """,
     "treadle.train": """
         CodeFile CodeVersion Environment Executor JOBS_ABREAST JobContext JobResult JobSpec KeptByTraining

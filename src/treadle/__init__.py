@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from treadle.sdk import attach as attach
     from treadle.sdk import check as check
     from treadle.sdk import data as data
+    from treadle.sdk import model as model
     from treadle.sdk import record_provenance as record_provenance
     from treadle.sdk import start_run as start_run
     from treadle.sdk import sync as sync
@@ -43,6 +44,7 @@ _NAMES = (
     "Table",
     "attach",
     "check",
+    "model",
     "record_provenance",
     "start_run",
     "sync",
@@ -58,6 +60,7 @@ __all__ = [
     "attach",
     "check",
     "data",
+    "model",
     "record_provenance",
     "start_run",
     "sync",

@@ -406,6 +406,7 @@ def _a_version(client: Client) -> None:
     assert (done.revision.reason, done.standing.status) == ("looks good", "production")
     assert [one.reason for one in client.withdraw_approval("toy/1", "mistaken").approvals] == ["looks good"]
     assert client.model("toy@production").number == 1
+    assert [one.kind for one in client.lineage("toy/1").made_of] == ["run", "version", "version"]
     assert [reign.version for reign in client.reigns("toy")] == [1]
     assert [one.ref for one in client.in_production("toy")] == ["toy/1"]
     assert client.set_alias("toy/1", "champion").aliases == ("champion",)

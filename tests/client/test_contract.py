@@ -53,6 +53,7 @@ READS: dict[str, Callable[[Client], Any]] = {
     "in_production": lambda c: (c.in_production("toy"), c.in_production("toy", LONG_AGO)),
     "imported": lambda c: list(c.imported("nowhere")),
     "history": lambda c: c.history(c.runs()[0].id, "loss"),
+    "lineage": lambda c: c.lineage("toy@production"),
     "load_tests": lambda c: (c.load_tests("toy"), c.load_tests("toy", 1)),
     "media": lambda c: c.media(c.runs()[0].id),
     "model": lambda c: c.model("toy@production"),

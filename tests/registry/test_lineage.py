@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
 import pytest
 
 from treadle.data import Branches, DataInput, Datasets, DatasetVersion, SliceSpec, Source
 from treadle.data.tree.types import Change, Entry
-from treadle.experiment import Experiments, NewRun, RunInput
+from treadle.experiment import Experiments, LoggedModels, NewRun, RunInput
+from treadle.experiment.types import ModelLink
 from treadle.kernel.errors import InvalidInput, NotFound
 from treadle.kernel.workspace import Workspace
-from treadle.registry import Catalog, Lineages, NewCatalogVersion
+from treadle.registry import (
+    MODEL_SOURCE,
+    Catalog,
+    Lineages,
+    LineageStep,
+    NewCatalogVersion,
+    NewVersion,
+    Registry,
+)
 from treadle.train import run_input
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -41,6 +51,10 @@ class World:
             [f"{one.kind} {one.id} < {one.of}" for one in found.made_of],
             [f"{one.kind} {one.id} < {one.of}" for one in found.used_by],
         )
+
+
+def steps(found: Iterable[LineageStep]) -> list[str]:
+    return [f"{one.kind} {one.id} < {one.of}" for one in found]
 
 
 def noted(version: DatasetVersion) -> RunInput:
@@ -83,6 +97,55 @@ def test_data_is_followed_through_steps_runs_and_models(world: World) -> None:
     found = Lineages(world.workspace).of("clean")
     assert [one.detail for one in found.made_of] == ["python clean.py", "copied"]
     assert [one.detail for one in found.used_by] == ["input, train, running", "candidate", "score.py"]
+
+
+def test_a_model_is_followed_to_what_it_was_made_of_and_to_the_models_made_of_it(
+    world: World, make_version: Callable[..., NewVersion]
+) -> None:
+    registry = Registry(world.workspace)
+    rows = world.version("rows", b"2")
+    base = registry.register(make_version(run=world.run("first", rows)))
+    used = RunInput(
+        name="toy/1", digest=base.id, source_type=MODEL_SOURCE, source="models:/toy/1", context="base model"
+    )
+    Experiments(world.workspace).create(NewRun(id="second", name="tune", started_at=NOW, inputs=(used,)))
+    registry.register(make_version(run="second", seed=1))
+
+    lineages = Lineages(world.workspace)
+    found, later = lineages.about("toy/1"), lineages.about("toy@latest")
+    assert steps(found.made_of) == ["run first < toy/1", "version rows@v1 < toy/1", "version rows@v1 < first"]
+    assert [one.detail for one in found.made_of] == ["", "9 rows for train", "input"]
+    assert steps(found.used_by) == ["run second < toy/1", "model toy/2 < second"]
+    assert [one.detail for one in found.used_by] == ["base model, tune, running", "candidate"]
+    assert steps(later.made_of)[:3] == [
+        "run second < toy/2",
+        "version rows@v1 < toy/2",
+        "model toy/1 < second",
+    ]
+    assert steps(lineages.about("rows@v1").used_by)[-1] == "model toy/2 < second"
+    assert lineages.about("second").used_by == found.used_by[1:]
+
+
+def test_a_logged_model_that_a_run_used_is_the_version_that_it_was_registered_as(world: World) -> None:
+    catalog, experiments = Catalog(world.workspace), Experiments(world.workspace)
+    logged = LoggedModels(world.workspace)
+    world.run("first")
+    one = logged.create("0", name="net", run="first")
+    world.run("second")
+    logged.link("second", [ModelLink(one.id, "input")])
+    assert steps(Lineages(world.workspace).about("second").made_of) == [f"logged model {one.id} < second"]
+    catalog.create_model("pets")
+    logged.finalize(one.id, "READY")
+    catalog.create_version(NewCatalogVersion(model="pets", source=f"models:/{one.id}", logged_model=one.id))
+    assert steps(Lineages(world.workspace).about("second").made_of)[0] == "model pets/1 < second"
+    assert "run second < pets/1" in steps(Lineages(world.workspace).about("pets/1").used_by)
+    assert experiments.get("second").inputs == ()
+
+
+def test_a_name_that_is_nothing_says_what_to_write(world: World) -> None:
+    with pytest.raises(NotFound, match="no model version, data version or run 'nothing@v3'") as error:
+        Lineages(world.workspace).about("nothing@v3")
+    assert "MODEL/NUMBER" in error.value.fix
 
 
 def test_versions_of_the_same_content_are_told_apart_by_their_number(world: World) -> None:

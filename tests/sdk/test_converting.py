@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 from treadle.kernel.errors import InvalidInput, MissingExtra, ModelInvalid
 from treadle.registry import LoadedModel
 from treadle.sdk import converting
-from treadle.sdk.model import _compare, write_model
+from treadle.sdk.writing import _compare, write_model
 
 pytest.importorskip(
     "onnxmltools", reason="XGBoost and LightGBM are converted by onnxmltools: requirements/dev.in"

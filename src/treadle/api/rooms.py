@@ -19,7 +19,7 @@ from treadle.data import (
     Tables,
     WorkingTree,
 )
-from treadle.deploy import Deployments, LoadTestJobs, LoadTests
+from treadle.deploy import DeploymentLineage, Deployments, LoadTestJobs, LoadTests
 from treadle.evaluate import CheckJobs, Checks, DataGates, Evaluations, KeptByEvaluations
 from treadle.experiment import (
     Comparisons,
@@ -37,7 +37,15 @@ from treadle.govern import Collector, Usages
 from treadle.infra import Infra
 from treadle.kernel.keeping import Keeper
 from treadle.kernel.workspace import Workspace
-from treadle.monitor import Drops, Hindsights, Incidents, Monitors, Payloads, PredictionLog
+from treadle.monitor import (
+    Drops,
+    Hindsights,
+    Incidents,
+    Monitors,
+    Payloads,
+    PredictionLog,
+    WindowLineage,
+)
 from treadle.registry import Archives, Cards, Catalog, KeptByRegistry, Lineages, Registry
 from treadle.retrain import Challengers, Cycles, KeptByCycles, Loop, Replays, Retrainings, Worker
 from treadle.train import KeptByTraining
@@ -125,8 +133,9 @@ class Rooms:
 
     @cached_property
     def lineages(self) -> Lineages:
-        """Where data comes from, and where it went."""
-        return Lineages(self.workspace)
+        """Where data and models come from, and where they went."""
+        further = (DeploymentLineage(self.workspace), WindowLineage(self.workspace))
+        return Lineages(self.workspace, further)
 
     @cached_property
     def datasets(self) -> Datasets:

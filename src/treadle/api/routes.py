@@ -190,6 +190,11 @@ def _data_lineage(call: Call) -> Lineage:
     return call.rooms.lineages.of(f"{dataset}@{at}" if at else dataset)
 
 
+def _lineage(call: Call) -> Lineage:
+    """What a model version, a version of data or a run was made of, and what used it."""
+    return call.rooms.lineages.about(call.need("ref"))
+
+
 def _models(call: Call) -> list[ModelVersion]:
     """Model versions, newest first."""
     return call.rooms.registry.list(call.query.get("model"))
@@ -392,6 +397,7 @@ ROUTES = [
     RouteSpec("POST", "/v1/datasets/{dataset}/versions", _add_data, DatasetVersion, query=(Query("actor"),)),
     RouteSpec("GET", "/v1/datasets/{dataset}/lineage", _data_lineage, Lineage, query=(Query("at"),)),
     RouteSpec("GET", "/v1/datasets/{dataset}/versions", _data_log, list[DatasetVersion]),
+    RouteSpec("GET", "/v1/lineage", _lineage, Lineage, query=(_REF,)),
     RouteSpec("GET", "/v1/models", _models, list[ModelVersion], query=(Query("model"),)),
     RouteSpec("GET", "/v1/model", _model, ModelVersion, query=(_REF,)),
     RouteSpec("GET", f"{_MODEL}/reigns", _reigns, list[Reign]),

@@ -15,12 +15,12 @@ from treadle.cli.data_deleting import DELETING_COMMANDS
 from treadle.cli.data_dvc import export_data, import_data
 from treadle.cli.data_hooks import install_hooks
 from treadle.cli.data_lakefs import import_lakefs
-from treadle.cli.data_lineage import lineage
 from treadle.cli.data_paths import list_paths, local_path
 from treadle.cli.data_remotes import REMOTE_COMMANDS
 from treadle.cli.data_reviews import review
 from treadle.cli.data_tables import table
 from treadle.cli.data_work import checkout, inside, status, working
+from treadle.cli.lineage import data_lineage as lineage
 from treadle.kernel.errors import InvalidInput
 from treadle.kernel.units import format_bytes
 

@@ -31,9 +31,11 @@ _VERBS = {
     "check": "check",
     "models": "models",
     "deploy": "deploy",
+    "rollback": "deploy",
     "monitor": "monitor",
     "incidents": "incidents",
     "history": "history",
+    "lineage": "lineage",
     "retrain": "retrain",
     "cycles": "cycles",
     "replay": "replay",
@@ -47,7 +49,9 @@ _VERBS = {
     "doctor": "doctor",
 }
 # Seldom needed: named in one line, so that the help fits a screen.
-_SELDOM = ("sql", "replay", "report", "serve", "sync", "import", "export", "infra", "gc")
+_SELDOM = ("sql", "lineage", "replay", "report", "serve", "sync", "import", "export", "infra", "gc")
+# In the help of another verb already.
+_TOLD = ("rollback",)
 
 
 class Verbs(Group):
@@ -71,8 +75,8 @@ class Verbs(Group):
         formatter.write(f"{self.help}\n")
         self.format_usage(ctx, formatter)
         formatter.write("\n")
-        often = [name for name in self.list_commands(ctx) if name not in _SELDOM]
-        seldom = ", ".join(name for name in self.list_commands(ctx) if name in _SELDOM)
+        often = [name for name in self.list_commands(ctx) if name not in (*_SELDOM, *_TOLD)]
+        seldom = " ".join(name for name in self.list_commands(ctx) if name in _SELDOM)
         commands = ((name, self.get_command(ctx, name)) for name in often)
         with formatter.indentation():
             rows = [(name, c.get_short_help_str(60)) for name, c in commands if c]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import msgspec
@@ -14,6 +14,9 @@ from treadle.deploy import LoadTestJob
 from treadle.kernel.config import StrategyName
 from treadle.registry.types import ModelVersion, Registration, Standing
 from treadle.retrain.types import Approved, InProduction
+
+if TYPE_CHECKING:
+    from treadle.registry import Lineage
 
 
 class ModelCalls(LoadTestCalls):
@@ -25,6 +28,13 @@ class ModelCalls(LoadTestCalls):
 
         asked = msgspec.structs.replace(asked, actor=actor())
         found: ModelVersion = self._ask(ModelVersion, "POST", "/v1/models", asked)
+        return found
+
+    def lineage(self, ref: str) -> Lineage:
+        """What a model version, a version of data or a run was made of, and what used it."""
+        from treadle.registry import Lineage
+
+        found: Lineage = self._ask(Lineage, "GET", "/v1/lineage", ref=ref)
         return found
 
     def set_alias(self, ref: str, alias: str) -> ModelVersion:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from treadle.deploy.admitting import Environments as Environments
     from treadle.deploy.environments import Environment as Environment
     from treadle.deploy.environments import declared_environments as declared_environments
+    from treadle.deploy.lineage import DeploymentLineage as DeploymentLineage
     from treadle.deploy.listening import listen as listen
     from treadle.deploy.loadtest.jobs import LoadTestJobs as LoadTestJobs
     from treadle.deploy.loadtest.service import LoadTests as LoadTests
@@ -74,6 +75,7 @@ __getattr__, __all__ = attach(
         "service_levels": "standing",
         "Counts": "types",
         "ArmCounts": "types",
+        "DeploymentLineage": "lineage",
         "DeploymentPlan": "types",
         "DeploymentStatus": "types",
         "Deployments": "service",

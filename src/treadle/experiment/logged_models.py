@@ -241,6 +241,11 @@ class LoggedModels:
         with self._database.read() as connection:
             return logged_store.select_links(connection, runs)
 
+    def users(self, model: str, limit: int) -> list[str]:
+        """At most so many runs that used a logged model."""
+        with self._database.read() as connection:
+            return logged_store.select_users(connection, model, limit)
+
 
 def link_models(connection: sa.Connection, run: str, links: Sequence[ModelLink]) -> None:
     """Notes the logged models that a run, which must be locked, used or made.

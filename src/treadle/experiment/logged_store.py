@@ -150,6 +150,13 @@ def add_once(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str
         connection.execute(dialect.insert(table).on_conflict_do_nothing(), rows)
 
 
+def select_users(connection: sa.Connection, model: str, limit: int) -> list[str]:
+    """At most so many runs that used a logged model."""
+    mine = sa.and_(run_models.c.model == model, run_models.c.kind == "input")
+    query = sa.select(run_models.c.run).where(mine).distinct().order_by(run_models.c.run).limit(limit)
+    return list(connection.execute(query).scalars())
+
+
 def select_links(connection: sa.Connection, runs: Iterable[str]) -> dict[str, list[ModelLink]]:
     """The logged models that runs used and made, by run, in the order of their steps."""
     found: dict[str, list[ModelLink]] = {}

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from treadle.monitor.incidents.types import IncidentReport as IncidentReport
     from treadle.monitor.incidents.types import Mute as Mute
     from treadle.monitor.incidents.types import NewMute as NewMute
+    from treadle.monitor.lineage import WindowLineage as WindowLineage
     from treadle.monitor.log import PredictionLog as PredictionLog
     from treadle.monitor.notify import Notifier as Notifier
     from treadle.monitor.notify import WebhookNotifier as WebhookNotifier
@@ -52,6 +53,7 @@ __getattr__, __all__ = attach(
     __name__,
     {
         "Alert": "types",
+        "WindowLineage": "lineage",
         "Answered": "segments",
         "incident_page": "incidents.page",
         "with_estimates": "performance.preparing",

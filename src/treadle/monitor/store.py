@@ -140,6 +140,21 @@ def read_windows(
     return [WindowResult(**row) for row in connection.execute(query).mappings()]
 
 
+def count_windows(
+    connection: sa.Connection, model: str, version: int, limit: int
+) -> list[tuple[datetime, datetime, int, int]]:
+    """A version's windows, the latest first: start, end, how many results, and how many are alerts."""
+    over = sa.func.sum(sa.case((windows.c.state == "alert", 1), else_=0))
+    query = (
+        sa.select(windows.c.since, windows.c.until, sa.func.count(), over)
+        .where(windows.c.model == model, windows.c.version == version)
+        .group_by(windows.c.since, windows.c.until)
+        .order_by(windows.c.until.desc(), windows.c.since)
+        .limit(limit)
+    )
+    return [(since, until, count, int(alerts)) for since, until, count, alerts in connection.execute(query)]
+
+
 def last_window(connection: sa.Connection, model: str) -> datetime | None:
     """When the last window with results ended."""
     query = sa.select(sa.func.max(windows.c.until, type_=Instant)).where(windows.c.model == model)

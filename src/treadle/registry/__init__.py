@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from treadle.registry.approving import Approvals as Approvals
     from treadle.registry.archive.service import Archives as Archives
     from treadle.registry.archive.signing import sign_archive as sign_archive
+    from treadle.registry.cache import materialise as materialise
     from treadle.registry.card.rules import card_file as card_file
     from treadle.registry.card.rules import read_card_file as read_card_file
     from treadle.registry.card.service import Cards as Cards
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
     from treadle.registry.format import LoadedModel as LoadedModel
     from treadle.registry.guards import has_reached as has_reached
     from treadle.registry.keeping import KeptByRegistry as KeptByRegistry
+    from treadle.registry.lineage import Further as Further
     from treadle.registry.lineage import Lineages as Lineages
+    from treadle.registry.lineage_types import MODEL_SOURCE as MODEL_SOURCE
     from treadle.registry.lineage_types import Lineage as Lineage
     from treadle.registry.lineage_types import LineageStep as LineageStep
     from treadle.registry.mlmodel import made_up_example as made_up_example
@@ -72,12 +75,14 @@ __getattr__, __all__ = attach(
         "CatalogVersion": "catalog_types",
         "Field": "types",
         "FieldKind": "types",
+        "Further": "lineage",
         "ImportCatalogModel": "catalog_types",
         "Lineage": "lineage_types",
         "LineageStep": "lineage_types",
         "Lineages": "lineage",
         "LoadedModel": "format",
         "MLFLOW": "changing",
+        "MODEL_SOURCE": "lineage_types",
         "ModelFile": "types",
         "ModelVersion": "types",
         "NewCardText": "card.types",
@@ -98,6 +103,7 @@ __getattr__, __all__ = attach(
         "check_loadable": "pickles",
         "check_stage": "catalog_rules",
         "has_reached": "guards",
+        "materialise": "cache",
         "import_model": "catalog_import",
         "read_card_file": "card.rules",
         "made_up_example": "mlmodel",

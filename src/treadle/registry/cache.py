@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import msgspec
 
-from treadle.kernel.blobs import BlobStore
 from treadle.kernel.files import write_atomic
 from treadle.kernel.ids import digest_file
 from treadle.registry.types import ModelFile
@@ -19,7 +18,14 @@ SEEN = ".checked.json"
 _Stamp: TypeAlias = tuple[int, int, int]
 
 
-def materialise(blobs: BlobStore, files: Iterable[ModelFile], folder: Path) -> Path:
+class Source(Protocol):
+    """Has files by their digests, such as a blob store."""
+
+    def fetch(self, digest: str, path: Path, /) -> object:
+        """Writes the bytes of a digest to a file."""
+
+
+def materialise(blobs: Source, files: Iterable[ModelFile], folder: Path) -> Path:
     """Brings every file into the folder that isn't there as registered.
 
     Raises:

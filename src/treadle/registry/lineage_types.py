@@ -1,4 +1,4 @@
-"""What is told of where data comes from, and where it went."""
+"""What is told of where data and models come from, and where they went."""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ from datetime import datetime
 
 import msgspec
 
+MODEL_SOURCE = "treadle-model"
+"""The type of source of a run's input that is a model version; its name is ``flights/3``."""
+
 
 class LineageStep(msgspec.Struct, frozen=True, kw_only=True):
     """One step of a lineage: something, and what it was made of or what used it.
 
     Attributes:
-        kind: What it is: ``version``, ``run`` or ``model``; also what an import calls its source.
+        kind: What it is: ``version`` (of data), ``run``, ``model``, ``logged model``, ``deployment``,
+            ``window`` (of predictions that were judged); also what an import calls its source.
         id: Which: ``flights@v3``, a run's identifier, ``flights/3``, a URL.
-        of: The thing at the other end, which is nearer to the version that was asked for.
+        of: The thing at the other end, which is nearer to what was asked for.
         detail: How: the step that was run, what it was used for, a model's status.
         at: When; None if it isn't known.
     """
@@ -26,10 +30,10 @@ class LineageStep(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Lineage(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a version of data comes from, and where it went.
+    """Where something comes from, and where it went.
 
     Attributes:
-        ref: The version.
+        ref: The version of data or of a model, or the run.
         made_of: What it was made of and by, then what that was made of, and so on; the nearest first.
         used_by: What used it, then what used that, and so on; the nearest first.
         cut: Whether there is more than is told.

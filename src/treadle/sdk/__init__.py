@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from treadle.sdk.spool import sync as sync
     from treadle.sdk.start import attach as attach
     from treadle.sdk.start import start_run as start_run
+    from treadle.sdk.versions import model as model
 
 __getattr__, __all__ = lazy.attach(
     __name__,
@@ -36,6 +37,7 @@ __getattr__, __all__ = lazy.attach(
         "attach": "start",
         "check": "checking",
         "data": "datasets",
+        "model": "versions",
         "record_provenance": "mlflow_context",
         "start_run": "start",
         "sync": "spool",

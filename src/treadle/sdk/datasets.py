@@ -78,7 +78,7 @@ def _find(name: str) -> Path:
             return Path(given[name])
         if "@" not in name:
             raise unknown("dataset of this job", name, given)
-    root = _project()
+    root = project()
     cache = (root or Path.cwd()) / ".treadle" / "cache"
     with unseen(), connect(root=root) as client:
         find = _version if "@" in name or "/" in name else _rows
@@ -134,7 +134,7 @@ def add_data(run: str, path: str | os.PathLike[str], name: str, message: str) ->
     from treadle.data import AddPath, Source
     from treadle.sdk.origin import default_name
 
-    root = _project()
+    root = project()
     if root is None:
         raise NotFound("there is no project here", where=str(Path.cwd()), fix="make one: treadle init")
     target = Path(path).absolute()
@@ -146,7 +146,7 @@ def add_data(run: str, path: str | os.PathLike[str], name: str, message: str) ->
         return client.add_path(asked).ref
 
 
-def _project() -> Path | None:
+def project() -> Path | None:
     """The project's folder; of a job's script, whose code is a copy, that of the project that has the job."""
     folder = job_folder()
     return folder.parents[2] if folder else find_root()

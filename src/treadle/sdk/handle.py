@@ -280,7 +280,7 @@ class RunHandle:
             MissingExtra: If the converter isn't installed.
             Conflict: If the run has ended.
         """
-        from treadle.sdk.model import write_model
+        from treadle.sdk.writing import write_model
 
         self._check_running()
         task = self._setting.task if self._setting else None

@@ -20,7 +20,7 @@ from treadle.experiment import RunFolder
 from treadle.kernel.errors import InvalidInput, MissingExtra, ModelInvalid
 from treadle.registry import LoadedModel, Signature
 from treadle.sdk import converting
-from treadle.sdk.model import write_model
+from treadle.sdk.writing import write_model
 
 
 class Doubling(RegressorMixin, BaseEstimator):
