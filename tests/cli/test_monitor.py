@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import msgspec
 import pytest
 from cli_parts import Asked, Call, Wire
@@ -24,17 +26,40 @@ def test_windows_that_are_computed_again_are_told_with_what_changed(call: Call, 
     assert found.json(Backfill) == AGAIN
 
 
-@pytest.mark.parametrize(("name", "told"), [("/srv/x", "the same command"), ("http://x", "http://x goes on")])
-def test_who_interrupts_a_backfill_hears_what_becomes_of_it(
-    name: str, told: str, call: Call, wire: Wire
-) -> None:
-    def interrupted(_: Asked) -> None:
-        raise KeyboardInterrupt
+def test_a_backfill_asks_for_some_at_a_time(call: Call, wire: Wire) -> None:
+    ends = [datetime(2026, 1, day, tzinfo=UTC) for day in (8, 15, 22)]
+    first = msgspec.structs.replace(AGAIN, windows=1, last=ends[0], left=2, changed=())
+    rest = msgspec.structs.replace(AGAIN, windows=2, last=ends[2])
+    wire.answers["POST /v1/monitors/flights/backfill"] = lambda asked: (
+        rest if "after" in asked.query else first
+    )
+    out = call("monitor", "backfill", "flights", "--since", "2026-01-01").out
+    assert "3 windows computed again: 1 finding came out otherwise" in out
+    asked = [one.query for one in wire.made("POST /v1/monitors/flights/backfill")]
+    assert [one.get("after") for one in asked] == [None, "2026-01-08T00:00:00+00:00"]
+    assert [int(one["most"]) for one in asked] == [1, 2], "more at a time while that is quick"
+    assert {one["since"] for one in asked} == {"2026-01-01T00:00:00+00:00"}
 
-    wire.name = name
+
+@pytest.mark.parametrize(
+    ("done", "told"),
+    [
+        (0, "the same command begins anew"),
+        (1, "treadle monitor backfill flights --since 2026-01-08T00:00:00"),
+    ],
+)
+def test_who_interrupts_a_backfill_hears_how_to_go_on(done: int, told: str, call: Call, wire: Wire) -> None:
+    last = datetime(2026, 1, 8, tzinfo=UTC)
+
+    def interrupted(_: Asked) -> Backfill:
+        if len(wire.made("POST /v1/monitors/flights/backfill")) > done:
+            raise KeyboardInterrupt
+        return msgspec.structs.replace(AGAIN, windows=1, last=last, left=2)
+
     wire.answers["POST /v1/monitors/flights/backfill"] = interrupted
     found = call("monitor", "backfill", "flights", "--since", "2026-01-01")
     assert (found.code, told in found.err) == (130, True)
+    assert ("1 of 3 windows" in found.err) == bool(done)
 
 
 def test_dropped_files_are_told_one_by_one_where_they_were_not_taken(call: Call, wire: Wire) -> None:

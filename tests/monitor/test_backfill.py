@@ -53,6 +53,24 @@ def test_windows_come_out_as_they_were_until_predictions_come_late(world: Any) -
     assert monitors.backfill("toy", START + 9 * WEEK, "ada").windows == 0
 
 
+def test_some_at_a_time_are_as_all_at_once(world: Any) -> None:
+    world.register()
+    log, monitors = PredictionLog(world.workspace), Monitors(world.workspace)
+    log.append("toy", world.traffic(0, 100, days=28)[0])
+    monitors.evaluate("toy", START + 4 * WEEK)
+    log.append("toy", world.traffic(0, 300, days=28, drift=-4)[0])
+    first = monitors.backfill("toy", START, "ada", most=3)
+    assert (first.windows, first.left, first.last) == (3, 1, START + 3 * WEEK)
+    rest = monitors.backfill("toy", START, "ada", first.last, most=3)
+    assert (rest.windows, rest.left, rest.last) == (1, 0, START + 4 * WEEK)
+    assert {one.until for one in (*first.changed, *rest.changed)} == {START + n * WEEK for n in range(1, 5)}
+    assert monitors.backfill("toy", START, "ada").changed == ()
+    none = monitors.backfill("toy", START, "ada", rest.last)
+    assert (none.windows, none.left, none.last) == (0, 0, None)
+    told = [one.message for one in timeline(world.workspace.database, "model:toy", kinds=["backfill"])]
+    assert told[4].startswith("the last 1 of the windows since 2026-01-01 were computed again")
+
+
 def test_what_an_interrupted_one_changed_is_told(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who asks again finds those windows as they are now, and would never hear of it."""
     world.register()

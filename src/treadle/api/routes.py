@@ -269,9 +269,15 @@ def _windows(call: Call) -> list[WindowResult]:
 
 
 def _backfill(call: Call) -> Backfill:
-    """Computes past windows again, from what is logged now; raises no alert for the past."""
-    since = moment(call.need("since"))
-    return call.rooms.monitors.backfill(call.path["model"], since, call.query.get("actor", "api"))
+    """Computes past windows again, from what is logged now, `most` of them or all; raises no alert for it."""
+    since, after = moment(call.need("since")), call.query.get("after")
+    return call.rooms.monitors.backfill(
+        call.path["model"],
+        since,
+        call.query.get("actor", "api"),
+        moment(after) if after else None,
+        call.whole("most", 1) if "most" in call.query else None,
+    )
 
 
 def _suggest_monitors(call: Call) -> WrittenMonitors:
@@ -423,7 +429,12 @@ ROUTES = [
         "/v1/monitors/{model}/backfill",
         _backfill,
         Backfill,
-        query=(Query("since", required=True, format="date-time"), Query("actor")),
+        query=(
+            Query("since", required=True, format="date-time"),
+            Query("actor"),
+            Query("after", format="date-time"),
+            Query("most", kind="integer"),
+        ),
     ),
     RouteSpec("GET", "/v1/monitors/{model}/suggestion", _suggest_monitors, WrittenMonitors),
     RouteSpec("POST", "/v1/plan", _plan, Plan, NewCycle),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,9 @@ from treadle.cli.app import App, Group, json_option, moment, pass_app
 if TYPE_CHECKING:
     from treadle.monitor.types import Alert, Backfill, DroppedFile, Hindsight, WindowResult
     from treadle.retrain.types import Tick
+
+_A_WHILE, _MOST = 1.0, 64
+"""Windows are asked for in more and more at a time, as long as that takes less than so many seconds."""
 
 
 @click.group(cls=Group, default="show", short_help="Drift and performance: show, look, alerts, suggest")
@@ -174,19 +178,49 @@ def backfill(app: App, model: str | None, since: datetime) -> None:
     """Compute past windows again, from what is logged now.
 
     They come out as they were, unless predictions came late or what is declared has changed. No alert
-    is raised for the past.
+    is raised for the past. Ctrl-C stops after the window at hand; what is printed then goes on from there.
     """
-    try:
-        found = app.client.backfill(app.model(model), since)
-    except KeyboardInterrupt:
-        click.echo(
-            "\nstopped. Windows that were computed again stay so; the same command computes all of them"
-            if app.client.embedded
-            else f"\nstopped waiting. {app.client.server} goes on; the timeline tells when it is done",
-            err=True,
-        )
-        raise click.exceptions.Exit(130) from None
-    app.answer(found, show_backfill)
+    app.answer(again(app, app.model(model), since), show_backfill)
+
+
+def again(app: App, model: str, since: datetime) -> Backfill:
+    """Computes past windows again, some at a time, and shows how far it is on a terminal."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from treadle.monitor.types import Backfill
+
+    columns = TextColumn("windows"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    where, last, most = show.console(stderr=True), None, 1
+    done: list[Backfill] = []
+    with Progress(*columns, console=where, transient=True, disable=app.json or not where.is_terminal) as bar:
+        task = bar.add_task("", total=None)
+        try:
+            while last is None or done[-1].left:
+                begun = time.monotonic()
+                done.append(app.client.backfill(model, since, last, most))
+                windows, last = sum(one.windows for one in done), done[-1].last or since
+                bar.update(task, completed=windows, total=windows + done[-1].left)
+                if time.monotonic() - begun < _A_WHILE:
+                    most = min(2 * most, _MOST)
+        except KeyboardInterrupt:
+            bar.stop()
+            _stopped(model, done)
+            raise click.exceptions.Exit(130) from None
+    changed = [found for one in done for found in one.changed]
+    return Backfill(model=model, windows=windows, changed=tuple(changed), last=done[-1].last)
+
+
+def _stopped(model: str, done: list[Backfill]) -> None:
+    """Tells how to go on after Ctrl-C."""
+    windows = sum(one.windows for one in done)
+    if not windows or done[-1].last is None:
+        click.echo("\nstopped; the same command begins anew", err=True)
+        return
+    click.echo(
+        f"\nstopped after {windows:,} of {windows + done[-1].left:,} windows, which stay as they are now\n"
+        f"to go on: treadle monitor backfill {model} --since {done[-1].last:%Y-%m-%dT%H:%M:%S}",
+        err=True,
+    )
 
 
 def show_backfill(found: Backfill) -> None:

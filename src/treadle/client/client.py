@@ -392,10 +392,13 @@ class Client(
         found: list[Alert] = self._ask(list[Alert], "GET", f"/v1/monitors/{part(model)}/alerts")
         return found
 
-    def backfill(self, model: str, since: datetime) -> Backfill:
-        """Computes past windows again, from what is logged now; raises no alert for the past."""
+    def backfill(
+        self, model: str, since: datetime, after: datetime | None = None, most: int | None = None
+    ) -> Backfill:
+        """Computes past windows again, those that ended later than ``after``, ``most`` of them or all."""
         path = f"/v1/monitors/{part(model)}/backfill"
-        found: Backfill = self._ask(Backfill, "POST", path, since=since.isoformat(), actor=actor())
+        asked = {"since": since.isoformat(), "after": after.isoformat() if after else None}
+        found: Backfill = self._ask(Backfill, "POST", path, **asked, most=most, actor=actor())
         return found
 
     def suggest_monitors(self, model: str) -> WrittenMonitors:

@@ -12,11 +12,9 @@ import msgspec
 import sqlalchemy as sa
 
 from treadle.deploy import service_levels
-from treadle.kernel.clock import SystemClock
 from treadle.kernel.engine import quote
 from treadle.kernel.errors import Conflict, NotFound, TreadleError
 from treadle.kernel.events import record
-from treadle.kernel.types import Event
 from treadle.kernel.units import parse_duration
 from treadle.kernel.workspace import Workspace
 from treadle.monitor import by_segment, drift, findings, multivariate, quality, raising, rules, seasons, store
@@ -162,7 +160,7 @@ class Monitors:
             if alert is not None:
                 alert = msgspec.structs.replace(alert, delivered=self._notifier is None)
                 store.add_alert(connection, alert)
-                record(connection, _event(alert))
+                record(connection, raising.alert_event(alert))
             raised = [alert] if alert is not None else []
             group(connection, model, levels.at, raised, found, self._config.notify, self._ways)
         if alert is not None:
@@ -170,7 +168,14 @@ class Monitors:
             Outbox(self._ws, channels(self._config.notify)).deliver()
         return alert
 
-    def backfill(self, model: str, since: datetime, actor: str) -> Backfill:
+    def backfill(
+        self,
+        model: str,
+        since: datetime,
+        actor: str,
+        after: datetime | None = None,
+        most: int | None = None,
+    ) -> Backfill:
         """Computes windows that ended after a moment again, from what is logged now, and keeps that.
 
         They come out as they were, unless predictions arrived after their window was computed, or what
@@ -180,49 +185,56 @@ class Monitors:
             model: The model.
             since: The moment.
             actor: Who asks for it; the model's timeline says so.
+            after: Of these windows only those that ended later than this: what is left of them.
+            most: How many at most, the oldest first; all when None.
 
         Raises:
             NotFound: If there is no such model.
             InvalidInput: If rows have been deleted that the first of these windows was made of.
         """
         before: dict[datetime, Results] = {}
-        for one in self.windows(model, since):
+        for one in self.windows(model, max(since, after or since)):
             before.setdefault(one.until, []).append(one)
         # What looks back begins earlier than its window does.
-        spans = {until: max(one.since for one in found) for until, found in before.items()}
+        spans = {until: max(one.since for one in found) for until, found in sorted(before.items())}
         if spans:
             self._log.require(model, min(spans.values()))
+        asked = [*spans][:most]
         changed: Results = []
-        for until, start in sorted(spans.items()):
-            found = self._compute(model, start, until)
-            kept = {_key(one): one for one in before[until]}
-            new = [one for one in found if _key(one) not in kept or not rules.same(one, kept[_key(one)])]
-            changed += new
+        for until in asked:
+            changed += self._recompute(model, spans[until], until, before[until], actor)
+        left = len(spans) - len(asked)
+        if asked and not left:
+            which = f"{len(asked)} windows since {since:%Y-%m-%d} were"
+            if after is not None:  # the others are told already
+                which = f"the last {len(asked)} of the windows since {since:%Y-%m-%d} were"
             with self._ws.database.write() as connection:
-                store.replace_windows(connection, model, until, found)
-                if new:  # told at once: who asks again after an interruption finds them changed already
-                    record(
-                        connection,
-                        self._again(model, f"the window until {until:%Y-%m-%d %H:%M} was", new, actor),
-                    )
-        if spans:
-            with self._ws.database.write() as connection:
-                told = f"{len(spans)} windows since {since:%Y-%m-%d} were"
-                record(connection, self._again(model, told, changed, actor))
-        return Backfill(model=model, windows=len(spans), changed=tuple(changed))
-
-    def _again(self, model: str, which: str, changed: Results, actor: str) -> Event:
-        """Tells that windows were computed again."""
-        return Event(
-            id=self._ws.ids.new("event"),
-            at=self._ws.clock.now(),
-            recorded_at=SystemClock().now(),
-            subject=f"model:{model}",
-            kind="backfill",
-            actor=actor,
-            message=f"{which} computed again; {len(changed)} findings came out otherwise",
-            facts={"changed": str(len(changed))},
+                record(connection, raising.again_event(self._ws, model, which, changed, actor))
+        return Backfill(
+            model=model,
+            windows=len(asked),
+            changed=tuple(changed),
+            last=asked[-1] if asked else None,
+            left=left,
         )
+
+    def _recompute(
+        self, model: str, since: datetime, until: datetime, before: Results, actor: str
+    ) -> Results:
+        """Computes a window again; what came out otherwise."""
+        found = self._compute(model, since, until)
+        kept = {_key(one): one for one in before}
+        new = [one for one in found if _key(one) not in kept or not rules.same(one, kept[_key(one)])]
+        with self._ws.database.write() as connection:
+            store.replace_windows(connection, model, until, found)
+            if new:  # told at once: who asks again after an interruption finds them changed already
+                record(
+                    connection,
+                    raising.again_event(
+                        self._ws, model, f"the window until {until:%Y-%m-%d %H:%M} was", new, actor
+                    ),
+                )
+        return new
 
     def windows(self, model: str, since: datetime | None = None) -> Results:
         """Results of windows that ended after a moment, oldest first.
@@ -261,7 +273,7 @@ class Monitors:
             if store.find_alert(connection, alert.id) is not None:
                 return False
             store.add_alert(connection, alert)
-            record(connection, _event(alert))
+            record(connection, raising.alert_event(alert))
             group(connection, alert.model, alert.at, [alert], [], self._config.notify, self._ways)
         self._deliver(alert.model)
         return True
@@ -448,7 +460,7 @@ class Monitors:
                         connection, alert, cooldown
                     ):
                         store.add_alert(connection, alert)
-                        record(connection, _event(alert))
+                        record(connection, raising.alert_event(alert))
                         raised.append(alert)
                 group(connection, model, until, raised, found, self._config.notify, self._ways)
         except sa.exc.IntegrityError:
@@ -473,20 +485,3 @@ class Monitors:
 
 def _key(one: WindowResult) -> tuple[str, str, str, str]:
     return one.kind, one.subject, one.segment, one.statistic
-
-
-def _event(alert: Alert) -> Event:
-    return Event(
-        id=f"alert:{alert.id}",
-        at=alert.at,
-        recorded_at=SystemClock().now(),
-        subject=f"model:{alert.model}",
-        kind="alert",
-        actor=f"monitor:{alert.kind}",
-        message=alert.sentence,
-        facts={
-            "alert": alert.id,
-            "version": f"{alert.model}/{alert.version}",
-            "subjects": ", ".join(alert.subjects),
-        },
-    )

@@ -308,11 +308,15 @@ class Backfill(msgspec.Struct, frozen=True, kw_only=True):
         model: The model.
         windows: How many.
         changed: The findings that came out otherwise than they were kept, as they are now.
+        last: When the last of them ended; None if there were none.
+        left: How many more there are, where only some were asked for.
     """
 
     model: str
     windows: int
     changed: tuple[WindowResult, ...]
+    last: datetime | None = None
+    left: int = 0
 
 
 class Hindsight(msgspec.Struct, frozen=True, kw_only=True):
