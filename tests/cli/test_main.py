@@ -123,3 +123,14 @@ def test_a_narrow_terminal_encoding_ends_nothing(encoding: str, project: Path) -
     assert done.returncode == 1
     assert b"data rows" in done.stdout
     assert b"Traceback" not in done.stderr
+
+
+def test_a_command_of_another_verb_is_named_where_it_is(call: Call) -> None:
+    assert "fix: `treadle deploy promote`" in call("promote").err
+    assert "fix: `treadle incidents ack`" in call("monitor", "ack").err
+    assert "fix: `treadle gc`, or `treadle data gc`" in call("runs", "gc").err
+    assert "fix: did you mean 'data'?" in call("dat").err
+
+
+def test_data_is_collected_where_it_is_kept(call: Call) -> None:
+    assert call("data", "gc", "--help").out.partition("\n")[2] == call("gc", "--help").out.partition("\n")[2]

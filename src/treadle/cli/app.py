@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -178,10 +178,25 @@ class Group(click.Group):
         known = self.list_commands(ctx)
         if args[0] not in known and not args[0].startswith("-"):
             fix = self.for_path.format(args[0]) if self.for_path and Path(args[0]).exists() else ""
+            if not fix and not nearest(args[0], known):
+                fix = ", or ".join(f"`{path}`" for path in _elsewhere(ctx.find_root(), args[0]))
             raise InvalidInput(
                 f"`{ctx.command_path}` has no command {args[0]!r}", fix=fix or did_you_mean(args[0], known)
             )
         return super().resolve_command(ctx, args)
+
+
+def _elsewhere(root: click.Context, name: str) -> Iterator[str]:
+    """Where else there is a command of that name."""
+    verbs = root.command
+    if not isinstance(verbs, click.Group):
+        return
+    for verb in verbs.list_commands(root):
+        command = verbs.get_command(root, verb)
+        if verb == name:
+            yield f"{root.command_path} {verb}"
+        if isinstance(command, click.Group) and name in command.list_commands(root):
+            yield f"{root.command_path} {verb} {name}"
 
 
 def moment(_: click.Context, __: click.Parameter, value: str | None) -> datetime | None:

@@ -20,6 +20,7 @@ from treadle.cli.data_remotes import REMOTE_COMMANDS
 from treadle.cli.data_reviews import review
 from treadle.cli.data_tables import table
 from treadle.cli.data_work import checkout, inside, status, working
+from treadle.cli.deleting import gc
 from treadle.cli.lineage import data_lineage as lineage
 from treadle.kernel.errors import InvalidInput
 from treadle.kernel.units import format_bytes
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 _TOPICS = {
     "Versions": ("add", "status", "checkout", "ls", "path", "log", "show", "diff", "lineage", "revert"),
     "Sharing": ("push", "pull", "fetch", "verify"),
-    "Deleting": ("delete", "prune", "restore"),
+    "Deleting": ("delete", "prune", "restore", "gc"),
     "Branches": ("branch", "branches", "tag", "tags", "merge", "protect", "review"),
 }
 
@@ -50,6 +51,7 @@ data.add_command(status)
 data.add_command(checkout)
 for _command in (*COMMANDS, *REMOTE_COMMANDS, *DELETING_COMMANDS):
     data.add_command(_command)
+data.add_command(gc)
 data.add_command(table)
 data.add_command(local_path)
 data.add_command(lineage)
