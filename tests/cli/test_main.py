@@ -128,7 +128,7 @@ def test_a_narrow_terminal_encoding_ends_nothing(encoding: str, project: Path) -
 def test_a_command_of_another_verb_is_named_where_it_is(call: Call) -> None:
     assert "fix: `treadle deploy promote`" in call("promote").err
     assert "fix: `treadle incidents ack`" in call("monitor", "ack").err
-    assert "fix: `treadle gc`, or `treadle data gc`" in call("runs", "gc").err
+    assert "fix: `treadle data gc`, or `treadle gc`" in call("runs", "gc").err
     assert "fix: did you mean 'data'?" in call("dat").err
 
 
