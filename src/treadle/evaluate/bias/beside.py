@@ -16,7 +16,7 @@ import numpy as np
 from treadle.evaluate.bias.asking import Asked
 from treadle.evaluate.bias.measures import PARTS, Codes, Floats, averaged, base
 from treadle.evaluate.bias.sample import Further, Grouping, Sample
-from treadle.evaluate.models import cells
+from treadle.evaluate.models import cells, resampling
 from treadle.evaluate.models.clustering import Averaged, spread, too_few
 from treadle.evaluate.skewness import p_value, reaches
 from treadle.kernel.config.base import Metric
@@ -48,7 +48,8 @@ def further(
         yield from _by_cluster(asked, grouping, places, sample, rates, confidence)
         return
     each = cells.each(sample.labels == 1, sample.ours, sample.theirs)
-    reference, *groups = _drawn(each, grouping.codes, [grouping.reference, *places], rng)
+    same = np.array_equal(sample.ours, sample.theirs)
+    reference, *groups = _drawn(each, grouping.codes, [grouping.reference, *places], rng, same=same)
     for place, mine in zip(places, groups, strict=True):
         for rate in rates:
             growth = _growth(rate, mine, reference)
@@ -57,10 +58,21 @@ def further(
                 yield grouping.names[place], _summary(sample.named(rate), growth, asked.margin, confidence, n)
 
 
-def _drawn(each: Codes, codes: Codes, chosen: Sequence[int], rng: np.random.Generator) -> list[Floats]:
-    """Counts of cells of each group: as they are in the first row, resampled in the others."""
+def _drawn(
+    each: Codes, codes: Codes, chosen: Sequence[int], rng: np.random.Generator, *, same: bool = False
+) -> list[Floats]:
+    """Counts of cells of each group: as they are in the first row, resampled in the others.
+
+    Unless no row at all is decided differently, such rows get half a row each: see
+    :mod:`treadle.evaluate.models.resampling`.
+    """
     counts = [np.bincount(each[codes == place], minlength=cells.CELLS) for place in chosen]
-    drawn = [rng.multinomial(one.sum(), one / one.sum(), size=RESAMPLES) for one in counts]
+    drawn = [
+        rng.multinomial(
+            one.sum(), one / one.sum() if same else resampling.chances(one, paired=True), size=RESAMPLES
+        )
+        for one in counts
+    ]
     return [np.vstack([one, more]).astype(np.float64) for one, more in zip(counts, drawn, strict=True)]
 
 

@@ -53,10 +53,19 @@ def of_rows(metric: Metric, counts: Integers, resamples: int, seed: int, *, pair
             the order of rows and groups.
         paired: Whether the gain over production is asked for, or the candidate's value alone.
     """
-    n = int(counts.sum())
-    chances = counts + _HALF * (cells.DIFFERING if paired else _WRONG) * _possible(counts)
-    drawn = _generator(seed, counts).multinomial(n, chances / chances.sum(), resamples)
+    drawn = _generator(seed, counts).multinomial(int(counts.sum()), chances(counts, paired=paired), resamples)
     return Draws(_sorted(metric, drawn, paired=paired))
+
+
+def chances(counts: Integers, *, paired: bool) -> Floats:
+    """The chance of each cell for a row that is drawn again, half a row given to those of rows that differ.
+
+    Args:
+        counts: The rows of each cell.
+        paired: Whether rows differ that the two models decide differently, or those decided wrong.
+    """
+    found = counts + _HALF * (cells.DIFFERING if paired else _WRONG) * _possible(counts)
+    return np.asarray(found / found.sum(), dtype=np.float64)
 
 
 _WRONG = np.array([(cell >> 2 & 1) != (cell >> 1 & 1) for cell in range(cells.CELLS)])
