@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
-from treadle.evaluate.behaviour.agreement import bootstrap, krippendorff
+from treadle.evaluate.behaviour.agreement import jackknife, krippendorff
 
 FEW = settings(max_examples=40, deadline=None)
 NONE = math.nan
@@ -75,13 +76,41 @@ def test_ranks_do_not_ask_how_far_apart_numbers_are(rated):
     assert a == b or a == pytest.approx(b)
 
 
+def rated(rng, count):
+    """Three judges' ranks of two answers to each case, each at most one from the truth."""
+    truth = np.repeat(rng.integers(1, 6, count), 2)
+    units = np.clip(truth[:, None] + rng.integers(-1, 2, (2 * count, 3)), 1, 5)
+    return units.tolist(), [f"c{place // 2}" for place in range(2 * count)]
+
+
 def test_bounds_of_alpha_come_from_cases():
-    rng = np.random.default_rng(2)
-    truth = rng.integers(1, 6, 120)
-    rated = [[int(np.clip(t + rng.integers(-1, 2), 1, 5)) for _ in range(3)] for t in np.repeat(truth, 2)]
-    cases = [f"c{place // 2}" for place in range(240)]
-    low, high = bootstrap(rated, cases, "ordinal", 0.05, 7)
-    assert low < krippendorff(rated, "ordinal") < high < low + 0.3
-    assert bootstrap(rated, cases, "ordinal", 0.05, 7) == (low, high)
-    assert bootstrap(rated, ["one"] * 240, "ordinal", 0.05, 7) is None
-    assert bootstrap([[1, 1], [1, 1]], ["a", "b"], "ordinal", 0.05, 7) is None
+    units, cases = rated(np.random.default_rng(2), 120)
+    low, high = jackknife(units, cases, "ordinal", 0.05)
+    assert low < krippendorff(units, "ordinal") < high < low + 0.3
+    assert jackknife(units, ["one"] * 240, "ordinal", 0.05) is None
+    assert jackknife([[1, 1], [1, 1]] * 5, list("abcdefghij"), "ordinal", 0.05) is None
+    # Without the one case of which judges give different marks, nothing could disagree.
+    assert jackknife([[1, 2], *[[1, 1]] * 9], list("abcdefghij"), "ordinal", 0.05) is None
+
+
+def covered(count, trials, seed):
+    rng = np.random.default_rng(seed)
+    truth = np.mean([krippendorff(rated(rng, 1500)[0], "ordinal") for _ in range(8)])
+    held = np.zeros(2)
+    for _ in range(trials):
+        low, high = jackknife(*rated(rng, count), "ordinal", 0.05)
+        held += [low <= truth, truth <= high]
+    return held
+
+
+def test_bounds_of_alpha_hold_for_few_cases():
+    """The upper one of a bootstrap's percentiles holds in 85 of 100 samples of ten cases."""
+    trials = 150
+    assert covered(10, trials, 3).min() >= stats.binom.ppf(0.0005, trials, 0.95)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("count", [5, 10, 20, 50])
+def test_the_same_over_numbers_of_cases(count):
+    trials = 1500
+    assert covered(count, trials, count).min() >= stats.binom.ppf(0.001, trials, 0.945)

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from treadle.evaluate.models.clustering import MIN_CLUSTERS
+from treadle.evaluate.skewness import Sample, reaches, tilt
 from treadle.kernel.config.behaviour import Level
 
 Floats = npt.NDArray[np.float64]
-
-_RESAMPLES = 1000
 
 
 def krippendorff(units: Sequence[Sequence[float]], level: Level) -> float | None:
@@ -67,29 +67,37 @@ def _distances(values: Floats, totals: Floats, level: Level) -> Floats:
     return np.square(reached[:, None] - reached[None, :])
 
 
-def bootstrap(
-    units: Sequence[Sequence[float]], clusters: Sequence[str], level: Level, alpha: float, seed: int
+def jackknife(
+    units: Sequence[Sequence[float]], clusters: Sequence[str], level: Level, tail: float
 ) -> tuple[float, float] | None:
-    """Percentile bounds of alpha, each at a level, by drawing cases again.
+    """Bounds of alpha by leaving out one case at a time: t of the jackknife, moved outwards for skewness.
+
+    A bootstrap's percentiles are too sure of themselves with few cases: of ten, the upper bound of 95 % held
+    in 85 of 100 samples.
 
     Args:
         units: The values that judges gave to each unit.
         clusters: The case that each unit belongs to.
         level: What the values are.
-        alpha: Of each bound.
-        seed: Of the draws.
+        tail: The error level of each bound.
 
     Returns:
-        The bounds; None where alpha itself has no value, or there are fewer than two cases.
+        The bounds; None where alpha, or alpha without a case, has no value, or cases are fewer than five.
     """
     cases: dict[str, list[Sequence[float]]] = {}
     for unit, case in zip(units, clusters, strict=True):
         cases.setdefault(case, []).append(unit)
     values = _values(units)
-    if len(cases) < 2 or len(values) < 2:
+    if len(cases) < MIN_CLUSTERS or len(values) < 2:
         return None
     each = np.stack([_coincidences(cases[name], values) for name in sorted(cases)])
-    chosen = np.random.default_rng(seed).multinomial(len(cases), [1 / len(cases)] * len(cases), _RESAMPLES)
-    drawn = np.tensordot(chosen.astype(np.float64), each, axes=1)
-    found = [value for one in drawn if (value := _alpha(one, values, level)) is not None]
-    return float(np.quantile(found, alpha)), float(np.quantile(found, 1 - alpha))
+    whole = each.sum(axis=0)
+    alpha, without = _alpha(whole, values, level), [_alpha(whole - one, values, level) for one in each]
+    told = np.array([one for one in without if one is not None])
+    if alpha is None or len(told) < len(each):
+        return None
+    n = len(told)
+    owed = told.mean() - told
+    se = float(np.sqrt((n - 1) / n * (owed @ owed)))
+    down, up = reaches(tail, n - 1.0, tilt([Sample(owed)]))
+    return alpha - down * se, min(alpha + up * se, 1.0)

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from treadle.evaluate.behaviour.agreement import bootstrap, krippendorff
+from treadle.evaluate.behaviour.agreement import jackknife, krippendorff
 from treadle.evaluate.behaviour.judging.words import TEST, enough, on
 from treadle.evaluate.behaviour.means import estimate, means, needed_cases
 from treadle.evaluate.behaviour.outcomes import Side, errors, seconds, untold, votes
@@ -152,7 +152,7 @@ def _agreement(check: BehaviourCheck, found: Side, name: str) -> Verdict:
     level = scorer.level or "ordinal"
     units, cases = votes(found, name)
     alpha = krippendorff(units, level)
-    ends = bootstrap(units, cases, level, 1 - check.confidence, check.seed)
+    ends = jackknife(units, cases, level, 1 - check.confidence)
     low, high = ends or (None, None)
     bound = scorer.agreement
     outcome: Outcome = "pass"
@@ -176,7 +176,7 @@ def _agreement(check: BehaviourCheck, found: Side, name: str) -> Verdict:
         low=low,
         high=high,
         bound=bound,
-        test="Krippendorff's alpha, bootstrap over cases",
+        test="Krippendorff's alpha, t of the jackknife of cases",
         n=len(units),
         unit="answers",
     )
