@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from treadle.evaluate.data.part import Asks, Facts, Finding, Part, Sizes, Test, say
 from treadle.evaluate.data.suite import Suite
 from treadle.evaluate.data.telling import tell
-from treadle.evaluate.rules import POWER, needed, wilson
+from treadle.evaluate.models.proportions import exact_interval
+from treadle.evaluate.rules import POWER, needed
 from treadle.evaluate.types import Planned, Verdict
 from treadle.evaluate.wording import percent, would
 from treadle.kernel.scan import expressions as ex
@@ -108,7 +109,7 @@ def class_share(
 ) -> Test:
     """The test of a class's share: the interval of the rarest decides for all, its p-value is for all."""
     count, known = counted
-    share, (low, high) = count / known, wilson(count, known, suite.confidence)
+    share, (low, high) = count / known, exact_interval(count, known, suite.confidence)
     null = math.sqrt(bound * (1 - bound) / known)
     statistic = (share - bound) / null if null else math.inf
     from scipy.special import ndtr
@@ -122,7 +123,7 @@ def class_share(
             sentence=f"{label}: {called} is {percent(share)} of the labels ({percent(low)} to "
             f"{percent(high)}); at least {percent(bound)} is needed",
             hypothesis=f"{called.rstrip(',')} is at least {percent(bound)} of the labels",
-            test="Holm-adjusted score test of a share, one-sided; Wilson's interval",
+            test="Holm-adjusted score test of a share, one-sided; Clopper and Pearson's interval",
             statistic=statistic,
             estimate=share,
             low=low,
