@@ -218,6 +218,17 @@ class ScanContract:
                 near = 1e6 if name == "big" else 0
                 assert found.variance == pytest.approx(finite.var(ddof=1), rel=1e-6, abs=near), name
 
+    def test_cubes_around_a_value(self, engine: Any, path: Path, rows: dict[str, list[Any]]) -> None:
+        asked = [FindMoments(name, 2.5) for name in ("id", "small", "x", "single", "price", "flag", "empty")]
+        answers = engine.scan(path, asked)
+        for ask in asked:
+            values = np.array([float(v) for v in known(rows[ask.column])])
+            finite = values[np.isfinite(values)]
+            assert answers[ask].cubes == pytest.approx(((finite - 2.5) ** 3).sum(), rel=1e-6), ask.column
+            if len(finite):
+                plain = ((finite - finite.mean()) ** 3).mean() / finite.std() ** 3
+                assert answers[ask].skewness(2.5) == pytest.approx(plain, rel=1e-4, abs=1e-6), ask.column
+
     def test_extents(self, engine: Any, path: Path, rows: dict[str, list[Any]]) -> None:
         answers = engine.scan(path, map(FindExtent, rows))
         for name, column in rows.items():

@@ -108,6 +108,17 @@ def tilt(samples: Sequence[Sample]) -> Tilt:
     return Tilt(third / squares**1.5, math.sqrt(error) / squares**1.5)
 
 
+def of_mean(skewness: float, n: int) -> Tilt:
+    """How lopsided the mean of n independent values is.
+
+    Args:
+        skewness: Of the values, the plain one.
+        n: How many there are.
+    """
+    unbiased = math.sqrt(n * (n - 1)) / (n - 2) * skewness if n >= _FEWEST else 0.0
+    return Tilt(unbiased / math.sqrt(n), math.sqrt(6) / n)
+
+
 def _moments(values: Floats, scales: Floats | None) -> tuple[float, float, float]:
     """The skewness of values, and the sums of the squares and of the cubes of their scales."""
     import numpy as np

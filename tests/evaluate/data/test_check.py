@@ -391,10 +391,12 @@ def test_a_mean_is_held_to_its_bounds_by_its_interval(configure, write, ends, ou
     found = run(configure(data={"means": {"hour": ends}}), write(hour=hours))["means", "hour"]
     assert found.outcome == outcome
     low, high = stats.t.interval(0.95, 399, 10, hours.std(ddof=1) / 20)
-    assert (found.low, found.high) == pytest.approx((low, high))
+    # Allowing for skewness moves bounds outwards, of so many rows hardly.
+    assert (found.low, found.high) == pytest.approx((low, high), abs=0.01 * (high - low))
+    assert found.low <= low < high <= found.high
     nearest = min(ends, key=lambda end: abs(end - 10))
     tail = stats.ttest_1samp(hours, nearest, alternative="less" if ends[0] > 10 else "greater").pvalue
-    assert found.p_value == pytest.approx(tail if not ends[0] <= 10 <= ends[1] else 1 - tail, abs=1e-6)
+    assert found.p_value == pytest.approx(tail if not ends[0] <= 10 <= ends[1] else 1 - tail, abs=0.005)
 
 
 def test_means_that_can_not_be_told(configure, write):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from treadle.evaluate.data.part import Asks, Facts, Finding, Part, Sizes, Test, say
 from treadle.evaluate.data.suite import WHERE, Suite
 from treadle.evaluate.data.telling import numeric, ordered
 from treadle.evaluate.rules import POWER, needed
+from treadle.evaluate.skewness import of_mean, p_value, reaches
 from treadle.evaluate.types import Planned, Verdict
 from treadle.evaluate.wording import would
+from treadle.kernel.scan.answers import Moments
 from treadle.kernel.scan.asks import FindMoments
 from treadle.kernel.scan.columns import Columns
 
@@ -28,12 +30,12 @@ class Means(Part):
 
     def asks(self) -> Asks:
         """Means and variances."""
-        return map(FindMoments, self._ends)
+        return (FindMoments(name, _middle(ends)) for name, ends in self._ends.items())
 
     def judge(self, facts: Facts) -> Iterator[Finding]:
         """A test for each."""
         for name, (low, high) in self._ends.items():
-            found = facts.found[FindMoments(name)]
+            found = facts.found[FindMoments(name, _middle((low, high)))]
             allowed = f"[{low:g}, {high:g}]"
             if found.infinite:
                 sentence = f"{name}: {found.infinite:,} values are infinite, so there is no mean."
@@ -42,38 +44,39 @@ class Means(Part):
                 sentence = f"{name}: there are too few values to hold their mean against {allowed}."
                 yield say("means", name, "inconclusive", sentence, n=facts.rows)
             else:
-                se = math.sqrt(found.variance / found.count)
-                yield self._mean(name, found.mean, se, found.count, (low, high))
+                yield self._mean(name, found, (low, high))
 
-    def _mean(self, name: str, mean: float, se: float, n: int, ends: tuple[float, float]) -> Test:
-        from scipy.special import stdtr, stdtrit
-
-        half = float(stdtrit(n - 1, 1 - self._suite.alpha / 2)) * se
+    def _mean(self, name: str, found: Moments, ends: tuple[float, float]) -> Test:
+        mean, n, se = found.mean, found.count, math.sqrt(found.variance / found.count)
+        tilted = of_mean(found.skewness(_middle(ends)), n)
+        down, up = reaches(self._suite.alpha / 2, n - 1.0, tilted)
+        low, high = mean - down * se, mean + up * se
         bound = min(ends, key=lambda end: abs(mean - end))
         beyond = not ends[0] <= mean <= ends[1]
         away = abs(mean - bound)
         statistic = math.copysign(away / se, 1 if beyond else -1) if se else math.inf if beyond else -math.inf
-        more = needed(n, away, se, self._suite.alpha / 2)
+        below = tilted if bound == ends[0] else tilted.mirrored  # of a mean that lies below the upper end
+        more = needed(n, mean - bound, se, self._suite.alpha / 2, tilted=tilted)
         return Test(
             Verdict(
                 check="means",
                 subject=name,
                 outcome="pass",
-                sentence=f"{name}: the mean is {mean:.6g} ({mean - half:.6g} to {mean + half:.6g}); "
+                sentence=f"{name}: the mean is {mean:.6g} ({low:.6g} to {high:.6g}); "
                 f"it must lie in [{ends[0]:g}, {ends[1]:g}]",
                 hypothesis="the mean lies there",
-                test="Holm-adjusted one-sample t test, one-sided; t interval",
+                test="Holm-adjusted one-sample t test, one-sided; t interval; allowing for skewness",
                 statistic=statistic,
                 estimate=mean,
-                low=mean - half,
-                high=mean + half,
+                low=low,
+                high=high,
                 bound=bound,
-                p_value=float(stdtr(n - 1, -statistic)),
+                p_value=p_value(-statistic, n - 1.0, below),
                 n=n,
                 n_needed=more,
             ),
             beyond=beyond,
-            passes=ends[0] <= mean - half and mean + half <= ends[1],
+            passes=ends[0] <= low and high <= ends[1],
             doubt=f"; {n:,} rows can't tell{would(more)}",
         )
 
@@ -94,3 +97,9 @@ class Means(Part):
 
         level = self._suite.alpha / max(sizes.tests, 1)
         return float(ndtri(1 - level) + ndtri(POWER)) / math.sqrt(max(sizes.rows, 1))
+
+
+def _middle(ends: Sequence[float]) -> float:
+    """Where a mean that is as it must be lies nearby: cubes around it lose no digits."""
+    there = [end for end in ends if math.isfinite(end)]
+    return sum(there) / len(there) if there else 0.0

@@ -7,6 +7,7 @@ told from two counts, so an engine finds repeats over the whole table at once.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from datetime import date, datetime
@@ -67,17 +68,32 @@ class Moments(Answer, frozen=True):
         infinite: How many are not.
         mean: Their mean; 0 without values.
         m2: The sum of squared deviations from it.
+        cubes: The sum of cubed deviations from the value that was asked for; 0 where none was.
     """
 
     count: int
     infinite: int
     mean: float
     m2: float
+    cubes: float = 0.0
 
     @property
     def variance(self) -> float:
         """The sample variance; 0 for fewer than two values."""
         return self.m2 / (self.count - 1) if self.count > 1 else 0.0
+
+    def skewness(self, around: float) -> float:
+        """The third moment over the cube of the deviation; 0 where nothing varies, or too much for a float.
+
+        Args:
+            around: The value that was asked for.
+        """
+        if self.m2 <= 0:
+            return 0.0
+        away = self.mean - around
+        third = self.cubes - 3 * away * self.m2 - self.count * away**3
+        found = third / self.count / (self.m2 / self.count) ** 1.5
+        return found if math.isfinite(found) else 0.0
 
     def merge(self, other: Self) -> Self:
         """By the update of Chan, Golub and LeVeque (The American Statistician 37, 1983)."""
@@ -91,6 +107,7 @@ class Moments(Answer, frozen=True):
             infinite=self.infinite + other.infinite,
             mean=self.mean + delta * other.count / count,
             m2=self.m2 + other.m2 + delta * delta * self.count * other.count / count,
+            cubes=self.cubes + other.cubes,
         )
 
 

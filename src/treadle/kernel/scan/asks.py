@@ -32,9 +32,10 @@ class CountMissing(Ask[answers.Missing], frozen=True):
 
 
 class FindMoments(Ask[answers.Moments], frozen=True):
-    """Mean and variance of a column of numbers or booleans."""
+    """Mean and variance of a column of numbers or booleans, and how skewed it is around a value if asked."""
 
     column: str
+    around: float | None = None
 
 
 class FindExtent(Ask[answers.Extent], frozen=True):

@@ -182,8 +182,14 @@ class _Scan(Scan):
         finite = f"CASE WHEN isfinite({known}) THEN {value} END" if column.is_float else value
         there, count = self._count(f"count({value})"), self._count(f"count({finite})")
         mean, spread = self._value(f"avg({finite})"), self._value(f"var_pop({finite})")
+        away = f"(CAST({finite} AS DOUBLE) - ({ask.around or 0.0!r}))"
+        cube = self._value("0.0" if ask.around is None else f"avg({away} * {away} * {away})")
         return lambda: answers.Moments(
-            count(), there() - count(), float(mean() or 0.0), float(spread() or 0.0) * count()
+            count(),
+            there() - count(),
+            float(mean() or 0.0),
+            float(spread() or 0.0) * count(),
+            float(cube() or 0.0) * count(),
         )
 
     def bins(self, ask: asks.CountBins) -> Callable[[], answers.Bins]:

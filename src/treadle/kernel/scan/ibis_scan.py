@@ -150,8 +150,14 @@ class _Scan(Scan):
         count = self._count(f"finite {ask.column}", found.count())
         mean = self._value(f"mean {ask.column}", found.mean())
         spread = self._value(f"spread {ask.column}", found.var(how="pop"))
+        away = found.cast("float64") - (ask.around or 0.0)
+        cube = self._value(f"cube {ask.column} {ask.around}", (away * away * away).mean())
         return lambda: answers.Moments(
-            count(), there() - count(), float(mean() or 0.0), float(spread() or 0.0) * count()
+            count(),
+            there() - count(),
+            float(mean() or 0.0),
+            float(spread() or 0.0) * count(),
+            0.0 if ask.around is None else float(cube() or 0.0) * count(),
         )
 
     def extent(self, ask: asks.FindExtent) -> Callable[[], answers.Extent]:

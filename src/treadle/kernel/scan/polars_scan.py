@@ -183,8 +183,14 @@ class _Scan(Scan):
         count = self._count(f"finite {column.name}", found.count())
         mean = self._value(f"mean {column.name}", found.mean())
         spread = self._value(f"spread {column.name}", found.var(ddof=0))
+        away = found.cast(pl.Float64) - (ask.around or 0.0)
+        cube = self._value(f"cube {column.name} {ask.around}", (away * away * away).mean())
         return lambda: answers.Moments(
-            count(), there() - count(), float(mean() or 0.0), float(spread() or 0.0) * count()
+            count(),
+            there() - count(),
+            float(mean() or 0.0),
+            float(spread() or 0.0) * count(),
+            0.0 if ask.around is None else float(cube() or 0.0) * count(),
         )
 
     def bins(self, ask: asks.CountBins) -> Callable[[], answers.Bins]:

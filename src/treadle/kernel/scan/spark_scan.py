@@ -194,8 +194,14 @@ class _Scan(Scan):
         count = self._count(f"finite {ask.column}", F.count(found))
         mean = self._value(f"mean {ask.column}", F.avg(found))
         spread = self._value(f"spread {ask.column}", F.var_pop(found))
+        away = found.cast("double") - (ask.around or 0.0)
+        cube = self._value(f"cube {ask.column} {ask.around}", F.avg(away * away * away))
         return lambda: answers.Moments(
-            count(), there() - count(), float(mean() or 0.0), float(spread() or 0.0) * count()
+            count(),
+            there() - count(),
+            float(mean() or 0.0),
+            float(spread() or 0.0) * count(),
+            0.0 if ask.around is None else float(cube() or 0.0) * count(),
         )
 
     def extent(self, ask: asks.FindExtent) -> Callable[[], answers.Extent]:
