@@ -81,6 +81,11 @@ def change(old, new):
 
 # What is written, the line that is named (by what stands on it), and what is said.
 MISTAKES = {
+    "a share where a percentage belongs": (
+        '[project]\nname = "p"\n[serve.objective]\navailability = 0.999\n',
+        "availability",
+        "write 99.9",
+    ),
     "signatures without keys": (GOOD + "[registry]\nsigned = true\n", "signed", "there are no keys to trust"),
     "a key that is none": (
         GOOD + '[registry]\ntrusted_keys = ["ssh-rsa AAAA ada"]\n',

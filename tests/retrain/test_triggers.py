@@ -214,6 +214,10 @@ def test_a_signed_webhook_starts_one_cycle(
 ) -> None:
     monkeypatch.setenv("TREADLE_WEBHOOK_SECRET", SECRET)
     with running(tmp_path / "hook", clock, HOOK) as up:
+        assert ["waits for a signed POST" in one.reason for one in up.loop.triggers.signals("toy")] == [True]
+        monkeypatch.delenv("TREADLE_WEBHOOK_SECRET")
+        assert ["isn't set where" in one.reason for one in up.loop.triggers.signals("toy")] == [True]
+        monkeypatch.setenv("TREADLE_WEBHOOK_SECRET", SECRET)
         body = b'{"reason": "the nightly export is there", "ref": "refs/heads/main"}'
         for signature in (None, signed(body, "another"), signed(body + b" ")):
             with pytest.raises(Refused):
@@ -224,7 +228,11 @@ def test_a_signed_webhook_starts_one_cycle(
         with exclusive(up.workspace.root / LOCK, Holder(1, "somebody")), pytest.raises(Busy):
             up.retrainings.webhook("toy", body, signed(body), "one")
         assert up.cycles.list() == []
-        found = up.retrainings.webhook("toy", body, signed(body), "one")
+        ping = up.retrainings.webhook("toy", body, signed(body), "zero", "ping")
+        assert (ping.cycle, "ping starts nothing" in str(ping.held_back)) == (None, True)
+        with pytest.raises(Refused):
+            up.retrainings.webhook("toy", body, signed(body, "another"), "zero", "ping")
+        found = up.retrainings.webhook("toy", body, signed(body), "one", "push")
         assert found.cycle is not None
         cycle = up.end(found.cycle.id)
         assert (cycle.trigger.kind, cycle.trigger.actor) == ("webhook", "trigger:ci")
@@ -237,6 +245,11 @@ def test_a_signed_webhook_starts_one_cycle(
         assert (held.cycle, held.held_back) == (None, "a cycle is running")
         [told] = up.told("held_back")
         assert told.facts["trigger"] == "ci"
+        # Two at once: the second finds nothing in its way, and then that the first has started one.
+        hold, asked = up.loop.triggers.hold, [None]
+        monkeypatch.setattr(up.loop.triggers, "hold", lambda *of: asked.pop() if asked else hold(*of))
+        late = up.retrainings.webhook("toy", b"", signed(b""), "three")
+        assert (late.cycle, late.held_back, asked) == (None, "a cycle is running", [])
 
 
 def test_where_no_webhook_is_declared_none_is_heard(tmp_path: Path, clock: ManualClock) -> None:

@@ -64,6 +64,7 @@ async def _webhook(request: Request) -> Response:
         bytes(raw),
         request.headers.get("x-hub-signature-256"),
         request.headers.get("x-github-delivery"),
+        request.headers.get("x-github-event"),
     )
     return Response(msgspec.json.encode(found), media_type=_JSON)
 

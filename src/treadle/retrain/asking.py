@@ -10,7 +10,8 @@ import msgspec
 
 from treadle.data import Datasets
 from treadle.govern import Usages
-from treadle.kernel.errors import InvalidInput, NotFound, Refused
+from treadle.kernel.config.retrain import TriggerConfig
+from treadle.kernel.errors import Busy, Conflict, InvalidInput, NotFound, Refused
 from treadle.kernel.names import unknown
 from treadle.kernel.workspace import Workspace
 from treadle.registry import Registry
@@ -80,7 +81,9 @@ class Retrainings:
         self._check(model)
         return self._loop.start(model, Trigger(kind="manual", actor=asked.actor, reason=asked.reason))
 
-    def webhook(self, model: str, body: bytes, signature: str | None, delivery: str | None) -> Retraining:
+    def webhook(
+        self, model: str, body: bytes, signature: str | None, delivery: str | None, event: str | None = None
+    ) -> Retraining:
         """Starts a retraining that a signed webhook asks for, unless its trigger is held back.
 
         It is signed as GitHub signs: ``X-Hub-Signature-256`` is ``sha256=`` and the HMAC-SHA256 of the
@@ -92,6 +95,8 @@ class Retrainings:
             body: The body as it came.
             signature: The signature.
             delivery: The delivery's identifier.
+            event: What it is about, by ``X-GitHub-Event``; a ``ping``, which GitHub sends when a webhook is
+                made, starts nothing.
 
         Raises:
             NotFound: If the project trains no model of that name, or no trigger on webhooks is declared.
@@ -102,19 +107,41 @@ class Retrainings:
         self._check(model)
         name, trigger = self._loop.triggers.declared("webhook")
         _check_signature(os.environ.get(trigger.secret, ""), trigger.secret, body, signature)
+        if event == "ping":
+            return Retraining(held_back="a ping starts nothing; it came through, and its signature fits")
         said = _decode(body)
         key = (said.id or delivery or "")[:_LONGEST]
         reason = said.reason[:_LONGEST] or "a webhook asked for it"
-        known = [c for c in Cycles(self._ws).list(model) if (c.trigger.name, c.trigger.key) == (name, key)]
-        if key and known:
+        asked = Trigger(kind="webhook", actor=f"trigger:{name}", reason=reason, name=name, key=key)
+        answered = self._answered(model, trigger, asked)
+        if answered is not None:
+            return answered
+        try:
+            return Retraining(cycle=self._loop.start(model, asked))
+        except Busy:
+            raise
+        except Conflict as error:  # another call came between; with the same delivery, perhaps
+            return self._answered(model, trigger, asked) or Retraining(held_back=error.message)
+
+    def _answered(self, model: str, trigger: TriggerConfig, asked: Trigger) -> Retraining | None:
+        """What a webhook is answered with without starting anything; None if nothing is in the way."""
+        past = Cycles(self._ws).list(model)
+        known = [one for one in past if (one.trigger.name, one.trigger.key) == (asked.name, asked.key)]
+        if asked.key and known:
             return Retraining(cycle=known[-1])
         hold = self._loop.triggers.hold(model, trigger)
-        if hold is not None:
-            signal = Signal(trigger=name, kind="webhook", fires=True, reason=reason, key=key, hold=hold)
-            self._loop.triggers.note(model, signal)
-            return Retraining(held_back=hold.reason)
-        asked = Trigger(kind="webhook", actor=f"trigger:{name}", reason=reason, name=name, key=key)
-        return Retraining(cycle=self._loop.start(model, asked))
+        if hold is None:
+            return None
+        signal = Signal(
+            trigger=asked.name or "",
+            kind="webhook",
+            fires=True,
+            reason=asked.reason,
+            key=asked.key,
+            hold=hold,
+        )
+        self._loop.triggers.note(model, signal)
+        return Retraining(held_back=hold.reason)
 
     def _check(self, model: str) -> None:
         _ = self._ws.config.training

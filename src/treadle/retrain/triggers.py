@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, TypeAlias
@@ -159,6 +160,8 @@ class Triggers:
                 found.append(self._data(model, name, one))
             elif one.on == "webhook":
                 why = f"waits for a signed POST /v1/retrain/{model}/trigger"
+                if not os.environ.get(one.secret):
+                    why = f"can't be called: {one.secret}, its secret, isn't set where `treadle up` runs"
                 found.append(Signal(trigger=name, kind="webhook", fires=False, reason=why))
         return found
 

@@ -240,8 +240,15 @@ def _check_values(config: Config, text: str, where: str) -> None:
 
 
 def _check_objective(config: Config, text: str, where: str) -> None:
-    """What a load test is to hold must be declared."""
+    """What a load test is to hold must be declared; a share is no percentage."""
     objective = config.serve.objective
+    if objective.availability is not None and objective.availability <= 1:
+        share = objective.availability
+        raise ConfigError(
+            f"`serve.objective.availability` is a percentage: {100 - share:g} of 100 requests may fail by this",
+            where=_place(text, ("serve", "objective", "availability"), where),
+            fix=f"write {100 * share:g}",
+        )
     held = objective.p99_ms is not None or objective.availability is not None
     if config.deploy.loadtest and not (held and objective.rate):
         raise ConfigError(
