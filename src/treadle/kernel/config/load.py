@@ -245,7 +245,7 @@ def _check_objective(config: Config, text: str, where: str) -> None:
     if objective.availability is not None and objective.availability <= 1:
         share = objective.availability
         raise ConfigError(
-            f"`serve.objective.availability` is a percentage: {100 - share:g} of 100 requests may fail by this",
+            f"`serve.objective.availability` is a percentage: {100 - share:g} of 100 may fail by this",
             where=_place(text, ("serve", "objective", "availability"), where),
             fix=f"write {100 * share:g}",
         )
