@@ -11,6 +11,7 @@ from test_service import deployments, report, workspace  # noqa: F401
 from treadle.deploy import Counts, ServiceLevel, service_levels
 from treadle.deploy import minutes as table
 from treadle.deploy.levels import BUDGET, SPANS, levels
+from treadle.deploy.types import Moment
 from treadle.kernel.config import ObjectiveConfig
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -93,12 +94,34 @@ def test_latency_is_a_level_of_its_own() -> None:
 
 def test_a_level_that_has_fallen_says_of_which_requests() -> None:
     totals = {span: Counts(10**6, 0, 0) for span in SPANS}
-    (found,) = levels(THREE_NINES, totals, [Counts(100, 0, 0)] * 30 + [Counts(100, 40, 100)] * 4)
+    (found,) = levels(THREE_NINES, totals, after_a_while(Counts(20, 8, 20), 15))
     assert found.fallen
-    assert found.sentence.endswith("; fallen: 160 of 400 requests of the last 20 seconds were not")
-    (found,) = levels(ObjectiveConfig(p99_ms=50), totals, [Counts(100, 0, 0)] * 30 + [Counts(100, 0, 40)] * 4)
+    assert found.sentence.endswith("; fallen: 120 of 300 requests of the last 15 seconds were not")
+    (found,) = levels(ObjectiveConfig(p99_ms=50), totals, after_a_while(Counts(20, 0, 8), 15))
     assert found.fallen
     assert not level(totals).fallen
+
+
+def test_what_is_slow_must_last_longer_than_what_fails() -> None:
+    totals = {span: Counts(10**6, 0, 0) for span in SPANS}
+    recent = after_a_while(Counts(20, 20, 20), 8)
+    found = {one.name: one for one in levels(ObjectiveConfig(p99_ms=50, availability=99.9), totals, recent)}
+    assert found["availability"].fallen
+    assert not found["latency"].fallen
+
+
+def test_a_fall_is_what_burns_faster_than_the_slowest_rate_that_wakes_somebody() -> None:
+    totals = {span: Counts(10**6, 0, 0) for span in SPANS}
+    for share, fallen in ((5, False), (6, False), (9, True)):  # of a hundred, where one may be slow
+        recent = after_a_while(Counts(1000, 0, 10 * share), 60)
+        (found,) = levels(ObjectiveConfig(p99_ms=50), totals, recent)
+        assert found.fallen == fallen
+
+
+def after_a_while(counts: Counts, seconds: int) -> list[Moment]:
+    """Half a minute in which all is well, and seconds that come to so much each."""
+    every = [Counts(counts.requests)] * 30 + [counts] * seconds
+    return [Moment(float(at), one) for at, one in enumerate(every)]
 
 
 # ── counts, on each kind of metadata store ───────────────────────────────
@@ -132,7 +155,8 @@ def test_counts_are_kept_by_the_minute_and_survive_a_restart(promised, workspace
         assert found[BUDGET] == found[HOUR] == Counts(270, 2, 0)
         assert table.totals(connection, "toy", now + MINUTE, [MINUTE])[MINUTE] == Counts()
         assert table.totals(connection, "toy", now, [MINUTE])[MINUTE] == Counts(170, 1, 0)
-        stretches = [Counts(100, 1, 0), Counts(100, 0, 0), Counts(30, 1, 0), Counts(40, 0, 0)]
+        counts = {1: Counts(100, 1, 0), 60: Counts(100, 0, 0), 90: Counts(30, 1, 0), 100: Counts(40, 0, 0)}
+        stretches = [Moment(NOON.timestamp() + second, one) for second, one in counts.items()]
         assert table.recent(connection, "toy", now) == stretches
         assert table.recent(connection, "toy", now + 4 * MINUTE + timedelta(seconds=31)) == stretches[3:]
         assert table.recent(connection, "toy", now, "staging") == []
@@ -182,4 +206,4 @@ def test_errors_are_told_where_nothing_is_declared(deployments, workspace) -> No
         found = service_levels(workspace, "toy", at)
         assert found.levels == ()
         assert bool(found.failing) == (second >= 50), second
-    assert found.failing.startswith("100 of 100 requests of the last 25 seconds were answered with an error")
+    assert found.failing.startswith("100 of 100 requests of the last 21 seconds were answered with an error")

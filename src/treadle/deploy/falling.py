@@ -4,12 +4,13 @@ A test of all requests of some minutes is blunted by those that went well before
 anew at any time: an e-detector of the Shiryaev-Roberts kind (Shin, Ramdas, Rinaldo, *E-detectors: a
 nonparametric framework for sequential change detection*, 2023, https://arxiv.org/abs/2203.03532). With
 likelihood ratios ``e`` of rates that are too high against the highest that is right, it is ``(before + 1) e``
-in each stretch of five seconds. While the rate is right its mean grows by at most 1 a stretch, however
-often it is looked at, so that the first false alarm comes after ``LIMIT`` stretches at least, on average.
+in each second. While the rate is right its mean grows by at most 1 a second, however often it is looked at,
+so that the first false alarm comes after ``LIMIT`` seconds at least, on average.
 
-That is so if requests go wrong independently. They don't: they come in bursts. So the evidence of a
-stretch counts for a quarter of what an alarm takes, at most: what is over within ten seconds raises none,
-however many requests it hit.
+That is so if requests go wrong independently. They don't: they come in bursts. So an alarm takes time as
+well, which can only make false ones rarer: :data:`LASTS` seconds in which requests went wrong, where a second
+that was surely well takes one back; or, where errors are counted, :data:`OUTAGE` seconds in a row in which
+nearly all did.
 """
 
 from __future__ import annotations
@@ -20,20 +21,43 @@ from datetime import timedelta
 from functools import cache
 from typing import NamedTuple
 
-STRETCH = timedelta(seconds=5)
+STRETCH = timedelta(seconds=1)
 """How long requests are counted together."""
 
 LOOKS_BACK = timedelta(minutes=5)
 """How far back it is looked: a deployment that nobody asks any more isn't called fallen for longer."""
 
-LIMIT = 1e6
-"""Stretches until the first false alarm, at least: 58 days of requests at the highest rate that is right."""
+LIMIT = 5e6
+"""Seconds until the first false alarm, at least: 58 days of requests at the highest rate that is right."""
 
-_STRETCHES = 4
+LASTS = 15
+"""Seconds in which requests must have gone wrong: what is over within ten has fewer, and so do two bursts of
+five."""
+
+OUTAGE = 8
+"""Seconds in a row, the first and the last begun, in which nearly all must have failed to be told sooner."""
+
+_NEARLY_ALL = 0.9
+# Where requests are rare, or reports come late, one that went wrong stands for so many seconds.
+_GAP = 3.0
 _ODDS = (2.0, 4.0, 10.0, 40.0, 400.0)
 _LOWEST = 1e-5
 _ALARM = math.log(LIMIT)
 _MOST = _ALARM + math.log(len(_ODDS))
+
+
+class Counted(NamedTuple):
+    """What came of the requests of a stretch.
+
+    Attributes:
+        at: When it began, in seconds.
+        bad: How many went wrong.
+        total: Of how many.
+    """
+
+    at: float
+    bad: int
+    total: int
 
 
 class Fall(NamedTuple):
@@ -42,12 +66,12 @@ class Fall(NamedTuple):
     Attributes:
         bad: How many went wrong.
         total: Of how many.
-        stretches: In how many stretches.
+        seconds: In how many seconds.
     """
 
     bad: int
     total: int
-    stretches: int
+    seconds: float
 
 
 class Evidence(NamedTuple):
@@ -57,46 +81,69 @@ class Evidence(NamedTuple):
         logs: The logarithm of the evidence for each of the rates that would be too high.
         fallen: Whether it has come to an alarm, and has not gone since.
         run: The requests since there was none.
+        lasts: The seconds of it in which requests went wrong, less those that were well.
+        outage: The last seconds of it in which nearly all did.
+        since: Seconds since the last stretch in which requests went wrong.
     """
 
     logs: tuple[float, ...] = (-math.inf,) * len(_ODDS)
     fallen: bool = False
     run: Fall = Fall(0, 0, 0)
+    lasts: float = 0.0
+    outage: float = 0.0
+    since: float = 0.0
 
-    def after(self, bad: int, total: int, bound: float) -> Evidence:
+    def after(
+        self, bad: int, total: int, bound: float, seconds: float = 1.0, *, outages: bool = False
+    ) -> Evidence:
         """The evidence after one more stretch.
 
         Args:
             bad: How many requests went wrong in it.
             total: Of how many; a stretch without any changes nothing.
             bound: The highest rate that is right, above 0 and below 1.
+            seconds: From the stretch before with requests to this one.
+            outages: Whether it is told sooner that nearly all go wrong.
         """
-        if not total:
+        if not total or (not bad and self is _NONE):
             return self
         logs = tuple(
-            min(_MOST, _more(log) + min(_MOST / _STRETCHES, bad * wrong + (total - bad) * well))
+            min(_MOST, _more(log) + bad * wrong + (total - bad) * well)
             for log, (wrong, well) in zip(self.logs, _ratios(bound), strict=True)
         )
         mean = _sum(logs) - math.log(len(logs))
-        # It stands until nothing is left of the evidence: at the edge it would come and go.
-        fallen = mean >= 0 if self.fallen else mean >= _ALARM - 1e-9
+        first = not self.run.total
+        since = 1.0 if first else min(self.since + seconds, _GAP)
+        if bad > bound * total:
+            lasts, since = min(self.lasts + since, LASTS), 0.0
+        else:
+            lasts = max(0.0, self.lasts - _surely_well(bound, total))
         if mean < 0:
             return Evidence(logs)
-        run = self.run
-        return Evidence(logs, fallen, Fall(run.bad + bad, run.total + total, run.stretches + 1))
+        if self.fallen and not lasts:
+            return _NONE
+        outage = self.outage + (1.0 if first else min(seconds, _GAP)) if bad >= _NEARLY_ALL * total else 0.0
+        run = Fall(self.run.bad + bad, self.run.total + total, self.run.seconds + (1.0 if first else seconds))
+        # It stands until nothing is left of the evidence, or of its time: at the edge it would come and go.
+        long = lasts >= LASTS or (outages and outage >= OUTAGE)
+        return Evidence(logs, self.fallen or (mean >= _ALARM - 1e-9 and long), run, lasts, outage, since)
 
 
-def fall(stretches: Iterable[tuple[int, int]], bound: float) -> Fall | None:
+_NONE = Evidence()
+
+
+def fall(stretches: Iterable[Counted], bound: float, *, outages: bool = False) -> Fall | None:
     """The requests since they began to go wrong; None if they don't.
 
     Args:
-        stretches: How many requests went wrong, and of how many, in each stretch, oldest first. The last
-            may have just begun.
+        stretches: Those that had requests, oldest first. The last may have just begun.
         bound: The highest rate that is right, above 0 and below 1.
+        outages: Whether it is told sooner that nearly all go wrong.
     """
-    found = Evidence()
-    for bad, total in stretches:
-        found = found.after(bad, total, bound)
+    found, before = _NONE, -math.inf
+    for at, bad, total in stretches:
+        found = found.after(bad, total, bound, at - before, outages=outages)
+        before = at
     return found.run if found.fallen else None
 
 
@@ -104,8 +151,17 @@ def fall(stretches: Iterable[tuple[int, int]], bound: float) -> Fall | None:
 def _ratios(bound: float) -> tuple[tuple[float, float], ...]:
     """What a request that went wrong, and one that went well, add for each rate that is too high."""
     bound = max(bound, _LOWEST)
-    rates = [bound * odds / (1 + bound * (odds - 1)) for odds in _ODDS]
+    rates = [_with_odds(bound, odds) for odds in _ODDS]
     return tuple((math.log(rate / bound), math.log1p(-rate) - math.log1p(-bound)) for rate in rates)
+
+
+def _with_odds(bound: float, odds: float) -> float:
+    return bound * odds / (1 + bound * (odds - 1))
+
+
+def _surely_well(bound: float, total: int) -> float:
+    """How surely one of so many requests would have gone wrong in a fall of four times the odds."""
+    return -math.expm1(total * math.log1p(-_with_odds(max(bound, _LOWEST), _ODDS[1])))
 
 
 def _more(log: float) -> float:

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Literal, NamedTuple
 
-from treadle.deploy.falling import STRETCH, Fall, fall
-from treadle.deploy.types import BurnRate, Counts, ServiceLevel
+from treadle.deploy.falling import Counted, Fall, fall
+from treadle.deploy.types import BurnRate, Counts, Moment, ServiceLevel
 from treadle.kernel.config import ObjectiveConfig
 
 BUDGET = timedelta(days=30)
@@ -31,6 +31,9 @@ _WINDOWS = (
     _Window("page", 6.0, timedelta(hours=6), timedelta(minutes=30)),
     _Window("ticket", 1.0, timedelta(days=3), timedelta(hours=6)),
 )
+FALLS_FROM = min(one.limit for one in _WINDOWS if one.severity == "page")
+"""Burn rates above this wake somebody sooner or later; one that is above it beyond doubt is a fall."""
+
 MOST_ALLOWED = 0.5
 """Where more of the requests than this go wrong, a deployment has fallen whatever is declared."""
 
@@ -43,7 +46,7 @@ SPANS = (BUDGET, *(span for one in _WINDOWS for span in (one.long, one.short)))
 
 
 def levels(
-    objective: ObjectiveConfig, totals: Mapping[timedelta, Counts], recent: Sequence[Counts]
+    objective: ObjectiveConfig, totals: Mapping[timedelta, Counts], recent: Sequence[Moment]
 ) -> Iterator[ServiceLevel]:
     """Each objective, and how it stands.
 
@@ -54,11 +57,10 @@ def levels(
     """
     if objective.availability is not None:
         bad = {span: counts.errors for span, counts in totals.items()}
-        stretches = [(one.errors, one.requests) for one in recent]
-        yield _level("availability", objective.availability / 100, bad, totals, stretches)
+        yield _level("availability", objective.availability / 100, bad, totals, errors_of(recent))
     if objective.p99_ms is not None:
         bad = {span: counts.slow for span, counts in totals.items()}
-        stretches = [(one.slow, one.requests) for one in recent]
+        stretches = [Counted(one.at, one.counts.slow, one.counts.requests) for one in recent]
         yield _level("latency", _QUICK_SHARE, bad, totals, stretches)
 
 
@@ -67,14 +69,15 @@ def _level(
     target: float,
     bad: Mapping[timedelta, int],
     totals: Mapping[timedelta, Counts],
-    stretches: Sequence[tuple[int, int]],
+    stretches: Sequence[Counted],
 ) -> ServiceLevel:
     budget = 1 - target
     rates = {
         span: bad[span] / counts.requests / budget if counts.requests else None
         for span, counts in totals.items()
     }
-    fell = fall(stretches, min(MOST_ALLOWED, _WINDOWS[0].limit * budget))
+    # Slow answers come in bursts in which all are: only errors are an outage.
+    fell = fall(stretches, min(MOST_ALLOWED, FALLS_FROM * budget), outages=name == "availability")
     burns = tuple(_burn(window, rates, bad[window.long]) for window in _WINDOWS)
     used = rates[BUDGET]
     left = None if used is None else 1 - used
@@ -122,10 +125,14 @@ def _sentence(
     return said
 
 
+def errors_of(recent: Sequence[Moment]) -> list[Counted]:
+    """How many requests failed in each stretch."""
+    return [Counted(one.at, one.counts.errors, one.counts.requests) for one in recent]
+
+
 def of_how_many(fell: Fall) -> str:
     """Which requests went wrong, in words."""
-    seconds = fell.stretches * int(STRETCH.total_seconds())
-    return f"{fell.bad:,} of {fell.total:,} requests of the last {seconds} seconds"
+    return f"{fell.bad:,} of {fell.total:,} requests of the last {fell.seconds:.0f} seconds"
 
 
 def _span(span: timedelta) -> str:

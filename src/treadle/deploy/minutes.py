@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from treadle.deploy.falling import LOOKS_BACK, STRETCH
-from treadle.deploy.types import Counts, ReplicaReport
+from treadle.deploy.types import Counts, Moment, ReplicaReport
 from treadle.kernel.database import Instant, schema
 
 KEPT = timedelta(days=31)
@@ -72,12 +72,13 @@ def _add(
         connection.execute(table.delete().where(table.c.model == key["model"], old))
 
 
-def recent(connection: sa.Connection, model: str, now: datetime, environment: str = "") -> list[Counts]:
+def recent(connection: sa.Connection, model: str, now: datetime, environment: str = "") -> list[Moment]:
     """What came of a model's requests in each stretch of the last minutes that had any, oldest first."""
     mine = (moments.c.model == model) & (moments.c.environment == environment)
     late = (moments.c.moment > now - LOOKS_BACK) & (moments.c.moment <= now)
-    query = sa.select(*(moments.c[name] for name in _COUNTS)).where(mine, late)
-    return [Counts(*row) for row in connection.execute(query.order_by(moments.c.moment)).all()]
+    query = sa.select(moments.c.moment, *(moments.c[name] for name in _COUNTS)).where(mine, late)
+    rows = connection.execute(query.order_by(moments.c.moment)).all()
+    return [Moment(moment.timestamp(), Counts(*counts)) for moment, *counts in rows]
 
 
 def totals(

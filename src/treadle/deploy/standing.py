@@ -9,8 +9,8 @@ import sqlalchemy as sa
 
 from treadle.deploy import minutes, rules, store
 from treadle.deploy.falling import fall
-from treadle.deploy.levels import MOST_ALLOWED, SPANS, levels, of_how_many
-from treadle.deploy.types import Counts, Replica, Revision, ServiceLevels
+from treadle.deploy.levels import MOST_ALLOWED, SPANS, errors_of, levels, of_how_many
+from treadle.deploy.types import Moment, Replica, Revision, ServiceLevels
 from treadle.kernel.config import ObjectiveConfig
 from treadle.kernel.workspace import Workspace
 
@@ -75,7 +75,7 @@ def _gone(replicas: Sequence[Replica], heard: Sequence[Replica]) -> str:
     return f"of {len(heard)} replicas that run none has loaded a version"
 
 
-def _failing(recent: Sequence[Counts]) -> str:
+def _failing(recent: Sequence[Moment]) -> str:
     """That requests are answered with errors, more often than any objective could allow; empty if not."""
-    fell = fall([(one.errors, one.requests) for one in recent], MOST_ALLOWED)
+    fell = fall(errors_of(recent), MOST_ALLOWED, outages=True)
     return f"{of_how_many(fell)} were answered with an error of the server" if fell else ""

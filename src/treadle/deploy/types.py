@@ -319,6 +319,18 @@ class Counts(msgspec.Struct, frozen=True):
     slow: int = 0
 
 
+class Moment(msgspec.Struct, frozen=True):
+    """What came of a model's requests in a second that had any.
+
+    Attributes:
+        at: When it began, in seconds since 1970.
+        counts: What came of them.
+    """
+
+    at: float
+    counts: Counts
+
+
 class BurnRate(msgspec.Struct, frozen=True, kw_only=True):
     """How fast an error budget is used up, in a long window and a short one.
 
