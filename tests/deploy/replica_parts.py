@@ -21,6 +21,7 @@ from onnx import TensorProto, helper
 
 from treadle.data.types import DataInput, SliceSpec
 from treadle.deploy import Deployments, DesiredRevision, ReplicaOptions, ReplicaReport, Supervisor, listen
+from treadle.deploy.probing import RESTARTED, Patience
 from treadle.deploy.replica import ReplicaServer, serve
 from treadle.kernel.errors import InvalidInput, Unavailable
 from treadle.kernel.ids import digest_file
@@ -261,13 +262,17 @@ def fault(kind: str) -> None:
         LoadedModel.predict = leaky
 
 
-def supervised(project: Path, state: Path, inbox: Path, *more: str) -> tuple[Supervisor, str]:
+def supervised(
+    project: Path, state: Path, inbox: Path, *more: str, patience: Patience | None = None
+) -> tuple[Supervisor, str]:
     """A replica on the real services that is kept alive: PROJECT STATE INBOX, ``fault=`` and ``memory=``."""
     listening = listen("127.0.0.1", 0)
     command = [sys.executable, __file__, str(project), str(state), str(inbox), "0.05"]
     url = f"http://127.0.0.1:{listening.getsockname()[1]}"
     command += [f"listening={listening.fileno()}", *more]
-    return Supervisor(command, state.with_suffix(".log"), first_pause=0.05, listening=listening), url
+    asked = {"asked": listening, "patience": patience} if patience else {}
+    log = state.with_suffix(".log")
+    return Supervisor(command, log, first_pause=0.05, listening=listening, **asked), url
 
 
 def main() -> None:
@@ -284,7 +289,9 @@ def main() -> None:
     platform = ServicesPlatform(workspace, inbox)
     fault(more.get("fault", ""))
     if "listening" in more:
-        server = ReplicaServer(chosen, platform, listening=socket.socket(fileno=int(more["listening"])))
+        own = socket.socket(fileno=int(more["listening"]))
+        why = os.environ.get(RESTARTED, "")
+        server = ReplicaServer(chosen, platform, listening=own, restarted=why)
         server.run()
         sys.exit(75 if server.restarting else 0)
     sys.exit(serve(chosen, platform, _announce))

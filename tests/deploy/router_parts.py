@@ -18,6 +18,7 @@ class Fake:
 
     def __init__(self, name: str, does: Callable[[bytes], bytes | None] | None = None) -> None:
         self.name, self.asked = name, []
+        self.ready: bytes | None = READY
         self.does = does or (lambda _: b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n" + name.encode())
 
     async def start(self) -> tuple[str, int]:
@@ -29,7 +30,9 @@ class Fake:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
                 if b"/v2/health/ready" in head:
-                    writer.write(READY)
+                    if self.ready is None:
+                        await reader.read()
+                    writer.write(self.ready or b"")
                     break
                 length = next(
                     (int(x[15:]) for x in head.split(b"\r\n") if x.startswith(b"content-length:")), 0
@@ -37,6 +40,9 @@ class Fake:
                 self.asked.append(head + await reader.readexactly(length))
                 answer = self.does(head)
                 if answer is None:
+                    break
+                if answer == b"never":
+                    await reader.read()
                     break
                 writer.write(answer.removeprefix(b"!"))
                 if answer.startswith(b"!"):

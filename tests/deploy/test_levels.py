@@ -94,10 +94,10 @@ def test_latency_is_a_level_of_its_own() -> None:
 
 def test_a_level_that_has_fallen_says_of_which_requests() -> None:
     totals = {span: Counts(10**6, 0, 0) for span in SPANS}
-    (found,) = levels(THREE_NINES, totals, after_a_while(Counts(20, 8, 20), 15))
+    (found,) = levels(THREE_NINES, totals, after_a_while(Counts(20, 8, 20), 16))
     assert found.fallen
-    assert found.sentence.endswith("; fallen: 120 of 300 requests of the last 15 seconds were not")
-    (found,) = levels(ObjectiveConfig(p99_ms=50), totals, after_a_while(Counts(20, 0, 8), 15))
+    assert found.sentence.endswith("; fallen: 128 of 320 requests of the last 16 seconds were not")
+    (found,) = levels(ObjectiveConfig(p99_ms=50), totals, after_a_while(Counts(20, 0, 8), 16))
     assert found.fallen
     assert not level(totals).fallen
 

@@ -34,6 +34,8 @@ from replica_parts import (
     write_model,
 )
 
+from treadle.deploy.probing import Patience
+from treadle.deploy.replica import pulse as pulse_module
 from treadle.deploy.replica import vitals as vitals_module
 from treadle.deploy.replica.guard import Guard
 from treadle.deploy.replica.vitals import Vitals
@@ -287,11 +289,28 @@ def test_a_corrupted_copy_is_fetched_anew_and_a_wrong_blob_is_refused(platform, 
 
 def test_a_prediction_that_never_comes_back_ends_the_process():
     aborted = threading.Event()
-    busy: list[float | None] = [None, time.perf_counter()]
-    guard = Guard(None, lambda: None, busy, 0.3, aborted.set)
+    began = time.perf_counter()
+    guard = Guard(None, lambda: None, lambda: time.perf_counter() - began > 0.3, aborted.set)
     guard.start()
     assert aborted.wait(10)
     guard.close()
+
+
+def test_a_replica_whose_prediction_hangs_is_not_ready_and_says_so(platform, tmp_path, stuck, monkeypatch):
+    monkeypatch.setattr(pulse_module, "_OVERDUE", 0.3)
+    with running(options(tmp_path / "state"), platform) as server, ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(post, server.url, rows(100))
+        assert stuck.entered.wait(20)
+        wait_for(lambda: status(server.url + "/v2/health/ready") == 503)
+        told = HTTP.request("GET", server.url + "/v2/health/ready").json()
+        assert told["live"]
+        assert told["hangs"].startswith("a prediction has been in hand for ")
+        assert status(server.url + "/v2/health/live") == 200
+        wait_for(lambda: platform.reports[-1].trouble.startswith("a prediction has been in hand"))
+        stuck.go_on.set()
+        assert asked.result()[0] == 200
+        wait_for(lambda: status(server.url + "/v2/health/ready") == 200)
+        wait_for(lambda: platform.reports[-1].trouble == "")
 
 
 class Load:
@@ -334,8 +353,10 @@ class Load:
 
 
 @contextmanager
-def alive(project: Path, tmp_path: Path, inbox: Path, *more: str) -> Iterator[SimpleNamespace]:
-    supervisor, url = supervised(project, tmp_path / "state", inbox, *more)
+def alive(
+    project: Path, tmp_path: Path, inbox: Path, *more: str, patience: Patience | None = None
+) -> Iterator[SimpleNamespace]:
+    supervisor, url = supervised(project, tmp_path / "state", inbox, *more, patience=patience)
     supervisor.start()
     try:
         wait_for(lambda: status(f"{url}/v2/health/ready") == 200, timeout=60)
@@ -369,6 +390,29 @@ def test_a_crash_fails_what_is_in_flight_and_a_restart_for_memory_nothing(servic
         before = load.answered
         wait_for(lambda: load.answered > before + 10, timeout=60)
     assert load.failed == []
+
+
+def test_a_process_that_is_stopped_is_killed_and_started_again(services, project, tmp_path):
+    """SIGSTOP under load: it answers nobody and reports nothing, and heeds no signal but one."""
+    patience = Patience(every=0.1, wait=0.3)
+    with alive(project, tmp_path, services.inbox, patience=patience) as server:
+        with Load(server.url, stay=True) as load:
+            wait_for(lambda: load.answered > 50)
+            assert server.supervisor.hung == 0, "busy is not hung"
+            os.kill(server.supervisor.pid, signal.SIGSTOP)
+            before = load.answered
+            wait_for(lambda: load.answered > before + 50, timeout=60)
+        assert len(load.failed) <= 3  # what was in hand; who comes later waits for the next process
+        assert (server.supervisor.hung, server.supervisor.starts) == (1, 2)
+
+        def trouble() -> str:
+            [replica] = services.deployments.status("toy").replicas
+            return replica.trouble
+
+        wait_for(lambda: trouble().startswith("it was started again: it answered nobody for "))
+        levels = services.deployments.status("toy").levels
+        assert levels.stuck.startswith("1 of 1 replicas hang or did; replica: it was started again")
+        assert levels.left == 0
 
 
 def test_a_revision_that_was_being_loaded_when_the_process_died_twice_is_not_loaded_again(platform, tmp_path):

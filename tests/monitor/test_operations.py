@@ -188,3 +188,28 @@ def test_what_was_never_deployed_is_not_watched(world: Any) -> None:
     world.register()
     assert Monitors(world.workspace).watch_service("toy", NOW) is None
     assert Incidents(world.workspace).list("toy") == []
+
+
+def test_a_replica_that_hangs_is_an_incident_at_once(deployed: Any) -> None:
+    clock = Seconds()
+    watch = ServiceWatch(clock)
+    heard(deployed, 0)
+    assert watched(deployed, watch, clock, 0) == (None, [])
+    heard(deployed, 3, trouble="a prediction has been in hand for 6 s, and 0.01 s are usual")
+    found, states = watched(deployed, watch, clock, 3)
+    assert found.subjects == ("stuck replicas",)
+    assert found.sentence.startswith("1 of 1 replicas hang or did; a: a prediction has been in hand")
+    assert states == [("open", "critical")]
+    for second in range(6, 70, 3):
+        heard(deployed, second)
+        _, states = watched(deployed, watch, clock, second)
+        assert states[0][0] == ("open" if second < 63 else "resolved"), second
+
+
+def test_one_that_hangs_beside_others_is_a_warning(deployed: Any) -> None:
+    clock = Seconds()
+    watch = ServiceWatch(clock)
+    other = ReplicaReport(replica="b", model="toy", url="http://y", process="q", revision=1)
+    Deployments(deployed.workspace).report(other, NOW)
+    heard(deployed, 1, trouble="its event loop has stood still for 6 s")
+    assert watched(deployed, watch, clock, 2)[1] == [("open", "warning")]

@@ -327,7 +327,7 @@ def show_status(found: DeploymentStatus, start: str) -> None:
 
 
 def _show_levels(found: ServiceLevels) -> None:
-    troubles = [trouble for trouble in (found.gone, found.failing) if trouble]
+    troubles = [trouble for trouble in (found.gone, found.failing, found.stuck) if trouble]
     if not found.levels and not troubles:
         return
     show.say()

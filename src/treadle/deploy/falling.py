@@ -9,8 +9,8 @@ so that the first false alarm comes after ``LIMIT`` seconds at least, on average
 
 That is so if requests go wrong independently. They don't: they come in bursts. So an alarm takes time as
 well, which can only make false ones rarer: :data:`LASTS` seconds in which requests went wrong, where a second
-that was surely well takes one back; or, where errors are counted, :data:`OUTAGE` seconds in a row in which
-nearly all did.
+that was surely well takes one and a half back; or, where errors are counted, :data:`OUTAGE` seconds in a row
+in which nearly all did.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ LOOKS_BACK = timedelta(minutes=5)
 LIMIT = 5e6
 """Seconds until the first false alarm, at least: 58 days of requests at the highest rate that is right."""
 
-LASTS = 15
+LASTS = 16
 """Seconds in which requests must have gone wrong: what is over within ten has fewer, and so do two bursts of
 five."""
 
@@ -40,6 +40,8 @@ OUTAGE = 8
 _NEARLY_ALL = 0.9
 # Where requests are rare, or reports come late, one that went wrong stands for so many seconds.
 _GAP = 3.0
+# What a second that was surely well takes back.
+_BACK = 1.5
 _ODDS = (2.0, 4.0, 10.0, 40.0, 400.0)
 _LOWEST = 1e-5
 _ALARM = math.log(LIMIT)
@@ -117,7 +119,7 @@ class Evidence(NamedTuple):
         if bad > bound * total:
             lasts, since = min(self.lasts + since, LASTS), 0.0
         else:
-            lasts = max(0.0, self.lasts - _surely_well(bound, total))
+            lasts = max(0.0, self.lasts - _BACK * _surely_well(bound, total))
         if mean < 0:
             return Evidence(logs)
         if self.fallen and not lasts:

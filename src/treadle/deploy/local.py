@@ -71,8 +71,10 @@ class LocalReplicas:
                     self._kept.append(reserve(_HERE, 0))
                     calls.append(self._kept[-1].getsockname()[:2])
                     each = msgspec.structs.replace(each, grpc_port=calls[-1][1])
-            log = logs / f"{each.name}.log"
-            self.supervisors.append(Supervisor(replica_command(each, url, own), log, listening=own))
+            # Who keeps them alive asks each by itself, also where they share a socket.
+            log, door = logs / f"{each.name}.log", None if routed else listen(_HERE, 0)
+            command = replica_command(each, url, own, door)
+            self.supervisors.append(Supervisor(command, log, listening=own, asked=door or own))
         if routed and listening is not None:
             command = router_command(options, addresses, listening, calls)
             self.router = Supervisor(command, logs / "router.log", first_pause=0.1, listening=listening)

@@ -60,6 +60,8 @@ def standing(
         silent=serving is not None and not heard,
         gone=_gone(replicas, heard) if serving else "",
         failing=_failing(recent) if serving else "",
+        stuck=_stuck(heard) if serving else "",
+        left=sum(one.revision is not None and not one.trouble for one in heard),
     )
 
 
@@ -73,6 +75,12 @@ def _gone(replicas: Sequence[Replica], heard: Sequence[Replica]) -> str:
     if any(one.revision is not None for one in heard):
         return ""
     return f"of {len(heard)} replicas that run none has loaded a version"
+
+
+def _stuck(heard: Sequence[Replica]) -> str:
+    """Which replicas hang, by their own account; empty if none does."""
+    found = [f"{one.replica}: {one.trouble}" for one in heard if one.trouble]
+    return f"{len(found)} of {len(heard)} replicas hang or did; {'; '.join(found)}" if found else ""
 
 
 def _failing(recent: Sequence[Moment]) -> str:

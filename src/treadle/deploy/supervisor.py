@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import signal
 import socket
 import subprocess
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+from treadle.deploy.probing import RESTARTED, Patience, Prober
 from treadle.deploy.types import ReplicaOptions
 
 _log = logging.getLogger("treadle.supervisor")
@@ -29,16 +31,24 @@ _NOT_AT_ONCE = 5.0
 _LAST = 2_000
 
 
-def replica_command(options: ReplicaOptions, url: str, listening: socket.socket | None = None) -> list[str]:
+def replica_command(
+    options: ReplicaOptions,
+    url: str,
+    listening: socket.socket | None = None,
+    door: socket.socket | None = None,
+) -> list[str]:
     """The command of a replica that follows the platform at a URL and dies with its parent.
 
     Args:
         options: How to run.
         url: Where the platform's API answers.
         listening: The socket that it is to answer at; none opens one of its own.
+        door: Another one, at which it answers alone.
     """
     text = msgspec.json.encode(options).decode()
     command = [sys.executable, "-m", "treadle.deploy.replica", "--leash", "--url", url, "--options", text]
+    if door is not None:
+        command += ["--door", str(door.fileno())]
     return command if listening is None else [*command, "--listening", str(listening.fileno())]
 
 
@@ -58,6 +68,13 @@ class Supervisor:
             with status 75 asked to be started again, and is at once if it has run for
             five seconds.
         listening: The socket that the command answers at; closed with the supervisor.
+        asked: A socket at which the command answers alone, the same or another: it is asked there whether
+            it is alive, and killed, to be started again, once it hangs. Without one it isn't.
+        patience: How long it may take to answer that.
+
+    Attributes:
+        starts: How often it was started.
+        hung: How often it was killed because it hung.
     """
 
     def __init__(
@@ -66,16 +83,21 @@ class Supervisor:
         log: Path,
         first_pause: float = _FIRST_PAUSE,
         listening: socket.socket | None = None,
+        asked: socket.socket | None = None,
+        patience: Patience | None = None,
     ) -> None:
         self._command = list(command)
         self._log = log
         self._first_pause = first_pause
         self._listening = listening
+        self._asked = asked
+        self._patience = patience or Patience()
+        self._why = ""
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
-        self.starts = 0
+        self.starts = self.hung = 0
 
     @property
     def pid(self) -> int | None:
@@ -93,9 +115,10 @@ class Supervisor:
         with self._lock:
             self._stop.set()
             process = self._process
-            if self._listening is not None:
-                # The process has its own; whoever comes from now on is turned away once that is closed.
-                self._listening.close()
+            for one in (self._listening, self._asked):
+                if one is not None:
+                    # The process has its own; whoever comes from now on is turned away once that is closed.
+                    one.close()
         if process:
             process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -109,7 +132,12 @@ class Supervisor:
         pause = self._first_pause
         while process := self._spawn():
             began = time.monotonic()
+            ended = threading.Event()
+            if self._asked is not None:
+                watching = (process, self._asked, ended)
+                threading.Thread(target=self._watch, args=watching, name="prober", daemon=True).start()
             status = process.wait()
+            ended.set()
             if process.stdin:
                 process.stdin.close()
             lasted = time.monotonic() - began
@@ -124,18 +152,32 @@ class Supervisor:
             if not wanted:
                 pause = min(pause * 2, _LONGEST_PAUSE)
 
+    def _watch(self, process: subprocess.Popen[bytes], asked: socket.socket, ended: threading.Event) -> None:
+        """Kills a process once it hangs: one that is stopped heeds nothing less."""
+        prober = Prober(asked.getsockname()[:2], process.pid, self._patience)
+        with contextlib.closing(prober):
+            while not ended.wait(0.0 if prober.waits else self._patience.every):
+                if why := prober.ask():
+                    self._why = why
+                    self.hung += 1
+                    _log.warning("the inference server hangs and is killed: %s", why)
+                    process.kill()
+                    return
+
     def _spawn(self) -> subprocess.Popen[bytes] | None:
         with self._lock:
             if self._stop.is_set():
                 return None
-            inherited = () if self._listening is None else (self._listening.fileno(),)
+            inherited = {one.fileno() for one in (self._listening, self._asked) if one is not None}
+            why, self._why = self._why, ""
             with self._log.open("ab") as log:
                 self._process = subprocess.Popen(
                     self._command,
                     stdin=subprocess.PIPE,
                     stdout=log,
                     stderr=subprocess.STDOUT,
-                    pass_fds=inherited,
+                    pass_fds=tuple(inherited),
+                    env=os.environ | ({RESTARTED: why} if why else {}),
                 )
             self.starts += 1
             return self._process

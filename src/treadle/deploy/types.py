@@ -152,6 +152,7 @@ class ReplicaReport(msgspec.Struct, frozen=True, kw_only=True):
         backlog: Bytes of predictions that the platform has not taken yet.
         trial: What it saw of the revision in trial, once it has loaded one.
         environment: Where it runs; empty for the last of ``[environments]``, or where none are declared.
+        trouble: That it hangs, or hung a moment ago, in words; empty if it is well.
     """
 
     replica: str
@@ -171,6 +172,7 @@ class ReplicaReport(msgspec.Struct, frozen=True, kw_only=True):
     backlog: int = 0
     trial: TrialReport | None = None
     environment: str = ""
+    trouble: str = ""
 
 
 class Replica(ReplicaReport, frozen=True, kw_only=True):
@@ -391,6 +393,8 @@ class ServiceLevels(msgspec.Struct, frozen=True, kw_only=True):
         gone: Why nothing can answer though it did within a day, in words; empty where something can.
         failing: That most requests are answered with errors, whatever is declared; empty where they aren't.
         version: The version that should answer; None if none does.
+        stuck: Which replicas hang, or hung a moment ago, in words; empty if none does.
+        left: How many others answer.
     """
 
     model: str
@@ -400,6 +404,8 @@ class ServiceLevels(msgspec.Struct, frozen=True, kw_only=True):
     gone: str = ""
     failing: str = ""
     version: int | None = None
+    stuck: str = ""
+    left: int = 0
 
 
 class DeploymentStatus(msgspec.Struct, frozen=True, kw_only=True):

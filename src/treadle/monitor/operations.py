@@ -12,7 +12,7 @@ from treadle.deploy import ServiceLevel, ServiceLevels
 from treadle.monitor.types import Alert, Severity, WindowResult
 
 _BUDGET = timedelta(days=30)
-REPLICAS, ANSWERS = "replicas", "answers"
+REPLICAS, ANSWERS, STUCK = "replicas", "answers", "stuck replicas"
 _SURE_AFTER = 10.0
 _BEGINNING = 60.0
 _CALM_FOR = 60.0
@@ -62,14 +62,19 @@ class ServiceWatch:
 def service_results(found: ServiceLevels, version: int) -> list[WindowResult]:
     """What is found of the service itself.
 
-    Whether a replica can answer, and whether most answers are errors, is told whatever is declared; each
-    declared objective is in alert while it has fallen, or its budget burns too fast.
+    Whether a replica can answer, whether one hangs, and whether most answers are errors, is told whatever is
+    declared; one that hangs is a warning as long as others answer. Each declared objective is in alert while
+    it has fallen, or its budget burns too fast.
 
     Args:
         found: How the deployment stands.
         version: The version that should answer.
     """
-    answers = [_plain(found, REPLICAS, found.gone, version), _plain(found, ANSWERS, found.failing, version)]
+    answers = [
+        _plain(found, REPLICAS, found.gone, version),
+        _plain(found, ANSWERS, found.failing, version),
+        _plain(found, STUCK, found.stuck, version, "warning" if found.left else "critical"),
+    ]
     return [*answers, *(_result(found, level, version) for level in found.levels)]
 
 
@@ -90,7 +95,9 @@ def service_alert(results: list[WindowResult]) -> Alert | None:
     )
 
 
-def _plain(found: ServiceLevels, subject: str, trouble: str, version: int) -> WindowResult:
+def _plain(
+    found: ServiceLevels, subject: str, trouble: str, version: int, how_bad: Severity = "critical"
+) -> WindowResult:
     return WindowResult(
         model=found.model,
         kind="operations",
@@ -102,7 +109,7 @@ def _plain(found: ServiceLevels, subject: str, trouble: str, version: int) -> Wi
         statistic="trouble",
         value=float(bool(trouble)),
         n=0,
-        severity="critical" if trouble else None,
+        severity=how_bad if trouble else None,
         sentence=trouble or "well",
     )
 

@@ -19,12 +19,13 @@ import numpy as np
 import pytest
 import urllib3
 from replica_parts import one_row, options, wait_for, write_model
-from router_parts import Fake, routed, run
+from router_parts import READY, Fake, routed, run
 from tritonclient.grpc import InferenceServerClient, InferInput
 
 from treadle.deploy import DesiredRevision, Supervisor, listen
 from treadle.deploy.listening import reserve
 from treadle.deploy.local import router_command
+from treadle.deploy.router import pool as pool_module
 from treadle.kernel.ids import digest_file
 
 INFER = b"POST /v2/models/toy/infer HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}"
@@ -45,6 +46,42 @@ def test_what_was_asked_of_a_replica_that_breaks_is_asked_of_the_other_once() ->
             assert found.startswith(b"HTTP/1.1 502 ")
             assert b"the replica that was asked died" in found
         assert (len(one.asked), len(two.asked)) == (1, 1)
+
+    run(test)
+
+
+HANGS = (
+    b"HTTP/1.1 503 x\r\ncontent-length: 45\r\nconnection: close\r\n\r\n"
+    b'{"live":true,"ready":false,"hangs":"too long"}'
+)
+
+
+@pytest.mark.parametrize("ready", [HANGS, None])
+def test_what_was_asked_of_a_replica_that_hangs_is_asked_of_the_other(ready, monkeypatch) -> None:
+    """One that says so, and one that says nothing at all; what may not be done twice waits."""
+    monkeypatch.setattr(pool_module, "_PATIENCE", 0.2)
+
+    async def test() -> None:
+        hung, good = Fake("a"), Fake("b")
+        async with routed(hung, good) as send:
+            while not hung.asked:  # one connection to each is open and proven
+                await send(INFER)
+            hung.does = lambda _: b"never"
+            before = len(hung.asked)
+            waiting = [asyncio.create_task(send(INFER))]
+            while len(hung.asked) == before:
+                waiting.append(asyncio.create_task(send(INFER)))
+                await asyncio.sleep(0.01)
+            hung.ready = ready
+            found = await asyncio.gather(*waiting)
+            assert all(one.endswith(b"b") for one in found)
+            taken = len(hung.asked)
+            found = [await send(INFER) for _ in range(20)]
+            assert all(one.endswith(b"b") for one in found)
+            assert len(hung.asked) == taken, "it is out of rotation"
+            hung.ready, hung.does = READY, Fake("a").does
+            while len(hung.asked) == taken:  # and back
+                await send(INFER)
 
     run(test)
 

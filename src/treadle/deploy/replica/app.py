@@ -21,6 +21,7 @@ from treadle.deploy.replica.holder import Holder
 from treadle.deploy.replica.infer import Inference
 from treadle.deploy.replica.intake import read_body
 from treadle.deploy.replica.metrics import Metrics
+from treadle.deploy.replica.pulse import Pulse
 from treadle.deploy.replica.reply import (
     CLOSE,
     JSON,
@@ -79,6 +80,7 @@ class App:
         batcher: Predicts.
         shipper: Ships predictions; None when they are not kept.
         residents: Loads models, and lets go of them.
+        pulse: Knows whether predictions come back.
         version: Treadle's version.
 
     Attributes:
@@ -95,6 +97,7 @@ class App:
         batcher: Batcher,
         shipper: Shipper | None,
         residents: Residents,
+        pulse: Pulse,
         version: str,
     ) -> None:
         self._options = options
@@ -102,6 +105,7 @@ class App:
         self._batcher = batcher
         self._shipper = shipper
         self._residents = residents
+        self._pulse = pulse
         self._version = version
         self.watch = Watch(options.timeout)
         self.draining = False
@@ -116,6 +120,7 @@ class App:
 
     def tick(self) -> None:
         """What is looked after ten times a second."""
+        self._pulse.tick()
         self.watch.sweep()
         self._residents.trim()
 
@@ -321,8 +326,9 @@ class App:
         if path == "/v2/health/live":
             return self._json({"live": True})
         if path == "/v2/health/ready":
-            ready = self.ready()
-            return self._json({"live": True, "ready": ready}, 200 if ready else 503)
+            ready, hangs = self.ready(), self._pulse.overdue()
+            told = {"live": True, "ready": ready} | ({"hangs": hangs} if hangs else {})
+            return self._json(told, 200 if ready else 503)
         if path == "/v2":
             return self._json(self.about())
         names = self._fleet.names
@@ -330,7 +336,7 @@ class App:
 
     def ready(self) -> bool:
         """Whether every model answers, and goes on to."""
-        return self._fleet.ready() and not self.draining
+        return self._fleet.ready() and not self.draining and not self._pulse.overdue()
 
     def about(self) -> About:
         """What the server is."""

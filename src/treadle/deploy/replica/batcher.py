@@ -111,6 +111,7 @@ class Batcher:
     Attributes:
         busy_since: When the prediction that runs now began, by ``time.perf_counter``, on the event
             loop and beside it; None where none runs.
+        usual: How many seconds they take, as far as can be told.
     """
 
     def __init__(self, max_queue: int, timeout: float, names: RowNames) -> None:
@@ -124,6 +125,7 @@ class Batcher:
         self._worker = ThreadPoolExecutor(1, "predict")
         self._journal_failing = False
         self.busy_since: list[float | None] = [None, None]
+        self.usual = [_BRIEF, 0.0]
 
     def __len__(self) -> int:
         return len(self._waiting) + len(self._beside) + len(self._running)
@@ -203,6 +205,7 @@ class Batcher:
             if rows > _TOGETHER:
                 break
             jobs.append(self._beside.popleft())
+        self.usual[1] = rows * (model.vitals.alone if rows <= _SMALL else model.vitals.among)
         began = self.busy_since[1] = time.perf_counter()
         work = asyncio.get_running_loop().run_in_executor(self._worker, self._settle, jobs)
         work.add_done_callback(lambda done: self._deliver(jobs, done.result(), began))

@@ -6,7 +6,6 @@ import logging
 import resource
 import sys
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -35,8 +34,7 @@ class Guard:
     Args:
         max_memory: Bytes over which ``restart`` is called; None for no limit.
         restart: Asks for a graceful end, after which the process is to be started again.
-        busy_since: When the predictions that run now began, by ``time.perf_counter``.
-        stuck_after: Seconds after which a prediction will never come back.
+        lost: Whether a prediction will never come back.
         abort: Ends the process at once: native code can't be interrupted.
     """
 
@@ -44,14 +42,12 @@ class Guard:
         self,
         max_memory: int | None,
         restart: Callable[[], None],
-        busy_since: list[float | None],
-        stuck_after: float,
+        lost: Callable[[], bool],
         abort: Callable[[], None],
     ) -> None:
         self._max_memory = max_memory
         self._restart = restart
-        self._busy_since = busy_since
-        self._stuck_after = stuck_after
+        self._lost = lost
         self._abort = abort
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="guard", daemon=True)
@@ -69,9 +65,8 @@ class Guard:
     def _run(self) -> None:
         restarting = False
         while not self._stop.wait(_EVERY):
-            since = min((began for began in self._busy_since if began is not None), default=None)
-            if since is not None and time.perf_counter() - since > self._stuck_after:
-                log.critical("a prediction has not come back for %.0f s: the process ends", self._stuck_after)
+            if self._lost():
+                log.critical("a prediction does not come back: the process ends")
                 self._abort()
                 return
             if not restarting and self._max_memory and resident() > self._max_memory:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from treadle.deploy.listening import listen
+from treadle.deploy.probing import RESTARTED
 from treadle.deploy.replica.app import App
 from treadle.deploy.replica.batcher import Batcher
 from treadle.deploy.replica.desks import open_desks
@@ -27,6 +28,7 @@ from treadle.deploy.replica.guard import RESTART, Guard
 from treadle.deploy.replica.holder import Holder
 from treadle.deploy.replica.opening import Opener
 from treadle.deploy.replica.platform import Platform
+from treadle.deploy.replica.pulse import Pulse
 from treadle.deploy.replica.residents import Residents
 from treadle.deploy.replica.rownames import RowNames
 from treadle.deploy.replica.served import Desk
@@ -46,8 +48,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("treadle.replica")
 
-# A prediction that takes this many times what a request may, and a minute, never comes back.
-_STUCK_TIMES, _STUCK = 3, 60.0
 # Callers that wait for the first model to be loaded are answered after this many seconds all the same.
 _FIRST_LOAD = 10.0
 # Background threads give way to the event loop within this many seconds (Python's default is ten times it).
@@ -65,6 +65,8 @@ class ReplicaServer:
         ids: Makes identifiers.
         listening: A socket that listens already, and that outlives this process; none opens one.
         abort: Ends the process at once, when a prediction never comes back.
+        door: Another socket that listens already, at which whoever keeps this process alive asks it alone.
+        restarted: Why the process before this one was ended, if it hung.
 
     Attributes:
         url: Where it answers; the port is known once it was made.
@@ -79,6 +81,8 @@ class ReplicaServer:
         ids: Ids | None = None,
         listening: socket.socket | None = None,
         abort: Callable[[], None] = lambda: None,
+        door: socket.socket | None = None,
+        restarted: str = "",
     ) -> None:
         self._options = options
         self._state = Path(options.state)
@@ -89,6 +93,9 @@ class ReplicaServer:
         self._platform = platform
         self._ids = ids or RandomIds()
         self._abort = abort
+        self._door = door
+        self._restarted = restarted
+        self._pulse: Pulse | None = None
         self._server: Server | None = None
         self._rpc: Rpc | None = None
         self._stopping = threading.Event()
@@ -115,6 +122,8 @@ class ReplicaServer:
                     self._serve()
         finally:
             self._socket.close()
+            if self._door is not None:
+                self._door.close()
 
     def stop(self) -> None:
         """Asks the server to end gracefully; returns at once."""
@@ -142,9 +151,9 @@ class ReplicaServer:
         )
         batcher = Batcher(options.max_queue, options.timeout, RowNames(self._ids))
         residents = Residents(fleet.holders, options.max_models, options.timeout)
-        app = App(options, fleet, batcher, shipper, residents, package_version("treadle"))
-        stuck_after = max(_STUCK_TIMES * options.timeout, _STUCK)
-        guard = Guard(options.max_memory, self.restart, batcher.busy_since, stuck_after, self._abort)
+        pulse = self._pulse = Pulse(batcher.busy_since, batcher.usual, options.timeout, self._restarted)
+        app = App(options, fleet, batcher, shipper, residents, pulse, package_version("treadle"))
+        guard = Guard(options.max_memory, self.restart, pulse.lost, self._abort)
         beside = self._rpc = _rpc(options, app) if options.grpc_port is not None else None
         self._server = make_server(
             app, app.drain, app.tick, options.timeout, Door(options, app, fleet, batcher), beside
@@ -163,7 +172,7 @@ class ReplicaServer:
             # Callers wait in the socket's queue: better than to be told to come again.
             fleet.wait(_FIRST_LOAD)
         try:
-            self._server.run(sockets=[self._socket])
+            self._server.run(sockets=[self._socket, *([self._door] if self._door else [])])
         finally:
             sys.setswitchinterval(before[0])
             gc.set_threshold(*before[1])
@@ -204,6 +213,7 @@ class ReplicaServer:
             unlogged=stats.unlogged,
             backlog=desk.journal.backlog() if desk.journal else 0,
             environment=self._options.environment,
+            trouble=self._pulse.trouble() if self._pulse else "",
         )
 
 
@@ -266,13 +276,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--options", required=True, type=lambda text: msgspec.json.decode(text, type=ReplicaOptions)
     )
     parser.add_argument("--listening", type=int, metavar="FD", help="a socket that listens already")
+    parser.add_argument("--door", type=int, metavar="FD", help="another one, for who keeps this alive")
     parser.add_argument("--leash", action="store_true", help="end when standard input ends")
     given = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:
         with connect(given.url) as client:
-            listening = None if given.listening is None else socket.socket(fileno=given.listening)
-            server = ReplicaServer(given.options, client, listening=listening, abort=_abort)
+            listening, door = (
+                None if one is None else socket.socket(fileno=one) for one in (given.listening, given.door)
+            )
+            restarted = os.environ.get(RESTARTED, "")
+            server = ReplicaServer(
+                given.options, client, listening=listening, abort=_abort, door=door, restarted=restarted
+            )
             if given.leash:
                 threading.Thread(target=_leash, args=(server,), daemon=True).start()
             log.info("%s answers at %s", ", ".join(given.options.models), server.url)

@@ -23,7 +23,9 @@ _PATIENCE = 1.0
 TRIES = 2
 """How many replicas a request is sent to, at most."""
 _PROBE = b"GET /v2/health/ready HTTP/1.1\r\nhost: router\r\nconnection: close\r\n\r\n"
-_SLOW = -1
+_SLOW, _HANGS = -1, -2
+# Probes in a row without an answer after which what was asked of a replica is asked of another.
+_MISSED = 3
 
 
 class Asked:
@@ -64,12 +66,13 @@ class Backend:
         ready: Whether it has what it is to answer with.
         hand: Requests that it has in hand.
         lines: Its connections.
+        missed: Probes in a row that took too long.
     """
 
     def __init__(self, address: tuple[str, int]) -> None:
         self.address = address
         self.alive = self.ready = False
-        self.hand = 0
+        self.hand = self.missed = 0
         self.lines: set[Line] = set()
         self.idle: list[Line] = []
         self.look = asyncio.Event()
@@ -314,10 +317,11 @@ class Pool:
             backend.look.clear()
             status = await self._probe(backend)
             backend.ready = status == 200
-            if status != _SLOW:
+            backend.missed = backend.missed + 1 if status == _SLOW else 0
+            if status not in (_SLOW, _HANGS):
                 backend.alive = status > 0
             elif any(one.ready for one in self.backends):
-                self._abandon(backend)
+                self._abandon(backend, hangs=status == _HANGS or backend.missed >= _MISSED)
             if backend.alive and (self._waiting or self._hoping):
                 self._resume()
             with contextlib.suppress(TimeoutError):
@@ -325,12 +329,15 @@ class Pool:
                     await backend.look.wait()
 
     async def _probe(self, backend: Backend) -> int:
-        """The status of its readiness; 0 if its connection breaks, and -1 if it takes too long."""
+        """The status of its readiness; 0 if its connection breaks, _SLOW if that takes too long.
+
+        _HANGS if a prediction does, by what it says itself.
+        """
         found: asyncio.Future[int] = self._loop.create_future()
 
         def done(status: int, headers: list[Header], body: bytes, length: int | None) -> None:  # noqa: ARG001
             if not found.done():
-                found.set_result(status)
+                found.set_result(_HANGS if b'"hangs"' in body else status)
 
         asked = Asked(_PROBE, done, 0.0, again=False)
         asked.tried.append(backend)
@@ -345,14 +352,18 @@ class Pool:
             connecting.cancel()
             self.drop(asked)
 
-    def _abandon(self, backend: Backend) -> None:
+    def _abandon(self, backend: Backend, *, hangs: bool) -> None:
         """It is slow, or nobody takes its connections: what was sent on new ones is sent to another.
 
         A process that died has broken those that it had taken. Those that nobody has taken yet wait
-        at its socket, which outlives it, for the next one.
+        at its socket, which outlives it, for the next one. One that hangs, or isn't there for longer than
+        any load explains, loses all that may be sent again; the rest waits for what becomes of it.
         """
-        for line in [one for one in backend.lines if not one.proven]:
+        for line in list(backend.lines):
             asked = line.asked
+            again = asked is None or (asked.again and len(asked.tried) < TRIES)
+            if line.proven and not (hangs and again):
+                continue
             line.abort()
             if asked is not None:
                 backend.hand -= 1
