@@ -72,6 +72,17 @@ def test_a_cycle_is_followed_to_its_end(
         assert "passed" in found.out
 
 
+def test_what_was_refused_before_is_not_said_to_be_in_production(call: Call, wire: Wire) -> None:
+    ended = cycle("unchanged")
+    last = msgspec.structs.replace(
+        ended.stages[-1], summary="flights/2 was made of exactly this, and is refused"
+    )
+    turning(wire, msgspec.structs.replace(ended, stages=(*ended.stages[:-1], last)), "pass", "pass")
+    out = call("run").out
+    assert "\nunchanged: flights/2 was made of exactly this, and is refused" in out
+    assert "production" not in out
+
+
 def test_every_stage_is_told_once(call: Call, wire: Wire) -> None:
     turning(wire, cycle("promoted"), "pass", "pass")
     assert call("run").out.count("train went well") == 1

@@ -176,7 +176,7 @@ def headline(cycle: Cycle) -> str:
         "rolled_back": f"{what} was taken back out of its trial",
         "refused": f"{what} was refused",
         "held": f"{what} is held: it waits for an approval",
-        "unchanged": "unchanged: production is already made of the same code, data and parameters",
+        "unchanged": _same(cycle),
         "failed": f"{what} failed",
         "running": f"{what} is running",
     }
@@ -188,6 +188,14 @@ def why(cycle: Cycle) -> str:
     """Why a cycle ended as it did: what its last stage said."""
     said = [stage.summary for stage in cycle.stages if stage.summary]
     return _in_a_line(said[-1]).removeprefix("held for approval: ") if said else ""
+
+
+def _same(cycle: Cycle) -> str:
+    """Which version was made of the same code, data and parameters, and what became of it."""
+    said = why(cycle).rpartition("; ")[2]
+    if "made of exactly this" not in said:
+        return "unchanged: production is already made of the same code, data and parameters"
+    return f"unchanged: {said}"
 
 
 def _trained(app: App, cycle: Cycle) -> None:
