@@ -19,7 +19,7 @@ from treadle.kernel.clock import ManualClock
 from treadle.kernel.errors import StorageError
 from treadle.kernel.events import timeline
 from treadle.kernel.workspace import Workspace
-from treadle.monitor import DroppedFile, Drops, Monitors, PredictionLog
+from treadle.monitor import DroppedFile, Drops, Monitors, PredictionLog, drops
 from treadle.monitor.drops import take_dropped
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -255,6 +255,21 @@ def test_damage_inside_is_refused(workspace_: Workspace, write: Write) -> None:
     (found,) = Drops(workspace_).take("toy")
     assert (found.state, PredictionLog(workspace_).count("toy")) == ("refused", 0)
     assert found.reason.startswith("the data can't be read")
+
+
+def test_what_a_killed_process_leaves_lies_where_it_is_swept_up(
+    workspace_: Workspace, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(PREDICTIONS)
+    before = {path.name for path in workspace_.state.iterdir()} | {"tmp"}
+
+    def looks(*_: Any) -> None:
+        assert {path.name for path in workspace_.state.iterdir()} <= before
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(drops, "read_predictions", looks)
+    with pytest.raises(KeyboardInterrupt):
+        Drops(workspace_).take("toy")
 
 
 @pytest.mark.parametrize("dies_at", ["append", "move"])

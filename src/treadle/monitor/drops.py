@@ -124,7 +124,9 @@ class Drops:
                 f"the file has {found['size']:,} bytes; a file is taken whole, and has at most {_MAX_BYTES:,}"
             )
             return self._refuse(store, model, found, told, why)
-        with tempfile.TemporaryDirectory(dir=self._ws.state) as folder:
+        made = self._ws.state / "tmp"  # what a killed process leaves there is swept up
+        made.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=made) as folder:
             copy = Path(folder) / "dropped.parquet"
             digest = hashlib.sha256()
             try:
