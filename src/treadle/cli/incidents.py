@@ -69,6 +69,7 @@ def show_report(found: IncidentReport) -> None:
         ]
     )
     show.say()
+    watched = set(one.kinds) - {"operations", "retraining"}  # these two have no windows
     show.table(
         ["what changed", "where", "statistic", ">value", ">limit", "!since", "course"],
         [
@@ -83,7 +84,7 @@ def show_report(found: IncidentReport) -> None:
             )
             for cause in found.causes
         ],
-        empty="no monitor is in alert any more",
+        empty="no monitor is in alert any more" if watched else "it is no window's finding",
     )
     for cause in found.causes[:3]:
         show.item("alert", cause.sentence)

@@ -462,7 +462,8 @@ class Monitors:
                         store.add_alert(connection, alert)
                         record(connection, raising.alert_event(alert))
                         raised.append(alert)
-                group(connection, model, until, raised, found, self._config.notify, self._ways)
+                now = self._ws.clock.now()
+                group(connection, model, until, raised, found, self._config.notify, self._ways, now)
         except sa.exc.IntegrityError:
             # On Postgres two can find no first window and both write it; one gets through.
             return False

@@ -161,7 +161,21 @@ def test_it_goes_on_with_a_version_that_is_in_the_same_trouble(troubled: Any) ->
     assert only(evaluate(troubled, 9)).state == "resolved"
 
 
+def test_what_nobody_could_answer_yet_is_not_told_again(troubled: Any) -> None:
+    """The platform was down for a week: who is told today has a day to answer."""
+    before = only(evaluate(troubled, 2))
+    now = troubled.workspace.clock.at
+    assert now - before.opened_at == WEEK
+    with troubled.workspace.database.write() as connection:
+        grouping.escalate(connection, "toy", now, NotifyConfig(), WAYS)
+        grouping.escalate(connection, "toy", now + timedelta(hours=23), NotifyConfig(), WAYS)
+        assert store.read_incidents(connection, "toy") == [before]
+        grouping.escalate(connection, "toy", now + timedelta(hours=24), NotifyConfig(), WAYS)
+    assert only(Incidents(troubled.workspace)).escalated_at == now + timedelta(hours=24)
+
+
 def test_what_nobody_answers_is_told_again(troubled: Any) -> None:
+    troubled.workspace.clock.at = START + 2 * WEEK
     before = only(evaluate(troubled, 2))
     with troubled.workspace.database.write() as connection:
         grouping.escalate(connection, "toy", START + 2 * WEEK + timedelta(days=1), NotifyConfig(), WAYS)
@@ -204,7 +218,7 @@ def test_what_is_not_muted_is_on_its_way(troubled: Any) -> None:
     declare(troubled)
     evaluate(troubled)
     found = told(troubled)
-    assert [one.notice.occasion for one in found] == ["opened", "escalated"], "of three alerts one notice"
+    assert [one.notice.occasion for one in found] == ["opened"], "of three alerts one notice"
     assert len(found[0].notice.incident.kinds) > 1
     assert {one.channel for one in found} == {"webhook"}
     assert found[0].attempts == 1, "nobody listens there"

@@ -160,8 +160,10 @@ def test_what_cannot_be_used_is_refused_whole(workspace_: Workspace) -> None:
     for bad in ("", "x" * 481, "a\nb", "a\0"):
         with pytest.raises(InvalidInput, match="named by 1 to 480"):
             payloads.take("toy", asked(bad, [6.0]))
-    with pytest.raises(InvalidInput, match="inputs"):
-        payloads.take("toy", InferenceEvent(id="a", side="request", body=b'{"instances": [[1]]}'))
+    first = b'{"instances": [[1]]}', b'{"predictions": [0.5]}'
+    for side, body in zip(("request", "response"), first, strict=True):
+        with pytest.raises(InvalidInput, match=r"(?s)(in|out)puts.*version 1.*protocolVersion: v2"):
+            payloads.take("toy", InferenceEvent(id="a", side=side, body=body))
     with pytest.raises(InvalidInput, match="not valid JSON"):
         payloads.take("toy", InferenceEvent(id="a", side="response", body=b"\xff"))
     assert waiting(workspace_) == 0

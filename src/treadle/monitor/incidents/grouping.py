@@ -26,6 +26,7 @@ def group(
     results: Sequence[WindowResult],
     config: NotifyConfig,
     ways: Iterable[str],
+    seen: datetime | None = None,
 ) -> None:
     """Puts a window's alerts into incidents, opens new ones, and resolves those that are over.
 
@@ -37,6 +38,8 @@ def group(
         results: Its results.
         config: ``[monitor.notify]``.
         ways: By which channels people are told.
+        seen: When it was looked at; the window's end when None. It may be long ago where a platform was down,
+            and nobody could answer before.
     """
     ways = list(ways)
     before = {one.id: one for one in store.read_incidents(connection, model, ("open", "acknowledged"))}
@@ -59,7 +62,7 @@ def group(
     for name, one in after.items():
         if name not in before:
             told_by = ways if name in loud else ()
-            _keep(connection, one, rules.notice(one, "opened", at, one.title, results), told_by)
+            _keep(connection, one, rules.notice(one, "opened", at, one.title, results), told_by, seen)
         elif one != before[name]:
             news = name in loud and rules.is_worse(before[name], one)
             _keep(
@@ -110,13 +113,21 @@ def escalate(
     told, muted = list(ways), store.read_mutes(connection, model)
     for one in store.read_incidents(connection, model, ("open",)):
         quiet = all(rules.is_muted(kind, one.subjects, at, muted) for kind in one.kinds)
-        if not quiet and rules.is_left_alone(one, at, parse_duration(config.escalate_after)):
-            after = rules.escalated(one, at)
+        after = parse_duration(config.escalate_after)
+        late = not quiet and rules.is_left_alone(one, at, after)
+        if late and at - store.seen(connection, one) >= after:
+            worse = rules.escalated(one, at)
             sentence = f"{one.id} has been open since {one.opened_at:%Y-%m-%d %H:%M} UTC: {one.title}"
-            _keep(connection, after, rules.notice(after, "escalated", at, sentence), told)
+            _keep(connection, worse, rules.notice(worse, "escalated", at, sentence), told)
 
 
-def _keep(connection: sa.Connection, incident: Incident, notice: Notice | None, ways: Iterable[str]) -> None:
+def _keep(
+    connection: sa.Connection,
+    incident: Incident,
+    notice: Notice | None,
+    ways: Iterable[str],
+    seen: datetime | None = None,
+) -> None:
     store.put_incident(connection, incident)
     if notice is None:
         return
@@ -133,7 +144,12 @@ def _keep(connection: sa.Connection, incident: Incident, notice: Notice | None, 
             kind="incident",
             actor="monitor" if notice.occasion != "resolved" else incident.resolved_by,
             message=notice.sentence,
-            facts={"incident": incident.id, "occasion": notice.occasion, "severity": incident.severity},
+            facts={
+                "incident": incident.id,
+                "occasion": notice.occasion,
+                "severity": incident.severity,
+                **({"seen": seen.isoformat()} if seen else {}),
+            },
         ),
     )
 

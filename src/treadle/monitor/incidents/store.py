@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import get_args
 
@@ -10,6 +10,8 @@ import msgspec
 import sqlalchemy as sa
 
 from treadle.kernel.database import Instant, Json, insert_once, schema
+from treadle.kernel.events import events
+from treadle.monitor.incidents import rules
 from treadle.monitor.incidents.types import Delivery, Incident, IncidentState, Mute, Notice, Occasion
 from treadle.monitor.store import alerts
 from treadle.monitor.types import MonitorKind
@@ -96,6 +98,14 @@ def find_incident(connection: sa.Connection, incident_id: str) -> Incident | Non
     query = sa.select(incidents).where(incidents.c.id == incident_id).with_for_update()
     row = connection.execute(query).mappings().first()
     return Incident(**row) if row else None
+
+
+def seen(connection: sa.Connection, incident: Incident) -> datetime:
+    """When an incident was opened, by who could be told then: later than the window's end after an outage."""
+    opened = rules.notice(incident, "opened", incident.opened_at, "").id
+    query = sa.select(events.c.facts).where(events.c.id == f"incident:{opened}")
+    facts: Mapping[str, str] = connection.execute(query).scalar() or {}
+    return datetime.fromisoformat(facts["seen"]) if "seen" in facts else incident.opened_at
 
 
 def next_number(connection: sa.Connection, model: str) -> int:

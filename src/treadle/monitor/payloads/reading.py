@@ -13,6 +13,8 @@ from treadle.monitor.payloads.types import InferenceEvent, Pair
 from treadle.monitor.types import PredictionBatch, Value
 from treadle.registry import Signature
 
+_HEAD = 1000
+
 
 class Inference(msgspec.Struct, frozen=True):
     """What was asked and answered at once.
@@ -44,10 +46,20 @@ def check_side(event: InferenceEvent) -> None:
     Raises:
         InvalidInput: If it can't.
     """
-    if event.side == "request":
-        decode_request(event.body)
-    else:
-        decode_answer(event.body)
+    try:
+        if event.side == "request":
+            decode_request(event.body)
+        else:
+            decode_answer(event.body)
+    except InvalidInput as error:
+        first = b'"instances"' if event.side == "request" else b'"predictions"'
+        if first not in event.body[:_HEAD]:
+            raise
+        raise InvalidInput(
+            f"{error.message}: this looks like the protocol's version 1",
+            where=error.where,
+            fix="say `protocolVersion: v2` in the InferenceService",
+        ) from None
 
 
 def answer_of(pair: Pair) -> ServedAnswer:
