@@ -25,7 +25,7 @@ from replica_parts import (
     write_model,
 )
 
-from treadle.deploy import Supervisor, replica_command
+from treadle.deploy import Supervisor, listen, replica_command
 from treadle.kernel.workspace import Workspace
 
 PARTS = Path(__file__).with_name("replica_parts.py")
@@ -144,23 +144,26 @@ def test_what_ended_is_told_by_name_with_the_last_error_that_its_log_holds(tmp_p
 
 
 def test_a_replica_dies_with_its_parent(tmp_path):
-    """The real command: there is no platform at its URL, so it only waits."""
-    command = replica_command(options(tmp_path / "state"), "http://127.0.0.1:9")
+    """The real command: there is no platform at its URL, so it only waits. It answers at its own door too."""
+    door = listen("127.0.0.1", 0)
+    command = replica_command(options(tmp_path / "state"), "http://127.0.0.1:9", door=door)
     parent = (
-        "import sys, time\n"
+        "import socket, sys, time\n"
         "from pathlib import Path\n"
         "from treadle.deploy import Supervisor\n"
-        f"s = Supervisor({command!r}, Path({str(tmp_path / 'replica.log')!r}))\n"
+        f"door = socket.socket(fileno={door.fileno()})\n"
+        f"s = Supervisor({command!r}, Path({str(tmp_path / 'replica.log')!r}), asked=door)\n"
         "s.start()\n"
         "time.sleep(600)\n"
     )
     log = tmp_path / "replica.log"
-    with subprocess.Popen([sys.executable, "-c", parent]) as supervised:
+    with door, subprocess.Popen([sys.executable, "-c", parent], pass_fds=[door.fileno()]) as supervised:
         wait_for(lambda: log.exists() and "answers at" in log.read_text(), timeout=60)
         (replica,) = psutil.Process(supervised.pid).children()
         url = next(line.split()[-1] for line in log.read_text().splitlines() if "answers at" in line)
         wait_for(lambda: status(f"{url}/v2/health/live") == 200)
         assert status(f"{url}/v2/health/ready") == 503
+        assert status(f"http://127.0.0.1:{door.getsockname()[1]}/v2/health/live") == 200
         supervised.kill()
     psutil.wait_procs([replica], timeout=20)
     assert not replica.is_running()

@@ -91,6 +91,7 @@ class Supervisor:
         self._first_pause = first_pause
         self._listening = listening
         self._asked = asked
+        self._address = None if asked is None else asked.getsockname()[:2]
         self._patience = patience or Patience()
         self._why = ""
         self._stop = threading.Event()
@@ -133,8 +134,8 @@ class Supervisor:
         while process := self._spawn():
             began = time.monotonic()
             ended = threading.Event()
-            if self._asked is not None:
-                watching = (process, self._asked, ended)
+            if self._address is not None:
+                watching = (process, self._address, ended)
                 threading.Thread(target=self._watch, args=watching, name="prober", daemon=True).start()
             status = process.wait()
             ended.set()
@@ -152,15 +153,17 @@ class Supervisor:
             if not wanted:
                 pause = min(pause * 2, _LONGEST_PAUSE)
 
-    def _watch(self, process: subprocess.Popen[bytes], asked: socket.socket, ended: threading.Event) -> None:
+    def _watch(
+        self, process: subprocess.Popen[bytes], address: tuple[str, int], ended: threading.Event
+    ) -> None:
         """Kills a process once it hangs: one that is stopped heeds nothing less."""
-        prober = Prober(asked.getsockname()[:2], process.pid, self._patience)
+        prober = Prober(address, process.pid, self._patience)
         with contextlib.closing(prober):
             while not ended.wait(0.0 if prober.waits else self._patience.every):
                 if why := prober.ask():
                     self._why = why
                     self.hung += 1
-                    _log.warning("the inference server hangs and is killed: %s", why)
+                    _log.warning("the process %s of inference hangs and is killed: %s", self._log.stem, why)
                     process.kill()
                     return
 
