@@ -90,6 +90,37 @@ def test_false_alarms_come_as_rarely_as_is_said() -> None:
     assert 10 < most < LIMIT
 
 
+def alarms(bad: np.ndarray, total: np.ndarray, bound: float, *, outages: bool) -> int:
+    """How many begin, looked at each second."""
+    evidence, begun = Evidence(), 0
+    for wrong, asked in zip(bad.tolist(), total.tolist(), strict=True):
+        after = evidence.after(wrong, asked, bound, outages=outages)
+        begun += after.fallen and not evidence.fallen
+        evidence = after
+    return begun
+
+
+def calm(days: float, rate: float, share: float, lasts: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Seconds of which a share goes wrong: in bursts of so many whole ones, or (0) independently."""
+    draw, many = np.random.default_rng(seed), int(days * 86_400)
+    total = draw.poisson(rate, many)
+    wrong = np.full(many, share)
+    if lasts:
+        begins = draw.random(many) < share / lasts
+        wrong = np.convolve(begins, np.ones(lasts))[:many].clip(0, 1)
+    return draw.binomial(total, wrong), total
+
+
+@pytest.mark.parametrize("days", [0.2, pytest.param(60, marks=pytest.mark.soak)])
+@pytest.mark.parametrize(("bound", "budget", "outages"), [(SLOW, 0.01, False), (FAILED, 0.001, True)])
+def test_what_keeps_its_objective_has_not_fallen(days, bound, budget, outages) -> None:
+    """The whole budget is used up: one by one, in bursts, and at the limit, where 58 days may bring one."""
+    for rate in (5, 50):
+        for share, lasts, most in ((budget, 0, 0), (budget, 3, 1), (budget, 5, 20), (bound, 0, 4)):
+            begun = alarms(*calm(days, rate, share, lasts, 3), bound, outages=outages)
+            assert begun <= most, (rate, share, lasts)
+
+
 def every_second(counts: Sequence[tuple[int, int]]) -> list[Counted]:
     return [Counted(float(at), bad, total) for at, (bad, total) in enumerate(counts)]
 

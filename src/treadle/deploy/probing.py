@@ -24,7 +24,6 @@ RESTARTED = "TREADLE_RESTARTED"
 
 _ASK = b"GET /v2/health/live HTTP/1.1\r\nhost: supervisor\r\n\r\n"
 _ENDS = b'"live":true}'
-_TICKS = os.sysconf("SC_CLK_TCK")
 # A process that uses less of a core than this waits for something.
 _IDLE_SHARE = 0.1
 
@@ -68,7 +67,7 @@ def used(pid: int) -> Used:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return Used("", 0.0)
-    return Used(fields[0], (int(fields[11]) + int(fields[12])) / _TICKS)
+    return Used(fields[0], (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"))
 
 
 class Prober:
