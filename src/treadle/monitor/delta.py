@@ -218,7 +218,7 @@ class DayTable:
         if UNTOLD not in (known, content) and known != content:
             raise Conflict(
                 f"other rows were sent as batch {batch[:60]!r} before; nothing was appended",
-                where=self._url,
+                where="batch",
                 fix="give each batch a name of its own; one that is sent again has the same rows",
             )
 
