@@ -92,6 +92,7 @@ def run(quick: bool) -> None:
                 except measure.Failed as error:
                     found[server.title] = reason(str(error))
         _table(found, seconds, rounds)
+        _half(found, work, seconds)
         _swaps(work, 6 if quick else 30)
         _more(work, 20 if quick else 300)
         _rpc(work, 100 if quick else 3000)
@@ -116,6 +117,39 @@ def _table(found: dict[str, list[dict[str, float]] | str], seconds: int, rounds:
     ]  # fmt: skip
     notes = f"{CONNECTIONS} connections, {seconds} s after 2 s of warming, medians of {rounds}; MB is PSS."
     show("Single-row inference", columns, rows, notes)
+
+
+def _half(found: dict[str, list[dict[str, float]] | str], work: Path, seconds: int) -> None:
+    """Half of what saturates each server; and the floor at half of what saturates Treadle."""
+    if not shutil.which("h2load"):
+        print("half load: left out, for there is no `h2load` (apt-get install nghttp2-client)")
+        return
+    halves = {
+        title: sorted(one["rate"] for one in figures)[len(figures) // 2] / 2
+        for title, figures in found.items()
+        if figures and not isinstance(figures, str)
+    }
+    logged = SERVERS[2].title
+    asked = [(server, halves[server.title]) for server in SERVERS if server.title in halves]
+    if logged in halves:
+        asked[:1] = [(SERVERS[0], halves[logged])]
+    rows: list[list[object]] = []
+    for server, rate in asked:
+        progress(f"serving: {server.title} at {rate:,.0f} a second")
+        try:
+            with _started(server, work) as (port, pid):
+                serving_more.half_load(server.body, port, server.path, pid, rate, 2, work)
+                rows.append(
+                    [
+                        server.title,
+                        *serving_more.half_load(server.body, port, server.path, pid, rate, seconds, work),
+                    ]
+                )
+        except measure.Failed as error:
+            rows.append([server.title, reason(str(error)), *[None] * 4])
+    columns = ["server", "requests/s", "CPU-ms a request", "p50, ms", "p99, ms", "failed"]
+    notes = f"`h2load`, {seconds} s after 2 s, {serving_more.CLIENTS} connections that send evenly."
+    show("Single-row inference at half load", columns, rows, notes)
 
 
 def _swaps(work: Path, seconds: int) -> None:
