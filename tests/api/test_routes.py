@@ -419,6 +419,8 @@ def _a_version(client: Client) -> None:
     assert (again.ref, again.licence, again.signature) == ("toy/2", "MIT", client.model("toy/1").signature)
     with pytest.raises(Conflict, match="that is production can't become archived"):
         client.archive("toy/1", "too old")
+    with pytest.raises(Conflict, match="that is production can't become refused"):
+        client.refuse("toy/1", "too late")
     assert {"deployed", "promoted"} <= {event.kind for event in client.timeline("toy")}
 
 

@@ -103,7 +103,11 @@ def test_why_it_failed_is_said(call: Call, wire: Wire) -> None:
         ("promoted", ["next: treadle history"]),
         (
             "held",
-            ["next: treadle models approve flights/3 --reason 'why'", "      treadle models show flights/3"],
+            [
+                "next: treadle models approve flights/3 --reason 'why'",
+                "      treadle models refuse flights/3 --reason 'why'",
+                "      treadle models show flights/3",
+            ],
         ),
         ("unchanged", ["next: treadle history"]),
         ("refused", ["next: treadle cycles show cycle_01jzq3k4m5n6p7q8r9s0t1v2w3"]),

@@ -294,6 +294,15 @@ def test_a_version_may_be_written_short(given: str, sent: str, call: Call, wire:
     assert wire.made("GET /v1/model")[0].query == {"ref": sent}
 
 
+def test_a_version_that_waits_can_be_refused(call: Call, wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TREADLE_ACTOR", "ada")
+    wire.answers["POST /v1/model/refusal"] = version(3, status="refused")
+    assert "flights/3 is refused" in call("models", "refuse", "3", "--reason", "labels look shuffled").out
+    sent = {"ref": "flights/3", "reason": "labels look shuffled", "actor": "ada"}
+    assert wire.made("POST /v1/model/refusal")[0].query == sent
+    assert call("models", "refuse", "3").code == 2
+
+
 def test_an_approval_needs_a_reason(call: Call, wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TREADLE_ACTOR", "ada")
     found = call("models", "approve", "3")

@@ -165,7 +165,7 @@ def test_the_reads_are_all_of_the_client() -> None:
         "delete_alias", "register_model", "set_alias", "standing", "tag_model", "untag_model",
         "withdraw_approval",
         "model_card", "write_card", "export_model", "import_model",
-        "archive", "delete_data", "prune_data", "restore_data",
+        "archive", "refuse", "delete_data", "prune_data", "restore_data",
         "restore_experiment", "restore_logged_model", "restore_run",
         "retrain", "trigger", "start_challenger", "stop_challenger",
     }  # fmt: skip

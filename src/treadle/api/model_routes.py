@@ -71,6 +71,15 @@ def _archive(call: Call) -> ModelVersion:
     return registry.get(version.ref)
 
 
+def _refuse(call: Call) -> ModelVersion:
+    """Refuses a version that waits for an approval; it can't go to production any more."""
+    ref, actor, reason = (call.need(name) for name in ("ref", "actor", "reason"))
+    registry, key = call.rooms.registry, call.rooms.workspace.ids.new("refusal")
+    version = registry.get(ref)
+    registry.refuse(version.model, version.number, actor, reason, key)
+    return registry.get(version.ref)
+
+
 _MODEL, _REF, _ALIAS, _KEY, _VALUE = (
     Query(name, required=True) for name in ("model", "ref", "alias", "key", "value")
 )
@@ -80,6 +89,7 @@ MODEL_ROUTES = (
     RouteSpec("POST", "/v1/model/approval", _approve, Approved, query=(*_DECISION, STRATEGY)),
     RouteSpec("DELETE", "/v1/model/approval", _withdraw, Standing, query=_DECISION),
     RouteSpec("GET", "/v1/model/approval", _standing, Standing, query=(_REF,)),
+    RouteSpec("POST", "/v1/model/refusal", _refuse, ModelVersion, query=_DECISION),
     RouteSpec("POST", "/v1/model/archival", _archive, ModelVersion, query=_DECISION),
     RouteSpec("POST", "/v1/model/alias", _set_alias, ModelVersion, query=(_REF, _ALIAS)),
     RouteSpec("DELETE", "/v1/model/alias", _delete_alias, ModelVersion, query=(_MODEL, _ALIAS)),

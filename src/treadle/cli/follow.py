@@ -213,7 +213,8 @@ def _onward(app: App, cycle: Cycle) -> list[str]:
         onward = f"treadle deploy promote {cycle.model} --to {first.next} --reason 'why'"
         return [onward, f"treadle deploy status --env {first.environment}"]
     ref = f"{cycle.model}/{cycle.version}"
-    return [f"treadle models approve {ref} --reason 'why'", f"treadle models show {ref}"]
+    decided = [f"treadle models {what} {ref} --reason 'why'" for what in ("approve", "refuse")]
+    return [*decided, f"treadle models show {ref}"]
 
 
 def next_commands(app: App, cycle: Cycle) -> list[str]:

@@ -234,6 +234,22 @@ def show_tags(version: ModelVersion) -> None:
     show.say(f"{version.ref} has {f'the tags {tags}' if tags else 'no tags'}")
 
 
+@models.command("refuse")
+@click.argument("ref")
+@click.option("--reason", required=True, metavar="TEXT", help="Why; kept in the history.")
+@json_option
+@pass_app
+def refuse(app: App, ref: str, reason: str) -> None:
+    """Refuse a version that waits for an approval: it stays out."""
+    app.answer(app.client.refuse(app.ref(ref), reason), show_refused)
+
+
+def show_refused(version: ModelVersion) -> None:
+    """Prints that a version stays out."""
+    show.say(f"{version.ref} is refused")
+    show.following(f"treadle models show {version.ref}")
+
+
 @models.command("archive")
 @click.argument("ref")
 @click.option("--reason", required=True, metavar="TEXT", help="Why; kept in the history.")

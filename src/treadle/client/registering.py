@@ -99,6 +99,11 @@ class ModelCalls(LoadTestCalls):
         found: list[InProduction] = self._ask(list[InProduction], "GET", path, at=when)
         return found
 
+    def refuse(self, ref: str, reason: str) -> ModelVersion:
+        """Refuses a version that waits for an approval."""
+        found: ModelVersion = self._decide(ModelVersion, "POST", "/v1/model/refusal", ref, reason)
+        return found
+
     def archive(self, ref: str, reason: str) -> ModelVersion:
         """Puts a version away for good."""
         found: ModelVersion = self._decide(ModelVersion, "POST", "/v1/model/archival", ref, reason)

@@ -334,7 +334,7 @@ class Registry:
         )
 
     def refuse(self, model: str, number: int, actor: str, reason: str, key: str) -> Transitions:
-        """Marks a candidate as refused by the gate.
+        """Marks a candidate as refused, by the gate or by a person who was asked to approve it.
 
         Raises:
             NotFound: If there is no such version.
