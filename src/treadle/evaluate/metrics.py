@@ -32,7 +32,8 @@ def estimate(
     Every metric is brought to its linear form, a mean of what the rows contribute; an AUC by DeLong's
     structural components. The standard error is that of their sum, by cluster where there are clusters
     (after Obuchowski for an AUC). The quantile is Student's: clusters - 1 degrees of freedom, for
-    ``roc_auc`` Satterthwaite's if those are fewer. A share of rows, or an AUC, without any spread (all
+    ``roc_auc`` Satterthwaite's if those are fewer, moved outwards as far as skewness asks
+    (:mod:`treadle.evaluate.skewness`). A share of rows, or an AUC, without any spread (all
     right, say) gets the exact binomial width instead of none. The interval is cut to the metric's range.
 
     Args:

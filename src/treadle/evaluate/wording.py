@@ -49,8 +49,8 @@ def skewed(found: Estimate, confidence: float, unit: str, rare: tuple[str, str])
         return ""
     skewness = found.tilt.skewness * math.sqrt(found.clusters)
     return (
-        f"{unit} are skewed ({skewness:+.1f}): {rare[place]} move the {'lower' if low else 'upper'} bound "
-        f"{percent(wide / plain - 1)} further out"
+        f"{unit} are skewed (skewness {skewness:+.1f}): {rare[place]} move the "
+        f"{'lower' if low else 'upper'} bound {100 * (wide / plain - 1):.0f} % further out"
     )
 
 

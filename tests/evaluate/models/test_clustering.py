@@ -261,3 +261,55 @@ def test_a_recipe_on_few_clusters_is_inconclusive():
     [recipe] = [one for one in found if one.check == "recipe"]
     assert recipe.outcome == "inconclusive"
     assert "4 days are too few to tell how sure that is (5 are needed)" in recipe.sentence
+
+
+# ── what clusters gain is skewed ─────────────────────────────────────────
+
+
+def days(rng, count, gains):
+    """Held-out rows of days that gain so much: labels are 0, production errs by 50 on each row."""
+    codes = np.repeat(np.arange(count), 30)
+    ours = 50 - gains[codes] - rng.normal(0, 0.1, len(codes))
+    holdout = Holdout(labels=np.zeros(len(codes)), inputs={}, clusters=codes, unit="days")
+    return holdout, ours, np.full(len(codes), 50.0)
+
+
+def verdict_on(rng, gains, margin):
+    checks = ChecksConfig(performance=PerformanceCheck(metric="mae", margin=margin))
+    return judge(checks, *days(rng, len(gains), gains))[0]
+
+
+def test_a_rare_large_loss_is_told_and_moves_the_lower_bound():
+    rng = np.random.default_rng(10)
+    gains = np.append(rng.normal(0.1, 0.1, 19), -2.0)
+    found = verdict_on(rng, gains, 0.3)
+    assert found.outcome == "inconclusive"
+    assert "days are skewed (skewness -4.3): rare large losses move the lower bound" in found.sentence
+    # Student's bound alone would have passed.
+    assert found.estimate - stats.t.ppf(0.95, 19) * gains.std(ddof=1) / np.sqrt(20) > -0.3
+    assert found.n_needed > 20
+    assert "skewed" not in verdict_on(rng, rng.normal(0.1, 0.1, 20), 0.3).sentence
+
+
+@pytest.mark.parametrize("count", [8, 20])
+def test_a_loss_at_the_margin_seldom_passes_though_few_days_show_it(count):
+    """Losses are exponential, on average the margin; of t's verdicts 11 to 14 in 100 pass."""
+    rng, trials, passed = np.random.default_rng(count), 300, 0
+    for _ in range(trials):
+        found = verdict_on(rng, 0.7 - rng.exponential(size=count), 0.3)
+        passed += found.outcome in {"pass", "warn"}
+    assert passed <= stats.binom.ppf(0.9995, trials, 0.055)
+
+
+def test_the_days_that_a_skewed_sample_asks_for_mostly_decide():
+    rng, trials, passed = np.random.default_rng(12), 60, 0
+    told = []
+    for _ in range(trials):
+        pilot = verdict_on(rng, 1.0 - rng.exponential(size=25), 0.3)
+        if pilot.n_needed:
+            told.append(pilot.n_needed)
+    asked = int(np.median(told))
+    assert asked > 40
+    for _ in range(trials):
+        passed += verdict_on(rng, 1.0 - rng.exponential(size=asked), 0.3).outcome == "pass"
+    assert passed >= stats.binom.ppf(0.0005, trials, 0.85)

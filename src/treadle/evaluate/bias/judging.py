@@ -112,7 +112,8 @@ def _verdict(found: Found, adjusted: float, differs: bool, alpha: float) -> Verd
     outcome: Outcome = "fail" if adjusted <= alpha else inside if gap.inside <= alpha else "inconclusive"
     more = None
     if outcome == "inconclusive" and gap.se and not is_ratio:
-        more = needed(found.n, high - abs(gap.value), gap.se, alpha)
+        line = high if gap.value >= 0 else low
+        more = needed(found.n, gap.value - line, gap.se, alpha, gap.df, gap.tilt)
     interval = f"between {gap.low:.3g} and {gap.high:.3g}"
     ending = {
         "pass": f"surely {limits}",

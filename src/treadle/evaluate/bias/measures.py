@@ -59,6 +59,8 @@ class Gap(NamedTuple):
         none: Two-sided p-value of the hypothesis that there is no gap.
         statistic: The statistic of that.
         se: A standard error, to say how many rows would decide; 0 where there is none.
+        df: Its degrees of freedom.
+        tilt: How skewed the difference is.
     """
 
     value: float
@@ -69,6 +71,8 @@ class Gap(NamedTuple):
     none: float
     statistic: float
     se: float
+    df: float = math.inf
+    tilt: Tilt = NONE
 
 
 def base(rate: str, rows: Judged) -> tuple[Rows, Rows]:
@@ -237,4 +241,4 @@ def _gap(
     inside = max(below(upper), above(lower))
     outside = above(upper) + above(lower) if none >= 0 else below(lower) + below(upper)
     nothing = 2 * min(below(none), above(none))
-    return Gap(value, *interval, inside, min(outside, 1.0), min(nothing, 1.0), none, se)
+    return Gap(value, *interval, inside, min(outside, 1.0), min(nothing, 1.0), none, se, df, tilted)
