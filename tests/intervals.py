@@ -1,7 +1,7 @@
 """Every interval that evaluation shows, in situations whose truth is known: how often does it hold?
 
-``python tests/intervals.py [SAMPLES]`` prints the table of design note 33. The tests run the same on few
-samples, ``make soak`` on many.
+``python tests/intervals.py [SAMPLES]`` prints the table of ``bench/RESULTS.md``. The tests run the same on
+few samples, ``make soak`` on many.
 """
 
 from __future__ import annotations
