@@ -165,6 +165,19 @@ def test_an_alert_is_news_once_a_cooldown_a_kind_and_a_version() -> None:
     assert rules.raises(alert(7, version=2), [alert(0)], cooldown)
 
 
+def test_a_column_that_breaks_while_another_is_known_to_drift_is_news() -> None:
+    def alert(day: int, *subjects: str) -> Alert:
+        at = datetime(2026, 3, 1, tzinfo=UTC) + timedelta(days=day)
+        return Alert(id="x", model="toy", kind="input", at=at, subjects=subjects, sentence="", version=1)
+
+    cooldown, before = timedelta(days=28), [alert(0, "country", "discount"), alert(3, "items")]
+    assert rules.raises(alert(7, "price"), before, cooldown)
+    assert rules.raises(alert(7, "price", "age", "items"), before, cooldown)
+    assert not rules.raises(alert(7, "price", "country"), before, cooldown), "half of it is known"
+    assert not rules.raises(alert(7, "items", "discount"), before, cooldown), "told by two alerts"
+    assert rules.raises(alert(29, "discount"), before, cooldown), "told again after the cooldown"
+
+
 def _result(kind: str, subject: str, n: int, statistic: str = "psi") -> WindowResult:
     return WindowResult(
         model="toy", kind=kind, subject=subject, since=datetime(2026, 3, 1, tzinfo=UTC),  # type: ignore[arg-type]

@@ -215,11 +215,20 @@ def partly(results: Sequence[WindowResult]) -> list[WindowResult]:
 
 
 def raises(alert: Alert, before: Iterable[Alert], cooldown: timedelta) -> bool:
-    """Whether an alert is news: none of its kind about its version was raised within the cooldown."""
-    return not any(
-        old.kind == alert.kind and old.version == alert.version and alert.at - old.at < cooldown
+    """Whether an alert is news: none of its kind about its version told of it within the cooldown.
+
+    Told are those of at least half of what it is about: which columns are over their limits changes a little
+    from window to window while the cause is the same. A column that breaks while another is known to have
+    drifted is news.
+    """
+    told = {
+        subject
         for old in before
-    )
+        if old.kind == alert.kind and old.version == alert.version and alert.at - old.at < cooldown
+        for subject in old.subjects
+    }
+    known = sum(subject in told for subject in alert.subjects)
+    return known == 0 or 2 * known < len(alert.subjects)
 
 
 def beyond(found: int, rows: int, limit: float) -> float:
