@@ -163,7 +163,12 @@ def _with_odds(bound: float, odds: float) -> float:
 
 def _surely_well(bound: float, total: int) -> float:
     """How surely one of so many requests would have gone wrong in a fall of four times the odds."""
-    return -math.expm1(total * math.log1p(-_with_odds(max(bound, _LOWEST), _ODDS[1])))
+    return -math.expm1(total * _log_well(bound))
+
+
+@cache
+def _log_well(bound: float) -> float:
+    return math.log1p(-_with_odds(max(bound, _LOWEST), _ODDS[1]))
 
 
 def _more(log: float) -> float:
