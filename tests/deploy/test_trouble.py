@@ -394,7 +394,7 @@ def test_a_crash_fails_what_is_in_flight_and_a_restart_for_memory_nothing(servic
 
 def test_a_process_that_is_stopped_is_killed_and_started_again(services, project, tmp_path):
     """SIGSTOP under load: it answers nobody and reports nothing, and heeds no signal but one."""
-    patience = Patience(every=0.1, wait=0.3)
+    patience = Patience(every=0.1, wait=0.5)
     with alive(project, tmp_path, services.inbox, patience=patience) as server:
         with Load(server.url, stay=True) as load:
             wait_for(lambda: load.answered > 50)

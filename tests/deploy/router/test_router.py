@@ -59,7 +59,7 @@ HANGS = (
 @pytest.mark.parametrize("ready", [HANGS, None])
 def test_what_was_asked_of_a_replica_that_hangs_is_asked_of_the_other(ready, monkeypatch) -> None:
     """One that says so, and one that says nothing at all; what may not be done twice waits."""
-    monkeypatch.setattr(pool_module, "_PATIENCE", 0.2)
+    monkeypatch.setattr(pool_module, "_PATIENCE", 0.4)
 
     async def test() -> None:
         hung, good = Fake("a"), Fake("b")
