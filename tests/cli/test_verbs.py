@@ -36,6 +36,7 @@ from treadle.kernel.types import Event
 from treadle.monitor.types import Alert, WindowResult, WrittenMonitors
 from treadle.registry.types import Approval, ModelVersion, Standing
 from treadle.retrain import RetrainPlan
+from treadle.retrain.trigger_types import Streak
 from treadle.retrain.types import Approved, Cycle, Evidence, InProduction, Reign, Tick
 
 STANDING = Standing(
@@ -478,6 +479,20 @@ def test_sync_says_what_was_sent(call: Call, wire: Wire, project: Path) -> None:
     found = call("--project", str(project), "sync")
     assert found.code == 0, found.err
     assert found.out == "1 run sent\nnext: treadle runs show run_1\n"
+
+
+def test_a_plan_says_that_triggers_rest(call: Call, wire: Wire) -> None:
+    rests = Streak(
+        cause="bound",
+        cycles=("a", "b", "c"),
+        until=RETRAIN_PLAN.as_of,
+        sentence="roc_auc 0.5 is not at least 0.9",
+    )
+    wire.answers["GET /v1/retrain/flights/plan"] = msgspec.structs.replace(RETRAIN_PLAN, rests=rests)
+    out = call("retrain", "--plan").out
+    assert (
+        f"rest until {RETRAIN_PLAN.as_of:%Y-%m-%d %H:%M}: 3 cycles in a row ended for the same reason" in out
+    )
 
 
 def test_a_plan_of_retraining_tells_what_would_start_it_and_what_is_held_back(call: Call, wire: Wire) -> None:

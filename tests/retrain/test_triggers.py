@@ -117,6 +117,9 @@ def test_cycles_that_end_alike_again_and_again_have_triggers_rest_and_tell_so_on
         [incident] = Incidents(up.workspace).list("toy")
         assert (incident.state, incident.severity, incident.title) == ("open", "warning", stuck.sentence)
         assert "treadle retrain toy --plan" in Incidents(up.workspace).show(incident.id).next
+        rests = up.retrainings.plan("toy").rests
+        assert rests is not None
+        assert (len(rests.cycles), rests.sentence in stuck.sentence) == (3, True)
         [held] = up.told("held_back")
         assert (held.actor, held.facts["cause"]) == ("trigger:weekly", "refusals")
         assert Loop(up.workspace, up.worker).look("toy").cycle is None  # as after a restart
@@ -126,6 +129,7 @@ def test_cycles_that_end_alike_again_and_again_have_triggers_rest_and_tell_so_on
         by_hand = up.end(up.retrainings.start("toy", AskRetraining(reason="mended", actor="ada")).id)
         assert by_hand.state == "promoted"
         assert up.loop.triggers.resting("toy") is None
+        assert up.retrainings.plan("toy").rests is None
 
 
 def test_the_month_s_budget_holds_back(tmp_path: Path, clock: ManualClock) -> None:

@@ -61,6 +61,10 @@ def show_plan(plan: RetrainPlan) -> None:
             for one in plan.triggers]  # fmt: skip
     empty = "none is declared: a retraining starts by hand only"
     show.table(["!trigger", "!state", "held back", "because"], rows, empty=empty)
+    if plan.rests:
+        until, count = f"{plan.rests.until:%Y-%m-%d %H:%M}", len(plan.rests.cycles)
+        why = f"{count} cycles in a row ended for the same reason: {plan.rests.sentence}"
+        show.item("alert", f"triggers rest until {until}: {why}")
     show.say()
     if plan.starts:
         show.say(f"Trigger {plan.starts} would start a cycle:")

@@ -68,6 +68,7 @@ class Retrainings:
             cost=self._cost(model),
             gates=tuple(stage for stage in plan.stages if stage.name in _GATES),
             cycle=plan,
+            rests=self._loop.triggers.resting(model),
         )
 
     def start(self, model: str, asked: AskRetraining) -> Cycle:

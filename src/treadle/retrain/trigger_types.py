@@ -119,6 +119,7 @@ class RetrainPlan(msgspec.Struct, frozen=True, kw_only=True):
         cost: What it would cost.
         gates: What would be asked of the candidate.
         cycle: What each stage would do, and what stands in the way.
+        rests: Because of which cycles triggers rest, and until when; None if they don't.
     """
 
     model: str
@@ -129,6 +130,7 @@ class RetrainPlan(msgspec.Struct, frozen=True, kw_only=True):
     cost: PlannedCost
     gates: tuple[PlannedStage, ...]
     cycle: Plan
+    rests: Streak | None = None
 
 
 class Retraining(msgspec.Struct, frozen=True, kw_only=True):
