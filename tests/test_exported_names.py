@@ -102,9 +102,9 @@ EXPORTED = {
         Alert Answered Backfill CategoryProfile ChannelTest Delivery DroppedFile Drops Hindsight Hindsights
         Incident IncidentChange IncidentReport Incidents InferenceEvent LabelBatch MonitorKind Monitors Mute
         NewMute Notifier NumericProfile Payloads PredictionBatch PredictionLog Profile SegmentEncoder
-        SegmentProfile ServiceWatch Severity Summary WebhookNotifier WindowLineage WindowResult WindowState
-        WrittenMonitors build_profile incident_page profile_segments read_records read_segment seed_of
-        with_estimates
+        SegmentProfile ServiceWatch Severity Summary Unpaired WebhookNotifier WindowLineage WindowResult
+        WindowState WrittenMonitors build_profile incident_page profile_segments read_records read_segment
+        seed_of with_estimates
     """,
     "treadle.paths": "Place TreadleFileSystem bring find_place needs_names read_place",
     "treadle.registry": """

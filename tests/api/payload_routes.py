@@ -17,5 +17,7 @@ def of_payloads(client: Client) -> None:
         for side, body in (("request", b'{"inputs": []}'), ("response", b'{"outputs": []}'))
     )
     client.send_inference_event("toy", request)
+    found = client.unpaired_events("toy")
+    assert (found.requests, found.responses, found.since is None) == (1, 0, False)
     with pytest.raises(InvalidInput, match="inputs 'hour', 'carrier' are missing"):
         client.send_inference_event("toy", response)

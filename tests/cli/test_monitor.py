@@ -9,7 +9,7 @@ import pytest
 from cli_parts import Asked, Call, Wire
 from cli_samples import WINDOWS
 
-from treadle.monitor import ChannelTest
+from treadle.monitor import ChannelTest, Unpaired
 from treadle.monitor.types import Backfill, DroppedFile, Hindsight
 
 AGAIN = Backfill(model="flights", windows=2, changed=(WINDOWS[-1],))
@@ -70,7 +70,10 @@ def test_dropped_files_are_told_one_by_one_where_they_were_not_taken(call: Call,
         ),
     ]
     wire.answers["POST /v1/monitors/flights/ingest"] = found
+    since = datetime(2026, 3, 1, tzinfo=UTC)
+    wire.answers["GET /v1/predictions/flights/events"] = Unpaired(requests=3, responses=1, since=since)
     out = call("monitor", "ingest", "flights").out
+    assert "3 requests and 1 response of other servers without the other side, since 2026-03-01" in out
     assert "1 file taken, 1,200 rows" in out
     assert "labels/flights/b.parquet: too bad" in out
     assert "a.parquet" not in out

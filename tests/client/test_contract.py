@@ -145,7 +145,7 @@ def test_the_reads_are_all_of_the_client() -> None:
         "start_cycle", "start_replay", "step_replay", "stop_replay", "training_data", "training_rows",
         "version_rows",
         "report_page", "health", "check", "check_report", "plan_checks", "import_checks", "suggest_checks",
-        "backfill", "ingest", "hindsight",
+        "backfill", "ingest", "hindsight", "unpaired_events",
         "suggest_monitors",  # the project that is only read has no profile
         "cancel_check", "check_job", "check_jobs", "start_check",
         "sql_parquet", "put_pieces",

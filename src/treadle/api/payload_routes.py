@@ -11,8 +11,9 @@ from starlette.responses import Response
 
 from treadle.api.cloudevents import read_event
 from treadle.api.rooms import Rooms
-from treadle.api.route import NEWEST, Call, Query, RawSpec
+from treadle.api.route import NEWEST, Call, Query, RawSpec, RouteSpec
 from treadle.kernel.errors import InvalidInput, TreadleError
+from treadle.monitor import Unpaired
 
 _MOST = 4 << 20
 
@@ -45,6 +46,12 @@ def _take(call: Call, headers: Mapping[str, str], body: bytes, version: int | No
         raise
 
 
+def _unpaired(call: Call) -> Unpaired:
+    """How many logged requests and responses of other servers wait for each other."""
+    return call.rooms.payloads.unpaired(call.path["model"])
+
+
+PAYLOAD_ROUTES = (RouteSpec("GET", "/v1/predictions/{model}/events", _unpaired, Unpaired),)
 PAYLOAD_RAW_ROUTES = [
     RawSpec(
         "POST",

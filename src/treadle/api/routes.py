@@ -20,6 +20,7 @@ from treadle.api.deployment_routes import DEPLOYMENT_ROUTES
 from treadle.api.import_routes import IMPORT_ROUTES
 from treadle.api.incident_routes import INCIDENT_ROUTES
 from treadle.api.model_routes import MODEL_ROUTES
+from treadle.api.payload_routes import PAYLOAD_ROUTES
 from treadle.api.retrain_routes import RETRAIN_ROUTES
 from treadle.api.route import Call, Query, RouteSpec, moment
 from treadle.data import DatasetVersion
@@ -458,6 +459,7 @@ ROUTES = [
     *DATA_DELETING_ROUTES,
     *DEPLOYMENT_ROUTES,
     *INCIDENT_ROUTES,
+    *PAYLOAD_ROUTES,
     *DATA_REVIEW_ROUTES,
     *DATA_TABLE_ROUTES,
     *DELETING_ROUTES,

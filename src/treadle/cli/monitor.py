@@ -12,6 +12,7 @@ from treadle.cli import show
 from treadle.cli.app import App, Group, json_option, moment, pass_app
 
 if TYPE_CHECKING:
+    from treadle.monitor import Unpaired
     from treadle.monitor.types import Alert, Backfill, DroppedFile, Hindsight, WindowResult
     from treadle.retrain.types import Tick
 
@@ -154,7 +155,20 @@ def ingest(app: App, model: str | None) -> None:
 
     `[monitor] drop` says where they lie. A look takes them in as well.
     """
-    app.answer(app.client.ingest(app.model(model)), show_ingested)
+    model = app.model(model)
+    app.answer(app.client.ingest(model), show_ingested)
+    if not app.json:
+        show_unpaired(app.client.unpaired_events(model))
+        show.following("treadle monitor look")
+
+
+def show_unpaired(found: Unpaired) -> None:
+    """Prints what other servers logged that waits for its other side."""
+    sides = (("request", found.requests), ("response", found.responses))
+    told = " and ".join(show.counted(number, side) for side, number in sides if number)
+    if found.since:
+        since = show.when(found.since)
+        show.item("inconclusive", f"{told} of other servers without the other side, since {since}")
 
 
 def show_ingested(found: list[DroppedFile]) -> None:
@@ -166,7 +180,6 @@ def show_ingested(found: list[DroppedFile]) -> None:
         if one.reason:
             signs = {"taken": "ok", "refused": "alert"}
             show.item(signs.get(one.state, "inconclusive"), f"{one.file}: {one.reason}")
-    show.following("treadle monitor look")
 
 
 @monitor.command("backfill", short_help="Compute past windows again")

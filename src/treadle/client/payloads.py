@@ -8,7 +8,7 @@ from urllib.parse import quote, urlencode
 from treadle.client.calls import Calls
 
 if TYPE_CHECKING:
-    from treadle.monitor import InferenceEvent
+    from treadle.monitor import InferenceEvent, Unpaired
 
 _TYPE = "org.kubeflow.serving.inference."
 
@@ -35,6 +35,14 @@ class PayloadCalls(Calls):
         query = urlencode({name: value for name, value in told.items() if value is not None})
         path = f"/v1/predictions/{quote(model, safe='')}/events"
         self._send("POST", f"{path}?{query}" if query else path, event.body, headers).read()
+
+    def unpaired_events(self, model: str) -> Unpaired:
+        """How many logged requests and responses of other servers wait for each other."""
+        from treadle.monitor import Unpaired
+
+        path = f"/v1/predictions/{quote(model, safe='')}/events"
+        found: Unpaired = self._ask(Unpaired, "GET", path)
+        return found
 
 
 _PLAIN = "!#$&'()*+,-./:;<=>?@[]^_`{|}~"

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from treadle.monitor.operations import ServiceWatch as ServiceWatch
     from treadle.monitor.payloads.service import Payloads as Payloads
     from treadle.monitor.payloads.types import InferenceEvent as InferenceEvent
+    from treadle.monitor.payloads.types import Unpaired as Unpaired
     from treadle.monitor.performance.hindsight import Hindsights as Hindsights
     from treadle.monitor.performance.preparing import with_estimates as with_estimates
     from treadle.monitor.profile import build_profile as build_profile
@@ -86,6 +87,7 @@ __getattr__, __all__ = attach(
         "SegmentProfile": "types",
         "Severity": "types",
         "Summary": "types",
+        "Unpaired": "payloads.types",
         "WebhookNotifier": "notify",
         "WindowResult": "types",
         "WindowState": "types",

@@ -17,7 +17,7 @@ from treadle.kernel.clock import ManualClock
 from treadle.kernel.errors import InvalidInput, NotFound, StorageError, Unavailable
 from treadle.kernel.events import timeline
 from treadle.kernel.workspace import Workspace
-from treadle.monitor import InferenceEvent, Monitors, Payloads, PredictionLog
+from treadle.monitor import InferenceEvent, Monitors, Payloads, PredictionLog, Unpaired
 from treadle.monitor.payloads import service, store
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -219,10 +219,12 @@ def test_what_waits_in_vain_is_removed_and_counted(on_each: Workspace) -> None:
     payloads.take("toy", asked("d", [6.0]))
     payloads.settle()
     assert waiting(on_each) == 4
+    assert payloads.unpaired("toy") == Unpaired(requests=3, responses=1, since=START)
     clock.at = START + timedelta(hours=2)
     payloads.take("toy", answered("b", [0.5]))  # late, and still in time
     assert payloads.settle() == 1
     assert waiting(on_each) == 1
+    assert payloads.unpaired("toy") == Unpaired(requests=1, since=START + timedelta(minutes=90))
     (told,) = [one for one in timeline(on_each.database, "model:toy") if one.kind == "payloads_expired"]
     assert told.message.startswith("1 request and 1 response of other servers waited an hour")
     assert told.facts == {"request": "1", "response": "1"}

@@ -29,7 +29,7 @@ from treadle.kernel.workspace import Workspace
 from treadle.monitor.log import PredictionLog, check_model
 from treadle.monitor.payloads import store
 from treadle.monitor.payloads.reading import Inference, answer_of, check_side, read_pair, to_batch
-from treadle.monitor.payloads.types import InferenceEvent, Pair, Side, check_event
+from treadle.monitor.payloads.types import InferenceEvent, Pair, Side, Unpaired, check_event
 from treadle.registry import ModelVersion, Registry, Signature
 
 _log = logging.getLogger("treadle.monitor")
@@ -91,6 +91,16 @@ class Payloads:
         if self._told_at is None or abs(now - self._told_at) >= _TELL_EVERY:
             self._told_at = now
             _log.warning("an inference event of %r was refused: %s", model, error)
+
+    def unpaired(self, model: str) -> Unpaired:
+        """What waits for its other side.
+
+        Raises:
+            NotFound: If there is no such model.
+        """
+        check_model(self._ws, model)
+        with self._ws.database.read() as connection:
+            return store.unpaired(connection, model)
 
     def settle(self) -> int:
         """Appends every pair that is whole to the log; removes what has waited too long.

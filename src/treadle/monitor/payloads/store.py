@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from treadle.kernel.database import Instant, insert_once, schema
-from treadle.monitor.payloads.types import InferenceEvent, Pair, Side
+from treadle.monitor.payloads.types import InferenceEvent, Pair, Side, Unpaired
 
 payloads = sa.Table(
     "payloads",
@@ -172,6 +172,21 @@ def oldest(connection: sa.Connection) -> datetime | None:
         sa.select(sa.func.min(payloads.c.received_at)).where(_WAITING)
     ).scalar()
     return found
+
+
+def unpaired(connection: sa.Connection, model: str) -> Unpaired:
+    """How many of a model's events wait for their other side."""
+    other = payloads.alias("other")
+    same = (other.c.model == payloads.c.model, other.c.event == payloads.c.event)
+    whole = sa.exists().where(*same, other.c.side != payloads.c.side)
+    columns = payloads.c.side, sa.func.count(), sa.func.min(payloads.c.received_at)
+    query = sa.select(*columns).where(_WAITING, payloads.c.model == model, ~whole).group_by(payloads.c.side)
+    found = {side: (int(count), first) for side, count, first in connection.execute(query)}
+    return Unpaired(
+        requests=found.get("request", (0, None))[0],
+        responses=found.get("response", (0, None))[0],
+        since=min((first for _, first in found.values()), default=None),
+    )
 
 
 def expire(connection: sa.Connection, before: datetime) -> list[Lone]:

@@ -48,6 +48,20 @@ class Pair(msgspec.Struct, frozen=True):
         return self.response.version or self.request.version
 
 
+class Unpaired(msgspec.Struct, frozen=True, kw_only=True):
+    """What other servers logged whose other side isn't here.
+
+    Attributes:
+        requests: How many requests wait for their response.
+        responses: How many responses wait for their request.
+        since: When the first of them arrived; None if there are none.
+    """
+
+    requests: int = 0
+    responses: int = 0
+    since: datetime | None = None
+
+
 def check_event(event: InferenceEvent) -> None:
     """Refuses an event whose texts can't be kept.
 
