@@ -48,6 +48,15 @@ def tables(version: DatasetVersion) -> Iterator[Need]:
             yield Need(file.digest, file.path, file.size)
 
 
+def packs_of(commit: Commit) -> Iterator[Need]:
+    """The packs that a version names."""
+    ref = f"{commit.dataset}@v{commit.number}"
+    for pack in commit.pages:
+        yield Need(pack.digest, f"a pack of pages of {ref}", pack.size)
+    for pack in commit.packs:
+        yield Need(pack.digest, f"a pack of {ref}", pack.size)
+
+
 class _Pack:
     """What lies in a pack, by digest, and the recipes among it."""
 
@@ -95,12 +104,8 @@ class Walk:
         """
         data = self._blobs.get(commit_id)
         commit = decode_commit(data, commit_id)
-        ref = f"{commit.dataset}@v{commit.number}"
-        yield Need(commit_id, f"the commit of {ref}", len(data))
-        for pack in commit.pages:
-            yield Need(pack.digest, f"a pack of pages of {ref}", pack.size)
-        for pack in commit.packs:
-            yield Need(pack.digest, f"a pack of {ref}", pack.size)
+        yield Need(commit_id, f"the commit of {commit.dataset}@v{commit.number}", len(data))
+        yield from packs_of(commit)
         yield from self.contents(commit)
 
     def contents(self, commit: Commit) -> Iterator[Need]:
@@ -139,6 +144,7 @@ class Walk:
     def _large(self, commit: Commit, contents: Contents, packs: dict[str, _Pack]) -> Iterator[Need]:
         import numpy as np
 
+        names, likely = list(packs), 0
         for leaf in read_root(commit.tree, contents).digests:
             known = self._leaves.get(leaf)
             if known is not None and known <= packs.keys():
@@ -146,11 +152,12 @@ class Walk:
             listed = decode_leaf(contents.page(leaf), leaf)
             rows = np.arange(len(listed))
             used = set()
-            for name, pack in packs.items():
-                found = pack.has(listed.digests[rows])
+            # What follows each other in a tree was packed one after another: go on where the last was found.
+            for name in names[likely:] + names[:likely]:
+                found = packs[name].has(listed.digests[rows])
                 if found.any():
                     used.add(name)
-                    rows = rows[~found]
+                    rows, likely = rows[~found], names.index(name)
                 if not len(rows):
                     break
             self._leaves[leaf] = frozenset(used)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import NamedTuple
 
 from treadle.data import store as versions
 from treadle.data.branches import store
+from treadle.data.branches.commits import decode_commit
 from treadle.data.branches.graph import Graph, ancestors
 from treadle.data.branches.merges import load_graph
 from treadle.data.branches.service import Branches
 from treadle.data.branches.types import RefKind
-from treadle.data.needs import Walk, tables
+from treadle.data.needs import Walk, packs_of, tables
 from treadle.data.remotes.naming import Wanted, heads, wanted
 from treadle.data.remotes.pace import Pace, parse_rate
 from treadle.data.remotes.remote import Remote
@@ -160,22 +163,49 @@ def generations(graph: Graph, commits: Iterable[str], depth: int) -> set[str]:
 
 def _send(workspace: Workspace, remote: Remote, new: Sequence[DatasetVersion], pace: Pace) -> Moved:
     walk = Walk(workspace.readable, workspace.state / "cache" / "packs", strict=True)
+    mover = Mover(workspace.readable, remote.blobs, pace)
     commits: list[Item] = []
     items: list[Item] = []
-    for version in new:
-        for need in walk.needed(version.commit_id):
-            found = Item(need.digest, _what(version, need.what), need.size)
-            (commits if need.digest == version.commit_id else items).append(found)
-        items += [Item(need.digest, _what(version, need.what), need.size) for need in tables(version)]
-    mover = Mover(workspace.readable, remote.blobs, pace)
+    packs = _packs(workspace, new)
     began = time.monotonic()
-    moved = _whole(mover.move(items), remote)
+    with _meanwhile(lambda: mover.move(packs), pace) as early:
+        for version in new:
+            for need in walk.needed(version.commit_id):
+                found = Item(need.digest, _what(version, need.what), need.size)
+                (commits if need.digest == version.commit_id else items).append(found)
+            items += [Item(need.digest, _what(version, need.what), need.size) for need in tables(version)]
+    sent = early.result()
+    known = {item.digest for item in packs}
+    others = mover.move([item for item in items if item.digest not in known])
+    moved = _whole(_sum(sent, others), remote)
     while time.monotonic() - began > _STILL_YOUNG:
         # So long ago that a collector at work there might have taken what was there at the start.
         began = time.monotonic()
         _whole(mover.move(items), remote)
-    last = _whole(mover.move(commits), remote)
-    return Moved(moved.blobs + last.blobs, moved.bytes + last.bytes, moved.there + last.there)
+    return _sum(moved, _whole(mover.move(commits), remote))
+
+
+def _packs(workspace: Workspace, new: Sequence[DatasetVersion]) -> list[Item]:
+    """The packs of versions, which are known before all that the versions have is looked at."""
+    commits = [decode_commit(workspace.readable.get(version.commit_id), version.commit_id) for version in new]
+    return [Item(need.digest, need.what, need.size) for commit in commits for need in packs_of(commit)]
+
+
+def _sum(one: Moved, two: Moved) -> Moved:
+    return Moved(one.blobs + two.blobs, one.bytes + two.bytes, one.there + two.there, one.failed + two.failed)
+
+
+@contextlib.contextmanager
+def _meanwhile(send: Callable[[], Moved], pace: Pace) -> Iterator[Future[Moved]]:
+    """Sends something while the block runs; what goes wrong with that is told after the block."""
+    with ThreadPoolExecutor(1, thread_name_prefix="treadle-early") as pool:
+        try:
+            sending = pool.submit(send)
+            yield sending
+            wait([sending])
+        except BaseException:
+            pace.stop()
+            raise
 
 
 def _what(version: DatasetVersion, what: str) -> str:

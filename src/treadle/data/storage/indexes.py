@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _AT_ONCE = 16
+_BLOCK = 1 << 16
 _PLAIN = (Kind.RAW, Kind.ZSTD)
 _held: WeakValueDictionary[str, PackIndex] = WeakValueDictionary()
 """The indexes that somebody holds: of a million files they have 55 MB, which nobody needs twice."""
@@ -138,36 +139,51 @@ class Indexes:
         """
         import numpy as np
 
-        wanted = prefixes(digests)
-        missing = np.ones(len(digests), dtype=bool)
         found = []
-        for index, keys in zip(self.all(), self._keys, strict=True):
-            rows = missing.nonzero()[0]
-            if not len(rows) or not len(index):
-                continue
-            at = np.minimum(np.searchsorted(keys, wanted[rows]), len(index) - 1)
-            same = (index.digests[at] == digests[rows]).all(axis=1)
-            for one in np.flatnonzero(~same & (keys[at] == wanted[rows])):  # two digests that begin alike
-                like = np.flatnonzero((index.digests == digests[rows[one]]).all(axis=1))
-                if len(like):
-                    at[one], same[one] = like[0], True
-            missing[rows[same]] = False
-            same &= np.isin(index.kinds[at], kinds)
-            if same.any():
-                found.append(_located(index, rows[same], at[same]))
+        for index, rows, at in self._look(digests):
+            like = np.isin(index.kinds[at], kinds)
+            if like.any():
+                found.append(_located(index, rows[like], at[like]))
         return found
 
     def missing(self, digests: NDArray[np.uint8]) -> NDArray[np.bool_]:
         """Which contents are in none of the packs; raises as :meth:`all`."""
         import numpy as np
 
-        wanted = prefixes(digests)
         missing = np.ones(len(digests), dtype=bool)
-        for index, keys in zip(self.all(), self._keys, strict=True):
-            if len(index):
-                at = np.minimum(np.searchsorted(keys, wanted), len(index) - 1)
-                missing &= ~(index.digests[at] == digests).all(axis=1)
+        for begin in range(0, len(digests), _BLOCK):  # so that what is compared is never in memory at once
+            for _, rows, _ in self._look(digests[begin : begin + _BLOCK]):
+                missing[begin + rows] = False
         return missing
+
+    def _look(
+        self, digests: NDArray[np.uint8]
+    ) -> Iterator[tuple[PackIndex, NDArray[np.int64], NDArray[np.int64]]]:
+        """The packs that have some of the contents: which those are, and their rows of the index.
+
+        The first is the pack that has the first content. What follows each other in a tree was packed one
+        after another, so that few others need be looked into.
+        """
+        import numpy as np
+
+        wanted = prefixes(digests)
+        left = np.arange(len(digests))
+        packs = list(zip(self.all(), self._keys, strict=True))
+        first = next((n for n, (_, keys) in enumerate(packs) if len(left) and _has(keys, wanted[0])), 0)
+        for index, keys in packs[first:] + packs[:first]:
+            if not len(left):
+                return
+            if not len(index):
+                continue
+            at = np.minimum(np.searchsorted(keys, wanted[left]), len(index) - 1)
+            same = (index.digests[at] == digests[left]).all(axis=1)
+            for one in np.flatnonzero(~same & (keys[at] == wanted[left])):  # two digests that begin alike
+                like = np.flatnonzero((index.digests == digests[left[one]]).all(axis=1))
+                if len(like):
+                    at[one], same[one] = like[0], True
+            if same.any():
+                yield index, left[same], at[same]
+                left = left[~same]
 
     @cached_property
     def _loaded(self) -> list[PackIndex]:
@@ -196,6 +212,14 @@ class Indexes:
             index = read_index(self._blobs, pack)
             write_atomic(path, encode_end(index))
             return index
+
+
+def _has(keys: NDArray[np.uint64], wanted: np.uint64) -> bool:
+    """Whether a digest begins so."""
+    import numpy as np
+
+    at = int(np.searchsorted(keys, wanted))
+    return at < len(keys) and bool(keys[at] == wanted)
 
 
 def _located(index: PackIndex, rows: NDArray[np.int64], at: NDArray[np.int64]) -> Located:
