@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from treadle.data.storage.indexes import Indexes, Located
@@ -53,6 +53,27 @@ def test_digests_that_begin_alike_are_told_apart(workspace):
     for at, row in enumerate(found.rows.tolist()):
         assert found.place(at) == indexes.find(wanted[row].tobytes())
     assert indexes.find_many(wanted, (Kind.EXTERNAL,)) == []
+
+
+@given(st.lists(st.integers(0, 60), max_size=40), st.integers(1, 9))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_each_content_is_found_in_the_pack_that_has_it(workspace, wanted, packs):
+    """In whatever order they are asked for, some twice, some that nobody has."""
+    digests = [bytes.fromhex(digest_bytes(b"%d" % number)) for number in range(61)]
+    lies, written = {}, []
+    for pack in range(packs):
+        numbers = range(pack * 50 // packs, (pack + 1) * 50 // packs)
+        with PackWriter(workspace.blobs) as writer:
+            for number in numbers:
+                writer.put(b"%d" % number)
+            written += writer.finish().packs
+        lies |= dict.fromkeys(numbers, written[-1].digest)
+    indexes = Indexes(workspace.blobs, written, None)
+    rows = np.frombuffer(b"".join(digests[number] for number in wanted), np.uint8).reshape(-1, 32)
+
+    found = {row: one.pack for one in indexes.find_many(rows) for row in one.rows.tolist()}
+    assert found == {row: lies[number] for row, number in enumerate(wanted) if number in lies}
+    assert indexes.missing(rows).tolist() == [number not in lies for number in wanted]
 
 
 def _located(offsets: list[int], stored: list[int]) -> Located:
