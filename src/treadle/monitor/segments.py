@@ -101,10 +101,11 @@ class SegmentEncoder:
 
     def encode(self, record: Answered, segment: str = "") -> bytes:
         """A record, ready to be put behind the others of a segment."""
-        return b"".join(self.encode_here(record, seed_of(segment)))
+        pieces, _ = self.encode_here(record, seed_of(segment))
+        return b"".join(pieces)
 
-    def encode_here(self, record: Answered, seed: int) -> tuple[Any, ...]:
-        """The same in pieces, to be written one after the other.
+    def encode_here(self, record: Answered, seed: int) -> tuple[tuple[Any, ...], int]:
+        """The same in pieces, to be written one after the other, and how many bytes they have.
 
         A table is a piece of its own, the last, in the memory that it is in: copying it would cost as
         much as writing it.
@@ -114,16 +115,17 @@ class SegmentEncoder:
             seed: Of the segment, from :func:`seed_of`.
         """
         table = record.rows
-        if not _is_plain_table(table):
+        if type(table) is list or not _is_plain_table(table):
             body = self._encoder.encode(record)
-            return (_HEADER.pack(len(body), zlib.crc32(body, seed)) + body,)
+            return (_HEADER.pack(len(body), zlib.crc32(body, seed)), body), _HEADER.size + len(body)
         kind = _kind(table)
         about = _WIDTH.pack(table.shape[1]) + kind
         # The rows come last, so they begin where nothing (one byte) stands for them.
         before = self._encoder.encode(replace(record, rows=None))[:-1]
         body = before + _EXTENSION.pack(_EXT32, len(about) + table.nbytes, _TABLE) + about
         checksum = zlib.crc32(table.data, zlib.crc32(body, seed))
-        return (_HEADER.pack(len(body) + table.nbytes, checksum) + body, table.data)
+        size = len(body) + table.nbytes
+        return (_HEADER.pack(size, checksum), body, table.data), _HEADER.size + size
 
 
 def seed_of(segment: str) -> int:

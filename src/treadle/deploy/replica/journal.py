@@ -95,9 +95,9 @@ class Journal:
                 self._revision = record.revision
             if self._file < 0:
                 self._open()
-            pieces = self._encoder.encode_here(record, self._seed)
+            pieces, size = self._encoder.encode_here(record, self._seed)
             written = os.pwritev(self._file, pieces, self._size)
-            if written != sum(memoryview(piece).nbytes for piece in pieces):
+            if written != size:
                 os.ftruncate(self._file, self._size)
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
             if self._sync == "answer":
