@@ -71,6 +71,11 @@ class State:
             at += len(piece) + 1
         return len(paths) == len(self) and at == (len(self.names) + 1 if paths else 0)
 
+    def let_go(self) -> None:
+        """Gives the memory back of what was looked at; it is read again where it is needed again."""
+        if isinstance(self.names.obj, mmap.mmap):
+            self.names.obj.madvise(mmap.MADV_DONTNEED)
+
 
 def nothing() -> State:
     """The state of a folder of which nothing is known."""
@@ -158,7 +163,9 @@ def compare(scan: Scan, state: State) -> Comparison:
 
     mine = (scan.sizes, scan.mtimes, scan.ctimes, scan.inodes, scan.modes)
     if state.has_paths(scan.paths):
+        state.let_go()
         same = _same(mine, state.stats)
+        state.let_go()
         # A copy where digests will be filled in, so that the cache needn't stay in memory beside them.
         return Comparison(state.digests if same.all() else state.digests.copy(), same, [])
     digests, known = np.zeros((len(scan), 32), np.uint8), np.zeros(len(scan), dtype=bool)
