@@ -8,8 +8,8 @@ s / 6`` is nearly normal (Hall, JRSS B 54, 1992, 221-228; without the cubic term
 
 What a sample shows of s is too little, most of all where it matters. So here it counts for half as much
 again, and three quarters of its standard error are taken for unseen, on both sides: by simulation that makes
-bounds of 5 to 100 exponential values hold. A bound is never moved inwards, and more skewness seen never
-narrows it.
+bounds of 5 to 100 exponential values hold. A bound is never moved inwards, more skewness seen never narrows
+it, and there is an end to it: where a single value makes up all of the spread.
 """
 
 from __future__ import annotations
@@ -149,8 +149,7 @@ def reaches(tail: float, df: float, tilted: Tilt) -> tuple[float, float]:
     from scipy.special import ndtri
 
     normal = -float(ndtri(tail))
-    plain = _student(normal, df)
-    return plain + _added(normal, tilted.downwards), plain + _added(normal, tilted.upwards)
+    return _reach(normal, df, tilted.downwards), _reach(normal, df, tilted.upwards)
 
 
 def p_value(statistic: float, df: float, tilted: Tilt) -> float:
@@ -169,13 +168,29 @@ def p_value(statistic: float, df: float, tilted: Tilt) -> float:
     from scipy.optimize import brentq
 
     def short(normal: float) -> float:
-        return _student(normal, df) + _added(normal, skewness) - far
+        return _reach(normal, df, skewness) - far
 
     if short(0.0) >= 0:
         return 0.5
     within = short(_MOST_NORMAL) > 0
     tail = float(ndtr(-brentq(short, 0.0, _MOST_NORMAL, xtol=1e-12)) if within else stdtr(df, -far))
     return 1 - tail if statistic > 0 else tail
+
+
+def _reach(normal: float, df: float, skewness: float) -> float:
+    """How far out a bound lies: no further than where a single value makes up all of the spread.
+
+    Of such values, rare and alike, the exact bound for one that was seen is Garwood's (Biometrika 28, 1936).
+    Of few values it counts times the cube of what Student's quantile exceeds the normal one by; so bounds of
+    five exponential values hold as without it.
+    """
+    plain = _student(normal, df)
+    if skewness == 0 or normal <= 0:
+        return plain
+    from scipy.special import gammainccinv, ndtr
+
+    one = float(gammainccinv(2, ndtr(-normal))) - 1
+    return max(min(plain + _added(normal, skewness), one * (plain / normal) ** 3), plain)
 
 
 def _student(normal: float, df: float) -> float:
@@ -190,8 +205,6 @@ def _added(quantile: float, skewness: float) -> float:
 
     For large skewness his cubic bends back; then it is the largest for any smaller one.
     """
-    if skewness == 0:
-        return 0.0
     farthest = _farthest(quantile)
     if skewness >= 4.5 / farthest + 2.25 / farthest**3:  # which takes most from a statistic so large
         return farthest - quantile
