@@ -108,11 +108,12 @@ def check_whole(workspace: Workspace) -> None:
     """Whether nothing is half there: every digest that a row names can be had, every blob is what it says.
 
     A file may lie about that was about to be put in its place, when a thread was in the middle of that:
-    no name leads to it. The blob store calls it after the blob, with ``#`` and a number.
+    no name leads to it. The blob store calls it after the blob, with ``#`` and a number; what was on its
+    way there in pieces lies in ``tmp`` until it is swept up.
     """
     blobs = set()
     for path in _files(workspace.root / workspace.config.store.blobs):
-        if re.fullmatch(r"[0-9a-f]{62}#\d+", path.name):
+        if re.fullmatch(r"[0-9a-f]{62}#\d+|[0-9a-f]{32}\.upload", path.name):
             continue
         digest = path.parent.name + path.name
         assert digest_file(path) == digest, path

@@ -120,10 +120,10 @@ def test_of_two_labels_known_at_one_moment_the_one_handed_in_later_holds(
 def test_known_and_handed_in_are_two_times(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
     """A correction that was known on day 8 is handed in on day 40, by clocks that don't agree."""
     truth, n = told.truth.values, len(told.truth.values)
-    at = {"day": 5.0}
+    at = {"day": 6.5}
     monkeypatch.setattr(log_module, "_now", lambda: np.int64((START + at["day"] * DAY).timestamp() * 1e6))
-    told.log.append("toy", again(told.predictions))  # written down on day 5; the first copies by the machine
-    # The sender's clock is two days ahead: known on day 7, handed in on day 5.
+    told.log.append("toy", again(told.predictions))  # written down on day 6; the first copies by the machine
+    # The sender's clock is half a day ahead: known on day 7, handed in on day 6.
     told.tell([(i, truth[i], START + 7 * DAY - timedelta(seconds=1)) for i in range(n)])
     before = told.expected(START + 100 * DAY)
     at["day"] = 40.0
