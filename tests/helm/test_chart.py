@@ -16,7 +16,7 @@ import urllib3
 from charts import CHART, KUBERNETES, Manifest, changed, helm, part, pod_of, rendered, values_of
 from replica_parts import FolderPlatform, options, running, write_model
 
-from treadle.deploy.replica.main import _STUCK, _STUCK_TIMES
+from treadle.deploy.replica.pulse import _NEVER, _NEVER_TIMES
 from treadle.deploy.replica.server import _LAST_CALL, _QUIET, DRAIN
 from treadle.kernel.config import ServeConfig, load_config
 
@@ -136,7 +136,7 @@ def test_the_probe_leaves_a_stuck_prediction_to_the_replica(timeout: int) -> Non
     probe = pod_of(rendered(changed(MINIMAL, "serve.requestTimeoutSeconds", timeout)))["containers"][0][
         "livenessProbe"
     ]
-    by_itself = max(_STUCK_TIMES * timeout, _STUCK)
+    by_itself = max(_NEVER_TIMES * timeout, _NEVER)
     assert by_itself < (probe["failureThreshold"] - 1) * probe["periodSeconds"] < by_itself + 60
 
 
