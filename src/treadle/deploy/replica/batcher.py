@@ -263,12 +263,13 @@ class Batcher:
             values = _columns(jobs, model.inputs.features)
             outputs = _checked(model.loaded.predict(values), kind)
         if type(values) is list and not _told(jobs):
-            block = self._names.block(len(jobs))
-            answers = [Answer([name], [one]) for name, one in zip(block[:], outputs, strict=True)]
+            names = self._names.block(len(jobs))[:]
+            answers = [Answer([name], [one]) for name, one in zip(names, outputs, strict=True)]
+            first = names[0]
         else:
-            answers = self._share(jobs, outputs)
+            answers, first = self._share(jobs, outputs), ""
         if model.desk.journal is not None:
-            self._write_down(model.desk.journal, jobs, answers, values, outputs)
+            self._write_down(model.desk.journal, jobs, answers, values, outputs, first)
         return answers
 
     def _share(self, jobs: list[Job], outputs: Outputs) -> list[Answer]:
@@ -289,8 +290,9 @@ class Batcher:
         answers: list[Answer],
         values: Values,
         outputs: Outputs,
+        first: str,
     ) -> None:
-        record = _record(jobs, answers, values, outputs)
+        record = _record(jobs, answers, values, outputs, first)
         try:
             journal.append(record)
         except OSError as error:
@@ -303,15 +305,23 @@ class Batcher:
             self._journal_failing = False
 
 
-def _record(jobs: list[Job], answers: list[Answer], values: Values, outputs: Outputs) -> Answered:
-    """What is written down of requests that were answered together."""
+def _record(jobs: list[Job], answers: list[Answer], values: Values, outputs: Outputs, first: str) -> Answered:
+    """What is written down of requests that were answered together.
+
+    Args:
+        jobs: The requests.
+        answers: What each is answered with.
+        values: The rows.
+        outputs: What was predicted.
+        first: The first row's name, where those of the others count on and all came now.
+    """
     model, now, ended = jobs[0].model, time.time(), time.perf_counter()
     by = model.version, model.revision
     ids: list[str] | str
     if type(values) is list:  # each was a single row, the commonest case: turning them can wait
         took = [(ended - job.started) * 1000 for job in jobs]
-        if not _told(jobs):  # so their names count on
-            return Answered(answers[0].ids[0], now, *by, model.inputs.features, outputs, took, values)
+        if first:
+            return Answered(first, now, *by, model.inputs.features, outputs, took, values)
         ids = [answer.ids[0] for answer in answers]
         asked = [job.rows.times[0] if job.rows.times else now for job in jobs]
         return Answered(ids, asked, *by, model.inputs.features, outputs, took, values)
