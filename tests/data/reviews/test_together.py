@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,6 +25,8 @@ from treadle.data import (
     Reviews,
     RunGates,
 )
+from treadle.data.reviews import merging
+from treadle.data.reviews.looking import Sides
 from treadle.evaluate import DataGates
 from treadle.kernel.errors import AlreadyExists, Conflict
 from treadle.kernel.workspace import Workspace
@@ -162,3 +165,20 @@ def test_a_merge_of_a_review_that_is_killed_here_and_there(tmp_path):
 @pytest.mark.soak
 def test_a_merge_of_a_review_that_is_killed_at_every_step(tmp_path):
     assert sweep("data_actions", "merge_review", tmp_path) >= 40
+
+
+def test_a_review_that_another_merges_between_two_looks_is_said_to_be_merged(
+    workspace: Workspace, branches: Branches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reviews = Reviews(workspace, branches, DataGates(workspace))
+    reviews.open("pets", NewReview(source="exp", title="New pets", actor="anna"))
+    real = merging.look
+
+    def late(*asked: Any) -> Sides:
+        monkeypatch.setattr(merging, "look", real)
+        reviews.merge("pets", 1, MergeReview())
+        return real(*asked)
+
+    monkeypatch.setattr(merging, "look", late)
+    with pytest.raises(Conflict, match="review pets#1 is merged"):
+        reviews.merge("pets", 1, MergeReview())

@@ -95,8 +95,10 @@ def merge(workspace: Workspace, branches: Branches, dataset: str, number: int, a
             allowed = Reviewed(source, _Closing(workspace, review, source, asked.actor))
             return branches.merge(dataset, replace(wanted, source=review.source), allowed)
         except Conflict:
-            # Where the target moved meanwhile, all is judged anew, of where it stands now.
-            if attempt == _TRIES - 1 or look(workspace, branches, review).target == sides.target:
+            # Where the review or its target moved meanwhile, all is judged anew, of where it stands now.
+            now, _ = read(workspace, dataset, number)
+            same = now.state == review.state and look(workspace, branches, review).target == sides.target
+            if same or attempt == _TRIES - 1:
                 raise
     raise AssertionError
 
