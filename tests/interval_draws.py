@@ -13,6 +13,7 @@ from scipy.special import digamma
 
 from treadle.evaluate import Holdout, Measure, estimate, paired_difference
 from treadle.evaluate.behaviour.agreement import jackknife, krippendorff
+from treadle.evaluate.behaviour.betting import side_of
 from treadle.evaluate.behaviour.means import DIFFERENCE
 from treadle.evaluate.behaviour.means import estimate as of_cases
 from treadle.evaluate.behaviour.reliability import clopper_pearson
@@ -29,9 +30,11 @@ from treadle.evaluate.models.deciding import Aim
 from treadle.evaluate.models.inputs import scored
 from treadle.evaluate.models.proportions import exact_interval
 from treadle.evaluate.models.seeds import compare_recipes
+from treadle.evaluate.models.slices import weak_slices
 from treadle.evaluate.rules import share_increase
 from treadle.evaluate.skewness import of_mean, reaches
 from treadle.evaluate.types import Estimate
+from treadle.kernel.config import SliceCheck
 
 Rng = np.random.Generator
 Found = Any
@@ -349,6 +352,27 @@ def stopped(rng: Rng) -> Found:
     shares = (rng.random(200) < 0.9) * 1.0
     worst = max(range(20, 201, 20), key=lambda n: abs(float(shares[:n].mean()) - 0.9) * math.sqrt(n))
     return sequence(shares[:worst].tolist(), 0.1)
+
+
+def stopped_gain(rng: Rng) -> Found:
+    """Cases are asked until it is known whether the gain is above -0.05."""
+    found = side_of(np.where(rng.random(400) < 0.05, -1.0, rng.choice([0.0, 0.2], 400)), -0.05, 0.05, 0.05)
+    return found.low, found.high
+
+
+def weak_slice(production: bool) -> Callable[[Rng], Found]:
+    """The loss in a slice that the search finds nearly always: a third of the rows, errors twice as large."""
+
+    def draw(rng: Rng) -> Found:
+        carrier = rng.choice(["A", "B", "C"], 1500).astype(object)
+        labels, error = rng.normal(size=1500), rng.normal(size=1500)
+        holdout = Holdout(labels=labels, inputs={"carrier": carrier})
+        ours = labels + error * np.where(carrier == "B", 2.0, 1.0)
+        theirs = labels + rng.normal(size=1500) if production else None
+        found = weak_slices(SliceCheck(min_rows=100), Measure("mse"), holdout, ours, theirs, 0.95)
+        return next(((one.low, one.high) for one in found if one.subject == "carrier=B"), None)
+
+    return draw
 
 
 def rarest(rng: Rng) -> Found:

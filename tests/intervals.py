@@ -48,7 +48,9 @@ from interval_draws import (
     several,
     shares_in_clusters,
     stopped,
+    stopped_gain,
     volume,
+    weak_slice,
     welch,
 )
 from treadle.evaluate import Measure
@@ -121,6 +123,7 @@ def clustered(shape: str, count: int, sizes: str = "equal") -> Situation:
 def situations() -> Iterator[Situation]:
     yield from _of_models()
     yield from _of_clusters()
+    yield from _of_slices()
     yield from _of_bias()
     yield from _of_behaviour()
     yield from _of_data()
@@ -173,6 +176,12 @@ def _of_clusters() -> Iterator[Situation]:
     yield Situation(name, "5 seeds a side, the candidate's exponential", recipes(0.1, 0.0), 0.0, 0.93)
 
 
+def _of_slices() -> Iterator[Situation]:
+    for production, truth in ((False, 4.0), (True, 3.0)):
+        where = f"750 of 1,500 rows were not searched{', beside production' * production}"
+        yield Situation("loss in a weak slice: t", where, weak_slice(production), truth)
+
+
 def _of_bias() -> Iterator[Situation]:
     yield Situation("rates: score test", "100 and 300 rows", rates("difference"), 0.1, 0.94)
     yield Situation("ratio of rates: score test", "100 and 300 rows", rates("ratio"), 1.5, 0.94)
@@ -194,6 +203,10 @@ def _of_behaviour() -> Iterator[Situation]:
     yield Situation("gain of cases: Gaffke", "60 cases, one in 20 is lost", paired_cases, 0.95 * 0.1 - 0.05)
     yield Situation("a case's rate: Clopper-Pearson", "20 answers", passes, 0.9)
     yield Situation("a rate, stopped at the worst moment: mixture", "up to 200 cases", stopped, 0.9)
+    truth = 0.95 * 0.1 - 0.05
+    yield Situation(
+        "gain of cases, stopped once it is known: betting", "up to 400 cases", stopped_gain, truth
+    )
     for count in (5, 10, 50):
         truth = LONG_RUN["agreement"]
         yield Situation("agreement of judges: jackknife", f"{count} cases", judged(count), truth, 0.94)
