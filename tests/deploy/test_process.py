@@ -99,7 +99,7 @@ def test_sigterm_finishes_what_is_in_flight_and_ships_the_journal(platform, proj
 
 
 def test_a_supervised_process_is_started_again_when_it_dies_and_ends_when_closed(tmp_path):
-    command = [sys.executable, "-c", "import sys, time; print('up', flush=True); time.sleep(600)"]
+    command = [sys.executable, "-c", "import os, time; os.write(1, b'up\\n'); time.sleep(600)"]
     supervisor = Supervisor(command, tmp_path / "logs" / "replica.log", first_pause=0.05)
     supervisor.start()
     try:
