@@ -25,7 +25,7 @@ def test_each_window_is_told_once_the_latest_first(workspace: Workspace) -> None
         store.add_windows(connection, found)
     told = list(WindowLineage(workspace).used_by(LineageStep(kind="model", id="pets/1", of="")))
     assert [(one.id, one.detail, one.at) for one in told] == [
-        ("pets 2026-03-02 00:00 to 2026-03-03 00:00", "2 figures, 1 over their limits", START + 2 * day),
+        ("pets 2026-03-02 00:00 to 2026-03-03 00:00", "2 figures, 1 over its limit", START + 2 * day),
         ("pets 2026-03-01 00:00 to 2026-03-02 00:00", "2 figures", START + day),
     ]
     assert {(one.kind, one.of) for one in told} == {("window", "pets/1")}

@@ -29,7 +29,7 @@ class WindowLineage:
         with self._workspace.database.read() as connection:
             found = store.count_windows(connection, model, int(number), _MOST)
         for since, until, figures, alerts in found:
-            said = f", {alerts} over their limits" if alerts else ""
+            said = f", {alerts} over {'their limits' if alerts > 1 else 'its limit'}" if alerts else ""
             name = f"{model} {since:%Y-%m-%d %H:%M} to {until:%Y-%m-%d %H:%M}"
-            detail = f"{figures} figures{said}"
+            detail = f"{figures} figure{'s' if figures > 1 else ''}{said}"
             yield LineageStep(kind="window", id=name, of=step.id, detail=detail, at=until)
