@@ -53,7 +53,8 @@ def helpers(monkeypatch: pytest.MonkeyPatch) -> Iterator[Helpers]:
 
     def late(self: Sharing) -> Iterator[Chunk]:
         found.shared.append(self)
-        while self._chunks and found.started[-1].poll() is None:
+        latest = time.monotonic() + 20  # a helper that nobody feeds any more leaves the rest to this process
+        while self._chunks and found.started[-1].poll() is None and time.monotonic() < latest:
             time.sleep(0.001)
         return mine(self)
 
