@@ -97,14 +97,14 @@ def _work(base: str, jobs: queue.SimpleQueue[Job], out: IO[bytes]) -> None:
         out.flush()
 
 
-def read_frame(stream: IO[bytes]) -> bytes:
-    """The next frame; nothing where the stream has ended, or breaks off."""
+def read_frame(stream: IO[bytes]) -> bytes | None:
+    """The next frame, which may be empty; None where the stream has ended, or breaks off."""
     head = stream.read(LENGTH.size)
     if len(head) < LENGTH.size:
-        return b""
+        return None
     [length] = LENGTH.unpack(head)
     found = stream.read(length)
-    return found if len(found) == length else b""
+    return found if len(found) == length else None
 
 
 def _make(base: str, stretch: Stretch) -> array[int]:

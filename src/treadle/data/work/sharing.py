@@ -118,7 +118,7 @@ class Sharing:
                 if not given:
                     return
                 frame = read_frame(_open(process.stdout))
-                if not frame:
+                if frame is None:
                     return
                 self._note(*given.popleft(), frame)
         except (OSError, TreadleError):  # who makes the files again finds out what it is
