@@ -11,12 +11,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from data.work.conftest import Place
 from servers import fill
 from treadle.data.storage import writing as packing
 from treadle.data.work import sharing, writing
+from treadle.data.work.helper import Job
 from treadle.data.work.placing import PARTIAL
 from treadle.data.work.sharing import Chunk, Sharing
 from treadle.kernel import progress
@@ -53,8 +55,9 @@ def helpers(monkeypatch: pytest.MonkeyPatch) -> Iterator[Helpers]:
 
     def late(self: Sharing) -> Iterator[Chunk]:
         found.shared.append(self)
-        latest = time.monotonic() + 20  # a helper that nobody feeds any more leaves the rest to this process
-        while self._chunks and found.started[-1].poll() is None and time.monotonic() < latest:
+        latest = time.monotonic() + 20
+        while self._chunks and found.started[-1].poll() is None:
+            assert time.monotonic() < latest, "nobody feeds the helper any more"
             time.sleep(0.001)
         return mine(self)
 
@@ -214,6 +217,24 @@ def test_an_interrupt_ends_both(zoo: Place, helpers: Helpers) -> None:
     assert helpers.started[-1].poll() is not None
     assert not list(zoo.folder.rglob(f"*{PARTIAL}"))
     zoo.checkout()
+    assert zoo.seen() == before
+
+
+def test_an_empty_answer_is_not_the_end(
+    zoo: Place, helpers: Helpers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a chunk that has nothing in packs there is nothing to make; others follow."""
+    before, asked, job = zoo.seen(), [], Sharing._job
+
+    def first_empty(self: Sharing, chunk: Chunk) -> tuple[Job, np.ndarray]:
+        asked.append(chunk)
+        return job(self, chunk) if len(asked) > 1 else (Job([]), np.empty(0, np.int64))
+
+    monkeypatch.setattr(Sharing, "_job", first_empty)
+    shutil.rmtree(zoo.folder)
+    zoo.checkout()
+    assert len(asked) > 5
+    assert not helpers.shared[0]._chunks
     assert zoo.seen() == before
 
 
