@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +16,7 @@ from treadle.kernel.config import TargetConfig
 from treadle.kernel.errors import ConfigError
 
 APP = """
-import asyncio, math, os, sys, time
+import asyncio, math, os, signal, sys, time
 import helper
 
 def echo(given):
@@ -48,6 +49,11 @@ def exits(given):
         print("about to go", file=sys.stderr, flush=True)
         os._exit(3)
     time.sleep(given)
+    return "stayed"
+
+def interrupted(given):
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(0.2)
     return "stayed"
 
 def quits(given):
@@ -169,6 +175,20 @@ def test_a_process_that_dies_is_an_error_and_is_started_again(host, given, says)
     assert reply.error == "crashed"
     assert says in reply.detail
     assert found.ask(call(0), 10).value == "stayed"
+
+
+def test_what_an_earlier_process_printed_is_not_taken_for_the_reason(folder, tmp_path):
+    log = tmp_path / "out.log"
+    log.write_text("KeyboardInterrupt\n")
+    with contextlib.closing(FunctionHost(folder, log)) as host:
+        assert target(host, "exits").ask(call("kill"), 5).detail == "the process ended with signal 9"
+
+
+def test_ctrl_c_is_for_whoever_asks(host):
+    """A terminal interrupts every process of the command."""
+    found = target(host, "interrupted")
+    assert found.ask(call(None), 5).value == "stayed"
+    assert found.ask(call(None), 5).value == "stayed"
 
 
 def test_only_the_call_that_killed_the_process_is_blamed(host):

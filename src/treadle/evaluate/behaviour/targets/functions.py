@@ -61,10 +61,11 @@ class _Child:
 
     Args:
         process: It.
+        printed: How many bytes of the log are older than it.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
-        self.process = process
+    def __init__(self, process: subprocess.Popen[bytes], printed: int) -> None:
+        self.process, self.printed = process, printed
         self.waiting: dict[int, _Waiting] = {}
         self.abandoned = 0
 
@@ -191,18 +192,19 @@ class FunctionHost:
     def _running(self) -> _Child:
         """The process; started if there is none, with every function loaded again."""
         if self._child is None:
-            self._child = _Child(self._start())
+            self._child = self._start()
             threading.Thread(target=self._read, args=(self._child,), daemon=True).start()
             for spec in self._loaded:
                 self._child.write(Request(next(self._ids), "load", spec))
         return self._child
 
-    def _start(self) -> subprocess.Popen[bytes]:
+    def _start(self) -> _Child:
         self._log.parent.mkdir(parents=True, exist_ok=True)
         ours = str(Path(__file__).parents[4])
         path = os.pathsep.join(filter(None, [ours, os.environ.get("PYTHONPATH", "")]))
         with self._log.open("ab") as log:
-            return subprocess.Popen(
+            printed = log.tell()
+            process = subprocess.Popen(
                 [sys.executable, "-m", "treadle.evaluate.behaviour.targets.worker"],
                 cwd=self._root,
                 env={**os.environ, "PYTHONPATH": path},
@@ -210,6 +212,7 @@ class FunctionHost:
                 stdout=subprocess.PIPE,
                 stderr=log,
             )
+            return _Child(process, printed)
 
     def _read(self, child: _Child) -> None:
         """Hands answers to those who wait, until the process ends; then says so to all who still wait."""
@@ -225,13 +228,14 @@ class FunctionHost:
             lost = dict(child.waiting)
             child.waiting.clear()
             child.close()
-        detail = f"the process ended with {_ending(code)}{self._tail()}"
+        detail = f"the process ended with {_ending(code)}{self._tail(child.printed)}"
         for number, waiting in lost.items():
             waiting.end(Response(number, error="crashed" if len(lost) == 1 else _LOST, detail=detail))
 
-    def _tail(self) -> str:
+    def _tail(self, printed: int) -> str:
+        """The last line that was printed since the log had so many bytes."""
         with contextlib.suppress(OSError):
-            text = self._log.read_bytes()[-_TAIL:].decode(errors="replace").strip()
+            text = self._log.read_bytes()[printed:][-_TAIL:].decode(errors="replace").strip()
             return f": {text.splitlines()[-1]}" if text else ""
         return ""
 

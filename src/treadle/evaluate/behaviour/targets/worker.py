@@ -14,6 +14,7 @@ import importlib
 import inspect
 import math
 import os
+import signal
 import sys
 import threading
 import time
@@ -278,6 +279,9 @@ def main() -> None:
             answers.write(line)
             answers.flush()
 
+    # Ctrl-C reaches this process as well; whoever asks decides when it ends. (Not SIG_IGN: that would be
+    # inherited by the processes that a function starts.)
+    signal.signal(signal.SIGINT, lambda *_: None)
     loop = asyncio.new_event_loop()
     worker = Worker(send, root)
     tasks: set[asyncio.Task[None]] = set()
