@@ -181,10 +181,12 @@ def test_bad_requests_say_what_is_wrong(replica):
     shared.set_shared_memory("region", 4)
     classes = [InferRequestedOutput("probability", class_count=2)]
     infinite = row(2, hour=raw("hour", "FP32", [1.0, np.inf]))
+    alone = row(hour=raw("hour", "FP32", [np.inf]))
     for inputs, outputs, model, version, code, why in (
         (row(hour=None), None, "toy", "", "INVALID_ARGUMENT", "input 'hour' is missing"),
         (row(301), None, "toy", "", "INVALID_ARGUMENT", "at most 300"),
         (infinite, None, "toy", "", "INVALID_ARGUMENT", "row 1: inf"),
+        (alone, None, "toy", "", "INVALID_ARGUMENT", "row 0: inf is not"),
         (row(hour=shared), None, "toy", "", "INVALID_ARGUMENT", "raw_input_contents"),
         (row(), classes, "toy", "", "INVALID_ARGUMENT", "can't be given as classes"),
         (row(), None, "tox", "", "NOT_FOUND", "'toy' is"),

@@ -114,6 +114,23 @@ def test_slow_callers_are_let_go_and_hold_up_nobody(platform, tmp_path):
         assert metric(server.url, 'treadle_requests_total{code="408"') == 2
 
 
+def test_what_a_caller_takes_to_send_is_no_time_of_the_server(platform, tmp_path):
+    server_options = options(tmp_path / "state", timeout=1.0)
+    body = json.dumps(one_row()).encode()
+    with running(server_options, platform) as server, caller(server.url) as slow, caller(server.url) as never:
+        server.fleet.holders[0].desk.stats.slow_after = 0.2
+        never.sendall(raw(b'{"inputs"', length=5000))
+        slow.sendall(raw(b"", length=len(body)))
+        time.sleep(0.3)
+        slow.sendall(body)
+        assert b" 200 " in slow.recv(1000)
+        assert b" 408 " in never.recv(1000)
+        stats = server.fleet.holders[0].desk.stats
+        assert stats.codes == {200: 1, 408: 1}
+        assert stats.slow == 0
+        assert stats.seconds.total < 0.2
+
+
 def test_a_caller_that_does_not_take_its_answers_is_cut_off(platform, tmp_path):
     body = json.dumps(rows(4000)).encode()
     with running(options(tmp_path / "state", timeout=0.5), platform) as server, caller(server.url) as greedy:

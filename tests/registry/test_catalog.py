@@ -220,6 +220,19 @@ def test_an_alias_names_one_version(catalog):
     catalog.delete_alias("wine", "champion")
 
 
+def test_production_is_an_alias_of_what_is_there(catalog):
+    register(catalog)
+    register(catalog)
+    register(catalog)
+    with pytest.raises(InvalidInput, match="alias production not found"):
+        catalog.version_of_alias("wine", "production")
+    for number in "12":
+        catalog.move_version("wine", number, "Production", archive=False)
+    assert catalog.version_of_alias("wine", "production").number == 2
+    catalog.set_alias("wine", "production", "3")
+    assert catalog.version_of_alias("wine", "production").number == 3
+
+
 def test_latest_is_the_highest_number(catalog):
     with pytest.raises(NotFound, match="has no version yet"):
         catalog.version_of_alias("wine", "latest")

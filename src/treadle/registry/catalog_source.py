@@ -67,6 +67,8 @@ def storage_of_run(connection: sa.Connection, run: str, folder: str) -> str:
 def number_of(connection: sa.Connection, name: str, alias: str) -> int:
     """The number of the version that an alias names; ``latest`` is the highest.
 
+    ``production`` is the one in that stage, unless somebody gave it to another, as MLflow's clients may.
+
     Raises:
         NotFound: If the model has no version yet.
         InvalidInput: If it has no such alias.
@@ -77,6 +79,9 @@ def number_of(connection: sa.Connection, name: str, alias: str) -> int:
             raise NotFound(f"registered model {name!r:.80} has no version yet")
         return highest
     number = store.aliased(connection, name, alias)
+    if number is None and alias == "production":
+        here = [one.number for one in store.latest_versions(connection, [name]) if one.stage == "Production"]
+        number = max(here, default=None)
     if number is None:
         raise InvalidInput(f"Registered model alias {alias:.80} not found.")
     return number

@@ -131,8 +131,7 @@ class Inference:
             TreadleError: If the model fails.
             Overloaded: If too many wait.
         """
-        body = await read_body(scope, receive, self._options.max_body, self._watch)
-        scope["treadle.body"] = True
+        body = await self._body(scope, receive)
 
         def read(model: Served) -> tuple[Any, Rows]:
             return model.one_row.read(body) or self._read(scope, body, model)
@@ -167,9 +166,7 @@ class Inference:
 
     async def invoke(self, scope: Scope, receive: Receive, holder: Holder, version: str) -> Reply:
         """Answers by MLflow's scoring protocol; arguments and errors are those of :meth:`infer`."""
-        started: float = scope["treadle.started"]
-        body = await read_body(scope, receive, self._options.max_body, self._watch)
-        scope["treadle.body"] = True
+        body = await self._body(scope, receive)
         if holder.current is None:
             await self._residents.ask(holder)
         headers = dict(scope["headers"])
@@ -180,8 +177,17 @@ class Inference:
             return None, invocations.read(body, kind, model.inputs, self._options.max_rows)
 
         tried, model, (_, rows) = self._choose(scope, holder, version, read)
-        answer = await self._answer(tried, model, rows, started, receive, read)
+        answer = await self._answer(tried, model, rows, scope["treadle.started"], receive, read)
         return Reply(200, _HEADERS, _encode({"predictions": answer.numbers()}))
+
+    async def _body(self, scope: Scope, receive: Receive) -> bytes:
+        """A request's body. What its caller takes to send it is no time that the server took to answer."""
+        try:
+            body = await read_body(scope, receive, self._options.max_body, self._watch)
+        finally:
+            scope["treadle.started"] = time.perf_counter()
+        scope["treadle.body"] = True
+        return body
 
     def _read(self, scope: Scope, body: bytes, model: Served) -> tuple[Any, Rows]:
         headers = dict(scope["headers"])

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from treadle.deploy.replica.protocol import Inputs, Role
+from treadle.deploy.replica.protocol import Inputs, Role, not_json
 from treadle.deploy.replica.reply import Denied
 from treadle.deploy.replica.rows import Rows, add_column, complete
 from treadle.kernel.errors import InvalidInput
@@ -88,7 +88,7 @@ def _from_json(body: bytes, known: Inputs) -> dict[str, list[Any]]:
     except msgspec.ValidationError as error:
         raise InvalidInput(f"the body is none of {_KEYS}: {error}") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"the body is not valid JSON: {error}") from None
+        raise not_json(body, error) from None
     except RecursionError:
         raise InvalidInput("the body is nested too deeply") from None
     given = [name for name in asked.__struct_fields__ if getattr(asked, name) is not None]

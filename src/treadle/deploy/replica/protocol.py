@@ -164,9 +164,16 @@ def decode(body: bytes) -> InferenceRequest:
     except msgspec.ValidationError as error:
         raise InvalidInput(f"the body is not an inference request: {error}") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"the body is not valid JSON: {error}") from None
+        raise not_json(body, error) from None
     except RecursionError:
         raise InvalidInput("the body is nested too deeply") from None
+
+
+def not_json(body: bytes, error: Exception) -> InvalidInput:
+    """That a body is no JSON; and what to write in place of numbers that JSON lacks."""
+    has = next((word for word in ("NaN", "Infinity") if word.encode() in body), "")
+    what = {"NaN": "; NaN is no JSON: write null for a missing number", "Infinity": "; infinity is no JSON"}
+    return InvalidInput(f"the body is not valid JSON: {error}{what.get(has, '')}")
 
 
 class Wanted(NamedTuple):

@@ -332,7 +332,8 @@ def _check_values(name: str, datatype: str, values: list[Any]) -> None:
         return
     for row, value in enumerate(values):
         if type(value) not in allowed or not _fits(value, datatype):
-            shown = msgspec.json.encode(value)[:40].decode(errors="replace")
+            plain = not isinstance(value, float) or math.isfinite(value)  # JSON has no word for infinity
+            shown = msgspec.json.encode(value)[:40].decode(errors="replace") if plain else str(value)
             raise InvalidInput(f"input {name!r}, row {row}: {shown} is not {wanted}, as {datatype} says")
 
 
