@@ -49,8 +49,8 @@ EXPORTED = {
     "treadle.evaluate": """
         Atoms BINS Basis Behaviour CheckJob CheckJobs CheckPlan CheckRequest CheckResult Checks DataGates
         Distance Estimate Evaluation Evaluations ForeignSuite GroupCounts Holdout ImportedSuite
-        KeptByEvaluations MAX_VALUES Measure Outcome Planned RateGap Suite Verdict WrittenChecks aggregate
-        bin_edges check_data estimate forest import_expectations import_pandera is_loss js_distance
+        KeptByEvaluations MAX_VALUES Measure Outcome Planned RateGap Suite Verdict Whole WrittenChecks
+        aggregate bin_edges check_data estimate forest import_expectations import_pandera is_loss js_distance
         ks_distance margin measured paired_difference permutation_importance plan_data pool_bins psi
         psi_distance psi_quantile rate_gaps render suggest_suite wasserstein_distance
     """,

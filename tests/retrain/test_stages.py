@@ -160,6 +160,15 @@ def test_data_that_fails_its_checks_is_not_trained_on(project: Project) -> None:
     assert Registry(workspace).models() == []
 
 
+def test_days_whose_labels_are_not_known_yet_have_lost_no_rows(project: Project) -> None:
+    """Data are as new as the newest row, not as the newest label."""
+    workspace = project(max_null='{ hour = 0.1 }\nfreshness = "1d"\nmax_volume_change = 0.1')
+    cycle = turn(workspace)
+    told = {one.check: one.sentence for one in Evaluations(workspace).get(cycle.evaluations[0]).verdicts}
+    assert told["volume"].startswith("at: Saturday 2026-02-28 has 60 rows, as many as the 60 expected")
+    assert "the newest row is of 2026-02-28 23:" in told["freshness"]
+
+
 def test_with_manual_approval_a_version_is_held(project: Project) -> None:
     workspace = project()
     text = (workspace.root / "treadle.toml").read_text()

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from treadle.evaluate.bias.over_time import RateGap as RateGap
     from treadle.evaluate.bias.over_time import rate_gaps as rate_gaps
     from treadle.evaluate.checking import Checks as Checks
+    from treadle.evaluate.data.arrivals import Whole as Whole
     from treadle.evaluate.data.check import check_data as check_data
     from treadle.evaluate.data.check import plan_data as plan_data
     from treadle.evaluate.data.expectations import import_expectations as import_expectations
@@ -87,6 +88,7 @@ __getattr__, __all__ = attach(
         "RateGap": "bias.over_time",
         "Suite": "data.suite",
         "Verdict": "types",
+        "Whole": "data.arrivals",
         "WrittenChecks": "types",
         "aggregate": "rules",
         "bin_edges": "distributions",

@@ -9,6 +9,7 @@ import msgspec
 
 from treadle.data import DataInput, Datasets
 from treadle.evaluate.behaviour.service import Behaviour
+from treadle.evaluate.data.arrivals import Whole
 from treadle.evaluate.data.expectations import import_expectations
 from treadle.evaluate.data.pandera import import_pandera
 from treadle.evaluate.data.suggest import suggest_suite
@@ -201,7 +202,14 @@ class _Asking:
         def judge(identity: str) -> Evaluation:
             files = reference.files if reference else None
             return self._evaluations.check_data(
-                identity, rows.files, rows.name, files, rows.digest, basis, history=rows.history
+                identity,
+                rows.files,
+                rows.name,
+                files,
+                rows.digest,
+                basis,
+                history=rows.history,
+                whole=Whole(rows.files),
             )
 
         def plan() -> list[Planned]:

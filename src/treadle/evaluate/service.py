@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from treadle.evaluate import performance, store
 from treadle.evaluate.bias import gathering as bias
+from treadle.evaluate.data.arrivals import Whole
 from treadle.evaluate.data.check import Checking
 from treadle.evaluate.data.overlap import overlap
 from treadle.evaluate.data.suite import Suite
@@ -53,6 +54,7 @@ class Evaluations:
         basis: Basis | None = None,
         holdout: Rows | None = None,
         history: Mapping[date, int] | None = None,
+        whole: Whole | None = None,
     ) -> Evaluation:
         """Checks rows before a model is trained on them (``[checks.data]``), in one pass over them.
 
@@ -66,6 +68,7 @@ class Evaluations:
             basis: What else it rests on.
             holdout: The rows that the model will be judged on, if there are any: the newest ones.
             history: The rows of earlier versions, by day, where they say what volume to expect.
+            whole: All of the dataset, also rows whose label isn't known yet: says when rows came.
 
         Raises:
             InvalidInput: If a check names a column that the data doesn't have, or is of the
@@ -75,7 +78,7 @@ class Evaluations:
         """
 
         def make() -> Evaluation:
-            verdicts = self.checking(data, reference, holdout, history).judge()
+            verdicts = self.checking(data, reference, holdout, history, whole).judge()
             return Evaluation(
                 id=evaluation_id,
                 kind="data",
@@ -95,6 +98,7 @@ class Evaluations:
         reference: Rows | None = None,
         holdout: Rows | None = None,
         history: Mapping[date, int] | None = None,
+        whole: Whole | None = None,
     ) -> Checking:
         """The checks of ``[checks.data]`` on some rows, to be judged or planned; keeps nothing.
 
@@ -106,9 +110,11 @@ class Evaluations:
         """
         workspace, suite = self._workspace, Suite.of(self._config)
         now = workspace.clock.now()
-        found = Checking(suite, workspace.engine, data, reference, holdout=holdout, now=now, history=history)
-        require_checked(self._config, {*suite.modelled, *found.columns})
-        return found
+        made = Checking(
+            suite, workspace.engine, data, reference, holdout=holdout, now=now, history=history, whole=whole
+        )
+        require_checked(self._config, {*suite.modelled, *made.columns})
+        return made
 
     def load_holdout(self, data: Path) -> Holdout:
         """Reads the rows that models are judged on; see :func:`treadle.evaluate.holdout.load`."""

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from treadle.data import DataInput, Datasets
 from treadle.deploy import Environments
-from treadle.evaluate import Evaluation, Evaluations, Holdout, measured, permutation_importance
+from treadle.evaluate import Evaluation, Evaluations, Holdout, Whole, measured, permutation_importance
 from treadle.experiment import Experiments, JournalBatch, LogMetrics
 from treadle.kernel.errors import NotFound, TreadleError
 from treadle.kernel.workspace import Workspace
@@ -32,13 +32,14 @@ def check(context: CycleContext) -> Step:
     """Checks the rows to train on, beside those that production was trained on."""
     workspace, cycle, work = context.workspace, context.cycle, context.work
     assert work.train is not None  # noqa: S101 - the data stage has set it
-    production = Registry(workspace).production(cycle.model)
+    datasets, production = Datasets(workspace), Registry(workspace).production(cycle.model)
     evaluation = Evaluations(workspace).check_data(
         f"eval_{cycle.id}_data",
         _rows(workspace, work.train),
         work.version,
         _reference(workspace, production),
         holdout=_rows(workspace, work.holdout) if work.holdout else None,
+        whole=Whole(datasets.paths(datasets.get(work.version)), cycle.as_of),
     )
     work = msgspec.structs.replace(work, data_evaluation=evaluation.id)
     if evaluation.outcome == "fail":

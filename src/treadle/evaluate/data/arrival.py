@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 
+from treadle.evaluate.data.arrivals import Arrivals
 from treadle.evaluate.data.part import NEGLIGIBLE, Asks, Facts, Finding, Part, Sizes, Test, say, sure
 from treadle.evaluate.data.suite import WHERE, Suite
 from treadle.evaluate.data.volumes import Volume, expect
@@ -30,15 +31,18 @@ class Freshness(Part):
         suite: The suite.
         column: When a row happened.
         now: The time now.
+        arrivals: When all of the dataset's rows came; else the rows that are checked are asked.
     """
 
-    def __init__(self, suite: Suite, column: Column, now: datetime) -> None:
+    def __init__(
+        self, suite: Suite, column: Column, now: datetime, arrivals: Callable[[], Arrivals] | None
+    ) -> None:
         self._allowed = parse_duration(str(suite.checks.freshness))
-        self._column, self._now = column, now
+        self._column, self._now, self._arrivals = column, now, arrivals
 
     def asks(self) -> Asks:
         """The newest row."""
-        return (FindExtent(self._column.name),)
+        return () if self._arrivals else (FindExtent(self._column.name),)
 
     def asks_held(self) -> Asks:
         """The same."""
@@ -46,7 +50,7 @@ class Freshness(Part):
 
     def judge(self, facts: Facts) -> Iterator[Finding]:
         """One verdict."""
-        name, found = self._column.name, facts.overall(FindExtent(self._column.name)).high
+        name, found = self._column.name, self._newest(facts)
         if not isinstance(found, date):
             yield say("freshness", name, "inconclusive", f"{name}: no row has a time.", n=facts.rows)
             return
@@ -67,6 +71,11 @@ class Freshness(Part):
             estimate=days,
             bound=allowed,
             n=facts.rows,
+        )
+
+    def _newest(self, facts: Facts) -> object:
+        return (
+            self._arrivals().newest if self._arrivals else facts.overall(FindExtent(self._column.name)).high
         )
 
     def plan(self, sizes: Sizes) -> Iterator[Planned]:
@@ -91,14 +100,17 @@ class VolumeByDay(Part):
         suite: The suite.
         column: When a row happened.
         now: The time now.
+        arrivals: When all of the dataset's rows came; else the rows that are checked are asked.
     """
 
-    def __init__(self, suite: Suite, column: Column, now: datetime) -> None:
-        self._suite, self._column, self._now = suite, column, now
+    def __init__(
+        self, suite: Suite, column: Column, now: datetime, arrivals: Callable[[], Arrivals] | None
+    ) -> None:
+        self._suite, self._column, self._now, self._arrivals = suite, column, now, arrivals
 
     def asks(self) -> Asks:
         """The rows of each day, and when the newest row happened."""
-        return (CountDays(self._column.name), FindExtent(self._column.name))
+        return () if self._arrivals else (CountDays(self._column.name), FindExtent(self._column.name))
 
     def asks_held(self) -> Asks:
         """The same."""
@@ -106,14 +118,19 @@ class VolumeByDay(Part):
 
     def judge(self, facts: Facts) -> Iterator[Finding]:
         """A test of one day."""
-        name = self._column.name
-        days = dict(facts.overall(CountDays(name)).counts)
-        high = facts.overall(FindExtent(name)).high
-        newest = newest_whole(days, high if isinstance(high, date) else None, self._now)
+        name, came = self._column.name, self._came(facts)
+        newest = newest_whole(came.days, came.newest, came.settled)
         if newest is None:
             yield say("volume", name, "inconclusive", f"{name}: no whole day has passed yet.", n=facts.rows)
             return
-        yield judge_volume(self._suite, newest, days, f"{name}: ")
+        yield judge_volume(self._suite, newest, came.days, f"{name}: ")
+
+    def _came(self, facts: Facts) -> Arrivals:
+        if self._arrivals:
+            return self._arrivals()
+        high = facts.overall(FindExtent(self._column.name)).high
+        days = dict(facts.overall(CountDays(self._column.name)).counts)
+        return Arrivals(high if isinstance(high, date) else None, days, self._now)
 
     def plan(self, sizes: Sizes) -> Iterator[Planned]:
         """The test; what can be detected depends on how days differ, which isn't known yet."""
@@ -217,7 +234,11 @@ def plan_volume(suite: Suite, subject: str, sizes: Sizes) -> Planned:
 
 
 def arrival_parts(
-    suite: Suite, columns: Columns, now: datetime, history: Mapping[date, int] | None
+    suite: Suite,
+    columns: Columns,
+    now: datetime,
+    history: Mapping[date, int] | None,
+    arrivals: Callable[[], Arrivals] | None,
 ) -> list[Part]:
     """The checks of arrival that a suite asks for.
 
@@ -226,12 +247,13 @@ def arrival_parts(
     """
     parts: list[Part] = []
     if suite.checks.freshness is not None:
-        parts.append(Freshness(suite, _time(suite, columns, "freshness"), now))
+        parts.append(Freshness(suite, _time(suite, columns, "freshness"), now, arrivals))
     if suite.checks.max_volume_change is not None:
         if suite.time is None and history is not None:
             parts.append(VolumeByVersion(suite, history, now))
         else:
-            parts.append(VolumeByDay(suite, _time(suite, columns, "max_volume_change"), now))
+            column = _time(suite, columns, "max_volume_change")
+            parts.append(VolumeByDay(suite, column, now, arrivals))
     return parts
 
 

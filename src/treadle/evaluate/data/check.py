@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
-from functools import partial
+from functools import cache, partial
 
 from treadle.evaluate.data.arrival import arrival_parts
+from treadle.evaluate.data.arrivals import Whole, count_arrivals
 from treadle.evaluate.data.conditions import Rules
 from treadle.evaluate.data.drift import Drift, comparable, sample_ask
 from treadle.evaluate.data.keys import Unique
@@ -42,6 +43,7 @@ class Checking:
             readable by the same engine.
         now: The time now.
         history: The rows of earlier versions, by day, if they are known.
+        whole: All of the dataset that ``data`` is a part of: says when rows came.
 
     Raises:
         InvalidInput: If a check names a column that the data doesn't have, or is of the wrong kind for it,
@@ -61,9 +63,11 @@ class Checking:
         holdout: Source | None = None,
         now: datetime,
         history: Mapping[date, int] | None = None,
+        whole: Whole | None = None,
     ) -> None:
         self._suite, self._data, self._reference, self._holdout = suite, data, reference, holdout
         self._now, self._history = now, history
+        self._embedded, self._whole = embedded, whole
         self._engine = engine_for(data, embedded, suite.checks.engine)
         self._columns: Columns = self._engine.columns(data)
         self._before: Columns | None = None
@@ -112,7 +116,7 @@ class Checking:
         suite, columns = self._suite, self._columns
         examples = partial(self._engine.examples, self._data)
         parts: list[Part] = [Nulls(suite, columns), Unique(suite, columns), Rules(suite, columns, examples)]
-        parts += [Means(suite, columns), *arrival_parts(suite, columns, self._now, self._history)]
+        parts += [Means(suite, columns), *self._arrival()]
         parts += label_parts(suite, columns)
         if suite.checks.max_feature_auc is not None:
             parts.append(Leakage(suite, columns))
@@ -121,6 +125,13 @@ class Checking:
             if self._drifting:
                 parts.append(Drift(suite, columns, self._drifting, self._sample(before)))
         return parts
+
+    def _arrival(self) -> list[Part]:
+        whole, suite, columns, now = self._whole, self._suite, self._columns, self._now
+        arrivals = None
+        if whole is not None:
+            arrivals = cache(partial(count_arrivals, self._embedded, whole, suite, columns, now))
+        return arrival_parts(suite, columns, now, self._history, arrivals)
 
     @property
     def _drifting(self) -> list[str]:
@@ -170,9 +181,11 @@ def check_data(
     now: datetime,
     holdout: Source | None = None,
     history: Mapping[date, int] | None = None,
+    whole: Whole | None = None,
 ) -> list[Verdict]:
     """The verdicts of a suite on some rows; see :class:`Checking` for arguments and errors."""
-    return Checking(suite, engine, data, reference, holdout=holdout, now=now, history=history).judge()
+    made = Checking(suite, engine, data, reference, holdout=holdout, now=now, history=history, whole=whole)
+    return made.judge()
 
 
 def plan_data(

@@ -22,6 +22,7 @@ class Suite(msgspec.Struct, frozen=True, kw_only=True):
         task: What the label is: ``binary``, ``regression``, or classes by any other name.
         key: The column that names a row.
         time: The column that says when a row happened.
+        label_time: The column that says when its label became known.
         confidence: Of intervals, and of all tests together.
     """
 
@@ -31,6 +32,7 @@ class Suite(msgspec.Struct, frozen=True, kw_only=True):
     task: str = "binary"
     key: str | None = None
     time: str | None = None
+    label_time: str | None = None
     confidence: float = 0.95
 
     @classmethod
@@ -47,6 +49,7 @@ class Suite(msgspec.Struct, frozen=True, kw_only=True):
             task=config.project.task,
             key=dataset.key,
             time=dataset.time,
+            label_time=dataset.label_time,
             confidence=confidence,
         )
 
