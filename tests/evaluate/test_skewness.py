@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -40,7 +41,12 @@ def test_without_skewness_it_is_students():
 
 
 @settings(max_examples=80, deadline=None)
-@given(st.floats(0, 4), st.floats(0, 1), st.floats(0.001, 0.4), st.sampled_from([2.1, 5.0, 40.0, math.inf]))
+@given(
+    st.floats(0, 4),
+    st.floats(0, 1),
+    st.floats(0.001, 0.4),
+    st.sampled_from([0.5, 1.2, 2.1, 5.0, 40.0, math.inf]),
+)
 @example(2.0, 1.0, 0.001, 2.1)
 def test_more_skewness_moves_bounds_further_out_and_p_values_invert_them(skewness, error, tail, df):
     plain = reaches(tail, df, NONE)
@@ -52,6 +58,19 @@ def test_more_skewness_moves_bounds_further_out_and_p_values_invert_them(skewnes
         assert p_value(-high, df, tilted) == pytest.approx(tail, rel=1e-5)
         assert p_value(low, df, tilted) == pytest.approx(1 - tail, rel=1e-5)
         assert p_value(-2 * high, df, tilted) < tail < p_value(-high / 2, df, tilted) <= 0.5
+
+
+@pytest.mark.parametrize("df", [0.3, 1.0, 1.9, 4.0, math.inf])
+def test_a_p_value_is_found_however_far_the_line_lies_and_however_little_is_known(df):
+    for statistic, skewness in itertools.product((1e-9, 0.1, 1.0, 50.0, 1e9), (0.01, 0.3, 9.0)):
+        below, above = (
+            p_value(-statistic, df, Tilt(skewness, 0.1)),
+            p_value(statistic, df, Tilt(-skewness, 0.1)),
+        )
+        assert stats.t.cdf(-statistic, df) <= below + 1e-9 <= 0.5 + 1e-9
+        assert above == pytest.approx(1 - below)
+    # Near a half the bounds of much skewness leave a gap: no level meets a line in it.
+    assert p_value(-0.5, df, Tilt(9.0, 0.1)) == 0.5
 
 
 def test_a_samples_skewness_is_scipys():

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _UNDERSTATED = 1.5
 _UNSEEN = 0.75
 _FEWEST = 3
-_MOST_NORMAL = 30.0
+_LEAST_NORMAL, _MOST_NORMAL = 1e-4, 30.0
 
 
 class Tilt(NamedTuple):
@@ -170,10 +170,10 @@ def p_value(statistic: float, df: float, tilted: Tilt) -> float:
     def short(normal: float) -> float:
         return _reach(normal, df, skewness) - far
 
-    if short(0.0) >= 0:
+    if short(_LEAST_NORMAL) >= 0:
         return 0.5
     within = short(_MOST_NORMAL) > 0
-    tail = float(ndtr(-brentq(short, 0.0, _MOST_NORMAL, xtol=1e-12)) if within else stdtr(df, -far))
+    tail = float(ndtr(-brentq(short, _LEAST_NORMAL, _MOST_NORMAL, xtol=1e-12)) if within else stdtr(df, -far))
     return 1 - tail if statistic > 0 else tail
 
 
@@ -190,7 +190,8 @@ def _reach(normal: float, df: float, skewness: float) -> float:
     from scipy.special import gammainccinv, ndtr
 
     one = float(gammainccinv(2, ndtr(-normal))) - 1
-    return max(min(plain + _added(normal, skewness), one * (plain / normal) ** 3), plain)
+    few = plain / normal
+    return max(min(plain + _added(normal, skewness), one * few * few * few), plain)  # ** would raise, not end
 
 
 def _student(normal: float, df: float) -> float:
