@@ -48,6 +48,8 @@ def test_without_skewness_it_is_students():
     st.sampled_from([0.5, 1.2, 2.1, 5.0, 40.0, math.inf]),
 )
 @example(2.0, 1.0, 0.001, 2.1)
+@example(1e-300, 0.0, 0.05, 5.0)
+@example(2e-6, 0.0, 0.01, 5.0)
 def test_more_skewness_moves_bounds_further_out_and_p_values_invert_them(skewness, error, tail, df):
     plain = reaches(tail, df, NONE)
     found = reaches(tail, df, Tilt(skewness, error))

@@ -15,7 +15,7 @@ import pytest
 from retrain.account import account, check_whole, trained
 from retrain.wheel import FIRST, SECOND, make, opened, turn, turned
 from treadle.deploy import Deployments, ReplicaReport
-from treadle.evaluate import Evaluations
+from treadle.evaluate import CheckRequest, Checks, Evaluations, Verdict
 from treadle.experiment import Experiments
 from treadle.govern import Usages
 from treadle.kernel.clock import ManualClock
@@ -104,6 +104,25 @@ def test_what_is_known_of_a_promoted_version(workspace: Workspace) -> None:
     assert cycle.cpu_seconds > 0
     assert cycle.ended_at is not None
     assert cycle.ended_at >= cycle.started_at
+
+
+def test_a_version_is_judged_again_beside_another(project: Project, clock: ManualClock) -> None:
+    """By its rows alone: it is one of the seeds by which a cycle compares recipes."""
+    workspace = project(bound="0.6\nrecipe = true\nmargin = 0.5")
+    for clock.at in (FIRST, SECOND):
+        turn(workspace, params={"depth": clock.at.month})
+    found = Checks(workspace).run(CheckRequest(model="toy/2", against="toy/1", only=("model",)))
+    [evaluation] = found.evaluations
+    assert (found.outcome, evaluation.basis.candidate, evaluation.baseline) == ("pass", "toy/2", "toy/1")
+    assert {one.check for one in evaluation.verdicts} >= {"bound", "no_worse", "overlap"}
+    assert "recipe" not in {one.check for one in evaluation.verdicts}
+    [cycle] = [one for one in Cycles(workspace).list() if one.version == 2]
+    before = {(one.check, one.subject, one.metric): one.estimate for one in judged(workspace, cycle)}
+    assert all(before[one.check, one.subject, one.metric] == one.estimate for one in evaluation.verdicts)
+
+
+def judged(workspace: Workspace, cycle: Cycle) -> tuple[Verdict, ...]:
+    return Evaluations(workspace).get(cycle.evaluations[1]).verdicts
 
 
 @pytest.mark.soak

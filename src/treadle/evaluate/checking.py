@@ -32,6 +32,7 @@ from treadle.evaluate.types import (
     WrittenChecks,
 )
 from treadle.evaluate.watching import Watch
+from treadle.kernel.config import Config
 from treadle.kernel.errors import ConfigError, InvalidInput, NotFound
 from treadle.kernel.ids import digest_bytes
 from treadle.kernel.workspace import Workspace
@@ -280,12 +281,13 @@ class _Asking:
                 f"{candidate.ref} says nothing of held-out rows", fix="judge one that a cycle has made"
             )
         basis = Basis(candidate=candidate.ref, code=candidate.code, seed=asked.seed, treadle=VERSION)
+        config = _without_recipe(self._config)
 
         def judge(identity: str) -> Evaluation:
             path = self._cut(candidate, "holdout")
             holdout = self._evaluations.load_holdout(path)
             theirs = registry.load(against).predict(holdout.inputs) if against else None
-            return self._evaluations.judge(
+            return Evaluations(self._ws, config).judge(
                 identity,
                 subject=candidate.ref,
                 holdout=holdout,
@@ -301,7 +303,7 @@ class _Asking:
         def plan() -> list[Planned]:
             holdout = self._evaluations.load_holdout(self._cut(candidate, "holdout"))
             theirs = registry.load(against).predict(holdout.inputs) if against else None
-            return plan_model(self._config, holdout, against.ref if against else None, theirs)
+            return plan_model(config, holdout, against.ref if against else None, theirs)
 
         same = (held_out.digest, candidate.id, against.id if against else "", asked.seed)
         return Part("model", same, judge, plan)
@@ -319,6 +321,13 @@ class _Asking:
         found = _input(version, role)
         assert found is not None  # noqa: S101 - whoever asks has looked
         return Datasets(self._ws).slice(found.spec, found.role)[1]
+
+
+def _without_recipe(config: Config) -> Config:
+    """Recipes are compared by the seeds that a cycle trains; a version is one of them."""
+    performance = msgspec.structs.replace(config.checks.performance, recipe=False)
+    checks = msgspec.structs.replace(config.checks, performance=performance)
+    return msgspec.structs.replace(config, checks=checks)
 
 
 def _input(version: ModelVersion, role: str) -> DataInput | None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _UNDERSTATED = 1.5
 _UNSEEN = 0.75
 _FEWEST = 3
+_LINEAR = 1e-6
 _LEAST_NORMAL, _MOST_NORMAL = 1e-4, 30.0
 
 
@@ -209,6 +210,8 @@ def _added(quantile: float, skewness: float) -> float:
     farthest = _farthest(quantile)
     if skewness >= 4.5 / farthest + 2.25 / farthest**3:  # which takes most from a statistic so large
         return farthest - quantile
+    if skewness < _LINEAR:  # where the cubic's root is lost in rounding
+        return skewness * (quantile**2 / 3 + 1 / 6)
     hall = 3 / skewness * (1 + math.cbrt(skewness * (quantile + skewness / 6) - 1))
     return max(hall - quantile, 0.0)
 

@@ -20,6 +20,14 @@ def signed(value: float) -> str:
     return f"{round(value, 4) + 0.0:+.4f}" if abs(value) < 10 else f"{value:+,.2f}"
 
 
+def beside(gain: float) -> str:
+    """How a figure stands beside another: ``0.0123 worse than``, or ``as good as`` where no digit shows."""
+    seen = show(abs(gain))
+    return (
+        f"{seen} {'worse' if gain < 0 else 'better'} than" if float(seen.replace(",", "")) else "as good as"
+    )
+
+
 def percent(share: float) -> str:
     """A share, to three digits, or to the whole per cent from 1,000 on."""
     return f"{100 * share:.3g} %" if abs(share) < 9.995 else f"{100 * share:,.0f} %"

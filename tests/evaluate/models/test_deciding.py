@@ -185,6 +185,19 @@ def test_tiny_and_constant_inputs_give_no_number_that_looks_fine():
     assert together(flat) == "inconclusive"
 
 
+def test_bounds_lie_where_the_figure_can():
+    """Two true rows among thirty: Student's bounds would lie beyond a loss of everything."""
+    rng, labels = np.random.default_rng(4), np.zeros(30)
+    labels[:2] = 1
+    holdout = Holdout(labels=labels, inputs={})
+    for _ in range(20):
+        ours, theirs = rng.random(30), 0.5 * labels + 0.5 * rng.random(30)
+        gained, reached = judge(checks("roc_auc", 0.02, bound=0.5), holdout, ours, theirs)[::-1]
+        assert (gained.check, reached.check) == ("no_worse", "bound")
+        assert -1 <= gained.low <= gained.estimate <= gained.high <= 1
+        assert 0 <= reached.low <= reached.estimate <= reached.high <= 1
+
+
 def fails(rng, trials, n, groups, lost, won, margin, metric="accuracy"):
     outcomes = []
     for _ in range(trials):

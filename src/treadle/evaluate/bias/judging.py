@@ -164,9 +164,13 @@ def _no_further(
     fine, worse = found.high <= asked.margin, adjusted <= alpha
     outcome: Outcome = "fail" if worse else "pass" if fine else "inconclusive"
     more = needed(found.n, asked.margin - found.value, found.se, alpha) if outcome == "inconclusive" else None
-    word = "further from" if found.value > 0 else "nearer to"
+    word = (
+        f"{abs(found.value):.3g} {'further from' if found.value > 0 else 'nearer to'}"
+        if found.value
+        else "as near to"
+    )
     sentence = (
-        f"{name}: its {found.rate} is {abs(found.value):.3g} {word} the reference group's than "
+        f"{name}: its {found.rate} is {word} the reference group's {'than' if found.value else 'as'} "
         f"{baseline}'s (between {found.low:+.3g} and {found.high:+.3g}); {asked.margin:g} further is allowed"
     )
     doubt = f"; {found.n:,} rows can't tell{would(more)}" if outcome == "inconclusive" else ""

@@ -106,7 +106,8 @@ def compare(measure: Measure, rows: Scored, confidence: float, bootstrap: Bootst
     if measure.of_counts and rows.codes is None:
         return _drawn(measure, rows, linear, level, bootstrap, paired=True)
     name = "DeLong" if measure.metric == "roc_auc" else "paired t"
-    return Comparison(linear, _named(name, rows), lambda line: _by_t(linear, line), _unit(measure, rows))
+    found = _possible(linear, -1.0) if measure.bounded else linear
+    return Comparison(found, _named(name, rows), lambda line: _by_t(linear, line), _unit(measure, rows))
 
 
 def assess(measure: Measure, rows: Scored, confidence: float, bootstrap: Bootstrap) -> Comparison:
@@ -124,7 +125,13 @@ def assess(measure: Measure, rows: Scored, confidence: float, bootstrap: Bootstr
     name = "DeLong" if measure.metric == "roc_auc" else "t"
     if measure.bounded and rows.codes is not None and measure.metric != "ndcg" and 0 < linear.value < 1:
         return _by_logit(linear, _named(name, rows), level)
-    return Comparison(linear, _named(name, rows), lambda line: _by_t(linear, line), _unit(measure, rows))
+    found = _possible(linear, 0.0) if measure.bounded else linear
+    return Comparison(found, _named(name, rows), lambda line: _by_t(linear, line), _unit(measure, rows))
+
+
+def _possible(found: Estimate, least: float) -> Estimate:
+    """An estimate whose bounds lie no further out than the figure can."""
+    return msgspec.structs.replace(found, low=max(found.low, least), high=min(found.high, 1.0))
 
 
 def _named(test: str, rows: Scored) -> str:

@@ -11,7 +11,7 @@ from treadle.evaluate.models.comparing import Comparison, Tested
 from treadle.evaluate.models.measures import Measure
 from treadle.evaluate.rules import holm, needed
 from treadle.evaluate.types import Outcome, Verdict
-from treadle.evaluate.wording import percent, show, signed, size, skewed, would
+from treadle.evaluate.wording import beside, percent, signed, size, skewed, would
 
 
 class Aim(NamedTuple):
@@ -194,8 +194,7 @@ def verdict(part: Part, decision: Decision, confidence: float, baseline: str, te
 def _sentence(part: Part, decision: Decision, confidence: float, baseline: str) -> str:
     found, margin, outcome = part.comparison.found, part.margin, decision.outcome
     on, sure = size(found, part.comparison.unit or part.unit), percent(confidence)
-    word = "worse" if found.value < 0 else "better"
-    effect = f"{part.subject}: {part.aim.measure.metric} is {show(abs(found.value))} {word} than {baseline}'s"
+    effect = f"{part.subject}: {part.aim.measure.metric} is {beside(found.value)} {baseline}'s"
     interval = f" (a gain between {signed(found.low)} and {signed(found.high)})"
     at_least = f"with {sure} confidence the gain is at least {signed(found.low)}, on {on}"
     if part.too_few:

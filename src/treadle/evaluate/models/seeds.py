@@ -28,7 +28,7 @@ from treadle.evaluate.models.measures import Floats
 from treadle.evaluate.rules import POWER
 from treadle.evaluate.skewness import Sample, Tilt, p_value, reaches, tilt
 from treadle.evaluate.types import Estimate, Verdict
-from treadle.evaluate.wording import percent, show, signed
+from treadle.evaluate.wording import beside, percent, show, signed
 
 MIN_SEEDS = 5
 """With fewer on a side, their spread is a guess."""
@@ -238,10 +238,9 @@ def _sentence(
     confidence: float,
 ) -> str:
     estimate, sure = found.comparison.found, percent(confidence)
-    word = "worse" if estimate.value < 0 else "better"
     told = (
-        f"recipe: mean {part.aim.measure.metric} of {seeds[0]} seeds is {show(abs(estimate.value))} {word} "
-        f"than that of {seeds[1]} seeds of {baseline}'s"
+        f"recipe: mean {part.aim.measure.metric} of {seeds[0]} seeds is {beside(estimate.value)} "
+        f"that of {seeds[1]} seeds of {baseline}'s"
     )
     noise = f"seeds move it by {show(found.noise[0])} and {show(found.noise[1])} (standard deviations)"
     if decision.outcome == "fail":

@@ -17,7 +17,7 @@ from treadle.evaluate.behaviour.types import Case
 from treadle.evaluate.rules import holm
 from treadle.evaluate.types import Estimate, Outcome, Verdict
 from treadle.evaluate.untested import too_small
-from treadle.evaluate.wording import percent, show, signed
+from treadle.evaluate.wording import beside, percent, signed
 from treadle.kernel.config import BehaviourCheck
 
 _NAMED = 10
@@ -151,8 +151,7 @@ def _verdict(
 
 def _sentence(check: BehaviourCheck, part: _Part, outcome: Outcome, baseline: str, more: int | None) -> str:
     found, cases, confidence = part.found, on(part.found.clusters), percent(check.confidence)
-    word = "worse" if found.value < 0 else "better"
-    effect = f"{part.subject}: {check.measure} is {show(abs(found.value))} {word} than {baseline}'s"
+    effect = f"{part.subject}: {check.measure} is {beside(found.value)} {baseline}'s"
     if outcome == "inconclusive":
         return (
             f"{effect} (a gain between {signed(found.low)} and {signed(found.high)}): {cases} can't tell "

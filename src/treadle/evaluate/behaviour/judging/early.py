@@ -14,7 +14,7 @@ from treadle.evaluate.behaviour.means import Floats, means
 from treadle.evaluate.behaviour.outcomes import Side, values
 from treadle.evaluate.behaviour.sequential import Sprt, decide, expected_cases, sequence
 from treadle.evaluate.types import Outcome, Verdict
-from treadle.evaluate.wording import percent, show, signed
+from treadle.evaluate.wording import beside, percent, show, signed
 from treadle.kernel.config import BehaviourCheck
 
 
@@ -100,8 +100,7 @@ def early_no_worse(check: BehaviourCheck, found: Sequence[Pair], baseline: str) 
     """
     told = _gain(check, found)
     value = float(np.mean([one.ours - one.theirs for one in found[: told.used]]))
-    word = "worse" if value < 0 else "better"
-    effect = f"overall: {check.measure} is {show(abs(value))} {word} than {baseline}'s"
+    effect = f"overall: {check.measure} is {beside(value)} {baseline}'s"
     between = f"a gain between {signed(told.low)} and {signed(told.high)}, at whatever moment one stops"
     outcome: Outcome = "warn" if told.outcome == "pass" and told.high < 0 else told.outcome
     said = {
