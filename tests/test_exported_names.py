@@ -29,9 +29,9 @@ EXPORTED = {
         DEFAULT_BRANCH DatasetVersion Datasets Decision DeleteVersions Deletion Difference Entry EventBody
         Fetch FetchedVersion FileEntry Finding Found Gate GateResult ImportBucket ImportVersion Judge Judged
         KeptByData Merge MergePlan MergeReview MergeRows Merged Mode Moving NewComment NewConstraint NewRef
-        NewReview Pack PathChange PathConflict PathEntry PathPage Protection PruneVersions Push
-        PushedVersions Ref RefSettings Remotes RestoreTable RestoreVersions Retention Revert Review
-        ReviewChange ReviewDetails ReviewEvent Reviews Roles RowConflict Rows RunGates SentContents
+        NewReview Pack PathChange PathConflict PathEntry PathPage Protection PruneVersions Pull
+        Pulled Push PushedVersions Ref RefSettings Remotes RestoreTable RestoreVersions Retention Revert
+        Review ReviewChange ReviewDetails ReviewEvent Reviews Roles RowConflict Rows RunGates SentContents
         SliceSpec Source Staging Standing TableColumn TableDiff TableEvent TableState Tables VacuumTable
         Vacuumed Verified Verify VersionFate VersionUse Who WorkStatus WorkingTree WriteRows Wrote
         WEIGHT csv_to_parquet frame_content ignore

@@ -38,6 +38,7 @@ from treadle.data import (
     NewConstraint,
     NewReview,
     PruneVersions,
+    Pull,
     Push,
     RefSettings,
     RestoreTable,
@@ -314,6 +315,8 @@ def _remotes(client: Client, root: Path) -> None:
         client.push_data(Push(refs=("images",)))
     with pytest.raises(NotFound, match="the project has no remote"):
         client.fetch_data(Fetch(refs=("images",)))
+    with pytest.raises(NotFound, match="the project has no remote"):
+        client.pull_data(Pull(paths=("images",)))
     found = client.verify_data(Verify(refs=("images",)))
     assert (found.versions, found.files, found.damaged) == (1, 1, 0)
 

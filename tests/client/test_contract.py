@@ -152,7 +152,7 @@ def test_the_reads_are_all_of_the_client() -> None:
         "check_imported", "import_experiment", "import_logged_model", "import_registered_model",
         "import_runs",
         "collect", "delete_experiment", "delete_logged_model", "delete_run",
-        "add_path", "checkout_data", "push_data", "fetch_data", "verify_data",
+        "add_path", "checkout_data", "push_data", "fetch_data", "pull_data", "verify_data",
         "create_data_ref", "delete_data_ref", "merge_data", "protect_data", "revert_data",
         "incident", "incident_page", "deliveries", "change_incident", "mute", "unmute", "test_notices",
         "data_review",  # the project that is only read has none

@@ -14,7 +14,7 @@ from treadle.cli.data_work import inside, working
 from treadle.kernel.units import format_bytes
 
 if TYPE_CHECKING:
-    from treadle.data import CheckedOut, FetchedVersion, PushedVersions, Verified
+    from treadle.data import FetchedVersion, Pulled, PushedVersions, Verified
 
 _SHOWN = 20
 
@@ -148,21 +148,20 @@ def _show_fetched(found: list[FetchedVersion]) -> None:
 @pass_app
 def pull(app: App, paths: tuple[str, ...], remote: str, limit: str, force: bool) -> None:
     """Bring what the pointers name from the remote, and into the project's folder."""
-    from treadle.data import Checkout
+    from treadle.data import Pull
 
-    found = _fetch(app, paths, remote, 0, limit)
-    asked = Checkout(paths=tuple(inside(app, path) for path in paths), force=force)
-    with working(app, "written"):
-        done = app.client.checkout_data(asked)
-    app.answer(done, lambda done: _show_pulled(found, done))
+    asked = Pull(paths=tuple(inside(app, path) for path in paths), remote=remote, limit=limit, force=force)
+    with moving(app, "fetched and written"):
+        pulled = app.client.pull_data(asked)
+    app.answer(list(pulled.written), lambda _: _show_pulled(pulled))
 
 
-def _show_pulled(found: list[FetchedVersion], done: list[CheckedOut]) -> None:
-    brought = sum(one.bytes for one in found)
-    for each in found:
+def _show_pulled(pulled: Pulled) -> None:
+    brought = sum(one.bytes for one in pulled.fetched)
+    for each in pulled.fetched:
         if each.note:
             show.say(each.note, "yellow")
-    for one in done:
+    for one in pulled.written:
         size = f"{one.written:,} written ({format_bytes(one.bytes)})" if one.written else "nothing to write"
         show.say(f"{one.path}: {one.ref}: {size}")
     show.say(f"{format_bytes(brought)} came from the remote", "dim")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from treadle.client.calls import Calls
-from treadle.data import Fetch, FetchedVersion, Push, PushedVersions, Verified, Verify
+from treadle.data import Fetch, FetchedVersion, Pull, Pulled, Push, PushedVersions, Verified, Verify
 
 
 class RemoteCalls(Calls):
@@ -22,6 +22,14 @@ class RemoteCalls(Calls):
 
         asked = msgspec.structs.replace(asked, actor=actor())
         found: list[FetchedVersion] = self._ask(list[FetchedVersion], "POST", "/v1/data/fetches", asked)
+        return found
+
+    def pull_data(self, asked: Pull) -> Pulled:
+        """Brings what pointers name from a remote, and into the project's folder."""
+        from treadle.client.client import actor
+
+        asked = msgspec.structs.replace(asked, actor=actor())
+        found: Pulled = self._ask(Pulled, "POST", "/v1/data/pulls", asked)
         return found
 
     def verify_data(self, asked: Verify) -> Verified:

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from treadle.data.remotes.types import Damage as Damage
     from treadle.data.remotes.types import Fetch as Fetch
     from treadle.data.remotes.types import FetchedVersion as FetchedVersion
+    from treadle.data.remotes.types import Pull as Pull
+    from treadle.data.remotes.types import Pulled as Pulled
     from treadle.data.remotes.types import Push as Push
     from treadle.data.remotes.types import PushedVersions as PushedVersions
     from treadle.data.remotes.types import Verified as Verified
@@ -148,6 +150,8 @@ __getattr__, __all__ = attach(
         "Damage": "remotes.types",
         "Fetch": "remotes.types",
         "FetchedVersion": "remotes.types",
+        "Pull": "remotes.types",
+        "Pulled": "remotes.types",
         "Push": "remotes.types",
         "PushedVersions": "remotes.types",
         "Verified": "remotes.types",

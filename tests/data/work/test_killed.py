@@ -19,7 +19,7 @@ def test_killed_while_a_helper_makes_files(tmp_path):
     assert sweep("data_actions", "checkout_shared", tmp_path, every=25) >= 1
 
 
-@pytest.mark.parametrize("action", ["push", "pull"])
+@pytest.mark.parametrize("action", ["push", "pull", "pull_shared"])
 def test_killed_while_it_moves(tmp_path, action):
     assert sweep("data_actions", action, tmp_path, every=40) >= 2
 
@@ -33,6 +33,8 @@ def test_killed_while_it_pulls_from_a_bucket(tmp_path, monkeypatch, s3: S3, ever
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("action", ["add", "checkout", "checkout_anew", "checkout_shared", "push", "pull"])
+@pytest.mark.parametrize(
+    "action", ["add", "checkout", "checkout_anew", "checkout_shared", "push", "pull", "pull_shared"]
+)
 def test_killed_at_every_step(tmp_path, action):
     assert sweep("data_actions", action, tmp_path) >= 20

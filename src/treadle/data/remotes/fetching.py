@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, cast
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from sqlalchemy.exc import IntegrityError
 
@@ -60,7 +60,11 @@ def fetch(workspace: Workspace, asked: Fetch) -> list[FetchedVersion]:
     for one in dict.fromkeys(chosen):
         line = lines.get(one.dataset) or Line(workspace, remote, one.dataset)
         lines[one.dataset] = line
-        found.append(_Fetcher(workspace, remote, line, asked, pace).fetch(one))
+        fetcher = Fetcher(workspace, remote, line, asked, pace)
+        learned = fetcher.learn(one)
+        if asked.contents:
+            fetcher.bring(learned)
+        found.append(fetcher.follow(learned))
     return found
 
 
@@ -162,14 +166,46 @@ class Line:
         return tips[-1], note
 
 
-class _Fetcher:
+class Learned(NamedTuple):
+    """A version that is known here now; its pages are here.
+
+    Attributes:
+        version: The version.
+        below: Only what lies at this path or below it is wanted; all when empty.
+        called: What it is called at the remote, where that is something else.
+        known: How many versions were made known.
+        kind: Of what was named, if it is a branch or a tag.
+        name: Its name; empty where there is none.
+        note: What somebody should know.
+    """
+
+    version: DatasetVersion
+    below: str
+    called: str
+    known: int
+    kind: RefKind | None
+    name: str
+    note: str
+
+
+class Fetcher:
+    """Brings one version: first it is learned, then brought, then branches follow.
+
+    Args:
+        workspace: Here.
+        remote: Where it comes from.
+        line: The versions of its dataset.
+        asked: How.
+        pace: Holds back.
+    """
+
     def __init__(self, workspace: Workspace, remote: Remote, line: Line, asked: Fetch, pace: Pace) -> None:
         self._ws, self._remote, self._line, self._asked = workspace, remote, line, asked
         self._mover = Mover(remote.blobs, workspace.blobs, pace)
         self._blobs = self._bytes = 0
 
-    def fetch(self, one: Wanted) -> FetchedVersion:
-        """Brings a version."""
+    def learn(self, one: Wanted) -> Learned:
+        """Brings a version's pages and makes it known; raises as :func:`fetch`."""
         dataset = self._line.dataset
         commit, kind, name, note = self._line.find(one)
         if commit in self._line.deleted:
@@ -189,20 +225,44 @@ class _Fetcher:
             note = note or f"{back.ref} was deleted here by {back.deleted_by}, and is there again"
         version = Branches(self._ws).resolve(f"{dataset}@{commit}")
         there = self._line.new.get(commit)
-        if self._asked.contents:
-            self._bring_contents(version, one.below)
-        moved = False
+        called = there.ref if there and there.ref != version.ref else ""
+        return Learned(version, one.below, called, len(made), kind, name, note)
+
+    def bring(self, learned: Learned, arrived: Callable[[str], object] = lambda _: None) -> None:
+        """Brings a version's contents; raises as :func:`fetch`.
+
+        Args:
+            learned: The version.
+            arrived: Told of each pack of contents, on any thread, as soon as it is here.
+        """
+        version = learned.version
+        commit = read_commit(self._ws, version.commit_id)
+        if learned.below:
+            self._bring_below(version, commit, learned.below)
+            return
+        packs = [Item(pack.digest, f"a pack of {version.ref}", pack.size) for pack in commit.packs]
+        self._move(packs, arrived)
+        walk = Walk(self._ws.blobs, strict=True)
+        items = [
+            Item(need.digest, f"{need.what} of {version.ref}", need.size) for need in walk.contents(commit)
+        ]
+        items += [Item(need.digest, f"{need.what} of {version.ref}", need.size) for need in tables(version)]
+        self._move(items)
+
+    def follow(self, learned: Learned) -> FetchedVersion:
+        """Lets a branch that is behind stand at the version; tells what was done."""
+        version, kind, name = learned.version, learned.kind, learned.name
+        moved, why = False, ""
         if kind is not None and name:
             moved, why = follow(self._ws, version, kind, name, self._asked.actor)
-            note = note or why
         return FetchedVersion(
             ref=version.ref,
-            commit=commit,
-            called=there.ref if there and there.ref != version.ref else "",
-            known=len(made),
+            commit=version.commit_id,
+            called=learned.called,
+            known=learned.known,
             branch=name if kind == "branch" else "",
             moved=moved,
-            note=note,
+            note=learned.note or why,
             blobs=self._blobs,
             bytes=self._bytes,
         )
@@ -239,27 +299,14 @@ class _Fetcher:
             items += [Item(pack.digest, f"a pack of pages of {one.ref}", pack.size) for pack in commit.pages]
         self._move(items)
 
-    def _bring_contents(self, version: DatasetVersion, below: str) -> None:
-        commit = read_commit(self._ws, version.commit_id)
-        if below:
-            self._bring_below(version, commit, below)
-            return
-        self._move([Item(pack.digest, f"a pack of {version.ref}", pack.size) for pack in commit.packs])
-        walk = Walk(self._ws.blobs, strict=True)
-        items = [
-            Item(need.digest, f"{need.what} of {version.ref}", need.size) for need in walk.contents(commit)
-        ]
-        items += [Item(need.digest, f"{need.what} of {version.ref}", need.size) for need in tables(version)]
-        self._move(items)
-
     def _bring_below(self, version: DatasetVersion, commit: Commit, below: str) -> None:
         cache = self._ws.state / "cache"
         blobs = FallbackBlobs(self._ws.blobs, lambda: self._remote.blobs, cache / "ranges")
         contents = bring_below(cast("BlobStore", blobs), commit, below, cache / "packs")
         self._move([Item(one.digest, f"{one.what} of {version.ref}", one.size) for one in contents])
 
-    def _move(self, items: Sequence[Item]) -> None:
-        moved: Moved = self._mover.move(items)
+    def _move(self, items: Sequence[Item], arrived: Callable[[str], object] = lambda _: None) -> None:
+        moved: Moved = self._mover.move(items, arrived=arrived)
         self._blobs += moved.blobs
         self._bytes += moved.bytes
         if moved.failed:

@@ -39,7 +39,7 @@ def wanted(workspace: Workspace, refs: Sequence[str]) -> list[Wanted]:
         InvalidInput: If a pointer can't be read.
     """
     if not refs:
-        return [_pointed(read_pointer(place)) for place in find_pointers(workspace.root)]
+        return [pointed(read_pointer(place)) for place in find_pointers(workspace.root)]
     return [found for ref in refs for found in _named(workspace, ref)]
 
 
@@ -61,15 +61,16 @@ def _named(workspace: Workspace, ref: str) -> list[Wanted]:
         place = pointer_path(at)
         if place.is_file():
             below = whole.relative_to(at).as_posix() if whole != at else ""
-            return [_pointed(read_pointer(place), below)]
+            return [pointed(read_pointer(place), below)]
         at = at.parent
     if inside and whole.is_dir() and "@" not in ref:
-        found = [_pointed(read_pointer(place)) for place in find_pointers(whole)]
+        found = [pointed(read_pointer(place)) for place in find_pointers(whole)]
         if found:
             return found
     dataset, _, name = ref.partition("@")
     return [Wanted(ref if name else f"{dataset}@{DEFAULT_BRANCH}", None, name or DEFAULT_BRANCH)]
 
 
-def _pointed(pointer: Pointer, below: str = "") -> Wanted:
+def pointed(pointer: Pointer, below: str = "") -> Wanted:
+    """What a pointer names."""
     return Wanted(f"{pointer.dataset}@{pointer.commit}", "branch", pointer.branch, below)

@@ -9,9 +9,19 @@ from treadle.data.branches.service import Branches
 from treadle.data.remotes.fetching import fetch
 from treadle.data.remotes.naming import wanted
 from treadle.data.remotes.pace import Pace
+from treadle.data.remotes.pulling import pull
 from treadle.data.remotes.pushing import push
 from treadle.data.remotes.remote import Remote
-from treadle.data.remotes.types import Fetch, FetchedVersion, Push, PushedVersions, Verified, Verify
+from treadle.data.remotes.types import (
+    Fetch,
+    FetchedVersion,
+    Pull,
+    Pulled,
+    Push,
+    PushedVersions,
+    Verified,
+    Verify,
+)
 from treadle.data.remotes.verifying import Verifier
 from treadle.data.types import DatasetVersion
 from treadle.kernel.errors import NotFound
@@ -54,6 +64,19 @@ class Remotes:
             StorageError: If the remote fails again and again.
         """
         return fetch(self._ws, asked)
+
+    def pull(self, asked: Pull) -> Pulled:
+        """Brings what pointers name from a remote, and into the project's folder meanwhile.
+
+        Raises:
+            NotFound: If there is no such pointer or remote, or the remote has no such version.
+            InvalidInput: If the limit is no rate, or a pointer can't be read.
+            Conflict: If changes would be lost; what came from the remote is here.
+            CorruptData: If something is damaged or missing at the remote: names it.
+            StorageFull: If no space is left here; what has come is here for the next try.
+            StorageError: If the remote fails again and again.
+        """
+        return pull(self._ws, asked)
 
     def verify(self, asked: Verify) -> Verified:
         """Reads versions bit for bit, here or at a remote, and mends them if that is asked for.

@@ -99,12 +99,19 @@ class Mover:
         self._slots = threading.BoundedSemaphore(PIECES_AT_ONCE)
         self._buffers: deque[bytearray] = deque()
 
-    def move(self, items: Iterable[Item], *, again: bool = False) -> Moved:
+    def move(
+        self,
+        items: Iterable[Item],
+        *,
+        again: bool = False,
+        arrived: Callable[[str], object] = lambda _: None,
+    ) -> Moved:
         """Moves what the target doesn't have.
 
         Args:
             items: The blobs; one that is named twice is moved once.
             again: Whether to move also what is there, because it is damaged.
+            arrived: Told of each blob, on any thread, as soon as it is there.
 
         Raises:
             StorageFull: If the target is full.
@@ -115,11 +122,14 @@ class Mover:
         with ThreadPoolExecutor(_ASKED_AT_ONCE, thread_name_prefix="treadle-ask") as pool:
             there = [False] * len(wanted) if again else list(pool.map(self._there, wanted))
             missing = [item for item, is_there in zip(wanted, there, strict=True) if not is_there]
+            for item, is_there in zip(wanted, there, strict=True):
+                if is_there:
+                    arrived(item.digest)
             sized = list(pool.map(self._sized, missing))
         failed = [one for one in sized if isinstance(one, Failed)]
         ready = [one for one in sized if isinstance(one, Item)]
         progress.expect(len(ready), sum(item.size or 0 for item in ready))
-        failed += self._move_all(ready)
+        failed += self._move_all(ready, arrived)
         lost = {one.item.digest for one in failed}
         moved = [item for item in ready if item.digest not in lost]
         return Moved(
@@ -138,7 +148,7 @@ class Mover:
             return Failed(item, error)
         return msgspec.structs.replace(item, size=size)
 
-    def _move_all(self, items: Sequence[Item]) -> list[Failed]:
+    def _move_all(self, items: Sequence[Item], arrived: Callable[[str], object]) -> list[Failed]:
         failed: list[Failed] = []
         pieces = ThreadPoolExecutor(PIECES_AT_ONCE, thread_name_prefix="treadle-piece")
         blobs = ThreadPoolExecutor(_BLOBS_AT_ONCE, thread_name_prefix="treadle-blob")
@@ -146,6 +156,7 @@ class Mover:
         def one(item: Item) -> None:
             try:
                 self._move_one(item, pieces)
+                arrived(item.digest)
             except (NotFound, CorruptData) as error:
                 failed.append(Failed(item, error))
             except StorageError as error:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from treadle.data.work.types import CheckedOut
+
 
 class Push(msgspec.Struct, frozen=True, kw_only=True):
     """Versions that shall be pushed to a remote.
@@ -89,6 +91,36 @@ class FetchedVersion(msgspec.Struct, frozen=True, kw_only=True):
     note: str = ""
     blobs: int = 0
     bytes: int = 0
+
+
+class Pull(msgspec.Struct, frozen=True, kw_only=True):
+    """What shall be brought from a remote and into the project's folder.
+
+    Attributes:
+        paths: Where its pointers lie, relative to the project; everywhere when empty.
+        remote: The remote; the default one when empty.
+        limit: Bytes a second at most, such as ``50MB/s``; as fast as it goes when empty.
+        force: Whether changes that are in no version may be lost.
+        actor: Who asks; filled in by the client.
+    """
+
+    paths: tuple[str, ...] = ()
+    remote: str = ""
+    limit: str = ""
+    force: bool = False
+    actor: str = "api"
+
+
+class Pulled(msgspec.Struct, frozen=True, kw_only=True):
+    """What was pulled, of each pointer.
+
+    Attributes:
+        fetched: What came from the remote.
+        written: What was written into the project's folder.
+    """
+
+    fetched: tuple[FetchedVersion, ...]
+    written: tuple[CheckedOut, ...]
 
 
 class Verify(msgspec.Struct, frozen=True, kw_only=True):

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
 _AT_ONCE = 16
 _BLOCK = 1 << 16
-_PLAIN = (Kind.RAW, Kind.ZSTD)
+PLAIN = (Kind.RAW, Kind.ZSTD)
+"""How contents are stored that lie in a pack themselves."""
 _held: WeakValueDictionary[str, PackIndex] = WeakValueDictionary()
 """The indexes that somebody holds: of a million files they have 55 MB, which nobody needs twice."""
 
@@ -127,7 +128,7 @@ class Indexes:
                 row += 1
         return None
 
-    def find_many(self, digests: NDArray[np.uint8], kinds: Sequence[Kind] = _PLAIN) -> list[Located]:
+    def find_many(self, digests: NDArray[np.uint8], kinds: Sequence[Kind] = PLAIN) -> list[Located]:
         """Where contents lie that are in a pack.
 
         Args:

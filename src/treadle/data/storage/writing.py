@@ -83,12 +83,13 @@ class PackWriter:
     Args:
         blobs: Where packs are kept.
         known: Says of a digest whether it needn't be kept again; of none, when left out.
-        size: When a pack is full, in bytes.
+        size: When a pack is full, in bytes; :data:`PACK_SIZE` when left out.
     """
 
     def __init__(
-        self, blobs: BlobStore, known: Callable[[bytes], bool] | None = None, size: int = PACK_SIZE
+        self, blobs: BlobStore, known: Callable[[bytes], bool] | None = None, size: int | None = None
     ) -> None:
+        size = size or PACK_SIZE
         self._known = known
         self._sender = ThreadPoolExecutor(1, thread_name_prefix="treadle-pack")
         self._contents = _Open(blobs, size, self._sender)

@@ -9,15 +9,14 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
 import msgspec
 
-from treadle.data.storage.contents import Contents
 from treadle.data.storage.indexes import Located
 from treadle.data.storage.packs import Kind
 from treadle.data.tree.types import Entries
+from treadle.data.work.chunks import Chunk, Chunks
 from treadle.data.work.helper import LENGTH, Job, Stretch, read_frame
 from treadle.kernel import progress
 from treadle.kernel.errors import TreadleError
@@ -28,19 +27,6 @@ if TYPE_CHECKING:
 
 _AHEAD = 2
 """So many chunks are with the helper at once, so that it never waits for the next one."""
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Chunk:
-    """Some files of a checkout.
-
-    Attributes:
-        rows: Which of the target's; int64, n.
-        replace: Which are written over something; bool, n.
-    """
-
-    rows: NDArray[np.int64]
-    replace: NDArray[np.bool_]
 
 
 class Sharing:
@@ -54,8 +40,7 @@ class Sharing:
     Args:
         base: The folder.
         target: What shall lie there.
-        contents: What gives the files.
-        chunks: All of them; who takes one off has it for himself.
+        chunks: All of them.
         made: Told of what was made, also by another thread: rows of the target; and of each the time of its
             content's change, that of any change, and its inode; int64 of shape (n,) and (n, 3).
         lock: A descriptor that holds a lock, which the helper shall hold as well: it is free when both are
@@ -66,22 +51,17 @@ class Sharing:
         self,
         base: str,
         target: Entries,
-        contents: Contents,
-        chunks: deque[Chunk],
+        chunks: Chunks,
         made: Callable[[NDArray[np.int64], NDArray[np.int64]], None],
         lock: int | None = None,
     ) -> None:
-        self._base, self._target, self._contents = base, target, contents
-        self._chunks, self._made, self._lock = chunks, made, lock
+        self._base, self._target, self._chunks = base, target, chunks
+        self._made, self._lock = made, lock
         self.left: list[Chunk] = []
 
     def mine(self) -> Iterator[Chunk]:
         """The chunks that this process takes."""
-        while True:
-            try:
-                chunk = self._chunks.popleft()
-            except IndexError:
-                return
+        while chunk := self._chunks.first():
             yield chunk
 
     @contextlib.contextmanager
@@ -97,6 +77,7 @@ class Sharing:
             yield
             thread.join()
         finally:
+            self._chunks.stop()
             process.terminate()
             process.wait()
             thread.join()
@@ -110,7 +91,7 @@ class Sharing:
         chunk: Chunk | None = None
         try:
             while True:
-                while len(given) < _AHEAD and (chunk := self._next()):
+                while len(given) < _AHEAD and (chunk := self._chunks.last(wait=not given)):
                     job, order = self._job(chunk)
                     _send(_open(process.stdin), job)
                     given.append((chunk, order))
@@ -128,19 +109,13 @@ class Sharing:
             if chunk is not None:
                 self.left.append(chunk)
 
-    def _next(self) -> Chunk | None:
-        try:
-            return self._chunks.pop()
-        except IndexError:
-            return None
-
     def _job(self, chunk: Chunk) -> tuple[Job, NDArray[np.int64]]:
         """What the helper is asked of a chunk, and which of its files that are."""
         import numpy as np
 
         stretches, order = [], [np.empty(0, np.int64)]
-        for found, span in self._contents.located(self._target.digests[chunk.rows]):
-            pack = self._contents.blobs.path(found.pack)
+        for found, span in chunk.contents.located(self._target.digests[chunk.rows]):
+            pack = chunk.contents.blobs.path(found.pack)
             if pack is not None:
                 stretches.append(self._stretch(os.fsencode(pack), found, span, chunk))
                 order.append(found.rows[span])
@@ -177,7 +152,7 @@ class Sharing:
         left = np.ones(len(chunk.rows), dtype=bool)
         left[order[done]] = False
         if left.any():
-            self.left.append(Chunk(chunk.rows[left], chunk.replace[left]))
+            self.left.append(Chunk(chunk.rows[left], chunk.replace[left], chunk.contents))
 
 
 def can_share() -> bool:

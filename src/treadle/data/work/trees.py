@@ -21,6 +21,7 @@ from treadle.data.tree.trees import build, entries, lookup
 from treadle.data.tree.types import Entries
 from treadle.data.types import DatasetVersion
 from treadle.data.work import differing
+from treadle.data.work.arriving import Arrivals
 from treadle.data.work.gitignore import ignore
 from treadle.data.work.plans import plan
 from treadle.data.work.pointer import (
@@ -161,7 +162,7 @@ class WorkingTree:
             NotFound: If there is no pointer.
             InvalidInput: If a pointer can't be read.
         """
-        return [self._status(place, limit) for place in self._pointers(paths)]
+        return [self._status(place, limit) for place in self.pointers(paths)]
 
     def _status(self, place: Path, limit: int) -> WorkStatus:
         pointer, target = read_pointer(place), data_path(place)
@@ -206,12 +207,43 @@ class WorkingTree:
             Conflict: If changes would be lost; nothing was touched.
             StorageFull: If no space is left; run it again when there is.
         """
-        places = self._pointers(asked.paths)
+        places = self.pointers(asked.paths)
         if asked.ref and len(places) != 1:
             raise InvalidInput("one path is needed to check another version out", fix="name it")
-        return [self._checkout(place, asked) for place in places]
+        return [self.checkout_one(place, asked) for place in places]
 
-    def _checkout(self, place: Path, asked: Checkout) -> CheckedOut:
+    def pointers(self, paths: Sequence[str] = ()) -> list[Path]:
+        """The pointers at some paths and below them; all of the project's when empty.
+
+        Raises:
+            NotFound: If there is none at a path.
+            InvalidInput: If a path lies outside of the project.
+        """
+        if not paths:
+            return list(find_pointers(self._ws.root))
+        found: list[Path] = []
+        for path in paths:
+            if path == ".":
+                found += find_pointers(self._ws.root)
+                continue
+            target = self._inside(path.removesuffix(".treadle").rstrip("/"))
+            place = pointer_path(target)
+            below = list(find_pointers(target)) if target.is_dir() and not place.exists() else []
+            if not place.exists() and not below:
+                raise NotFound(
+                    "no version was made of it yet", where=str(target), fix=f"treadle data add {path}"
+                )
+            found += below or [place]
+        return found
+
+    def checkout_one(self, place: Path, asked: Checkout, arrivals: Arrivals | None = None) -> CheckedOut:
+        """Brings the data of one pointer; else as :meth:`checkout`.
+
+        Args:
+            place: The pointer.
+            asked: How; its paths aren't looked at.
+            arrivals: Tells which packs of the version are here, where they are still coming.
+        """
         ref = asked.ref
         pointer, target = read_pointer(place), data_path(place)
         version = self._branches.resolve(f"{pointer.dataset}@{ref}") if ref else self._version_of(pointer)
@@ -230,6 +262,8 @@ class WorkingTree:
                 held = wanted if here is version else joined(list(entries(here.tree, contents)))
                 known = differing.recognised(known, found, held)
             journal = self._cache(target).with_suffix(".checkout")
+            if arrivals and (present or journal.exists()):
+                arrivals.wait()
             holds = differing.Holding(found, wanted, contents, broke_off=journal.exists())
             made = plan(wanted, found, known, holds, force=asked.force)
             if made.conflicts:
@@ -238,7 +272,8 @@ class WorkingTree:
                 journal.parent.mkdir(parents=True, exist_ok=True)
                 journal.touch()
             with naming(version.ref):
-                after = Writer(base, contents, asked.link, lock).write(wanted, made, found)
+                writer = Writer(base, contents, asked.link, lock, arrivals)
+                after = writer.write(wanted, made, found)
             save_state(
                 self._cache(target), after, wanted.digests, version.tree, time.time_ns() + _LONG_AGO_NS
             )
@@ -304,21 +339,6 @@ class WorkingTree:
             where=self._shown(target),
             fix=f"keep them (treadle data add {self._shown(target)}) or drop them (--force)",
         )
-
-    def _pointers(self, paths: Sequence[str]) -> list[Path]:
-        if not paths:
-            return list(find_pointers(self._ws.root))
-        found = []
-        for path in paths:
-            target = self._inside(path.removesuffix(".treadle").rstrip("/"))
-            place = pointer_path(target)
-            below = list(find_pointers(target)) if target.is_dir() and not place.exists() else []
-            if not place.exists() and not below:
-                raise NotFound(
-                    "no version was made of it yet", where=str(target), fix=f"treadle data add {path}"
-                )
-            found += below or [place]
-        return found
 
     def _inside(self, path: str) -> Path:
         if "\0" in path:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections import deque
-from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from treadle.data.storage.contents import Contents
 from treadle.data.tree.types import Entries, Mode
+from treadle.data.work.arriving import Arrivals
+from treadle.data.work.chunks import Chunk, Chunks
 from treadle.data.work.placing import NEW, PARTIAL, PERMISSIONS, into_place, put
 from treadle.data.work.plans import Plan
 from treadle.data.work.scanning import Scan
-from treadle.data.work.sharing import Chunk, Sharing, can_share
+from treadle.data.work.sharing import Sharing, can_share
 from treadle.data.work.types import LinkKind
 from treadle.kernel import progress
 from treadle.kernel.copying import copy_hashed, reflink
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _BATCH = 16_384
-_SHARED_BATCH, _SHARED_SIZE = 2_048, 64 << 20  # so that whoever ends first needn't wait long for the other
+_SHARED_BATCH = 2_048  # so that whoever ends first needn't wait long for the other
 _EXECUTABLE, _FOLDER = int(Mode.EXECUTABLE), int(Mode.FOLDER)
 MANY = 10_000
 """From so many files on they are made by two processes."""
@@ -42,12 +41,19 @@ class Writer:
         link: ``auto`` shares blocks where the file system can and copies otherwise; ``hardlink`` links large
             files, which are read-only then.
         lock: A descriptor that holds the lock of what is written.
+        arrivals: Tells which packs are here, where they are still coming.
     """
 
     def __init__(
-        self, base: Path, contents: Contents, link: LinkKind = "auto", lock: int | None = None
+        self,
+        base: Path,
+        contents: Contents,
+        link: LinkKind = "auto",
+        lock: int | None = None,
+        arrivals: Arrivals | None = None,
     ) -> None:
         self._base, self._contents, self._link, self._lock = str(base), contents, link, lock
+        self._arrivals = arrivals
 
     def write(self, target: Entries, plan: Plan, scan: Scan) -> Scan:
         """Writes and removes; returns what lies there then, a row for each of the target's.
@@ -62,6 +68,7 @@ class Writer:
 
         stats = np.zeros((len(target), 3), np.int64)  # times of the content's change, of any change, inodes
         sizes = target.sizes.copy()
+        progress.expect(len(plan.write), int(target.sizes[plan.write].sum()))
         with storage_errors(self._base):
             self._remove(plan.remove)
             self._folders(target, plan.write)
@@ -108,12 +115,13 @@ class Writer:
     def _files(self, target: Entries, plan: Plan, stats: NDArray[np.int64]) -> None:
         """Writes all files, together with a helper where they are many."""
         shared = len(plan.write) >= MANY and can_share()
-        chunks = deque(_chunks(target, plan, _SHARED_BATCH if shared else _BATCH))
+        most = _SHARED_BATCH if shared else _BATCH
+        chunks = Chunks(target, plan, self._contents, most, self._arrivals)
 
         def made(rows: NDArray[np.int64], found: NDArray[np.int64]) -> None:
             stats[rows] = found
 
-        sharing = Sharing(self._base, target, self._contents, chunks, made, self._lock)
+        sharing = Sharing(self._base, target, chunks, made, self._lock)
         with sharing.running() if shared else contextlib.nullcontext():
             for chunk in sharing.mine():
                 made(chunk.rows, self._some(target, chunk))
@@ -129,7 +137,7 @@ class Writer:
         modes, over = target.modes[rows].tolist(), chunk.replace.tolist()
         found = [(0, 0, 0)] * len(rows)
         count = size = 0
-        for row, data in self._contents.many(target.digests[rows]):
+        for row, data in chunk.contents.many(target.digests[rows]):
             stat = put(f"{self._base}/{paths[row]}", data, modes[row], replace=over[row])
             found[row] = stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino
             count += 1
@@ -179,17 +187,6 @@ class Writer:
                 where=str(source),
                 fix="`treadle data verify --repair` fetches it again",
             )
-
-
-def _chunks(target: Entries, plan: Plan, most: int) -> Iterator[Chunk]:
-    """What is written, in pieces of so many files; where they are large, of fewer."""
-    import numpy as np
-
-    count = len(plan.write)
-    pieces = np.arange(count) // most + np.cumsum(target.sizes[plan.write], dtype=np.int64) // _SHARED_SIZE
-    bounds = [0, *(np.flatnonzero(np.diff(pieces)) + 1).tolist(), count]
-    for begin, end in pairwise(bounds) if count else ():
-        yield Chunk(plan.write[begin:end], plan.replace[begin:end])
 
 
 def _shared(source: Path, place: Path) -> bool:
