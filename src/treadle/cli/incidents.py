@@ -62,6 +62,7 @@ def show_report(found: IncidentReport) -> None:
             ("affected", found.affected),
             ("predictions", f"{found.predictions:,} since it began"),
             ("opened", one.opened_at),
+            *(("grown", what) for what in found.growths),
             ("taken", one.acknowledged_by or None),
             ("escalated", one.escalated_at),
             ("resolved", one.resolved_at and f"{one.resolved_at:%Y-%m-%d %H:%M} by {one.resolved_by}"),

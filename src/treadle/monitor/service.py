@@ -23,7 +23,8 @@ from treadle.monitor.drops import take_dropped
 from treadle.monitor.embeddings import Embeddings
 from treadle.monitor.findings import Window
 from treadle.monitor.incidents.channels import channels, ways
-from treadle.monitor.incidents.grouping import escalate, group, stands
+from treadle.monitor.incidents.grouping import escalate, group, grown, stands
+from treadle.monitor.incidents.growth import said
 from treadle.monitor.incidents.outbox import Outbox
 from treadle.monitor.incidents.rules import severity
 from treadle.monitor.log import PredictionLog, check_model
@@ -455,15 +456,20 @@ class Monitors:
                     return False
                 store.add_windows(connection, found)
                 raised: Alerts = []
-                for alert in findings.to_alerts(found, delivered=self._notifier is None):
-                    if raising.persists(connection, alert, self._config) and raising.is_news(
-                        connection, alert, cooldown
-                    ):
-                        store.add_alert(connection, alert)
-                        record(connection, raising.alert_event(alert))
-                        raised.append(alert)
+                grew: dict[str, str] = {}
+                for one in findings.to_alerts(found, delivered=self._notifier is None):
+                    if not raising.persists(connection, one, self._config):
+                        continue
+                    if more := grown(connection, one, found, self._config):
+                        grew[one.id] = more
+                    elif not raising.is_news(connection, one, cooldown):
+                        continue
+                    alert = msgspec.structs.replace(one, sentence=said(more, one.sentence)) if more else one
+                    store.add_alert(connection, alert)
+                    record(connection, raising.alert_event(alert))
+                    raised.append(alert)
                 now = self._ws.clock.now()
-                group(connection, model, until, raised, found, self._config.notify, self._ways, now)
+                group(connection, model, until, raised, found, self._config.notify, self._ways, now, grew)
         except sa.exc.IntegrityError:
             # On Postgres two can find no first window and both write it; one gets through.
             return False

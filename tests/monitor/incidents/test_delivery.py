@@ -60,8 +60,9 @@ class Sender:
         self.clock = ManualClock(NOW)
         self.outbox = Outbox(workspace, {name: channel}, self.clock)
 
-    def write(self, incident: Incident, occasion: Occasion) -> None:
-        notice = rules.notice(incident, occasion, NOW, f"{incident.id} {occasion}")
+    def write(self, incident: Incident, occasion: Occasion, at: datetime = NOW, growths: int = 0) -> None:
+        notice = rules.notice(incident, occasion, at, f"{incident.id} {occasion}")
+        notice = msgspec.structs.replace(notice, growths=growths)
         with self._ws.database.write() as connection:
             store.add_delivery(connection, notice, self._name, self.clock.now())
 
@@ -285,7 +286,12 @@ def test_alertmanager_tells_once_of_each_change(
     assert sender.again() == 1
     wait_for(lambda: [one["labels"]["severity"] for one in manager.active()] == ["critical"])
     wait_for(lambda: told()[-1:] == [("firing", "critical")])
-    sender.write(OVER, "resolved")
+    sender.write(WORSE, "worse", NOW + timedelta(seconds=1), growths=1)  # as severe as before, and larger
+    before = len(told())
+    assert sender.again() == 1
+    wait_for(lambda: ("firing", "critical") in told()[before:])
+    assert [one["labels"].get("grown") for one in manager.active()] == ["1"]
+    sender.write(OVER, "resolved", NOW + timedelta(seconds=2), growths=1)
     assert sender.again() == 1
     wait_for(lambda: told()[-1:] == [("resolved", "")])
     assert manager.active() == []

@@ -45,6 +45,7 @@ class NotifyConfig(Table, frozen=True):
         alertmanager: The address of a Prometheus Alertmanager.
         page: Where people reach this platform, for links.
         together: Alerts that come within this time of each other are one incident.
+        worse_after: People are told that an incident has grown at most so often.
         escalate_after: An incident that nobody has taken for so long becomes more severe, and is told again.
     """
 
@@ -54,4 +55,5 @@ class NotifyConfig(Table, frozen=True):
     alertmanager: str | None = None
     page: str = ""
     together: Duration = "14d"
+    worse_after: Duration = "1d"
     escalate_after: Duration = "1d"

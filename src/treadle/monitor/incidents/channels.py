@@ -76,9 +76,10 @@ def channels(config: NotifyConfig) -> dict[str, Channel]:
 
 
 def headline(notice: Notice) -> str:
-    """A notice in a line."""
+    """A notice in a line: what happened, or what has become worse of it."""
     one = notice.incident
-    return f"{_TITLES[notice.occasion]}[{one.severity}] {one.model}/{one.version}: {one.title}"
+    what = notice.sentence if notice.occasion == "worse" else one.title
+    return f"{_TITLES[notice.occasion]}[{one.severity}] {one.model}/{one.version}: {what}"
 
 
 def text(notice: Notice, page: str = "") -> str:
@@ -255,23 +256,27 @@ class Alertmanager:
         one = notice.incident
         resolved = one.state == "resolved" and one.resolved_at is not None
         stands = _TEST_STANDS if notice.occasion == "test" else _STANDS
-        alerts = [self._alert(notice, one.severity, notice.at if resolved else notice.at + stands)]
+        now = one.severity, notice.growths
+        alerts = [self._alert(notice, *now, notice.at if resolved else notice.at + stands)]
         if notice.occasion not in {"opened", "test"}:
-            # Labels are an alert's identity, and what it is routed by: what was less severe before ends.
-            others = [how for how in get_args(Severity) if how != one.severity]
-            alerts += [self._alert(notice, how, notice.at) for how in others]
+            # Labels are an alert's identity, and what it is routed by: what was less severe, or hadn't grown
+            # so far, ends. Nobody is told of an alert again whose labels haven't changed.
+            every = [(how, grown) for grown in range(notice.growths + 1) for how in get_args(Severity)]
+            alerts += [self._alert(notice, *before, notice.at) for before in every if before != now]
         post(self._url, msgspec.json.encode(alerts), {})
 
-    def _alert(self, notice: Notice, severity: Severity, ends: datetime) -> Json:
+    def _alert(self, notice: Notice, severity: Severity, growths: int, ends: datetime) -> Json:
         one = notice.incident
+        summary = notice.sentence if notice.occasion == "worse" else one.title
         alert: dict[str, Json] = {
             "labels": {
                 "alertname": "TreadleIncident",
                 "model": one.model,
                 "incident": one.id,
                 "severity": severity,
+                **({"grown": str(growths)} if growths else {}),
             },
-            "annotations": {"summary": one.title, "description": text(notice)},
+            "annotations": {"summary": summary, "description": text(notice)},
             "startsAt": _stamp(min(one.opened_at, ends)),
             "endsAt": _stamp(ends),
         }

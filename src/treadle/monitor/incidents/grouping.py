@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
 import sqlalchemy as sa
 
 from treadle.kernel.clock import SystemClock
+from treadle.kernel.config.monitor import MonitorConfig
 from treadle.kernel.config.notify import NotifyConfig
 from treadle.kernel.events import record
 from treadle.kernel.types import Event
 from treadle.kernel.units import parse_duration
-from treadle.monitor.incidents import rules, store
+from treadle.monitor import store as monitor_store
+from treadle.monitor.incidents import growth, rules, store
 from treadle.monitor.incidents.types import Incident, Notice
 from treadle.monitor.types import Alert, Severity, WindowResult
 
@@ -27,6 +29,7 @@ def group(
     config: NotifyConfig,
     ways: Iterable[str],
     seen: datetime | None = None,
+    grew: Mapping[str, str] | None = None,
 ) -> None:
     """Puts a window's alerts into incidents, opens new ones, and resolves those that are over.
 
@@ -40,12 +43,14 @@ def group(
         ways: By which channels people are told.
         seen: When it was looked at; the window's end when None. It may be long ago where a platform was down,
             and nobody could answer before.
+        grew: What has grown of what an incident tells, by the alert that says so; as :func:`grown` tells.
     """
-    ways = list(ways)
+    ways, grew = list(ways), grew or {}
     before = {one.id: one for one in store.read_incidents(connection, model, ("open", "acknowledged"))}
     told = store.told(connection, before)
     after = {name: _carried(one, told[name], results) for name, one in before.items()}
-    loud: dict[str, str] = {}  # what is told of an incident: its latest alert
+    loud: dict[str, str] = {}  # what is told of an incident: its latest alert, or the one that has grown
+    growing: dict[str, str] = {}
     muted = store.read_mutes(connection, model)
     for alert in alerts:
         how_bad = rules.severity(alert, results)
@@ -58,20 +63,60 @@ def group(
         known |= {(alert.kind, subject) for subject in alert.subjects}
         store.add_member(connection, alert.id, one.id)
         if not rules.is_muted(alert.kind, alert.subjects, at, muted):
-            loud[one.id] = alert.sentence
+            _tell(one, alert, grew.get(alert.id, ""), loud, growing)
     for name, one in after.items():
         if name not in before:
             told_by = ways if name in loud else ()
             _keep(connection, one, rules.notice(one, "opened", at, one.title, results), told_by, seen)
-        elif one != before[name]:
-            news = name in loud and rules.is_worse(before[name], one)
-            _keep(
-                connection, one, rules.notice(one, "worse", at, loud[name], results) if news else None, ways
-            )
+        elif one != before[name] or name in growing:
+            news = name in loud and (rules.is_worse(before[name], one) or name in growing)
+            notice = rules.notice(one, "worse", at, loud[name], results) if news else None
+            _keep(connection, one, notice, ways, grew=growing.get(name, ""))
         elif rules.is_over(one, results):
             resolve(connection, one, at, "monitor", "every monitor is fine again", ways)
         elif (now := rules.successor(one, results)) is not None:
             resolve(connection, one, at, "monitor", f"version {now} is in production instead", ways)
+
+
+def _tell(incident: Incident, alert: Alert, grew: str, loud: dict[str, str], growing: dict[str, str]) -> None:
+    """Notes what is told of an incident; what has grown in several monitors is told together."""
+    before = growing.get(incident.id, "")
+    if grew:
+        growing[incident.id] = growth.together(before, grew)
+        bare = alert.sentence.removeprefix(growth.said(grew, ""))
+        loud[incident.id] = growth.said(growing[incident.id], bare)
+    elif not before:
+        loud[incident.id] = alert.sentence
+
+
+def grown(
+    connection: sa.Connection, alert: Alert, results: Sequence[WindowResult], config: MonitorConfig
+) -> str:
+    """What has grown of what an open incident tells, in words; empty if nothing has, or nobody is to hear.
+
+    People are told of it again once it has grown, as :mod:`treadle.monitor.incidents.growth` declares, and
+    not sooner than ``worse_after`` after they were told last.
+    """
+    found = {one.id: one for one in store.read_incidents(connection, alert.model, ("open", "acknowledged"))}
+    told, notify = store.told(connection, found), config.notify
+    one = rules.home(alert, found.values(), told, parse_duration(notify.together))
+    if one is None or alert.kind not in one.kinds:
+        return ""
+    if rules.is_muted(alert.kind, alert.subjects, alert.at, store.read_mutes(connection, alert.model)):
+        return ""
+    at = store.tellings(connection, one)
+    if not at or alert.at - max(at) < parse_duration(notify.worse_after):
+        return ""
+    # What another open incident has told is no news either.
+    every = at.union(*(store.tellings(connection, other) for other in found.values() if other != one))
+    known = set().union(*told.values())
+    before = [
+        window
+        for until in sorted(every)
+        for window in monitor_store.read_windows(connection, alert.model, until=until, kind=alert.kind)
+        if (window.kind, window.subject) in known
+    ]
+    return growth.grown(alert, results, before, max(at), config)
 
 
 def _carried(incident: Incident, told: rules.Told, results: Sequence[WindowResult]) -> Incident:
@@ -127,11 +172,13 @@ def _keep(
     notice: Notice | None,
     ways: Iterable[str],
     seen: datetime | None = None,
+    grew: str = "",
 ) -> None:
     store.put_incident(connection, incident)
     if notice is None:
         return
-    now = SystemClock().now()
+    now, growths = SystemClock().now(), len(store.growths(connection, incident)) + bool(grew)
+    notice = msgspec.structs.replace(notice, growths=growths)
     for way in ways:
         store.add_delivery(connection, notice, way, now)
     record(
@@ -149,6 +196,7 @@ def _keep(
                 "occasion": notice.occasion,
                 "severity": incident.severity,
                 **({"seen": seen.isoformat()} if seen else {}),
+                **({"grew": grew} if grew else {}),
             },
         ),
     )

@@ -37,6 +37,7 @@ def facts(report: IncidentReport) -> list[tuple[str, str]]:
         ("affected", f"{report.affected}; {report.predictions:,} predictions since it began"),
         ("opened", f"{one.opened_at:%Y-%m-%d %H:%M} UTC, latest alert {one.last_at:%Y-%m-%d %H:%M}"),
     ]
+    found += [("grown", what) for what in report.growths]
     if one.acknowledged_at:
         found.append(("taken", f"{one.acknowledged_at:%Y-%m-%d %H:%M} UTC by {one.acknowledged_by}"))
     if one.escalated_at:

@@ -70,6 +70,7 @@ class Incidents:
             mine = store.members_of(connection, incident_id)
             alerts = [one for one in monitor_store.read_alerts(connection, incident.model) if one.id in mine]
             windows = monitor_store.read_windows(connection, incident.model)
+            growths = store.growths(connection, incident)
         until = incident.resolved_at or max(self._ws.clock.now(), incident.last_at)
         causes = rules.causes(windows, incident.since, until)
         return IncidentReport(
@@ -80,6 +81,7 @@ class Incidents:
             predictions=self._predictions(incident, until),
             production=self._production(incident, until),
             next=_next(incident),
+            growths=tuple(growths),
         )
 
     def change(self, incident_id: str, change: IncidentChange, actor: str) -> Incident:

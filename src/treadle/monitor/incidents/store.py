@@ -108,6 +108,30 @@ def seen(connection: sa.Connection, incident: Incident) -> datetime:
     return datetime.fromisoformat(facts["seen"]) if "seen" in facts else incident.opened_at
 
 
+def tellings(connection: sa.Connection, incident: Incident) -> set[datetime]:
+    """When people were told what an incident is: as it was opened, and each time that it had become worse."""
+    return {at for at, _ in _told_of(connection, incident)}
+
+
+def growths(connection: sa.Connection, incident: Incident) -> list[str]:
+    """What an incident had grown by each time that people were told so, oldest first."""
+    return [facts["grew"] for _, facts in _told_of(connection, incident) if "grew" in facts]
+
+
+def _told_of(connection: sa.Connection, incident: Incident) -> list[tuple[datetime, Mapping[str, str]]]:
+    query = (
+        sa.select(events.c.at, events.c.facts)
+        .where(events.c.subject == f"model:{incident.model}", events.c.kind == "incident")
+        .where(events.c.at >= incident.opened_at)
+        .order_by(events.c.at)
+    )
+    return [
+        (at, facts)
+        for at, facts in connection.execute(query)
+        if facts.get("incident") == incident.id and facts.get("occasion") in {"opened", "worse"}
+    ]
+
+
 def next_number(connection: sa.Connection, model: str) -> int:
     """The number of a model's next incident."""
     query = sa.select(sa.func.max(incidents.c.number)).where(incidents.c.model == model)

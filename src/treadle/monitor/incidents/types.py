@@ -152,6 +152,7 @@ class IncidentReport(msgspec.Struct, frozen=True, kw_only=True):
         production: What production was doing from a week before it began until its end: deployments,
             rollouts, promotions, cycles.
         next: The commands to go on with.
+        growths: What had grown each time that people were told again because it had, oldest first.
     """
 
     incident: Incident
@@ -161,6 +162,7 @@ class IncidentReport(msgspec.Struct, frozen=True, kw_only=True):
     predictions: int
     production: tuple[Event, ...]
     next: tuple[str, ...]
+    growths: tuple[str, ...] = ()
 
 
 class Notice(msgspec.Struct, frozen=True, kw_only=True):
@@ -174,6 +176,7 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
         sentence: What happened.
         affected: Which rows are concerned, in words; empty where nothing new was found.
         causes: What changed, in sentences, the likeliest cause first; none where nothing new was found.
+        growths: How often people have been told that it had grown, with this notice.
     """
 
     id: str
@@ -183,6 +186,7 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
     sentence: str
     affected: str = ""
     causes: tuple[str, ...] = ()
+    growths: int = 0
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
