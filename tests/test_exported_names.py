@@ -45,7 +45,7 @@ EXPORTED = {
         replica_options request_columns serve_replicas service_levels
     """,
     "treadle.deploy.replica": "Platform ReplicaServer serve",
-    "treadle.deploy.worker": "Environments ForeignModel Preparing",
+    "treadle.deploy.worker": "Environments ForeignModel Preparing Table plain",
     "treadle.evaluate": """
         Atoms BINS Basis Behaviour CheckJob CheckJobs CheckPlan CheckRequest CheckResult Checks DataGates
         Distance Estimate Evaluation Evaluations ForeignSuite GroupCounts Holdout ImportedSuite
@@ -111,10 +111,10 @@ EXPORTED = {
         Approval Approvals Archives Backoff CardFormat CardText CardTexts Cards Catalog CatalogModel
         CatalogVersion Field FieldKind Further ImportCatalogModel KeptByRegistry Lineage LineageStep
         Lineages LoadedModel MLFLOW MODEL_SOURCE ModelFile ModelVersion NewCardText NewCatalogVersion
-        NewVersion OpenLineage Passport Pickled Registration Registry Signature SmallBatches Stage Standing
-        Status Transition card_file check_loadable check_stage has_reached import_model made_up_example
-        materialise read_card_file read_example read_mlmodel register_model scan_folder sign_archive
-        stage_of
+        NewVersion OpenLineage Output Passport Pickled Registration Registry Signature SmallBatches Stage
+        Standing Status Transition card_file check_loadable check_stage has_reached import_model
+        made_up_example materialise read_card_file read_example read_mlmodel register_model scan_folder
+        sign_archive stage_of
     """,
     "treadle.retrain": """
         Approved AskRetraining Challenger Challengers Compared Cycle CycleState Cycles Evidence Goal Hold

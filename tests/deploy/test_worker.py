@@ -104,7 +104,7 @@ def test_a_model_that_fails_dies_or_hangs_takes_its_process_along_and_not_the_se
         assert ask(4.0) == (200, {"predictions": [11.0]})
         for hour, said in (
             (-1.0, "ValueError: no such hour"),
-            (-4.0, "it answers with text, and only numbers are served"),
+            (-4.0, "it answers with text, and its signature doesn't say so"),
         ):
             code, answer = ask(hour)
             assert code == 500

@@ -108,7 +108,7 @@ def show_model(app: App, version: ModelVersion) -> None:
             *((data.role, _data(data)) for data in version.data),
             *((used.context or "data", f"{used.name} {used.digest}") for used in version.used),
             ("takes", inputs or version.interface or None),
-            ("gives", takes.output if takes else None),
+            ("gives", ", ".join(takes.gives) if takes else None),
             *(("pickle", _pickle(one)) for one in version.pickles),
             ("parameters", ", ".join(f"{key}={value}" for key, value in version.params.items()) or None),
             ("seed", version.seed),

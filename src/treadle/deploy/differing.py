@@ -13,7 +13,7 @@ def differences(old: ModelVersion, new: ModelVersion) -> Iterator[str]:
     if old.id == new.id:
         return
     yield from _changed("input", _inputs(old), _inputs(new))
-    outputs = [one.signature.output for one in (old, new) if one.signature]
+    outputs = [", ".join(one.signature.gives) for one in (old, new) if one.signature]
     if len(set(outputs)) > 1:
         yield f"output: {' -> '.join(outputs)}"
     yield from _changed("parameter", old.params, new.params)

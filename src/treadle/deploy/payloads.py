@@ -142,7 +142,7 @@ def _pick(outputs: Sequence[_Output], signature: Signature, wanted: str) -> _Out
     named = {one.name: one for one in outputs}
     if not wanted and len(named) == 1:
         return next(iter(named.values()))
-    name = wanted or signature.output
+    name = wanted or signature.number or signature.output
     if name not in named:
         raise InvalidInput(
             f"the response has no output {name!r}; it has {', '.join(map(repr, sorted(named))) or 'none'}"[

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from treadle.registry.types import ModelFile as ModelFile
     from treadle.registry.types import ModelVersion as ModelVersion
     from treadle.registry.types import NewVersion as NewVersion
+    from treadle.registry.types import Output as Output
     from treadle.registry.types import Passport as Passport
     from treadle.registry.types import Pickled as Pickled
     from treadle.registry.types import Registration as Registration
@@ -88,6 +89,7 @@ __getattr__, __all__ = attach(
         "NewCardText": "card.types",
         "NewCatalogVersion": "catalog_types",
         "NewVersion": "types",
+        "Output": "types",
         "OpenLineage": "openlineage.service",
         "Passport": "types",
         "Pickled": "types",

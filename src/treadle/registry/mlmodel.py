@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from treadle.registry.types import Field, FieldKind, Signature
+from treadle.registry.types import Field, FieldKind, Output, Signature
 
 MLMODEL = "MLmodel"
 _KINDS: dict[str, FieldKind] = {
@@ -23,6 +23,18 @@ _KINDS: dict[str, FieldKind] = {
     "double": "float",
     "string": "string",
 }
+# How NumPy's types begin that a tensor may have.
+_TENSORS: dict[str, FieldKind] = {
+    "float": "float",
+    "int": "int",
+    "uint": "int",
+    "bool": "bool",
+    "str": "string",
+    "object": "string",
+}
+_CLASSES = 2
+# What the server calls the names that it gives to rows.
+_TAKEN = "prediction_id"
 _KEPT_ROWS = 100
 
 
@@ -33,7 +45,7 @@ class Described(msgspec.Struct, frozen=True, kw_only=True):
         flavors: How MLflow can load the model, such as ``python_function`` and ``sklearn``.
         interface: Inputs, outputs and parameters in MLflow's own words, as JSON; empty for none.
         example: The file with an example of what it takes; empty for none.
-        signature: What it takes and gives, if it is a table and a number a row.
+        signature: What it takes and gives, if both are tables.
         problem: Why there is no signature, in words.
     """
 
@@ -121,10 +133,30 @@ def _signature(spec: Mapping[str, Any], flavor: Mapping[str, Any]) -> tuple[Sign
     if not flavor:
         return None, "it has no python_function flavour, by which it could be asked"
     fields = _columns(inputs)
-    if isinstance(fields, str):
-        return None, fields
-    pairs = flavor.get("predict_fn") == "predict_proba" or _width(outputs) == 2
-    return Signature(fields, "probability" if pairs else "value"), ""
+    proba = flavor.get("predict_fn") == "predict_proba"
+    found = _outputs(outputs, "probabilities" if proba else "predictions")
+    if isinstance(fields, str) or isinstance(found, str):
+        return None, fields if isinstance(fields, str) else str(found)
+    return _of(fields, found, proba=proba), ""
+
+
+def _of(fields: tuple[Field, ...], found: tuple[Output, ...], *, proba: bool) -> Signature:
+    """The signature of a model: a number a row where it gives one, or a pair of probabilities."""
+    if _is_pair(found, proba=proba):
+        return Signature(fields, "probability")
+    if not found or (len(found) == 1 and not found[0].width and found[0].kind != "string"):
+        return Signature(fields, "probability" if proba else "value")
+    named = any(one.name == "probability" and one.kind == "float" and not one.width for one in found)
+    return Signature(fields, "probability" if named else "value", found)
+
+
+def _is_pair(outputs: Sequence[Output], *, proba: bool) -> bool:
+    """Whether it gives the probabilities of two classes: in a tensor, or in columns without names."""
+    if len(outputs) == 1:
+        return outputs[0].width == _CLASSES and outputs[0].kind == "float"
+    plain = all(one.kind == "float" and not one.width for one in outputs)
+    unnamed = proba or all(one.name in ("0", "1", "output-0", "output-1") for one in outputs)
+    return len(outputs) == _CLASSES and plain and unnamed
 
 
 def _columns(inputs: Sequence[Mapping[str, Any]]) -> tuple[Field, ...] | str:
@@ -151,11 +183,38 @@ def _columns(inputs: Sequence[Mapping[str, Any]]) -> tuple[Field, ...] | str:
     return tuple(fields)
 
 
-def _width(outputs: object) -> int:
-    """How many columns its answer has; 0 where that isn't said."""
+def _outputs(outputs: object, alone: str) -> tuple[Output, ...] | str:
+    """What it gives; nothing where that isn't said; or why that can't be served.
+
+    Args:
+        outputs: As the signature has them.
+        alone: What the only one is called if it has no name.
+    """
     if not isinstance(outputs, list) or not all(isinstance(one, dict) for one in outputs):
-        return 0
-    if len(outputs) == 1 and outputs[0].get("type") == "tensor":
-        shape = _part(outputs[0], "tensor-spec").get("shape")
-        return shape[1] if isinstance(shape, list) and len(shape) == 2 and isinstance(shape[1], int) else 1
-    return len(outputs)
+        return ()
+    found = []
+    for at, one in enumerate(outputs):
+        given = alone if len(outputs) == 1 else f"output-{at}"
+        name = given if one.get("name") is None else str(one["name"])
+        kind, width = _KINDS.get(str(one.get("type"))), 0
+        if one.get("type") == "tensor":
+            kind, width = _of_tensor(_part(one, "tensor-spec"))
+        if kind is None:
+            shown = json.dumps(one.get("tensor-spec", one.get("type")))[:100]
+            return f"its output {name!r} is {shown}; served are {', '.join(_KINDS)}, tensors [-1] and [-1, N]"
+        found.append(Output(name, kind, width, optional=one.get("required") is False))
+    names = [one.name for one in found]
+    if len(set(names)) < len(names) or _TAKEN in names:
+        return f"its outputs are {', '.join(names)}: each needs a name of its own, other than {_TAKEN}"
+    return tuple(found)
+
+
+def _of_tensor(spec: Mapping[str, Any]) -> tuple[FieldKind | None, int]:
+    """The kind of a tensor's values, None if it can't be served, and how many it has for a row."""
+    shape, dtype = spec.get("shape"), str(spec.get("dtype", ""))
+    if not isinstance(shape, list) or len(shape) not in (1, 2) or not isinstance(shape[-1], int):
+        return None, 0
+    if len(shape) == 2 and shape[1] < 1:
+        return None, 0
+    kind = next((kind for start, kind in _TENSORS.items() if dtype.startswith(start)), None)
+    return kind, shape[1] if len(shape) == 2 and shape[1] > 1 else 0

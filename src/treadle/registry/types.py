@@ -25,16 +25,50 @@ class Field(msgspec.Struct, frozen=True):
     kind: FieldKind
 
 
-class Signature(msgspec.Struct, frozen=True):
+class Output(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One of the outputs of a model that gives other than a number a row.
+
+    Attributes:
+        name: What it is called.
+        kind: What its values are.
+        width: How many it has for a row, as a tensor of shape [rows, width]; 0 where it has one, [rows].
+        optional: Whether one may be missing.
+    """
+
+    name: str
+    kind: FieldKind
+    width: int = 0
+    optional: bool = False
+
+
+class Signature(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a model takes and gives.
 
     Attributes:
         inputs: The columns, in order.
         output: ``probability`` of a true label, or a ``value``.
+        outputs: What it gives, if that is other than one number a row.
     """
 
     inputs: tuple[Field, ...]
     output: Literal["probability", "value"]
+    outputs: tuple[Output, ...] = ()
+
+    @property
+    def gives(self) -> tuple[str, ...]:
+        """The names of its outputs."""
+        return tuple(one.name for one in self.outputs) or (self.output,)
+
+    @property
+    def number(self) -> str | None:
+        """The output that the prediction log has of it: the probability, or the first that is a number.
+
+        None if there is no such, as of a model that answers with texts.
+        """
+        if not self.outputs:
+            return self.output
+        numbers = [one.name for one in self.outputs if one.kind != "string" and not one.optional]
+        return self.output if self.output in numbers else next(iter(numbers), None)
 
 
 class ModelFile(msgspec.Struct, frozen=True, order=True):

@@ -26,6 +26,7 @@ from treadle.deploy.replica.journal import Journal
 from treadle.deploy.replica.rownames import Block, RowNames
 from treadle.deploy.replica.rows import Rows
 from treadle.deploy.replica.served import Served
+from treadle.deploy.worker import Table
 from treadle.kernel.errors import InvalidInput, ModelInvalid, TreadleError
 from treadle.monitor import Answered
 
@@ -34,6 +35,7 @@ log = logging.getLogger("treadle.replica")
 Outcome: TypeAlias = "Answer | TreadleError"
 # Many are left in their array: making numbers of Python of them costs more than all else.
 Outputs: TypeAlias = "list[float] | npt.NDArray[np.float64]"
+Outcomes: TypeAlias = "Outputs | Table"
 # Rows of values, or an array of rows and features, or each feature's values.
 Values: TypeAlias = "list[list[Any]] | npt.NDArray[Any] | dict[str, Any]"
 
@@ -51,11 +53,15 @@ class Answer(msgspec.Struct, gc=False):
     """What a request is answered with."""
 
     ids: Sequence[str]
-    outputs: Outputs
+    outputs: Outcomes
 
     def numbers(self) -> list[float]:
-        """The predictions as a list."""
-        return self.outputs if isinstance(self.outputs, list) else self.outputs.tolist()
+        """The predictions as a list of numbers; empty if the model gives none."""
+        found = self.outputs
+        if isinstance(found, list):
+            return found
+        numbers: list[float] = (found.numbers if isinstance(found, Table) else found).tolist()
+        return numbers
 
 
 class Slot(Protocol):
@@ -261,7 +267,10 @@ class Batcher:
             values, outputs = table, _checked(batches.predict_table(table), kind)
         else:
             values = _columns(jobs, model.inputs.features)
-            outputs = _checked(model.loaded.predict(values), kind)
+            found = model.loaded.predict(values)
+            if isinstance(found, Table):
+                return self._tell(found, jobs, values)
+            outputs = _checked(found, kind)
         if type(values) is list and not _told(jobs):
             names = self._names.block(len(jobs))[:]
             answers = [Answer([name], [one]) for name, one in zip(names, outputs, strict=True)]
@@ -272,7 +281,18 @@ class Batcher:
             self._write_down(model.desk.journal, jobs, answers, values, outputs, first)
         return answers
 
-    def _share(self, jobs: list[Job], outputs: Outputs) -> list[Answer]:
+    def _tell(self, found: Table, jobs: list[Job], values: dict[str, Any]) -> list[Answer]:
+        """The answers of a model that gives other than a number a row; what is one is written down."""
+        model = jobs[0].model
+        numbers = found.numbers
+        if len(numbers):
+            _checked(numbers, model.loaded.signature.output)
+        answers = self._share(jobs, found)
+        if model.desk.journal is not None and len(numbers):
+            self._write_down(model.desk.journal, jobs, answers, values, numbers, "")
+        return answers
+
+    def _share(self, jobs: list[Job], outputs: Outcomes) -> list[Answer]:
         """What of the outputs is whose, with the names of the rows."""
         answers = []
         start = 0

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from treadle.deploy.replica.protocol import PREDICTION_ID, Role
+from treadle.deploy.replica.protocol import OUTPUT_TYPES, PREDICTION_ID, Role
 from treadle.deploy.replica.rows import EARLIEST, LATEST
 from treadle.deploy.replica.served import Served
+from treadle.registry import Output, Signature
 
 _TYPES: dict[Role, tuple[list[str], dict[str, Any]]] = {
     "float": (["FP64", "FP32"], {"type": ["number", "null"], "minimum": -3.4e38, "maximum": 3.4e38}),
@@ -100,10 +101,6 @@ def _infer(one: Served, max_rows: int) -> dict[str, Any]:
             },
         },
     }
-    output = one.loaded.signature.output
-    value: dict[str, Any] = {"type": "number"}
-    if output == "probability":
-        value |= {"minimum": 0, "maximum": 1}
     response = {
         "type": "object",
         "required": ["model_name", "model_version", "outputs"],
@@ -115,7 +112,7 @@ def _infer(one: Served, max_rows: int) -> dict[str, Any]:
                 "type": "array",
                 "items": {
                     "anyOf": [
-                        _output(output, "FP64", value),
+                        *(_output(*told) for told in _gives(one.loaded.signature)),
                         _output(PREDICTION_ID, "BYTES", {"type": "string"}),
                     ]
                 },
@@ -142,6 +139,19 @@ def _infer(one: Served, max_rows: int) -> dict[str, Any]:
         },
         "responses": {"200": _answer("The predictions", response), **_failures(_ERROR)},
     }
+
+
+def _gives(signature: Signature) -> list[tuple[str, str, dict[str, Any]]]:
+    """Each output's name, datatype, and what its values are."""
+    if not signature.outputs:
+        bounds = {"minimum": 0, "maximum": 1} if signature.output == "probability" else {}
+        return [(signature.output, "FP64", {"type": "number", **bounds})]
+    return [(one.name, OUTPUT_TYPES[one.kind], _value(one)) for one in signature.outputs]
+
+
+def _value(output: Output) -> dict[str, Any]:
+    kind = {"float": "number", "int": "integer", "bool": "boolean", "string": "string"}[output.kind]
+    return {"type": [kind, "null"] if output.optional else kind}
 
 
 def _tensor(name: str, role: Role) -> dict[str, Any]:
@@ -191,7 +201,12 @@ def _invocations(one: Served, max_rows: int) -> dict[str, Any]:
     response = {
         "type": "object",
         "required": ["predictions"],
-        "properties": {"predictions": {"type": "array", "items": {"type": "number"}}},
+        # Of several outputs it has the form that the model gives them in, which no signature says.
+        "properties": {
+            "predictions": {}
+            if one.loaded.signature.outputs
+            else {"type": "array", "items": {"type": "number"}}
+        },
     }
     error = {
         "type": "object",

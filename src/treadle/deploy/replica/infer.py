@@ -23,6 +23,7 @@ from treadle.deploy.replica.testing import Twins, is_test
 from treadle.deploy.replica.trials import KEY_HEADER, Tried
 from treadle.deploy.replica.watch import Watch
 from treadle.deploy.types import ReplicaOptions
+from treadle.deploy.worker import Table, plain
 from treadle.kernel.errors import InvalidInput, TreadleError
 from treadle.kernel.names import did_you_mean
 
@@ -50,25 +51,30 @@ class Predicted(msgspec.Struct):
     count: int
     answer: Answer
 
-    def outputs(self, *, arrays: bool) -> list[OutputTensor]:
-        """The outputs that were asked for; numbers in an array, if they are in one, or in a list."""
-        found = []
-        if self.wanted.value is not None:
-            values = self.answer.outputs if arrays else self.answer.numbers()
-            name = self.model.loaded.signature.output
-            found.append(OutputTensor(name, (self.count,), "FP64", values))
-        if self.wanted.ids is not None:
-            ids = list(self.answer.ids)
-            found.append(OutputTensor(protocol.PREDICTION_ID, (self.count,), "BYTES", ids))
-        return found
+    def outputs(self, *, raw: bool | None = None) -> list[OutputTensor]:
+        """The outputs that were asked for.
+
+        Args:
+            raw: Whether all of them go in binary, and so may stay in arrays; else those that are wanted so.
+        """
+        return [self._output(name, binary if raw is None else raw) for name, binary in self.wanted.items()]
+
+    def _output(self, name: str, binary: bool) -> OutputTensor:
+        found, rows = self.answer.outputs, self.count
+        if name == protocol.PREDICTION_ID:
+            return OutputTensor(name, (rows,), "BYTES", list(self.answer.ids))
+        if not isinstance(found, Table):
+            return OutputTensor(name, (rows,), "FP64", found if binary else self.answer.numbers())
+        values, kind = found.columns[name], found.kind(name)
+        data = values.ravel() if binary and kind != "string" else plain(values.ravel())
+        return OutputTensor(name, values.shape, protocol.OUTPUT_TYPES[kind], data)
 
     def reply(self) -> Reply:
         """The answer by the Open Inference Protocol."""
-        name, version, wanted = self.model.desk.model, str(self.model.version), self.wanted
-        outputs = self.outputs(arrays=bool(wanted.value))
-        if not (wanted.value or wanted.ids):
+        name, version = self.model.desk.model, str(self.model.version)
+        outputs, ways = self.outputs(), list(self.wanted.values())
+        if not any(ways):
             return Reply(200, _HEADERS, _encode(InferenceResponse(name, version, outputs, self.request.id)))
-        ways = [way for way in wanted if way is not None]
         told, binary = tensors.pack(list(zip(outputs, ways, strict=True)))
         head = _encode(InferenceResponse(name, version, told, self.request.id))
         length = (tensors.HEADER, b"%d" % len(head))
@@ -160,7 +166,7 @@ class Inference:
         if holder.current is None:
             await self._residents.ask(holder)
         tried, model, (request, rows) = self._choose(scope, holder, version, read)
-        wanted = protocol.pick_outputs(request, model.loaded.signature.output)
+        wanted = protocol.pick_outputs(request, model.loaded.signature)
         answer = await self._answer(tried, model, rows, scope["treadle.started"], receive, read)
         return Predicted(model, request, wanted, rows.count, answer)
 
@@ -178,7 +184,9 @@ class Inference:
 
         tried, model, (_, rows) = self._choose(scope, holder, version, read)
         answer = await self._answer(tried, model, rows, scope["treadle.started"], receive, read)
-        return Reply(200, _HEADERS, _encode({"predictions": answer.numbers()}))
+        found = answer.outputs
+        told = found.predictions() if isinstance(found, Table) else answer.numbers()
+        return Reply(200, _HEADERS, _encode({"predictions": told}))
 
     async def _body(self, scope: Scope, receive: Receive) -> bytes:
         """A request's body. What its caller takes to send it is no time that the server took to answer."""

@@ -70,10 +70,13 @@ class Opener:
         for one in pickles:
             if one.verdict != "known":
                 log.warning("%s: %s holds code (%s)", self._model, one.path, ", ".join(one.names))
-        return ForeignModel.load(
+        found = ForeignModel.load(
             folder,
             self._environments.python(folder),
             self._output,
             self._options.timeout,
             local=self._options.environments == "local",
         )
+        if found.signature.number is None and self._options.log_predictions:
+            log.warning("%s gives no number: what it predicts isn't logged for monitoring", self._model)
+        return found

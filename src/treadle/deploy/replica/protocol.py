@@ -6,7 +6,7 @@ values or an error out.
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
@@ -17,6 +17,8 @@ Role: TypeAlias = FieldKind | Literal["key", "time"]
 PREDICTION_ID = "prediction_id"
 
 _DATATYPE: dict[FieldKind, str] = {"float": "FP32", "int": "INT64", "bool": "BOOL", "string": "BYTES"}
+OUTPUT_TYPES: dict[FieldKind, str] = _DATATYPE | {"float": "FP64"}
+"""The datatype in which each kind of output is answered."""
 
 
 class TensorParameters(msgspec.Struct, gc=False):
@@ -149,7 +151,11 @@ def metadata(
         inputs.append(MetadataTensor(key, "BYTES"))
     if time and time not in named:
         inputs.append(MetadataTensor(time, "FP64"))
-    outputs = [MetadataTensor(signature.output, "FP64"), MetadataTensor(PREDICTION_ID, "BYTES")]
+    outputs = [
+        MetadataTensor(one.name, OUTPUT_TYPES[one.kind], (-1, one.width) if one.width else (-1,))
+        for one in signature.outputs
+    ] or [MetadataTensor(signature.output, "FP64")]
+    outputs.append(MetadataTensor(PREDICTION_ID, "BYTES"))
     return ModelMetadata(model, [str(version)], platform, inputs, outputs)
 
 
@@ -176,37 +182,30 @@ def not_json(body: bytes, error: Exception) -> InvalidInput:
     return InvalidInput(f"the body is not valid JSON: {error}{what.get(has, '')}")
 
 
-class Wanted(NamedTuple):
-    """Which outputs a request wants, and how: in binary, as JSON, or (None) not at all."""
-
-    value: bool | None
-    ids: bool | None
+Wanted: TypeAlias = dict[str, bool]
+"""Which outputs a request wants, in the order that they are answered in, and which of them in binary."""
 
 
-_EVERYTHING = Wanted(value=False, ids=False)
-
-
-def pick_outputs(request: InferenceRequest, output: str) -> Wanted:
+def pick_outputs(request: InferenceRequest, signature: Signature) -> Wanted:
     """Which outputs a request wants.
 
     Args:
         request: The request.
-        output: The name of the model's prediction.
+        signature: What the model gives.
 
     Raises:
         InvalidInput: If it asks for an output that the model doesn't give, or in a way that isn't known.
     """
     binary = request.parameters is not None and request.parameters.binary_data_output
+    gives = (*signature.gives, PREDICTION_ID)
     if not request.outputs:
-        return Wanted(value=True, ids=True) if binary else _EVERYTHING
+        return dict.fromkeys(gives, binary)
     wanted = {}
     for asked in request.outputs:
-        if asked.name not in (output, PREDICTION_ID):
-            raise InvalidInput(
-                f"the model gives no output {asked.name!r}; it gives {output}, {PREDICTION_ID}"
-            )
+        if asked.name not in gives:
+            raise InvalidInput(f"the model gives no output {asked.name!r}; it gives {', '.join(gives)}")
         said = asked.parameters or OutputParameters()
         if said.classification or said.shared_memory_region:
             raise InvalidInput(f"output {asked.name!r} can't be given as classes or in shared memory here")
         wanted[asked.name] = binary if said.binary_data is None else said.binary_data
-    return Wanted(value=wanted.get(output), ids=wanted.get(PREDICTION_ID))
+    return {name: wanted[name] for name in gives if name in wanted}

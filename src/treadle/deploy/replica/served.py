@@ -15,6 +15,7 @@ from treadle.deploy.replica.manyrows import ManyRows
 from treadle.deploy.replica.onerow import OneRow
 from treadle.deploy.replica.stats import Stats
 from treadle.deploy.replica.vitals import Vitals
+from treadle.deploy.worker import Table
 from treadle.registry import Signature, SmallBatches
 
 
@@ -41,8 +42,8 @@ class Model(Protocol):
     def beside(self) -> bool:
         """Whether it is never asked on the event loop."""
 
-    def predict(self, columns: Mapping[str, Any], /) -> npt.NDArray[np.float64]:
-        """The probability or value for each row."""
+    def predict(self, columns: Mapping[str, Any], /) -> npt.NDArray[np.float64] | Table:
+        """The probability or value for each row; or a table, if its signature has several outputs."""
 
     def small_batches(self) -> SmallBatches | None:
         """A quicker way for some rows; None if there is none."""

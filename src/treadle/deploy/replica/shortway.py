@@ -107,7 +107,7 @@ class Door:
         request, rows = read_tensors(body, length, model, self._max_rows)
         if not self._is_quick(model, rows.count):
             return None
-        return request, rows, pick_outputs(request, model.loaded.signature.output)
+        return request, rows, pick_outputs(request, model.loaded.signature)
 
     def _is_quick(self, model: Served, rows: int) -> bool:
         return self._batcher.is_brief(model, rows) or self._batcher.is_moment(model, rows)

@@ -131,5 +131,5 @@ def write_binary(output: OutputTensor) -> bytes:
     """An output's data in binary."""
     if output.datatype != "BYTES":
         return np.asarray(output.data, _DTYPES[output.datatype]).tobytes()
-    texts = [text.encode() for text in output.data or ()]
+    texts = [(text or "").encode() for text in output.data or ()]
     return b"".join(_LENGTH.pack(len(text)) + text for text in texts)

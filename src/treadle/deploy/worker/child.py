@@ -9,16 +9,25 @@ import struct
 import subprocess
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from treadle.deploy.worker.environments import environment
+from treadle.deploy.worker.table import Table
 from treadle.kernel.errors import ModelInvalid
+from treadle.registry import Signature
 
 _LOAD = 300.0
 _PROCESS = Path(__file__).with_name("process.py")
+
+
+class _Column(msgspec.Struct):
+    name: str
+    dtype: str = ""
+    values: list[str | None] = []
 
 
 class _Head(msgspec.Struct):
@@ -28,6 +37,8 @@ class _Head(msgspec.Struct):
     error: str = ""
     shape: list[int] = []
     buffers: list[int] = []
+    form: Literal["records", "named", "plain"] = "plain"
+    columns: list[_Column] = []
 
 
 class Gone(Exception):
@@ -71,14 +82,23 @@ class Worker:
                 fix="log it with all that it needs in its requirements",
             )
 
-    def ask(self, columns: list[dict[str, Any]], buffers: list[bytes], rows: int, timeout: float) -> Any:
-        """The model's answer: an array, [rows] or [rows, n].
+    def ask(
+        self,
+        columns: list[dict[str, Any]],
+        buffers: list[bytes],
+        rows: int,
+        timeout: float,
+        signature: Signature,
+    ) -> npt.NDArray[np.float64] | Table:
+        """The model's answer: an array, [rows] or [rows, n], or what its signature has instead.
 
         Raises:
             Gone: If the process died, or didn't answer in time; it is gone then.
-            ModelInvalid: If the model failed.
+            ModelInvalid: If the model failed, or answered other than its signature says.
         """
-        head = {"rows": rows, "columns": columns, "buffers": [len(one) for one in buffers]}
+        head: dict[str, Any] = {"rows": rows, "columns": columns, "buffers": [len(one) for one in buffers]}
+        if signature.outputs:
+            head["outputs"] = [msgspec.structs.asdict(one) for one in signature.outputs]
         text = msgspec.json.encode(head)
         self._socket.settimeout(timeout)
         try:
@@ -88,6 +108,8 @@ class Worker:
         said, found = self._receive(timeout)
         if said.error:
             raise ModelInvalid(f"the model failed on this input: {said.error}")
+        if signature.outputs:
+            return _table(said, found, rows, signature)
         return np.frombuffer(found[0], np.float64).reshape(said.shape)
 
     def _receive(self, timeout: float) -> tuple[_Head, list[bytes]]:
@@ -131,6 +153,16 @@ class Worker:
     def close(self) -> None:
         """Ends the process."""
         _end(self._socket, self.process)
+
+
+def _table(said: _Head, buffers: list[bytes], rows: int, signature: Signature) -> Table:
+    """The answer as a table."""
+    left, columns = iter(buffers), {}
+    for column, output in zip(said.columns, signature.outputs, strict=True):
+        made = np.frombuffer(next(left), column.dtype) if column.dtype else None
+        values: npt.NDArray[Any] = np.array(column.values, object) if made is None else made
+        columns[output.name] = values.reshape(rows, output.width) if output.width else values
+    return Table(signature, columns, said.form, rows)
 
 
 def _end(connection: socket.socket, process: subprocess.Popen[bytes]) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from treadle.deploy.worker.child import Gone, Worker
+from treadle.deploy.worker.table import Table
 from treadle.kernel.errors import ModelInvalid, TreadleError, Unavailable
 from treadle.registry import Signature, SmallBatches, made_up_example, read_example, read_mlmodel
 
@@ -96,8 +97,8 @@ class ForeignModel:
             model._prove()
         return model
 
-    def predict(self, columns: Mapping[str, Any]) -> npt.NDArray[np.float64]:
-        """The probability or value for each row.
+    def predict(self, columns: Mapping[str, Any]) -> npt.NDArray[np.float64] | Table:
+        """The probability or value for each row, or all that its signature has.
 
         Args:
             columns: Every input by name: lists, or one-dimensional arrays.
@@ -115,10 +116,12 @@ class ForeignModel:
             if self._worker is None:
                 raise Unavailable("the model's process died and is being started again")
             try:
-                found = self._worker.ask(heads, buffers, rows, self._timeout)
+                found = self._worker.ask(heads, buffers, rows, self._timeout, self.signature)
             except Gone as error:
                 self._restart()
                 raise ModelInvalid(str(error)) from None
+        if isinstance(found, Table):
+            return found
         if found.ndim == 2 and found.shape[1] == 2 and self.signature.output == "probability":
             found = found[:, 1]
         if found.shape != (rows,):
@@ -152,11 +155,12 @@ class ForeignModel:
 
     def _prove(self) -> None:
         try:
-            scores = self.predict(self.example)
+            found = self.predict(self.example)
         except (TreadleError, ValueError, TypeError, OverflowError) as error:
             self.close()
             said = error.message if isinstance(error, TreadleError) else str(error)
             raise ModelInvalid(f"the model fails on its own example: {said}", where=MLMODEL) from error
+        scores = found.numbers if isinstance(found, Table) else found
         bad = ~np.isfinite(scores)
         if self.signature.output == "probability":
             bad |= (scores < 0) | (scores > 1)

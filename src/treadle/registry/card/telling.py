@@ -70,7 +70,7 @@ def interface(card: Card) -> list[Row]:
     if takes is None:
         return [("", card.version.interface)] if card.version.interface else []
     rows = [("takes", f"{field.name} ({field.kind})") for field in takes.inputs]
-    return [*rows, ("gives", takes.output)]
+    return [*rows, *(("gives", name) for name in takes.gives)]
 
 
 def data(card: Card) -> list[Row]:

@@ -168,7 +168,7 @@ class Rpc:
                 return request, rows.single(model.inputs.features)
 
             found = await self._app.inference.predict(scope, receive, holder, version, read)
-            outputs = found.outputs(arrays=raw)
+            outputs = found.outputs(raw=raw)
             by = holder.desk.model, found.model.version
             return Reply(200, (), values.write(*by, request.id, outputs, raw=raw))
 

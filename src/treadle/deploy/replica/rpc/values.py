@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -125,8 +126,9 @@ def write(model: str, version: int, request: str | None, outputs: list[OutputTen
         if raw:
             message.raw_output_contents.append(tensors.write_binary(output))
         elif output.datatype == "BYTES":
-            told.contents.bytes_contents.extend(text.encode() for text in output.data)
+            told.contents.bytes_contents.extend((text or "").encode() for text in output.data)
         else:
-            told.contents.fp64_contents.extend(output.data)
+            values = [math.nan if value is None else value for value in output.data]
+            getattr(told.contents, _CONTENTS[output.datatype]).extend(values)
     data: bytes = message.SerializeToString()
     return data
