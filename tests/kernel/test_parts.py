@@ -16,7 +16,7 @@ import obstore
 import pytest
 from obstore.store import MemoryStore
 
-from treadle.kernel import fence, pieces
+from treadle.kernel import fence, parts, pieces
 from treadle.kernel.blobs import ObjectBlobStore, open_blobs
 from treadle.kernel.errors import CorruptData, NotFound, StorageError
 from treadle.kernel.ids import digest_bytes
@@ -130,7 +130,11 @@ def test_what_is_something_else_is_refused(store: ObjectBlobStore) -> None:
     assert store.get(digest) == data
 
 
-def test_a_file_is_taken_at_once_but_for_what_is_there(store: ObjectBlobStore, tmp_path: Path) -> None:
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_file_is_taken_at_once_but_for_what_is_there(
+    store: ObjectBlobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alone: bool
+) -> None:
+    monkeypatch.setattr(parts, "_ALONE", 1 << 30 if alone else 0)
     data = os.urandom(5 * SMALL - 3)
     file = tmp_path / "file"
     file.write_bytes(data)
@@ -147,6 +151,26 @@ def test_a_file_is_taken_at_once_but_for_what_is_there(store: ObjectBlobStore, t
         assert sum(came[3:]) == len(data)
         assert part.finish(digest)
         assert store.get(digest) == data
+    part.close()
+
+
+@pytest.mark.parametrize("more", [b"", b"more"])
+def test_a_file_shares_blocks_where_it_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: bytes
+) -> None:
+    """What shares them is a copy here, where the file system seldom can; what is longer isn't shared."""
+    store, data, file = open_blobs("blobs", tmp_path, {}), os.urandom(3 * SMALL), tmp_path / "file"
+    file.write_bytes(data + more)
+
+    def share(source: int, target: int) -> bool:
+        return os.copy_file_range(source, target, len(data), 0, 0) == len(data)
+
+    monkeypatch.setattr(parts, "reflink", share)
+    part, came = store.part(digest_bytes(data), len(data)), list[int]()
+    assert part.copy(file, came.append) == digest_bytes(data)
+    assert came == ([SMALL] * 3 if more else [])
+    assert part.finish(digest_bytes(data))
+    assert store.get(digest_bytes(data)) == data
     part.close()
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from treadle.kernel.copying import begin_writing, copy_pieces
+from treadle.kernel.copying import begin_writing, copy_pieces, copy_through, reflink
 from treadle.kernel.errors import CorruptData
 from treadle.kernel.files import storage_errors
 from treadle.kernel.ids import digest_bytes
@@ -22,6 +22,8 @@ from treadle.kernel.pieces import PieceList, Pieces, piece_size
 
 _STALE = 7 * 86_400.0
 _NUMBER = 8
+_ALONE = 128 << 20
+"""What isn't larger, such as packs, is copied by one thread: several of them are at once."""
 
 
 class Part(Protocol):
@@ -154,7 +156,7 @@ class FilePart:
             self._write_down(number)
 
     def copy(self, source: Path, copied: Callable[[int], None], *, anew: bool = False) -> str | None:
-        """Takes all pieces from a file, within the kernel where it can; returns their digest.
+        """Takes all pieces from a file, sharing its blocks where the file system can; returns their digest.
 
         Raises:
             StorageFull: If no space is left.
@@ -170,7 +172,10 @@ class FilePart:
         try:
             with storage_errors(str(self._path.parent.parent)):
                 have = set() if anew else self._have
-                return copy_pieces(file, self._file, self._size, self.piece, have, note)
+                if not have and os.fstat(file).st_size == self._size and reflink(file, self._file):
+                    have = set(range(self.count))
+                copy = copy_through if self._size <= _ALONE else copy_pieces
+                return copy(file, self._file, self._size, self.piece, have, note)
         finally:
             os.close(file)
 
