@@ -262,6 +262,23 @@ def test_random_rows_of_no_worth_fail_whole(placed, write):
     assert Checks(placed).run(asked).outcome == "fail"
 
 
+@pytest.mark.parametrize(
+    ("rows", "says", "where"),
+    [
+        ("0,1,0.2,0.5,AA,f\n1,0,,0.5,AA,f\n", "1 of 2 scores are missing", ", row 1"),
+        ("0,1,0.2,0.5,AA,f\n1,,0.2,0.5,AA,f\n", "1 of 2 rows have no label", ", column 'y'"),
+        ("0,1,low,0.5,AA,f\n", "'ours' are VARCHAR, no numbers", ""),
+        ("", "there are no rows", ""),
+    ],
+)
+def test_what_is_wrong_with_predictions_is_told_with_their_file(predicted, rows, says, where):
+    file = predicted.root / "predictions.csv"
+    file.write_text(file.read_text().splitlines(keepends=True)[0] + rows)
+    with pytest.raises(InvalidInput, match=says) as caught:
+        Checks(predicted).run(CheckRequest(only=("model",)))
+    assert caught.value.where == f"{file}{where}"
+
+
 def test_several_columns_a_side_are_seeds_and_let_recipes_be_compared(predicted):
     rng = np.random.default_rng(6)
     with (predicted.root / "predictions.csv").open(newline="") as file:

@@ -38,7 +38,8 @@ def predicted(workspace: Workspace, config: Config, asked: CheckRequest) -> Part
     baseline = beside or ("production" if declared.production else None)
 
     def load() -> Predictions:
-        return load_predictions(workspace.engine, config.checks, path, declared, other)
+        with _in(path):
+            return load_predictions(workspace.engine, config.checks, path, declared, other)
 
     def judge(identity: str) -> Evaluation:
         found = load()
@@ -71,11 +72,12 @@ def predicted(workspace: Workspace, config: Config, asked: CheckRequest) -> Part
 
 @contextlib.contextmanager
 def _in(path: Path) -> Iterator[None]:
-    """Says in which file the values lie that can't be judged."""
+    """Says in which file the values lie that can't be judged, where nothing else does."""
     try:
         yield
     except InvalidInput as error:
-        error.where = error.where or str(path)
+        if not (error.where or "").startswith(str(path.anchor)):
+            error.where = f"{path}, {error.where}" if error.where else str(path)
         raise
 
 

@@ -141,8 +141,9 @@ def test_files_that_can_not_be_paired_are_refused(workspace, write, tmp_path):
         paired(other.set_column(place, "id", pa.array([f"x{i}" for i in range(300)])))
     with pytest.raises(InvalidInput, match="the key is VARCHAR in one file and BIGINT"):
         paired(other.set_column(place, "id", pa.array(range(300))))
-    with pytest.raises(InvalidInput, match="more than once"):
+    with pytest.raises(InvalidInput, match="more than once") as twice:
         paired(pa.concat_tables([other, other.slice(0, 1)]))
+    assert twice.value.where == f"{tmp_path / 'two.parquet'}, column 'id'"
     with pytest.raises(InvalidInput, match="disagree about the label of 300 of 300 rows"):
         paired(other.set_column(other.schema.get_field_index("y"), "y", pa.array([2] * 300)))
     with pytest.raises(InvalidInput, match="paired by a key"):

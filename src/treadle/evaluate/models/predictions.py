@@ -61,7 +61,7 @@ def load_predictions(
     if other is not None and not spec.key:
         raise InvalidInput("two files are paired by a key", fix="name the column that names a row")
     with _parquet(engine, [path] if other is None else [path, other]) as files:
-        return _Reading(engine, checks, files, spec, path).read()
+        return _Reading(engine, checks, files, spec, [path] if other is None else [path, other]).read()
 
 
 def pairing(found: Predictions) -> Verdict | None:
@@ -100,16 +100,27 @@ class _Reading:
     """One file, or two that are paired."""
 
     def __init__(
-        self, engine: Engine, checks: ChecksConfig, files: list[Path], spec: PredictionsConfig, path: Path
+        self,
+        engine: Engine,
+        checks: ChecksConfig,
+        files: list[Path],
+        spec: PredictionsConfig,
+        named: Sequence[Path],
     ) -> None:
         self._engine, self._checks, self._spec = engine, checks, spec
         self._tables = dict(zip(("a", "b"), files, strict=False))
         self._types = {name: column_types(engine, file) for name, file in self._tables.items()}
-        self._where = str(path)
+        self._named = dict(zip(("a", "b"), map(str, named), strict=False))
 
     def read(self) -> Predictions:
         """What the files hold."""
         spec, checks = self._spec, self._checks
+        rows = self._sizes()
+        for name, count in rows.items():
+            if not count:
+                raise InvalidInput(
+                    "there are no rows", where=self._named[name], fix="see what wrote the file"
+                )
         self._check()
         theirs = "b" if "b" in self._tables else "a"
         ours = [self._columns("a", name) for name in spec.candidate]
@@ -139,7 +150,7 @@ class _Reading:
             clusters=None if cluster is None else _numbered(found["c"], cluster),
             unit="rows" if cluster is None else "days" if daily else f"values of {cluster}",
         )
-        rows, both = self._sizes(), len(holdout.labels)
+        both = len(holdout.labels)
         return Predictions(
             holdout=holdout,
             candidate=tuple(next(scores) for _ in ours),
@@ -164,12 +175,12 @@ class _Reading:
             *([cluster] if cluster else []),
             *([spec.key] if spec.key else []),
         ]
-        require([*named, *checks.groups.columns, *checks.bias.columns], types["a"], self._where)
+        require([*named, *checks.groups.columns, *checks.bias.columns], types["a"], self._named["a"])
         numeric = types["a"][spec.label] == "BOOLEAN" or is_number(types["a"][spec.label])
         if not spec.classes and not numeric:
             raise InvalidInput(
                 f"label {spec.label!r} is {types['a'][spec.label]}, neither number nor boolean",
-                where=self._where,
+                where=self._named["a"],
             )
         if spec.key:
             for name in self._tables:
@@ -178,7 +189,7 @@ class _Reading:
             self._check_pairs()
 
     def _check_key(self, name: str) -> None:
-        require([self._spec.key], self._types[name], str(self._tables[name]))
+        require([self._spec.key], self._types[name], self._named[name])
         key = quote(self._spec.key)
         [(empty, twice)] = self._engine.rows(
             f"SELECT count(*) - count({key}), count({key}) - count(DISTINCT {key}) FROM t",  # noqa: S608 - quoted
@@ -188,7 +199,7 @@ class _Reading:
             what = f"{empty:,} rows have no key" if empty else f"{twice:,} keys are there more than once"
             raise InvalidInput(
                 f"{what}: such rows can't be paired",
-                where=f"column {self._spec.key!r} of {'the candidate' if name == 'a' else 'production'}",
+                where=f"{self._named[name]}, column {self._spec.key!r}",
                 fix="name a column whose values are all there, each once",
             )
 
@@ -222,17 +233,21 @@ class _Reading:
         """The columns of one model, as SQL: one, or one a class."""
         names = [f"{name}_{one}" for one in self._spec.classes] or [name]
         types = self._types[table]
-        require(names, types, self._where if table == "a" else str(self._tables[table]))
+        require(names, types, self._named[table])
         for one in names:
             if not is_number(types[one]):
-                raise InvalidInput(f"scores {one!r} are {types[one]}, no numbers", where=self._where)
+                raise InvalidInput(
+                    f"scores {one!r} are {types[one]}, no numbers",
+                    where=self._named[table],
+                    fix="name a column of numbers: what the model gives, not the class decided",
+                )
         return [f"{table}.{quote(one)}" for one in names]
 
     def _labels(self, values: Column) -> Column:
         missing = int(np.ma.getmaskarray(values).sum())
-        if not len(values) or missing:
+        if missing:
             raise InvalidInput(
-                f"{missing:,} of {len(values):,} rows have no label" if missing else "there are no rows",
+                f"{missing:,} of {len(values):,} rows have no label",
                 where=f"column {self._spec.label!r}",
                 fix="leave those rows out, or fill the column",
             )
