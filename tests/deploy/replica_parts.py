@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import os
 import signal
@@ -252,6 +253,15 @@ def fault(kind: str) -> None:
             return loaded
 
         LoadedModel.load = classmethod(deadly)
+    elif kind == "holds":
+
+        def holding(cls, folder, threads=1):
+            loaded = load(cls, folder, threads)
+            if loaded.example["hour"][0] == 666.0:
+                ctypes.PyDLL(None).usleep(900_000)  # without letting go of Python's lock
+            return loaded
+
+        LoadedModel.load = classmethod(holding)
     elif kind == "leaks":
         kept = []
 
@@ -270,7 +280,7 @@ def supervised(
     command = [sys.executable, __file__, str(project), str(state), str(inbox), "0.05"]
     url = f"http://127.0.0.1:{listening.getsockname()[1]}"
     command += [f"listening={listening.fileno()}", *more]
-    asked = {"asked": listening, "patience": patience} if patience else {}
+    asked = {"asked": listening, "patience": patience, "state": state} if patience else {}
     log = state.with_suffix(".log")
     return Supervisor(command, log, first_pause=0.05, listening=listening, **asked), url
 

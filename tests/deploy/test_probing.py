@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import pytest
 from replica_parts import wait_for
 
-from treadle.deploy.probing import Patience, Prober, Used, used
+from treadle.deploy.probing import Patience, Prober, Used, says_it_loads, used
 
 ALIVE = b'HTTP/1.1 200 OK\r\ncontent-length: 13\r\n\r\n{"live":true}'
 PATIENCE = Patience(every=0.01, wait=0.02, waits=3, busy=30.0, ending=60.0, starting=120.0)
@@ -26,7 +26,7 @@ class Process:
     def __init__(self) -> None:
         self.listening = socket.create_server(("127.0.0.1", 0))
         self.answers, self.closes = True, False
-        self.at, self.cpu, self.state = 0.0, 0.0, "S"
+        self.at, self.cpu, self.state, self.loads = 0.0, 0.0, "S", False
         self.asked = 0
         self.owed: list[socket.socket] = []
         self.thread = threading.Thread(target=self.serve, daemon=True)
@@ -68,7 +68,8 @@ def process() -> Iterator[Process]:
 
 @pytest.fixture
 def prober(process: Process) -> Iterator[Prober]:
-    made = Prober(process.listening.getsockname(), 7, PATIENCE, process.look, lambda: process.at)
+    address, clock = process.listening.getsockname(), lambda: process.at
+    made = Prober(address, 7, PATIENCE, process.look, clock, lambda: process.loads)
     with contextlib.closing(made):
         yield made
 
@@ -106,6 +107,36 @@ def test_one_that_computes_has_longer(prober, process) -> None:
     process.answers = False
     assert asks(prober, process, 14, cpu=1.5) == [""] * 14
     assert asks(prober, process, 1, cpu=1.5) == [f"it answered nobody for {30} s"]
+
+
+def test_one_that_loads_a_model_has_far_longer(prober, process) -> None:
+    process.loads, process.answers = True, False
+    assert asks(prober, process, 11, seconds=50.0, cpu=1.0) == [""] * 11
+    process.answers = True
+    process.late()
+    answered(prober, process)
+    process.answers = False
+    assert asks(prober, process, 11, seconds=50.0, cpu=40.0) == [""] * 11
+    assert asks(prober, process, 1, seconds=50.0, cpu=40.0) == [
+        "it answered nobody for 600 s while it loads a model"
+    ]
+
+
+def test_one_that_loads_and_does_nothing_has_as_long_as_one_that_computes(prober, process) -> None:
+    answered(prober, process)
+    process.answers, process.loads = False, True
+    assert asks(prober, process, 14) == [""] * 14
+    assert asks(prober, process, 1) == ["it answered nobody for 30 s, doing nothing while it loads a model"]
+    process.state = "T"
+    assert asks(prober, process, 1) == ["it answered nobody for 32 s, stopped"]
+
+
+def test_what_a_process_before_left_says_nothing(tmp_path) -> None:
+    assert not says_it_loads(tmp_path / "none", 0.0)
+    (tmp_path / "loading-toy").write_text("3 1")
+    os.utime(tmp_path / "loading-toy", (1000.0, 1000.0))
+    assert says_it_loads(tmp_path, 999.5)
+    assert not says_it_loads(tmp_path, 1001.0)
 
 
 def test_one_that_is_late_is_asked_again_from_the_start(prober, process) -> None:

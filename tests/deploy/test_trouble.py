@@ -432,6 +432,20 @@ def test_a_process_that_is_stopped_is_killed_and_started_again(services, project
         assert levels.left == 0
 
 
+def test_a_process_whose_library_holds_the_lock_while_it_loads_is_not_killed(
+    services, workspace, project, tmp_path
+):
+    slow = write_model(tmp_path / "m2", scale=2.0)
+    example = json.loads((slow / "example.json").read_text())
+    (slow / "example.json").write_text(json.dumps(example | {"hour": [666.0, 1.0]}))
+    register(workspace, slow, "run_2")
+    patience = Patience(every=0.05, wait=0.1)  # what does nothing for 0.3 s hangs
+    with alive(project, tmp_path, services.inbox, "fault=holds", patience=patience) as server:
+        services.deployments.deploy("toy", 2, "me", "test", "k2")
+        wait_for(lambda: post(server.url, one_row())[1].get("model_version") == "2", timeout=60)
+        assert (server.supervisor.hung, server.supervisor.starts) == (0, 1)
+
+
 def test_a_revision_that_was_being_loaded_when_the_process_died_twice_is_not_loaded_again(platform, tmp_path):
     (tmp_path / "state").mkdir()
     marker = tmp_path / "state" / "loading-toy"

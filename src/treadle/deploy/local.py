@@ -74,7 +74,9 @@ class LocalReplicas:
             # Who keeps them alive asks each by itself, also where they share a socket.
             log, door = logs / f"{each.name}.log", None if routed else listen(_HERE, 0)
             command = replica_command(each, url, own, door)
-            self.supervisors.append(Supervisor(command, log, listening=own, asked=door or own))
+            self.supervisors.append(
+                Supervisor(command, log, listening=own, asked=door or own, state=Path(each.state))
+            )
         if routed and listening is not None:
             command = router_command(options, addresses, listening, calls)
             self.router = Supervisor(command, logs / "router.log", first_pause=0.1, listening=listening)

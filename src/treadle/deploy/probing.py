@@ -4,7 +4,8 @@ A process may run, and even report, and answer nobody: stopped, swapped out, its
 is asked on one connection that stays open, through the same event loop as everybody's requests. Under load
 that answers late, and late is an answer: only one that has been waited for several times, in vain each time,
 is missing. A process that ends closes the connection first, and one that starts has never answered; both
-have longer. So has one that computes: it may be loading a model.
+have longer. So has one that computes, and far longer one that says that it loads a model: a library may
+do that without letting go of Python's lock, and so of the event loop.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ import msgspec
 RESTARTED = "TREADLE_RESTARTED"
 """The environment variable that tells a process why the one before it was killed."""
 
+LOADING = "loading-"
+"""How the names of the files begin that tell which model a replica loads."""
+
 _ASK = b"GET /v2/health/live HTTP/1.1\r\nhost: supervisor\r\n\r\n"
 _ENDS = b'"live":true}'
 # A process that uses less of a core than this waits for something.
@@ -38,6 +42,8 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True):
         busy: Seconds after which one that computes hangs as well.
         ending: Seconds that one may take to end, once it has closed the connection.
         starting: Seconds that one may take until it first answers.
+        loading: Seconds after which one that loads a model, and computes or has not answered yet, hangs as
+            well. One that does nothing while it loads has ``busy`` seconds.
     """
 
     every: float = 2.0
@@ -46,6 +52,7 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True):
     busy: float = 30.0
     ending: float = 60.0
     starting: float = 120.0
+    loading: float = 600.0
 
 
 class Used(NamedTuple):
@@ -79,6 +86,7 @@ class Prober:
         patience: How long it may take.
         look: Tells what the system knows of it.
         seconds: Tells the time.
+        loads: Tells whether it says that it loads a model.
     """
 
     def __init__(
@@ -88,7 +96,9 @@ class Prober:
         patience: Patience,
         look: Callable[[int], Used] = used,
         seconds: Callable[[], float] = time.monotonic,
+        loads: Callable[[], bool] = lambda: False,
     ) -> None:
+        self._loads = loads
         self._address = address
         self._pid = pid
         self._patience = patience
@@ -96,6 +106,7 @@ class Prober:
         self._seconds = seconds
         self._since = seconds()
         self._limit = patience.starting
+        self._starts = True
         self._proven = False
         self._misses = 0
         self._before = Used("", 0.0)
@@ -124,7 +135,7 @@ class Prober:
         except OSError:
             self.close()
             if self._proven:  # it has closed the connection, so it is there: it ends
-                self._proven, self._misses = False, 0
+                self._proven, self._misses, self._starts = False, 0, False
                 self._since, self._limit = self._seconds(), self._patience.ending
             answered = False
         if answered:
@@ -156,13 +167,31 @@ class Prober:
             self._before = self._look(self._pid)
         self._misses += 1
         silent = self._seconds() - self._since
+        loading = self._loads()
         if not self._proven:
-            return f"it did not answer within {silent:.0f} s" if silent >= self._limit else ""
+            limit = max(self._limit, self._patience.loading if self._starts and loading else 0.0)
+            return f"it did not answer within {silent:.0f} s" if silent >= limit else ""
         if self._misses < self._patience.waits:
             return ""
         now, waited = self._look(self._pid), (self._misses - 1) * self._patience.wait
         idle = now.seconds - self._before.seconds < _IDLE_SHARE * waited
-        if now.state and (now.state in "Tt" or idle):
-            does = "stopped" if now.state in "Tt" else "doing nothing"
-            return f"it answered nobody for {silent:.0f} s, {does}"
-        return f"it answered nobody for {silent:.0f} s" if silent >= self._patience.busy else ""
+        if now.state and now.state in "Tt":
+            return f"it answered nobody for {silent:.0f} s, stopped"
+        if now.state and idle:
+            limit, does = self._patience.busy if loading else 0.0, ", doing nothing"
+        else:
+            limit, does = self._patience.loading if loading else self._patience.busy, ""
+        does += " while it loads a model" if loading else ""
+        return f"it answered nobody for {silent:.0f} s{does}" if silent >= limit else ""
+
+
+def says_it_loads(state: Path, since: float) -> bool:
+    """Whether a replica says that it loads a model: it leaves a file in its folder for as long as that takes.
+
+    Args:
+        state: The folder.
+        since: When the process was started, in seconds since 1970: what one before it left says nothing.
+    """
+    with contextlib.suppress(OSError):
+        return any(path.stat().st_mtime >= since for path in state.glob(f"{LOADING}*"))
+    return False

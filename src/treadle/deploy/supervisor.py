@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from treadle.deploy.probing import RESTARTED, Patience, Prober
+from treadle.deploy.probing import RESTARTED, Patience, Prober, says_it_loads
 from treadle.deploy.types import ReplicaOptions
 
 _log = logging.getLogger("treadle.supervisor")
@@ -71,6 +71,7 @@ class Supervisor:
         asked: A socket at which the command answers alone, the same or another: it is asked there whether
             it is alive, and killed, to be started again, once it hangs. Without one it isn't.
         patience: How long it may take to answer that.
+        state: Its folder, in which it says whether it loads a model: then it may take far longer.
 
     Attributes:
         starts: How often it was started.
@@ -85,6 +86,7 @@ class Supervisor:
         listening: socket.socket | None = None,
         asked: socket.socket | None = None,
         patience: Patience | None = None,
+        state: Path | None = None,
     ) -> None:
         self._command = list(command)
         self._log = log
@@ -93,6 +95,7 @@ class Supervisor:
         self._asked = asked
         self._address = None if asked is None else asked.getsockname()[:2]
         self._patience = patience or Patience()
+        self._state = state
         self._why = ""
         self._stop = threading.Event()
         self._lock = threading.Lock()
@@ -157,7 +160,13 @@ class Supervisor:
         self, process: subprocess.Popen[bytes], address: tuple[str, int], ended: threading.Event
     ) -> None:
         """Kills a process once it hangs: one that is stopped heeds nothing less."""
-        prober = Prober(address, process.pid, self._patience)
+        state, since = self._state, int(time.time())  # some file systems keep whole seconds
+        prober = Prober(
+            address,
+            process.pid,
+            self._patience,
+            loads=lambda: state is not None and says_it_loads(state, since),
+        )
         with contextlib.closing(prober):
             while not ended.wait(0.0 if prober.waits else self._patience.every):
                 if why := prober.ask():

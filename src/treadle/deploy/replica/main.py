@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from treadle.deploy.listening import listen
-from treadle.deploy.probing import RESTARTED
+from treadle.deploy.probing import LOADING, RESTARTED
 from treadle.deploy.replica.app import App
 from treadle.deploy.replica.batcher import Batcher
 from treadle.deploy.replica.desks import open_desks
@@ -189,7 +189,7 @@ class ReplicaServer:
         return Holder(
             desk,
             self._state / "models" / desk.model,
-            self._state / f"loading-{desk.model}",
+            self._state / f"{LOADING}{desk.model}",
             self._platform,
             lambda: self._report(desk),
             Opener(self._options, desk.model),
