@@ -101,8 +101,8 @@ EXPORTED = {
     "treadle.monitor": """
         Alert Answered Backfill CategoryProfile ChannelTest Delivery DroppedFile Drops Hindsight Hindsights
         Incident IncidentChange IncidentReport Incidents InferenceEvent LabelBatch MonitorKind Monitors Mute
-        NewMute Notifier NumericProfile Payloads PredictionBatch PredictionLog Profile SegmentEncoder
-        SegmentProfile ServiceWatch Severity Summary Unpaired WebhookNotifier WindowLineage WindowResult
+        NewMute NumericProfile Payloads PredictionBatch PredictionLog Profile SegmentEncoder
+        SegmentProfile ServiceWatch Severity Summary Unpaired WindowLineage WindowResult
         WindowState WrittenMonitors build_profile incident_page profile_segments read_records read_segment
         seed_of with_estimates
     """,

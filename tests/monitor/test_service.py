@@ -12,12 +12,12 @@ import msgspec
 import numpy as np
 import pytest
 
+from monitor.incidents.test_channels import Receiver, receiver  # noqa: F401
 from treadle.kernel.clock import ManualClock
-from treadle.kernel.errors import Conflict, NotFound, Unavailable
+from treadle.kernel.errors import Conflict, NotFound
 from treadle.kernel.events import timeline
 from treadle.kernel.workspace import Workspace
 from treadle.monitor import (
-    Alert,
     Incidents,
     LabelBatch,
     Monitors,
@@ -25,22 +25,11 @@ from treadle.monitor import (
     PredictionLog,
     WindowResult,
 )
+from treadle.monitor.incidents.channels import channels
+from treadle.monitor.incidents.outbox import Outbox
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 WEEK = timedelta(days=7)
-
-
-class Recorder:
-    """A notifier that keeps what it is given; fails while told to."""
-
-    def __init__(self) -> None:
-        self.got: list[Alert] = []
-        self.down = False
-
-    def notify(self, alert: Alert) -> None:
-        if self.down:
-            raise Unavailable("down")
-        self.got.append(alert)
 
 
 def send(world: Any, day: int, n: int = 200, **options: Any) -> tuple[PredictionBatch, LabelBatch]:
@@ -359,21 +348,39 @@ def test_a_window_whose_writing_was_cut_off_is_computed_again(
     assert len(monitors.alerts("toy")) == 2
 
 
-def test_alerts_that_were_not_delivered_are_delivered_at_the_next_look(world: Any) -> None:
+def test_the_webhook_gets_every_alert_once_and_is_not_asked_at_every_look(
+    world: Any,
+    receiver: Receiver,  # noqa: F811
+) -> None:
+    """It is away at first, and is tried again after 10 seconds, 20, 40 ...: as notices are."""
     world.register()
     send(world, 0, days=14, drift=4)
-    recorder = Recorder()
-    recorder.down = True
-    monitors = Monitors(world.workspace, recorder)
-    monitors.evaluate("toy", START + WEEK)
+    config = world.workspace.config
+    monitor = msgspec.structs.replace(config.monitor, webhook=f"{receiver.url}/alerts")
+    world.workspace.config = msgspec.structs.replace(config, monitor=monitor)
+    receiver.status = 503
+    monitors = Monitors(world.workspace)
+    for _ in range(5):
+        monitors.evaluate("toy", START + WEEK)
+    assert len(receiver.got) == 1, "five looks within a second"
     waiting = monitors.alerts("toy")
-    assert [a.delivered for a in waiting] == [False] * 2
-    recorder.down = False
-    monitors.evaluate("toy", START + WEEK)
-    assert [a.id for a in recorder.got] == [a.id for a in waiting]
-    assert [a.delivered for a in monitors.alerts("toy")] == [True] * 2
-    monitors.evaluate("toy", START + WEEK)
-    assert len(recorder.got) == 2
+    assert [alert.delivered for alert in waiting] == [False] * 2
+    sent = Incidents(world.workspace).deliveries("toy-1")
+    assert [(one.channel, one.attempts) for one in sent] == [("alerts", 1), ("alerts", 0)]
+    assert "answered 503" in sent[0].error
+    world.workspace.close()
+
+    receiver.status, receiver.got = 200, []
+    again = Workspace.open(world.workspace.root)  # the platform has started again
+    clock = ManualClock(datetime.now(UTC) + timedelta(seconds=30))
+    outbox = Outbox(again, channels(monitor), clock)
+    assert (outbox.deliver(), outbox.deliver()) == (2, 0)
+    assert [(body["id"], key) for _, body, key in receiver.got] == [(one.id, one.id) for one in waiting]
+    assert {body["sentence"] for _, body, _ in receiver.got} == {one.sentence for one in waiting}
+    assert [alert.delivered for alert in Monitors(again).alerts("toy")] == [True] * 2
+    outbox.add_alerts("toy")
+    assert outbox.deliver() == 0
+    again.close()
 
 
 def test_the_webhook_of_the_project_is_used(world: Any, project: Path) -> None:

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from treadle.monitor.incidents.types import NewMute as NewMute
     from treadle.monitor.lineage import WindowLineage as WindowLineage
     from treadle.monitor.log import PredictionLog as PredictionLog
-    from treadle.monitor.notify import Notifier as Notifier
-    from treadle.monitor.notify import WebhookNotifier as WebhookNotifier
     from treadle.monitor.operations import ServiceWatch as ServiceWatch
     from treadle.monitor.payloads.service import Payloads as Payloads
     from treadle.monitor.payloads.types import InferenceEvent as InferenceEvent
@@ -78,7 +76,6 @@ __getattr__, __all__ = attach(
         "LabelBatch": "types",
         "MonitorKind": "types",
         "Monitors": "service",
-        "Notifier": "notify",
         "NumericProfile": "types",
         "PredictionBatch": "types",
         "PredictionLog": "log",
@@ -88,7 +85,6 @@ __getattr__, __all__ = attach(
         "Severity": "types",
         "Summary": "types",
         "Unpaired": "payloads.types",
-        "WebhookNotifier": "notify",
         "WindowResult": "types",
         "WindowState": "types",
         "WrittenMonitors": "types",

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from treadle.deploy import service_levels
 from treadle.kernel.engine import quote
-from treadle.kernel.errors import Conflict, NotFound, TreadleError
+from treadle.kernel.errors import Conflict, NotFound
 from treadle.kernel.events import record
 from treadle.kernel.units import parse_duration
 from treadle.kernel.workspace import Workspace
@@ -28,7 +28,6 @@ from treadle.monitor.incidents.growth import said
 from treadle.monitor.incidents.outbox import Outbox
 from treadle.monitor.incidents.rules import severity
 from treadle.monitor.log import PredictionLog, check_model
-from treadle.monitor.notify import Notifier, WebhookNotifier
 from treadle.monitor.operations import ServiceWatch, service_alert, service_results
 from treadle.monitor.payloads.service import settle_payloads
 from treadle.monitor.performance.figures import Performance
@@ -65,19 +64,17 @@ class Monitors:
 
     Args:
         workspace: Where everything is kept.
-        notifier: Takes alerts; the webhook of ``[monitor]``, if it names one, when left out.
     """
 
-    def __init__(self, workspace: Workspace, notifier: Notifier | None = None) -> None:
+    def __init__(self, workspace: Workspace) -> None:
         self._ws = workspace
         self._config = rules.shared(workspace.config.monitor)
         self._log = PredictionLog(workspace)
         self._performance = Performance(workspace, self._log)
         self._references = References(workspace)
         self._embeddings = Embeddings(workspace, self._log, self._references)
-        url = self._config.webhook
         self._ways = ways(self._config.notify)
-        self._notifier = notifier or (WebhookNotifier(url) if url else None)
+        self._nobody = not self._config.webhook  # is to get alerts, which count as delivered then
 
     @property
     def confidence(self) -> float:
@@ -90,7 +87,7 @@ class Monitors:
         Raises:
             ConfigError: If an address is none, or the environment lacks a secret.
         """
-        channels(self._config.notify)
+        channels(self._config)
 
     def evaluate(self, model: str, until: datetime) -> Results:
         """Computes every window that has ended by a moment and wasn't computed before, in order.
@@ -98,7 +95,7 @@ class Monitors:
         What was dropped for the log is taken in first.
 
         Alerts are raised with the window that shows them, and delivered at the end; those
-        that could not be delivered before are tried again.
+        that could not be delivered before are tried again when their time has come.
 
         Returns:
             The results of the windows computed now, oldest first.
@@ -110,7 +107,7 @@ class Monitors:
             StorageError: If a store can't be read or written.
         """
         check_model(self._ws, model)
-        told = channels(self._config.notify)
+        channels(self._config)
         take_dropped(self._ws, model)
         settle_payloads(self._ws)
         every = parse_duration(self._config.every)
@@ -126,8 +123,7 @@ class Monitors:
             escalate(connection, model, until, self._config.notify, self._ways)
         if self._config.keep_log is not None:
             self._log.expire(model, (until - parse_duration(self._config.keep_log)).date(), "monitor")
-        self._deliver(model)
-        Outbox(self._ws, told).deliver()
+        self._tell(model)
         return computed
 
     def watch_service(
@@ -159,14 +155,13 @@ class Monitors:
             if alert is not None and stands(connection, model, alert, severity(alert, found)):
                 alert = None
             if alert is not None:
-                alert = msgspec.structs.replace(alert, delivered=self._notifier is None)
+                alert = msgspec.structs.replace(alert, delivered=self._nobody)
                 store.add_alert(connection, alert)
                 record(connection, raising.alert_event(alert))
             raised = [alert] if alert is not None else []
             group(connection, model, levels.at, raised, found, self._config.notify, self._ways)
         if alert is not None:
-            self._deliver(model)
-            Outbox(self._ws, channels(self._config.notify)).deliver()
+            self._tell(model)
         return alert
 
     def backfill(
@@ -269,14 +264,14 @@ class Monitors:
             NotFound: If there is no such model.
         """
         check_model(self._ws, alert.model)
-        alert = msgspec.structs.replace(alert, delivered=self._notifier is None)
+        alert = msgspec.structs.replace(alert, delivered=self._nobody)
         with self._ws.database.write() as connection:
             if store.find_alert(connection, alert.id) is not None:
                 return False
             store.add_alert(connection, alert)
             record(connection, raising.alert_event(alert))
             group(connection, alert.model, alert.at, [alert], [], self._config.notify, self._ways)
-        self._deliver(alert.model)
+        self._tell(alert.model)
         return True
 
     def mark_cycle(self, alert_id: str, cycle_id: str) -> None:
@@ -457,7 +452,7 @@ class Monitors:
                 store.add_windows(connection, found)
                 raised: Alerts = []
                 grew: dict[str, str] = {}
-                for one in findings.to_alerts(found, delivered=self._notifier is None):
+                for one in findings.to_alerts(found, delivered=self._nobody):
                     if not raising.persists(connection, one, self._config):
                         continue
                     if more := grown(connection, one, found, self._config):
@@ -475,19 +470,11 @@ class Monitors:
             return False
         return True
 
-    def _deliver(self, model: str) -> None:
-        if self._notifier is None:
-            return
-        with self._ws.database.read() as connection:
-            waiting = store.read_alerts(connection, model, delivered=False)
-        for alert in waiting:
-            try:
-                self._notifier.notify(msgspec.structs.replace(alert, delivered=True))
-            except TreadleError as error:
-                _log.warning("alert %s was not delivered: %s", alert.id, error.message)
-                return  # the others would fare no better; the next look tries again
-            with self._ws.database.write() as connection:
-                store.set_delivered(connection, alert.id)
+    def _tell(self, model: str) -> None:
+        """Sends what is to be sent now."""
+        outbox = Outbox(self._ws, channels(self._config))
+        outbox.add_alerts(model)
+        outbox.deliver()
 
 
 def _key(one: WindowResult) -> tuple[str, str, str, str]:

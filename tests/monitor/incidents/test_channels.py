@@ -20,11 +20,12 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
+from treadle.kernel.config.monitor import MonitorConfig
 from treadle.kernel.config.notify import EmailConfig, NotifyConfig
 from treadle.kernel.errors import ConfigError, Unavailable
 from treadle.monitor import Alert, WindowResult
 from treadle.monitor.incidents import posting, rules
-from treadle.monitor.incidents.channels import Alertmanager, Email, Slack, Webhook, channels
+from treadle.monitor.incidents.channels import Alertmanager, Alerts, Email, Slack, Webhook, channels
 from treadle.monitor.incidents.types import Notice
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -105,6 +106,19 @@ def test_what_is_not_taken_is_told(receiver: Receiver, status: int) -> None:
     with pytest.raises(Unavailable, match=str(status)):
         Webhook(receiver.url).send(NOTICE)
     assert len(receiver.got) == 1, "the outbox tries again, not the channel"
+
+
+def test_an_alert_is_handed_on_as_it_is(receiver: Receiver) -> None:
+    Alerts(f"{receiver.url}/hook").send(rules.alert_notice(INCIDENT, ALERT))
+    [(path, body, key)] = receiver.got
+    assert (path, key) == ("/hook", ALERT.id)
+    assert msgspec.convert(body, Alert) == msgspec.structs.replace(ALERT, delivered=True)
+
+
+@pytest.mark.parametrize("url", ["example.org/hook", "ftp://example.org"])
+def test_what_is_no_address_for_alerts_is_refused(url: str) -> None:
+    with pytest.raises(ConfigError, match=r"\[monitor\] webhook"):
+        channels(MonitorConfig(webhook=url))
 
 
 def test_what_a_receiver_says_of_its_refusal_is_told() -> None:
@@ -265,8 +279,9 @@ def test_channels_are_those_that_are_declared(monkeypatch: pytest.MonkeyPatch) -
         alertmanager="http://127.0.0.1:9093",
         email=EmailConfig(to=["ann@example.com"], sender="t@example.com"),
     )
-    assert set(channels(config)) == {"webhook", "slack", "alertmanager", "email"}
-    assert channels(NotifyConfig()) == {}
+    found = channels(MonitorConfig(webhook="http://127.0.0.1/alerts", notify=config))
+    assert set(found) == {"alerts", "webhook", "slack", "alertmanager", "email"}
+    assert channels(MonitorConfig()) == {}
 
 
 @pytest.mark.parametrize(
@@ -287,4 +302,4 @@ def test_channels_are_those_that_are_declared(monkeypatch: pytest.MonkeyPatch) -
 )
 def test_what_can_not_work_is_refused(config: NotifyConfig, where: str) -> None:
     with pytest.raises(ConfigError, match=rf"\[monitor.notify[\].]+ ?{where}"):
-        channels(config)
+        channels(MonitorConfig(notify=config))

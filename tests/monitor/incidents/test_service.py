@@ -410,7 +410,7 @@ def test_a_test_says_who_took_it_and_who_did_not(world: Any, receiver: Receiver)
     found = {one.channel: one.error for one in Incidents(world.workspace).test("toy", "ann")}
     assert (found["alertmanager"], found["alerts"]) == ("", "")
     assert "http://127.0.0.1:1/: the notice wasn't taken" in found["webhook"]
-    (_, [alert], _), (path, body, _) = receiver.got
+    (path, body, _), (_, [alert], _) = receiver.got
     assert alert["labels"]["incident"] == "toy-test"
     began, ends = (datetime.fromisoformat(alert[name]) for name in ("startsAt", "endsAt"))
     assert ends - began == timedelta(minutes=5), "it ends by itself"

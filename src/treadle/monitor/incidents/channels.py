@@ -1,4 +1,4 @@
-"""The ways by which people are told: a webhook, Slack's, e-mail, and Prometheus' Alertmanager."""
+"""The ways by which people are told: webhooks, Slack's, e-mail, and Prometheus' Alertmanager."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias, get_args
 
 import msgspec
 
+from treadle.kernel.config.monitor import MonitorConfig
 from treadle.kernel.config.notify import EmailConfig, NotifyConfig
 from treadle.kernel.errors import ConfigError, Unavailable
 from treadle.monitor.incidents.posting import Deadline, check_address, post
@@ -28,12 +29,16 @@ _TEST_STANDS = timedelta(minutes=5)
 _STANDS = timedelta(days=30)
 """Alertmanager forgets an alert that nobody repeats; ours stand until they are resolved, or so long."""
 
+ALERTS = "alerts"
+"""The way by which ``[monitor] webhook`` gets every alert."""
+
 _TITLES = {
     "opened": "",
     "worse": "Worse: ",
     "escalated": "Nobody has answered: ",
     "resolved": "Resolved: ",
     "test": "Test: ",
+    "alert": "",
 }
 
 Json: TypeAlias = str | Mapping[str, "Json"] | list["Json"]
@@ -47,7 +52,7 @@ class Channel(Protocol):
 
 
 def ways(config: NotifyConfig) -> tuple[str, ...]:
-    """By which channels people are told; needs no secret."""
+    """By which channels people are told of incidents; needs no secret."""
     declared = {
         "webhook": config.webhook,
         "slack": config.slack_env,
@@ -57,13 +62,16 @@ def ways(config: NotifyConfig) -> tuple[str, ...]:
     return tuple(name for name, value in declared.items() if value)
 
 
-def channels(config: NotifyConfig) -> dict[str, Channel]:
-    """The channels of ``[monitor.notify]``, by name.
+def channels(monitor: MonitorConfig) -> dict[str, Channel]:
+    """The channels of ``[monitor.notify]``, by name, and ``[monitor] webhook``.
 
     Raises:
         ConfigError: If an address is none, or the environment variable that holds it isn't set.
     """
     found: dict[str, Channel] = {}
+    config = monitor.notify
+    if monitor.webhook:
+        found[ALERTS] = Alerts(check_address(monitor.webhook, "treadle.toml [monitor] webhook"))
     if config.webhook:
         found["webhook"] = Webhook(_address("webhook", config.webhook))
     if config.slack_env:
@@ -127,6 +135,26 @@ class Webhook:
             Unavailable: If it wasn't answered with a status below 300.
         """
         post(self._url, msgspec.json.encode(notice), {"Idempotency-Key": notice.id})
+
+
+class Alerts:
+    """Posts the alerts of notices as JSON; an alert's own identity is the ``Idempotency-Key``.
+
+    Args:
+        url: Where.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def send(self, notice: Notice) -> None:
+        """Posts a notice's alert.
+
+        Raises:
+            Unavailable: If it wasn't answered with a status below 300.
+        """
+        if notice.alert is not msgspec.UNSET:
+            post(self._url, msgspec.json.encode(notice.alert), {"Idempotency-Key": notice.alert.id})
 
 
 class Slack:

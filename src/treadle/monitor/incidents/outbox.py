@@ -4,6 +4,7 @@ A notice is written in the transaction that opens, worsens or resolves an incide
 for a minute first; a process that is killed with it in hand leaves it to be taken again after that, so that
 every notice is sent at least once, and its identity tells a receiver that got it twice. What waits about one
 incident by one way is sent in its order.
+Alerts that ``[monitor] webhook`` is to get go the same way.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from collections.abc import Set as AbstractSet
 from treadle.kernel.clock import Clock, SystemClock
 from treadle.kernel.errors import TreadleError
 from treadle.kernel.workspace import Workspace
+from treadle.monitor import store as monitor_store
 from treadle.monitor.incidents import rules, store
-from treadle.monitor.incidents.channels import Channel
+from treadle.monitor.incidents.channels import ALERTS, Channel
 from treadle.monitor.incidents.types import Delivery
 
 _log = logging.getLogger("treadle.monitor")
@@ -37,6 +39,22 @@ class Outbox:
         self._ws = workspace
         self._channels = channels
         self._clock = clock or SystemClock()
+
+    def add_alerts(self, model: str) -> None:
+        """Has a model's alerts sent that nobody has taken and that aren't on their way."""
+        if ALERTS not in self._channels:
+            return
+        with self._ws.database.read() as connection:
+            on_way = store.alerts_on_way(connection)
+            waiting = monitor_store.read_alerts(connection, model, delivered=False)
+        new = [alert for alert in waiting if alert.id not in on_way]
+        if not new:
+            return
+        with self._ws.database.write() as connection:
+            for alert in new:
+                incident = store.incident_of(connection, alert.id) or rules.opened(alert, 0, "info", alert.at)
+                notice = rules.alert_notice(incident, alert)
+                store.add_delivery(connection, notice, ALERTS, self._clock.now())
 
     def deliver(self) -> int:
         """Sends what is due; a channel that fails is left alone until the next time.

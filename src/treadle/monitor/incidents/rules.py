@@ -229,6 +229,18 @@ def notice(
     )
 
 
+def alert_notice(incident: Incident, alert: Alert) -> Notice:
+    """An alert as it is handed on."""
+    return Notice(
+        id=f"{incident.id}-alert-{alert.id}",
+        occasion="alert",
+        at=alert.at,
+        incident=incident,
+        sentence=alert.sentence,
+        alert=msgspec.structs.replace(alert, delivered=True),
+    )
+
+
 def affected(incident: Incident, found: Sequence[Cause]) -> str:
     """Which rows an incident concerns, in words."""
     parts = list(dict.fromkeys(cause.segment for cause in found if cause.segment))

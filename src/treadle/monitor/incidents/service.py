@@ -15,7 +15,7 @@ from treadle.kernel.types import Event
 from treadle.kernel.workspace import Workspace
 from treadle.monitor import store as monitor_store
 from treadle.monitor.incidents import grouping, rules, store
-from treadle.monitor.incidents.channels import channels, ways
+from treadle.monitor.incidents.channels import ALERTS, channels, ways
 from treadle.monitor.incidents.types import (
     ChannelTest,
     Delivery,
@@ -27,7 +27,6 @@ from treadle.monitor.incidents.types import (
     NewMute,
 )
 from treadle.monitor.log import PredictionLog, check_model
-from treadle.monitor.notify import WebhookNotifier
 from treadle.monitor.types import Alert
 from treadle.registry import Registry
 
@@ -186,8 +185,8 @@ class Incidents:
         """
         check_model(self._ws, model)
         config, now = self._ws.config.monitor, self._ws.clock.now()
-        made = channels(config.notify)
-        if not made and not config.webhook:
+        made = channels(config)
+        if not made:
             raise InvalidInput(
                 "nobody is to be told of anything: no channel is declared",
                 where="treadle.toml [monitor.notify]",
@@ -195,14 +194,13 @@ class Incidents:
             )
         alert = _test_alert(model, actor, now, self._version(model))
         incident = rules.opened(alert, 0, "warning", now)
-        notice = rules.notice(
-            msgspec.structs.replace(incident, id=f"{model}-test"), "test", now, alert.sentence
+        incident = msgspec.structs.replace(incident, id=f"{model}-test")
+        notice = rules.notice(incident, "test", now, alert.sentence)
+        handed = {ALERTS: rules.alert_notice(incident, alert)}
+        return tuple(
+            ChannelTest(channel=name, error=_error(one.send, handed.get(name, notice)))
+            for name, one in made.items()
         )
-        found = [ChannelTest(channel=name, error=_error(one.send, notice)) for name, one in made.items()]
-        if config.webhook:
-            told = _error(WebhookNotifier(config.webhook).notify, alert)
-            found.append(ChannelTest(channel="alerts", error=told))
-        return tuple(found)
 
     def _version(self, model: str) -> int:
         production = Registry(self._ws).production(model)

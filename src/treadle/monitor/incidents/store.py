@@ -12,8 +12,9 @@ import sqlalchemy as sa
 from treadle.kernel.database import Instant, Json, insert_once, schema
 from treadle.kernel.events import events
 from treadle.monitor.incidents import rules
+from treadle.monitor.incidents.channels import ALERTS
 from treadle.monitor.incidents.types import Delivery, Incident, IncidentState, Mute, Notice, Occasion
-from treadle.monitor.store import alerts
+from treadle.monitor.store import alerts, set_delivered
 from treadle.monitor.types import MonitorKind
 
 incidents = sa.Table(
@@ -157,6 +158,13 @@ def members_of(connection: sa.Connection, incident_id: str) -> set[str]:
     return set(connection.execute(query).scalars())
 
 
+def incident_of(connection: sa.Connection, alert_id: str) -> Incident | None:
+    """The incident that an alert belongs to."""
+    query = sa.select(members.c.incident).where(members.c.alert == alert_id)
+    name = connection.execute(query).scalar()
+    return find_incident(connection, name) if name else None
+
+
 def told(connection: sa.Connection, incident_ids: Iterable[str]) -> dict[str, set[tuple[MonitorKind, str]]]:
     """What the alerts of incidents tell of, monitors and subjects, by the incident's name."""
     found: dict[str, set[tuple[MonitorKind, str]]] = {name: set() for name in incident_ids}
@@ -196,6 +204,13 @@ def add_delivery(connection: sa.Connection, notice: Notice, channel: str, at: da
     connection.execute(deliveries.update().where(*late, deliveries.c.next_at > at + LEASE).values(next_at=at))
     row = {"id": notice.id, "channel": channel, "notice": notice, "attempts": 0, "next_at": at, "error": ""}
     insert_once(connection, deliveries, row)
+
+
+def alerts_on_way(connection: sa.Connection) -> set[str]:
+    """The alerts that are handed on, and that their receiver hasn't taken yet."""
+    query = sa.select(deliveries.c.notice).where(deliveries.c.delivered_at.is_(None))
+    found = connection.execute(query.where(deliveries.c.channel == ALERTS)).scalars()
+    return {one.alert.id for one in found if one.alert is not msgspec.UNSET}
 
 
 def due(connection: sa.Connection, at: datetime) -> list[Delivery]:
@@ -263,3 +278,6 @@ def settle(
         values["next_at"] = next_at
     which = deliveries.c.id == delivery.notice.id, deliveries.c.channel == delivery.channel
     connection.execute(deliveries.update().where(*which).values(**values))
+    alert = delivery.notice.alert
+    if delivered_at is not None and alert is not msgspec.UNSET:
+        set_delivered(connection, alert.id)

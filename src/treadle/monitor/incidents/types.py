@@ -11,7 +11,7 @@ from treadle.kernel.types import Event
 from treadle.monitor.types import Alert, MonitorKind, Severity
 
 IncidentState = Literal["open", "acknowledged", "resolved"]
-Occasion = Literal["opened", "worse", "escalated", "resolved", "test"]
+Occasion = Literal["opened", "worse", "escalated", "resolved", "test", "alert"]
 
 
 class Incident(msgspec.Struct, frozen=True, kw_only=True):
@@ -177,6 +177,7 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
         affected: Which rows are concerned, in words; empty where nothing new was found.
         causes: What changed, in sentences, the likeliest cause first; none where nothing new was found.
         growths: How often people have been told that it had grown, with this notice.
+        alert: The alert that is handed on, where ``[monitor] webhook`` gets it.
     """
 
     id: str
@@ -187,6 +188,7 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
     affected: str = ""
     causes: tuple[str, ...] = ()
     growths: int = 0
+    alert: Alert | msgspec.UnsetType = msgspec.UNSET
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
@@ -194,7 +196,8 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         notice: The notice.
-        channel: By which way: ``slack``, ``webhook``, ``email`` or ``alertmanager``.
+        channel: By which way: ``slack``, ``webhook``, ``email`` or ``alertmanager``; or ``alerts``, which is
+            ``[monitor] webhook``.
         attempts: How often it was tried.
         next_at: When it is tried next.
         delivered_at: When it was taken.
@@ -213,7 +216,7 @@ class ChannelTest(msgspec.Struct, frozen=True, kw_only=True):
     """What became of a test notice.
 
     Attributes:
-        channel: By which way it was sent: one of a delivery's, or ``alerts`` for ``[monitor] webhook``.
+        channel: By which way it was sent.
         error: Why it was not taken; empty if it was.
     """
 
