@@ -209,9 +209,9 @@ def serve(mailbox: Mailbox) -> Iterator[Callable[..., int]]:
     """Starts mail servers that take mail into the mailbox; returns their port."""
     running: list[Controller] = []
 
-    def start(port: int = 0, **options: Any) -> int:
+    def start(port: int = 0, kind: type[Controller] = Controller, **options: Any) -> int:
         port = port or free_port()
-        server = Controller(mailbox, hostname="127.0.0.1", port=port, **options)
+        server = kind(mailbox, hostname="127.0.0.1", port=port, **options)
         server.start()
         running.append(server)
         return port
@@ -261,6 +261,26 @@ def test_a_notice_says_for_whom_and_why(mailbox: Mailbox, serve: Callable[..., i
     assert "affects   all rows of toy/3" in body
     assert "1. broken is alert\n2. wild is alert\n3. mild is alert\n4. prediction is alert\n" in body
     assert "pictures  https://treadle.example.com/v1/incidents/toy-7/page" in body
+
+
+@pytest.mark.parametrize("words", [b"2", b"220 hello\r\n2"])
+def test_a_mail_server_that_never_ends_a_line_is_left(words: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("treadle.monitor.incidents.channels._MAIL_DEADLINE", 0.4)
+
+    def drip() -> None:
+        connection, _ = server.accept()
+        with connection, contextlib.suppress(OSError):
+            connection.sendall(words)
+            for _ in range(100):
+                connection.sendall(b"2")
+                time.sleep(0.05)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=drip)
+        thread.start()
+        with pytest.raises(Unavailable, match=r"took more than 0\.4 seconds"):
+            mail(server.getsockname()[1], "ann@example.com").send(NOTICE)
+        thread.join()
 
 
 def test_a_sentence_can_not_add_headers(mailbox: Mailbox, serve: Callable[..., int]) -> None:

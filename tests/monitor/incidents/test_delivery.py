@@ -6,6 +6,7 @@ Both are away at first, come back, are told again what they know, and are told w
 from __future__ import annotations
 
 import json
+import socket
 import ssl
 import subprocess
 import time
@@ -17,6 +18,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from monitor.incidents.test_channels import (  # noqa: F401
@@ -30,6 +32,7 @@ from monitor.incidents.test_channels import (  # noqa: F401
 from servers import program
 from treadle.kernel.clock import ManualClock
 from treadle.kernel.config.notify import EmailConfig
+from treadle.kernel.errors import Unavailable
 from treadle.kernel.workspace import Workspace
 from treadle.monitor import Alert
 from treadle.monitor.incidents import rules, store
@@ -126,43 +129,59 @@ def test_mail_waits_for_its_server_and_comes_once(
     assert "treadle incidents ack toy-7" in mailbox.mails[0].get_content()
 
 
+Certificate = tuple[Path, ssl.SSLContext]
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Certificate:
+    """A server's own certificate, of the name localhost."""
+    key, found = tmp_path / "key.pem", tmp_path / "cert.pem"
+    openssl = program("openssl", package="openssl")
+    made = f"{openssl} req -x509 -nodes -days 2 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1"
+    asked = [*made.split(), "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    subprocess.run([*asked, "-keyout", str(key), "-out", str(found)], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(found, key)
+    return found, context
+
+
+def login(
+    server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: LoginPassword
+) -> AuthResult:
+    return AuthResult(success=(data.login, data.password) == (b"treadle", b"secret"), handled=False)
+
+
+class Encrypted(Controller):
+    """A mail server that is encrypted from the first byte on."""
+
+    def _trigger_server(self) -> None:
+        """Waits until it listens; the library's own would check a certificate that nobody trusts."""
+        socket.create_connection((self.hostname, self.port), timeout=10).close()
+
+
+@pytest.mark.parametrize("way", ["starttls", "tls"])
 def test_mail_is_encrypted_and_logged_in_for(
+    way: str,
     workspace: Workspace,
     mailbox: Mailbox,  # noqa: F811
     serve: Callable[..., int],  # noqa: F811
-    tmp_path: Path,
+    certificate: Certificate,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
-    openssl = program("openssl", package="openssl")
-    made = f"{openssl} req -x509 -nodes -days 2 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1"
-    asked = [
-        *made.split(),
-        "-subj",
-        "/CN=localhost",
-        "-addext",
-        "subjectAltName=DNS:localhost",
-        "-keyout",
-        str(key),
-        "-out",
-    ]
-    subprocess.run([*asked, str(certificate)], check=True, capture_output=True)
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    trusted, context = certificate
+    monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
     monkeypatch.setenv("MAIL_PASSWORD", "secret")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-
-    def login(
-        server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: LoginPassword
-    ) -> AuthResult:
-        return AuthResult(success=(data.login, data.password) == (b"treadle", b"secret"), handled=False)
-
-    port = serve(tls_context=context, require_starttls=True, authenticator=login, auth_required=True)
+    kinds: dict[str, dict[str, Any]] = {
+        "starttls": {"tls_context": context, "require_starttls": True, "auth_required": True},
+        "tls": {"ssl_context": context, "kind": Encrypted, "auth_require_tls": False},  # it means STARTTLS
+    }
+    port = serve(authenticator=login, **kinds[way])
     config = EmailConfig(
         to=["ann@example.com"],
         sender="treadle@example.com",
         port=port,
-        starttls=True,
+        starttls=way == "starttls",
+        tls=way == "tls",
         user="treadle",
         password_env="MAIL_PASSWORD",
     )
@@ -174,11 +193,45 @@ def test_mail_is_encrypted_and_logged_in_for(
     assert sender.outbox.deliver() == 0
     assert "535" in sender.kept()[0].error
     assert "guessed" not in sender.kept()[0].error
-    monkeypatch.delenv("SSL_CERT_FILE")
+
+    def again(declared: EmailConfig) -> int:
+        later = Sender(workspace, "email", Email(declared))
+        sender.clock.at += timedelta(hours=2)
+        later.clock.at = sender.clock.at
+        return later.outbox.deliver()
+
     monkeypatch.setenv("MAIL_PASSWORD", "secret")
-    assert Sender(workspace, "email", Email(config)).again() == 0
-    assert "certificate verify failed" in sender.kept()[0].error
+    other = msgspec.structs.replace(config, host="127.0.0.1")  # for which there is no certificate
+    assert again(other) == 0
+    assert "its certificate isn't trusted: IP address mismatch" in sender.kept()[0].error
+    monkeypatch.delenv("SSL_CERT_FILE")
+    assert again(config) == 0
+    assert "its certificate isn't trusted: self-signed certificate" in sender.kept()[0].error
+    assert "SSL_CERT_FILE" in sender.kept()[0].error
     assert len(mailbox.mails) == 1
+    monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
+    assert again(config) == 1, "mended, and told after all"
+
+
+def test_mail_that_is_encrypted_at_the_wrong_moment_is_told(
+    serve: Callable[..., int],  # noqa: F811
+    certificate: Certificate,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    trusted, context = certificate
+    monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
+    monkeypatch.setattr("treadle.monitor.incidents.channels._MAIL_TIMEOUT", 0.3)
+    config = EmailConfig(to=["ann@example.com"], sender="treadle@example.com", port=serve(), tls=True)
+    notice = rules.notice(OPEN, "opened", NOW, "x")
+    with pytest.raises(Unavailable, match="isn't encrypted from the first byte") as told:
+        Email(config).send(notice)
+    assert "`starttls`" in str(told.value)
+    secret = serve(ssl_context=context, kind=Encrypted)
+    for starttls in (False, True):
+        plain = msgspec.structs.replace(config, port=secret, tls=False, starttls=starttls)
+        with pytest.raises(Unavailable, match="didn't greet") as told:
+            Email(plain).send(notice)
+        assert "`tls = true`" in str(told.value)
 
 
 # ── Alertmanager ─────────────────────────────────────────────────────────

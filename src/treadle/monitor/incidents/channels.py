@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Protocol, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, get_args
 
 import msgspec
 
 from treadle.kernel.config.monitor import MonitorConfig
 from treadle.kernel.config.notify import EmailConfig, NotifyConfig
 from treadle.kernel.errors import ConfigError, Unavailable
-from treadle.monitor.incidents.posting import Deadline, check_address, post
+from treadle.monitor.incidents.posting import Deadline, check_address, distrust, post
 from treadle.monitor.incidents.types import Notice
 from treadle.monitor.types import Severity
 
@@ -23,6 +23,7 @@ _MAIL_TIMEOUT = 20.0
 """So many seconds a mail server may be silent: some let callers wait before they greet."""
 
 _MAIL_DEADLINE = 60.0
+_CHECK_MAIL = "check [monitor.notify.email]"
 
 _TEST_STANDS = timedelta(minutes=5)
 
@@ -231,33 +232,64 @@ class Email:
         message["Message-ID"] = f"<{notice.id}@treadle>"
         message["Date"] = notice.at
         message.set_content(text(notice, self._page))
+        began: list[smtplib.SMTP] = []
+        greeted = False
+        deadline = Deadline(_MAIL_DEADLINE, lambda: began[0].sock if began else None)
         try:
-            with self._connected() as server, Deadline(_MAIL_DEADLINE, lambda: server.sock):
+            with deadline, self._connected(began.append) as server:
+                greeted = True
                 if config.starttls:
                     server.starttls(context=ssl.create_default_context())
                 if config.user:
                     server.login(config.user, self._password)
                 refused = server.send_message(message)
         except (OSError, smtplib.SMTPException) as error:
-            raise self._refused(str(error)) from error
+            if deadline.passed:
+                raise self._refused(f"it took more than {_MAIL_DEADLINE:g} seconds") from error
+            raise self._refused(*self._told(error, greeted=greeted)) from error
         if refused:
             raise self._refused(f"it refused {', '.join(refused)}")
 
-    def _connected(self) -> smtplib.SMTP:
-        """A server that has greeted."""
+    def _connected(self, begins: Callable[[smtplib.SMTP], None]) -> smtplib.SMTP:
+        """A server that has greeted; who is to end it if it never does is told of it before."""
         import smtplib
         import ssl
 
+        class Plain(smtplib.SMTP):
+            def connect(self, *args: Any, **options: Any) -> tuple[int, bytes]:
+                begins(self)
+                return super().connect(*args, **options)
+
+        class Encrypted(Plain, smtplib.SMTP_SSL):
+            pass
+
         host, port = self._config.host, self._config.port
         if self._config.tls:
-            return smtplib.SMTP_SSL(host, port, timeout=_MAIL_TIMEOUT, context=ssl.create_default_context())
-        return smtplib.SMTP(host, port, timeout=_MAIL_TIMEOUT)
+            return Encrypted(host, port, timeout=_MAIL_TIMEOUT, context=ssl.create_default_context())
+        return Plain(host, port, timeout=_MAIL_TIMEOUT)
 
-    def _refused(self, why: str) -> Unavailable:
+    def _told(self, error: Exception, *, greeted: bool) -> tuple[str, str]:
+        """Why a server can't be spoken to, and what to do."""
+        import smtplib
+        import ssl
+
+        if isinstance(error, ssl.SSLCertVerificationError):
+            mend = "set `host` to a name in it, or SSL_CERT_FILE to its authority's certificates"
+            return distrust(error), mend
+        if isinstance(error, ssl.SSLError) and error.reason == "WRONG_VERSION_NUMBER":
+            mend = "say `starttls` for `tls`, or the `port` that is encrypted so, most often 465"
+            return "it isn't encrypted from the first byte on", mend
+        silent = isinstance(error, TimeoutError | smtplib.SMTPServerDisconnected) and not greeted
+        if silent and not self._config.tls:
+            mend = "say `tls = true` if its port is encrypted from the first byte on, as 465 most often is"
+            return f"it didn't greet ({error})", mend
+        return str(error), _CHECK_MAIL
+
+    def _refused(self, why: str, fix: str = _CHECK_MAIL) -> Unavailable:
         return Unavailable(
             f"the mail server didn't take the notice: {why}",
             where=f"{self._config.host}:{self._config.port}",
-            fix="it is tried again; check [monitor.notify.email]",
+            fix=f"it is tried again; {fix}",
         )
 
 

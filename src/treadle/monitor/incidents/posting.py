@@ -129,6 +129,11 @@ def exchange(
     return answer.status, first[:_SAID]
 
 
+def distrust(error: ssl.SSLCertVerificationError) -> str:
+    """Why a certificate isn't trusted, in words."""
+    return f"its certificate isn't trusted: {error.verify_message}"
+
+
 def post(url: str, body: bytes, headers: Mapping[str, str], shown: str = "") -> None:
     """Posts JSON once.
 
@@ -146,6 +151,7 @@ def post(url: str, body: bytes, headers: Mapping[str, str], shown: str = "") -> 
         status, said = exchange(url, body, headers)
     except (OSError, http.client.HTTPException, ValueError) as error:
         why = type(error).__name__ if shown else str(error) or type(error).__name__
+        why = distrust(error) if isinstance(error, ssl.SSLCertVerificationError) else why
         raise Unavailable(f"the notice wasn't taken: {why}", where=where, fix="it is tried again") from error
     if status >= 300:
         told = f"{status}: {said}" if said else f"{status}"
