@@ -72,6 +72,20 @@ def test_a_cycle_is_followed_to_its_end(
         assert "passed" in found.out
 
 
+def test_a_stage_that_says_how_far_it_is_is_shown(call: Call, wire: Wire) -> None:
+    turning(wire, cycle("promoted"), "pass", "pass")
+    running = cycle("running", 6)
+    *before, last = running.stages
+    telling = []
+    for sent in (10, 20):
+        stage = msgspec.structs.replace(last, state="running", summary=f"load test: {sent} sent")
+        telling.append(msgspec.structs.replace(running, stages=(*before, stage)))
+    wire.answers["GET /v1/cycles/.*"] = itertools.chain(telling, itertools.repeat(cycle("promoted")))
+    [line] = [text for text in call("run").out.splitlines() if "load test" in text]
+    assert line.startswith("  deploy    running ")
+    assert line.endswith("  load test: 10 sent")
+
+
 def test_what_was_refused_before_is_not_said_to_be_in_production(call: Call, wire: Wire) -> None:
     ended = cycle("unchanged")
     last = msgspec.structs.replace(

@@ -5,19 +5,22 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from replica_parts import register, wait_for, write_model
 
 from treadle.client import Client
-from treadle.deploy import Deployments, LoadTestJob, LoadTests, NewLoadTest
+from treadle.deploy import Deployments, LoadProgress, LoadTestJob, LoadTests, NewLoadTest
 from treadle.deploy.loadtest import service
+from treadle.deploy.loadtest.watching import Watch
 from treadle.evaluate import Evaluation, Evaluations
 from treadle.kernel.errors import Conflict, InvalidInput, NotFound, Refused
 from treadle.kernel.lock import holder
 from treadle.kernel.workspace import Workspace
-from treadle.registry import Approvals
+from treadle.registry import Approvals, Registry
 from treadle.retrain import load_test_before_approval, load_test_before_deployment
+from treadle.retrain.publish import publish
 
 NEEDED = """
 [serve.objective]
@@ -88,6 +91,24 @@ def test_it_is_followed_and_whoever_stops_it_has_approved_nothing(held: Workspac
     ended = seen[-1]
     assert (ended.state, ended.progress.failed) == ("done", 0)
     assert [one.cancelled != "" for one in LoadTests(held).list("toy")] == [False, True, True]
+
+
+def test_whoever_waits_within_a_cycle_is_told_how_far_it_is(
+    held: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(tests: LoadTests, model: str, new: NewLoadTest, actor: str, watch: Watch) -> SimpleNamespace:
+        watch.tell(LoadProgress())
+        watch.tell(LoadProgress(step="sending", due=1200, sent=300, p99_ms=2.5, left=9.0))
+        return SimpleNamespace(check_held=lambda: None)
+
+    monkeypatch.setattr(LoadTests, "run", run)
+    lines: list[str] = []
+    publish(held, Registry(held).get("toy/1"), "ada", "why", "k", "pass", told=lines.append)
+    assert lines == [
+        "load test: starting the version",
+        "load test: sent 300 of 1,200 requests, p99 2.5 ms, 9 s left",
+    ]
+    assert [one.version for one in Deployments(held).history("toy")] == [1]
 
 
 def test_none_begins_for_what_would_be_refused_or_needs_none(held: Workspace) -> None:

@@ -25,6 +25,7 @@ from treadle.kernel.workspace import Workspace
 from treadle.registry import Registry
 from treadle.retrain import Cycle, Cycles, NewCycle, stages
 from treadle.retrain.stages import perform
+from treadle.retrain.step import CycleContext, Step
 from treadle.train import Trainer
 
 DAY = timedelta(days=1)
@@ -76,6 +77,31 @@ def test_one_after_the_other_on_each_metadata_store(
     before = account(workspace)
     assert not any(perform(workspace, c.id, s.name) for c in (first, second, again) for s in c.stages)
     assert account(workspace) == before
+
+
+def test_a_stage_says_how_far_it_is_until_somebody_ends_the_cycle(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+
+    def told() -> str:
+        return summary(Cycles(workspace).list()[-1], "data")
+
+    def data(context: CycleContext) -> Step:
+        for line in ("1 of 3", "2 of 3"):
+            context.say(line)
+            seen.append(told())
+        monkeypatch.setattr(stages, "_TOLD_EVERY", 0.0)
+        context.say("3 of 3")
+        seen.append(told())
+        Cycles(workspace).fail(context.cycle.id, NotFound("it is gone"))
+        context.say("4 of 3")
+        seen.append(told())
+        raise NotFound("it is gone")
+
+    monkeypatch.setitem(stages._STAGES, "data", data)
+    assert turn(workspace).state == "failed"
+    assert seen == ["1 of 3", "1 of 3", "3 of 3", "it is gone"]
 
 
 def test_what_is_known_of_a_promoted_version(workspace: Workspace) -> None:

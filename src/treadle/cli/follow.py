@@ -79,8 +79,11 @@ def _in_lines(app: App, cycle: Cycle) -> Cycle:
     for seen in polled(app, cycle):
         cycle = seen
         for stage in cycle.stages:
-            if stage.name not in told and stage.state in ("done", "failed"):
-                told.add(stage.name)
+            ended = stage.state in ("done", "failed")
+            # One that says how far it is says so once: a line for each step would fill a log.
+            key = stage.name if ended else f"{stage.name} {stage.state}"
+            if key not in told and (ended or (stage.state == "running" and stage.summary)):
+                told.add(key)
                 show.say(stage_line(stage))
     return cycle
 

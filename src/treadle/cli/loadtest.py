@@ -15,7 +15,7 @@ from treadle.cli.check import CODES
 from treadle.kernel.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from treadle.deploy import LoadProgress, LoadTest, LoadTestJob
+    from treadle.deploy import LoadTest, LoadTestJob
 
 T = TypeVar("T")
 
@@ -99,7 +99,7 @@ def watched(app: App, ask: Callable[[Callable[[LoadTestJob], None]], T], stopped
     def follow(job: LoadTestJob) -> None:
         nonlocal last
         last = job
-        status.update(_progress(job.progress))
+        status.update(job.progress.sentence)
         if job.state != "running":
             status.stop()
         elif shown:
@@ -115,16 +115,6 @@ def watched(app: App, ask: Callable[[Callable[[LoadTestJob], None]], T], stopped
         raise
     finally:
         status.stop()
-
-
-def _progress(now: LoadProgress) -> str:
-    """How far it is, in a line."""
-    if now.step != "sending":
-        return {"starting": "starting the version", "judging": "judging what came"}[now.step]
-    p99 = f", p99 {show.number(now.p99_ms)} ms" if now.p99_ms is not None else ""
-    failed = f", {now.failed:,} failed" if now.failed else ""
-    left = f", {now.left:.0f} s left" if now.left else ""
-    return f"sent {now.sent:,} of {now.due:,} requests{failed}{p99}{left}"
 
 
 def _rows(path: Path) -> tuple[dict[str, Any], ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from msgspec.structs import replace
 
 from treadle.deploy import Deployments, Environments, LoadTests, Revision
@@ -34,7 +36,13 @@ def deploy(context: CycleContext) -> Step:
     evaluations = [Evaluations(workspace).get(e) for e in cycle.evaluations]
     version = Registry(workspace).get(f"{cycle.model}/{work.number}")
     revision = publish(
-        workspace, version, f"cycle:{cycle.id}", rules.reason(evaluations), cycle.id, outcome="pass"
+        workspace,
+        version,
+        f"cycle:{cycle.id}",
+        rules.reason(evaluations),
+        cycle.id,
+        outcome="pass",
+        told=context.say,
     )
     work = replace(work, revision=revision.revision)
     if revision.plan is not None:
@@ -53,6 +61,7 @@ def publish(
     outcome: str,
     strategy: StrategyName | None = None,
     expect: int | None = None,
+    told: Callable[[str], None] = lambda _: None,
 ) -> Revision:
     """Deploys a version to the last environment and makes it production, once it serves or nothing does.
 
@@ -67,6 +76,7 @@ def publish(
         outcome: The gate's outcome; anything but ``pass`` is recorded as overridden.
         strategy: How it takes over; as ``[deploy]`` says when None.
         expect: Only if this is the newest revision there; 0: only if there is none.
+        told: Is told how far the load test is, if it makes one, in a line and some times a second.
 
     Raises:
         Refused: If it lacks what ``[registry.stages.production]`` or the environment asks for, or has not
@@ -77,7 +87,7 @@ def publish(
     Environments(workspace).admit("", version, actor)
     Registry(workspace).check_guard(version, "production", outcome)
     deployments = Deployments(workspace)
-    _hold(workspace, version, actor)
+    _hold(workspace, version, actor, told)
     plan = chosen(workspace, strategy)
     revision = deployments.deploy(
         version.model, version.number, actor, reason, key, plan=plan, outcome=outcome, expect=expect
@@ -148,14 +158,16 @@ def deliver(
     return _loaded(deployments, revision)
 
 
-def _hold(workspace: Workspace, version: ModelVersion, actor: str) -> None:
+def _hold(
+    workspace: Workspace, version: ModelVersion, actor: str, told: Callable[[str], None] = lambda _: None
+) -> None:
     """Has a version pass the load test that ``[deploy] loadtest`` asks for, unless it has.
 
     Raises:
         Refused: If it doesn't.
     """
     if workspace.config.deploy.loadtest and not has_served(Deployments(workspace), version):
-        LoadTests(workspace).require(version.ref, actor)
+        LoadTests(workspace).require(version.ref, actor, lambda now: told(f"load test: {now.sentence}"))
 
 
 def has_served(deployments: Deployments, version: ModelVersion) -> bool:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import math
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -22,6 +25,7 @@ from treadle.retrain.types import Cycle, NewCycle
 from treadle.retrain.work import Work
 
 _log = logging.getLogger("treadle.cycle")
+_TOLD_EVERY = 1.0
 _STAGES: dict[str, Callable[[CycleContext], Step]] = {
     "data": data,
     "check": check,
@@ -46,7 +50,7 @@ def perform(workspace: Workspace, cycle_id: str, name: str) -> bool:
     cycle = store.replace_stage(cycle, name, state="running", started_at=datetime.now(UTC))
     try:
         _save(workspace, cycle)
-        step = _STAGES[name](CycleContext(workspace, cycle, asked, work))
+        step = _STAGES[name](CycleContext(workspace, cycle, asked, work, _teller(workspace, cycle_id, name)))
         _finish(workspace, cycle, name, step)
     except TreadleError as error:
         Cycles(workspace).fail(cycle_id, error)
@@ -64,6 +68,25 @@ def perform(workspace: Workspace, cycle_id: str, name: str) -> bool:
         )
         return _goes_on(workspace, cycle, goes_on=False)
     return _goes_on(workspace, cycle, step.end is None)
+
+
+def _teller(workspace: Workspace, cycle_id: str, name: str) -> Callable[[str], None]:
+    """Writes down how far a stage is, once a second at most, for whoever follows the cycle."""
+    last = -math.inf
+
+    def say(line: str) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last < _TOLD_EVERY:
+            return
+        last = now
+        # A line that can't be written is no reason to end a cycle.
+        with contextlib.suppress(TreadleError), workspace.database.write() as connection:
+            found = store.load(connection, cycle_id)
+            if found is not None and found[0].state == "running":  # else somebody has ended it meanwhile
+                store.update(connection, store.replace_stage(found[0], name, summary=line))
+
+    return say
 
 
 def _goes_on(workspace: Workspace, cycle: Cycle, goes_on: bool) -> bool:

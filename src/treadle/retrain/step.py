@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 from treadle.kernel.workspace import Workspace
@@ -17,12 +19,14 @@ class CycleContext(msgspec.Struct, frozen=True):
         cycle: The cycle as it stands.
         asked: What was asked for.
         work: What the earlier stages came to.
+        say: Tells whoever follows the cycle how far the stage is, in a line.
     """
 
     workspace: Workspace
     cycle: Cycle
     asked: NewCycle
     work: Work
+    say: Callable[[str], None] = lambda _: None
 
 
 class Step(msgspec.Struct, frozen=True):

@@ -70,7 +70,7 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
         state: How far it is.
         started_at: When it began, by the machine's clock.
         ended_at: When it ended, by the machine's clock.
-        summary: What came of it, one sentence.
+        summary: What came of it, one sentence; of one that runs, how far it is, if it says so.
     """
 
     name: StageName

@@ -6,7 +6,7 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from treadle.deploy.loadtest import store
 from treadle.deploy.loadtest.candidate import candidate
 from treadle.deploy.loadtest.generator import generate
 from treadle.deploy.loadtest.rows import bodies, rows_of
-from treadle.deploy.loadtest.types import Load, LoadTest, NewLoadTest, Sent
+from treadle.deploy.loadtest.types import Load, LoadProgress, LoadTest, NewLoadTest, Sent
 from treadle.deploy.loadtest.verdict import judge, percentiles_ms
 from treadle.deploy.loadtest.watching import Cancelled, Watch
 from treadle.deploy.options import replica_options
@@ -123,8 +123,15 @@ class LoadTests:
         )
         return self._keep(about if sent is None else _judged(about, sent))
 
-    def require(self, ref: str, actor: str) -> LoadTest:
+    def require(
+        self, ref: str, actor: str, told: Callable[[LoadProgress], None] = lambda _: None
+    ) -> LoadTest:
         """Makes sure that a version holds the objective at the rate of one replica, by a test if need be.
+
+        Args:
+            ref: The version.
+            actor: Who wants it to.
+            told: Is told how far the test is, some times a second.
 
         Returns:
             The test that shows it: one that was passed before, at this rate and for this objective,
@@ -138,7 +145,7 @@ class LoadTests:
         shown = self._shown(version, new)
         if shown is not None:
             return shown
-        found = self.run(version.model, new, actor)
+        found = self.run(version.model, new, actor, Watch(told))
         found.check_held()
         return found
 

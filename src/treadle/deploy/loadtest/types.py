@@ -176,6 +176,16 @@ class LoadProgress(msgspec.Struct, frozen=True, kw_only=True):
     p99_ms: float | None = None
     left: float | None = None
 
+    @property
+    def sentence(self) -> str:
+        """How far it is, in a line."""
+        if self.step != "sending":
+            return {"starting": "starting the version", "judging": "judging what came"}[self.step]
+        p99 = f", p99 {self.p99_ms:.4g} ms" if self.p99_ms is not None else ""
+        failed = f", {self.failed:,} failed" if self.failed else ""
+        left = f", {self.left:.0f} s left" if self.left else ""
+        return f"sent {self.sent:,} of {self.due:,} requests{failed}{p99}{left}"
+
 
 class LoadTestJob(msgspec.Struct, frozen=True, kw_only=True):
     """A load test that is under way, or has ended.

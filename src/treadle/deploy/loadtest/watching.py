@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 from treadle.deploy.loadtest.types import LoadProgress
 
@@ -14,12 +15,16 @@ class Cancelled(Exception):
 class Watch:
     """Watches one load test, from any thread.
 
+    Args:
+        told: Is told how far it is, by whatever thread runs it.
+
     Attributes:
         why: Why it was stopped; empty while it wasn't.
         progress: How far it is.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, told: Callable[[LoadProgress], None] = lambda _: None) -> None:
+        self._told = told
         self.why = ""
         self.progress = LoadProgress()
         self._lock = threading.Lock()
@@ -32,6 +37,7 @@ class Watch:
     def tell(self, progress: LoadProgress) -> None:
         """Says how far it is."""
         self.progress = progress
+        self._told(progress)
 
     def look(self) -> None:
         """Goes on only if nobody has stopped it.
