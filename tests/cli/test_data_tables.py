@@ -55,6 +55,8 @@ def test_a_table_is_written_compared_and_brought_back(shop: Path, call: Call) ->
         "says no new value" in call("data", "table", "update", "sales", "--set", "a", "--where", "true").err
     )
 
+    assert "there is no 'july.csv'" in call("data", "table", "append", "sales", "--from", "july.csv").err
+
     told = call("data", "table", "diff", "sales", "0")
     assert "version 0 to 4: 3 to 5 rows; 3 added, 1 removed, 2 changed (matched by id)" in told.out
     found = call("data", "table", "diff", "sales", "0", "1", "--key", "id", "--json").json(TableDiff)

@@ -207,7 +207,7 @@ def _show_version(version: DatasetVersion) -> None:
             ("message", version.message or None),
             ("made", version.created_at),
             ("by", version.actor),
-            ("files", f"{version.count:,}"),
+            ("files", f"{version.file_count:,}"),
             ("size", format_bytes(version.bytes)),
             ("rows", f"{version.rows:,}" if version.rows else None),
             ("digest", version.digest),
@@ -234,7 +234,7 @@ def show_versions(found: list[DatasetVersion], following: str) -> None:
         (
             one.ref,
             one.branch,
-            f"{one.count or len(one.files):,}",
+            f"{one.file_count:,}",
             *([f"{one.rows:,}" if one.columns else "-"] if tables else ()),
             format_bytes(one.bytes),
             one.created_at,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 # Terminals obey these; a name from elsewhere must not give orders.
 _CONTROL = dict.fromkeys((*range(9), *range(11, 32), *range(127, 160)))
+_FOUR_DIGITS = 9_999.5  # from here on they would be rounded to five
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _MARKS = {
     "pass": ("✓", "green"),
@@ -189,7 +190,7 @@ def number(value: float | None) -> str:
     """A figure with four significant digits."""
     if value is None:
         return "-"
-    if not math.isfinite(value) or value == 0 or 1e-3 <= abs(value) < 1e4:
+    if not math.isfinite(value) or value == 0 or 1e-3 <= abs(value) < _FOUR_DIGITS:
         return f"{value:.4g}"
     return f"{value:.4g}" if abs(value) < 1 else f"{value:,.0f}"
 

@@ -100,6 +100,11 @@ class DatasetVersion(msgspec.Struct, frozen=True, kw_only=True):
         """How people write it: ``flights@v3``."""
         return f"{self.dataset}@v{self.number}"
 
+    @property
+    def file_count(self) -> int:
+        """How many files it has, of a table or in its tree."""
+        return self.count or len(self.files)
+
 
 class Roles(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Which columns cut and order a slice; see ``[data.NAME]`` in ``treadle.toml``.

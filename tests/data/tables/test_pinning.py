@@ -59,6 +59,23 @@ def test_time_travel_is_a_reference_like_any_other(sales, save, workspace):
         branches.resolve("flights@delta:0")
 
 
+def test_files_are_those_of_the_table(sales, save, workspace):
+    """They lie where the table has them, and in no tree."""
+    first = Datasets(workspace).snapshot("sales", "anna")
+    sales.append("sales", WriteRows(rows=save(BASE.format(100, 110))))
+    second = Datasets(workspace).snapshot("sales", "anna")
+    branches = Branches(workspace)
+    grown, shrunk = branches.compare(first.ref, second.ref), branches.compare(second.ref, first.ref)
+    assert [first.file_count, second.file_count] == [1, 2]
+    assert (grown.added, grown.modified, grown.deleted) == (1, 0, 0)
+    assert (shrunk.added, shrunk.modified, shrunk.deleted) == (0, 0, 1)
+    assert [one.path for one in grown.paths] == sorted(
+        {f.path for f in second.files} - {f.path for f in first.files}
+    )
+    assert grown.bytes == grown.paths[0].after > 0
+    assert not branches.compare(first.ref, first.ref).paths
+
+
 def test_a_commit_without_rows_is_no_new_version(sales, workspace):
     datasets = Datasets(workspace)
     sales.change("sales", ChangeRows(where="id < 5"))

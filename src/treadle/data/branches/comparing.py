@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from treadle.data.branches.comparing_types import ColumnDiff, ColumnStats, DataDiff, PathDiff, TableDiff
@@ -10,6 +11,7 @@ from treadle.data.branches.merging import kind
 from treadle.data.local import local_files
 from treadle.data.storage.contents import Contents
 from treadle.data.tree.trees import diff
+from treadle.data.tree.types import Difference, Entry
 from treadle.data.types import Column, DatasetVersion
 from treadle.kernel.engine import Engine, quote
 from treadle.kernel.files import staging
@@ -31,7 +33,7 @@ def compare(
     told: list[PathDiff] = []
     described = rows and before is not None and bool(before.files and after.files)
     loose = Changed() if rows and not described else None
-    for one in diff(before.tree if before else None, after.tree, contents):
+    for one in _paths(before, after, contents):
         what = kind(one.before, one.after)
         counts[what] += 1
         size += one.after.size if one.after else 0
@@ -51,6 +53,20 @@ def compare(
         paths=tuple(told),
         table=table,
     )
+
+
+def _paths(before: DatasetVersion | None, after: DatasetVersion, contents: Contents) -> Iterator[Difference]:
+    """What differs; files of a Delta table lie where the table has them, not in the version's tree."""
+    if after.count or not after.files:
+        yield from diff(before.tree if before else None, after.tree, contents)
+        return
+    old, new = (
+        {one.path: Entry(one.path, one.size, one.digest) for one in side.files} if side else {}
+        for side in (before, after)
+    )
+    for path in sorted({*old, *new}):
+        if old.get(path) != new.get(path):
+            yield Difference(path, old.get(path), new.get(path))
 
 
 def _table(workspace: Workspace, before: DatasetVersion, after: DatasetVersion) -> TableDiff:

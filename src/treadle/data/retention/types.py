@@ -118,7 +118,7 @@ def fate(version: DatasetVersion, uses: tuple[VersionUse, ...] = ()) -> VersionF
         branch=version.branch,
         created_at=version.created_at,
         message=version.message,
-        count=version.count or len(version.files),
+        count=version.file_count,
         bytes=version.bytes,
         uses=uses,
     )

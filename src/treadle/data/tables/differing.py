@@ -252,7 +252,12 @@ def _statistics(table: DeltaTable) -> dict[str, tuple[int | None, str | None, st
         given = [v for v in low if v is not None], [v for v in high if v is not None]
         found[name] = (
             None if None in nulls else sum(nulls),
-            str(min(given[0])) if given[0] else None,
-            str(max(given[1])) if given[1] else None,
+            str(_plain(min(given[0]))) if given[0] else None,
+            str(_plain(max(given[1]))) if given[1] else None,
         )
     return found
+
+
+def _plain(value: Any) -> Any:
+    """A value, zero without a sign: Parquet's statistics write the least zero as -0.0."""
+    return 0.0 if isinstance(value, float) and value == 0 else value

@@ -13,7 +13,7 @@ from treadle.data import files, reading, rules, store
 from treadle.data.local import local_files
 from treadle.data.tables.types import Rows
 from treadle.kernel.engine import in_micros, quote, text
-from treadle.kernel.errors import CorruptData, InvalidInput
+from treadle.kernel.errors import CorruptData, InvalidInput, NotFound
 from treadle.kernel.workspace import Workspace
 
 _MEMORY = "1GB"
@@ -118,6 +118,8 @@ def _of_files(workspace: Workspace, path: str, staging: Path) -> tuple[str, list
     source = (workspace.root / path).resolve()
     if not source.is_relative_to(workspace.root.resolve()):
         raise InvalidInput(f"{path!r} lies outside of the project", fix="name what lies in it")
+    if not source.exists():
+        raise NotFound(f"there is no {path!r}", where=str(source), fix="check the path after --from")
     tables: dict[str, Path] = {}
     for number, file in enumerate(files.scan(source, path)):
         tables[file.path] = file.at
