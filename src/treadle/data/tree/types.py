@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Protocol
@@ -77,7 +78,7 @@ class Entries:
         modes: n modes, uint8.
     """
 
-    paths: list[str]
+    paths: Sequence[str]
     sizes: NDArray[np.uint64]
     digests: NDArray[np.uint8]
     modes: NDArray[np.uint8]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -11,7 +12,7 @@ import msgspec
 from treadle.data.storage.contents import Contents
 from treadle.data.tree.types import Entries, Mode
 from treadle.data.work.scanning import Scan, read_link
-from treadle.data.work.state import Comparison, join
+from treadle.data.work.state import Comparison
 from treadle.data.work.types import PathChange, WorkStatus
 from treadle.kernel.copying import hash_file
 from treadle.kernel.files import storage_errors
@@ -21,7 +22,7 @@ _SMALL = 1 << 20
 
 
 def read_unknown(found: Scan, known: Comparison) -> Entries:
-    """What lies in a folder, with digests of all; reads what isn't known.
+    """What lies in a folder, with digests of all; reads what isn't known, and fills it in where it may.
 
     Raises:
         CorruptData: If a file changes meanwhile.
@@ -29,10 +30,12 @@ def read_unknown(found: Scan, known: Comparison) -> Entries:
     """
     import numpy as np
 
-    digests, sizes = known.digests.copy(), found.sizes.copy()
+    digests = known.digests if known.digests.flags.writeable else known.digests.copy()
+    links = np.flatnonzero(found.modes == Mode.LINK)
+    sizes = found.sizes.copy() if len(links) else found.sizes
     for row in np.flatnonzero(~known.known).tolist():
         digests[row] = np.frombuffer(bytes.fromhex(_digest(found, row)), np.uint8)
-    for row in np.flatnonzero(found.modes == Mode.LINK).tolist():
+    for row in links.tolist():
         sizes[row] = len(read_link(found.base, found.paths[row]))
     return Entries(found.paths, sizes, digests, found.modes)
 
@@ -84,21 +87,37 @@ def _digest(found: Scan, row: int) -> str:
         return digest_bytes(path.read_bytes())
 
 
-def tell(base: WorkStatus, kept: Entries, mine: Entries, limit: int) -> WorkStatus:
-    """How what lies in a folder differs from what a version has."""
+def tell(base: WorkStatus, kept: Iterable[Entries], mine: Entries, limit: int) -> WorkStatus:
+    """How what lies in a folder differs from what a version has.
+
+    Args:
+        base: What is known of both.
+        kept: What the version has, in pieces of which only one is looked at at once.
+        mine: What lies there.
+        limit: How many paths are told of each kind of change.
+    """
     import numpy as np
 
-    if len(kept) == len(mine) and join(kept.paths) == join(mine.paths):
-        same = (kept.digests == mine.digests).all(axis=1) & (kept.modes == mine.modes)
-        modified = [kept.paths[row] for row in np.flatnonzero(~same).tolist()]
-        added: list[str] = []
-        deleted: list[str] = []
-    else:
-        left = {path: row for row, path in enumerate(mine.paths)}
-        pairs = [(row, left.pop(path, -1)) for row, path in enumerate(kept.paths)]
-        modified = [kept.paths[one] for one, two in pairs if two >= 0 and not _same(kept, one, mine, two)]
-        deleted = [kept.paths[one] for one, two in pairs if two < 0]
-        added = list(left)
+    added: list[str] = []
+    modified: list[str] = []
+    deleted: list[str] = []
+    at = 0
+    for piece in kept:
+        end = at + len(piece)
+        if mine.paths[at:end] == piece.paths:
+            same = (piece.digests == mine.digests[at:end]).all(axis=1) & (piece.modes == mine.modes[at:end])
+            modified += [piece.paths[row] for row in np.flatnonzero(~same).tolist()]
+        else:
+            end = bisect.bisect_right(mine.paths, piece.paths[-1], at)
+            left = {path: row for row, path in enumerate(mine.paths[at:end], at)}
+            pairs = [(row, left.pop(path, -1)) for row, path in enumerate(piece.paths)]
+            modified += [
+                piece.paths[one] for one, two in pairs if two >= 0 and not _same(piece, one, mine, two)
+            ]
+            deleted += [piece.paths[one] for one, two in pairs if two < 0]
+            added += left
+        at = end
+    added += mine.paths[at:]
     changes = [PathChange(path, "added") for path in added[:limit]]
     changes += [PathChange(path, "modified") for path in modified[:limit]]
     changes += [PathChange(path, "deleted") for path in deleted[:limit]]

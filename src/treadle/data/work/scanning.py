@@ -6,12 +6,13 @@ import os
 import stat
 import unicodedata
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from treadle.data.tree.paths import Paths
 from treadle.data.tree.types import Mode
 from treadle.data.work.placing import PARTIAL
 from treadle.kernel.errors import InvalidInput, NotFound
@@ -39,7 +40,7 @@ class Scan:
     """
 
     base: Path
-    paths: list[str]
+    paths: Sequence[str]
     sizes: NDArray[np.uint64]
     mtimes: NDArray[np.int64]
     ctimes: NDArray[np.int64]
@@ -70,7 +71,7 @@ def scan(root: Path) -> Scan:
     import numpy as np
 
     sizes, mtimes, ctimes, inodes, modes = array("Q"), array("q"), array("q"), array("Q"), bytearray()
-    paths: list[str] = []
+    paths = Paths()
 
     def add(path: str, found: os.stat_result, mode: Mode) -> None:
         paths.append(path)

@@ -61,7 +61,7 @@ class State:
         """The paths."""
         return bytes(self.names).decode().split("\0") if len(self) else []
 
-    def has_paths(self, paths: list[str]) -> bool:
+    def has_paths(self, paths: Sequence[str]) -> bool:
         """Whether the paths are these."""
         at = 0
         for begin in range(0, len(paths), _PIECE):
@@ -137,7 +137,7 @@ def load_state(path: Path) -> State:
     return State(tuple(stats), digests.reshape(head.count, 32), head.tree, data[at:])
 
 
-def join(paths: list[str]) -> bytes:
+def join(paths: Sequence[str]) -> bytes:
     """Paths as one piece of bytes that tells them apart."""
     return "\0".join(paths).encode()
 

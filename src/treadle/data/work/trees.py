@@ -187,8 +187,7 @@ class WorkingTree:
         if version is None:
             raise self._unknown(pointer, place)
         contents = self._branches.contents(version)
-        kept = joined(list(entries(version.tree, contents)))
-        result = differing.tell(base, kept, mine, limit)
+        result = differing.tell(base, entries(version.tree, contents), mine, limit)
         if result.clean:
             save_state(self._cache(target), found, mine.digests, version.tree, seen_ns)
         return result
