@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,7 +28,7 @@ def columns(folder: dict[str, int]) -> Entries:
 def test_it_is_told_as_by_comparing_all(before, now, cuts, limit):
     kept, mine = columns(before), columns(now)
     bounds = sorted({0, len(kept), *(cut for cut in cuts if cut < len(kept))})
-    pieces = [part(kept, begin, end) for begin, end in zip(bounds, bounds[1:], strict=False)]
+    pieces = [part(kept, begin, end) for begin, end in pairwise(bounds)]
     found = tell(WorkStatus(path="data", ref="data@v1", branch="main"), iter(pieces), mine, limit)
     added, deleted = sorted(now.keys() - before.keys()), sorted(before.keys() - now.keys())
     modified = sorted(path for path in before.keys() & now.keys() if before[path] != now[path])
