@@ -111,7 +111,12 @@ def test_a_version_is_checked_out_where_its_dataset_lies(call: Call, pets: Path,
     assert "again" in told.splitlines()[1]
     assert "rows" not in told
     assert told.endswith("next: treadle data diff pets@v1 pets@v2\n")
-    assert "dataset 'cars' has no place in this project" in call("data", "checkout", "cars@v1").err
+    lost = call("data", "checkout", "cars@v1").err
+    assert "dataset 'cars' has no place in this project" in lost
+    assert "treadle data checkout cars@v1 --to PATH" in lost
+    assert "there: pets@v1: 1 written" in call("data", "checkout", "pets", "--at", "v1", "--to", "there").out
+    assert "--to needs one dataset" in call("data", "checkout", "--to", "there").err
+    (here / "there.treadle").unlink()
     (here / "odd@v1").write_text("1")
     assert "no version was made of it yet" in call("data", "checkout", "odd@v1").err
 

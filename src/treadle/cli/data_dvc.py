@@ -91,7 +91,10 @@ def _show_import(report: DvcReport) -> None:
         click.echo(f"not read: {trouble.where}: {trouble.reason}", err=True)
     if len(report.troubles) > _SHOWN:
         click.echo(f"… and {len(report.troubles) - _SHOWN} more; --json has all", err=True)
-    show.following("treadle data ls")
+    show.following(
+        "treadle data ls",
+        *(f"treadle data checkout {one.dataset} --to {one.path}" for one in report.outputs[:1]),
+    )
 
 
 def _show_export(made: DvcExport) -> None:

@@ -63,4 +63,4 @@ def _show(report: LakefsReport) -> None:
     click.echo(f"{report.source} {is_here} {version.ref}: {size}")
     for one in report.troubles[:_SHOWN]:
         click.echo(f"left out: {one.where}: {one.reason}")
-    show.following(f"treadle data show {version.ref}")
+    show.following(f"treadle data show {version.ref}", f"treadle data checkout {version.ref} --to PATH")

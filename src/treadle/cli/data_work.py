@@ -101,6 +101,9 @@ def _show_status(found: list[WorkStatus]) -> None:
 @click.command("checkout", short_help="Bring the data that pointers name")
 @click.argument("paths", nargs=-1, metavar="[PATH...|DATASET@VERSION]")
 @click.option("--at", "ref", metavar="VERSION", default="", help="Another version: v3, a branch, a tag.")
+@click.option(
+    "--to", metavar="PATH", default="", help="Where a dataset shall lie that has no place here yet."
+)
 @click.option("--force", is_flag=True, help="Drop changes that are in no version.")
 @click.option(
     "--link",
@@ -112,17 +115,33 @@ def _show_status(found: list[WorkStatus]) -> None:
 @json_option
 @pass_app
 def checkout(
-    app: App, paths: tuple[str, ...], ref: str, force: bool, link: Literal["auto", "copy", "hardlink"]
+    app: App,
+    paths: tuple[str, ...],
+    ref: str,
+    to: str,
+    force: bool,
+    link: Literal["auto", "copy", "hardlink"],
 ) -> None:
     """Bring the data that pointers name into the project's folder."""
     from treadle.data import Checkout
 
-    if len(paths) == 1 and "@" in paths[0] and not ref:
+    if to:
+        paths, ref, to = (), _version_for(paths, ref), inside(app, to) + "/" * to.endswith("/")
+    elif len(paths) == 1 and "@" in paths[0] and not ref:
         paths, ref = _meant(app, paths[0])
-    asked = Checkout(paths=tuple(inside(app, path) for path in paths), ref=ref, force=force, link=link)
+    named = tuple(inside(app, path) for path in paths)
+    asked = Checkout(paths=named, ref=ref, to=to, force=force, link=link)
     with working(app, "written"):
         found = app.client.checkout_data(asked)
     app.answer(found, _show_checkouts)
+
+
+def _version_for(paths: tuple[str, ...], at: str) -> str:
+    """The version that ``--to`` gives a place: ``pets@v3``, of a dataset alone what ``main`` has."""
+    if len(paths) != 1:
+        raise click.UsageError("--to needs one dataset: treadle data checkout DATASET@VERSION --to PATH")
+    dataset, _, version = paths[0].partition("@")
+    return f"{dataset}@{version or at or 'main'}"
 
 
 def _meant(app: App, text: str) -> tuple[tuple[str, ...], str]:
@@ -133,11 +152,10 @@ def _meant(app: App, text: str) -> tuple[tuple[str, ...], str]:
     found = [one.path for one in app.client.data_status() if one.ref.partition("@")[0] == dataset]
     if len(found) != 1:
         lies = f"lies in {len(found)} places: {', '.join(found)}" if found else "has no place in this project"
-        raise InvalidInput(
-            f"dataset {dataset!r} {lies}",
-            where=text,
-            fix=f"name one: treadle data checkout PATH --at {version}; or read it: treadle data path {text}",
-        )
+        fix = f"name one: treadle data checkout PATH --at {version}"
+        if not found:
+            fix = f"say where it shall lie: treadle data checkout {text} --to PATH"
+        raise InvalidInput(f"dataset {dataset!r} {lies}", where=text, fix=fix)
     return (str(app.root / found[0]),), version
 
 

@@ -116,6 +116,20 @@ def check_roles(dataset: str, roles: Roles, columns: Sequence[Column]) -> None:
             )
 
 
+def check_paths(version: DatasetVersion) -> None:
+    """Refuses a version of a Delta table where paths are asked for.
+
+    Raises:
+        InvalidInput: Saying how it is read.
+    """
+    if version.files and not version.count:
+        raise InvalidInput(
+            f"{version.ref} is a version of a table, whose files stay where the table has them",
+            where=version.ref,
+            fix=f'read it as one: treadle.data("{version.ref}")',
+        )
+
+
 def complete(spec: SliceSpec, roles: Roles) -> SliceSpec:
     """The spec with its roles written down and its moments in UTC.
 

@@ -7,7 +7,7 @@ import msgspec
 import polars as pl
 import pytest
 
-from treadle.data import Branches, Datasets, SliceSpec
+from treadle.data import Branches, Checkout, DataPaths, Datasets, SliceSpec, WorkingTree
 from treadle.data.tables.types import ChangeRows, RestoreTable, VacuumTable, WriteRows
 from treadle.kernel.errors import InvalidInput
 
@@ -74,6 +74,13 @@ def test_files_are_those_of_the_table(sales, save, workspace):
     )
     assert grown.bytes == grown.paths[0].after > 0
     assert not branches.compare(first.ref, first.ref).paths
+    for refused in (
+        lambda: DataPaths(workspace, branches).page("sales@v1", ""),
+        lambda: WorkingTree(workspace).checkout(Checkout(ref="sales@v1", to="here")),
+    ):
+        with pytest.raises(InvalidInput, match="sales@v1 is a version of a table") as caught:
+            refused()
+        assert caught.value.fix == 'read it as one: treadle.data("sales@v1")'
 
 
 def test_a_commit_without_rows_is_no_new_version(sales, workspace):

@@ -317,6 +317,6 @@ def test_a_file_that_isnt_parquet_is_told(sales, project):
     (project / "broken.parquet").write_bytes(b"PAR1 not really")
     with pytest.raises(CorruptData, match=r"broken\.parquet"):
         sales.append("sales", WriteRows(rows=Rows(path="broken.parquet")))
-    with pytest.raises(NotFound, match="does not exist"):
+    with pytest.raises(NotFound, match=r"there is no 'nowhere\.parquet'"):
         sales.append("sales", WriteRows(rows=Rows(path="nowhere.parquet")))
     assert sales.state("sales").version == 0

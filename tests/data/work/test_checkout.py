@@ -10,7 +10,7 @@ import pytest
 
 from data.work.conftest import Place
 from servers import fill
-from treadle.data import AddPath, Branches, Checkout
+from treadle.data import AddPath, Branches, Checkout, WorkingTree
 from treadle.data.work import trees
 from treadle.data.work.placing import PARTIAL
 from treadle.kernel.errors import Conflict, CorruptData, InvalidInput, NotFound, StorageFull
@@ -51,6 +51,55 @@ def test_another_version_moves_the_pointer_and_a_branch_is_followed(two: Place) 
     assert 'branch = "exp/new"' in two.pointer.read_text()
     two.write(changed=b"3")
     assert two.add().branch == "exp/new"
+
+
+def test_a_version_gets_a_place_and_lies_there_as_if_it_had_been_added(two: Place) -> None:
+    """As what was taken in from DVC or lakeFS, or fetched, has none."""
+    tree, root = two.tree, two.workspace.root
+    (root / ".git").mkdir()
+    [done] = tree.checkout(Checkout(ref="pets@v1", to="data/cats"))
+    assert (done.path, done.ref, done.written) == ("data/cats", "pets@v1", 4)
+    assert (root / "data/cats/folder/a").read_bytes() == b"a"
+    assert "/cats" in (root / "data/.gitignore").read_text()
+    [found] = tree.status(["data/cats"])
+    assert (found.ref, found.branch, found.clean) == ("pets@v1", "main", True)
+    [again] = tree.checkout(Checkout(ref="pets@v1", to="data/cats"))  # perhaps it was cut off
+    assert (again.written, again.kept) == (0, 4)
+    assert tree.checkout(Checkout(paths=("data/cats",), ref="main"))[0].ref == "pets@v2"
+
+
+def test_a_version_of_one_file_is_that_file_or_a_folder_with_it(workspace: Workspace) -> None:
+    tree, root = WorkingTree(workspace), workspace.root
+    (root / "tool").write_bytes(b"hello")
+    tree.add(AddPath(path="tool"))
+    tree.checkout(Checkout(ref="tool@main", to="bin/tool"))
+    tree.checkout(Checkout(ref="tool@main", to="folder/tool/"))
+    tree.checkout(Checkout(ref="tool@main", to="other"))
+    places = ("bin/tool", "folder/tool/tool", "other/tool")
+    assert [(root / one).read_bytes() for one in places] == [b"hello"] * 3
+    assert all(one.clean for one in tree.status())
+
+
+def test_what_lies_where_a_version_shall_lie_stays(two: Place) -> None:
+    root = two.workspace.root
+    (root / "mine").write_bytes(b"mine")
+    (root / "ours").mkdir()
+    (root / "ours/file").write_bytes(b"ours")
+    for path, says in (
+        ("mine", "something lies there already"),
+        ("ours", "something lies there already"),
+        ("pets", "pets@v2 lies there"),
+    ):
+        with pytest.raises(Conflict, match=says):
+            two.tree.checkout(Checkout(ref="pets@v1", to=path))
+    with pytest.raises(InvalidInput, match="outside of the project"):
+        two.tree.checkout(Checkout(ref="pets@v1", to="../x"))
+    with pytest.raises(NotFound):
+        two.tree.checkout(Checkout(ref="pets@v9", to="x"))
+    assert not (root / "x.treadle").exists()
+    assert ((root / "mine").read_bytes(), (root / "ours/file").read_bytes()) == (b"mine", b"ours")
+    (root / "empty").mkdir()
+    assert two.tree.checkout(Checkout(ref="pets@v1", to="empty"))[0].written == 4
 
 
 @pytest.mark.parametrize("change", ["changed", "folder"])

@@ -17,6 +17,7 @@ from treadle.data.branches.service import Branches
 from treadle.data.branches.types import DEFAULT_BRANCH
 from treadle.data.paths import rules
 from treadle.data.paths.types import ChangePaths, CopyPath, PathEntry, PathPage
+from treadle.data.rules import check_paths
 from treadle.data.storage.contents import EMPTY, Contents
 from treadle.data.storage.naming import named
 from treadle.data.storage.writing import PackWriter, Written
@@ -249,6 +250,7 @@ class DataPaths:
         version = self._branches.resolve(ref)
         if version.dataset != ref.partition("@")[0]:
             raise NotFound(f"{ref!r} is of another dataset")
+        check_paths(version)
         key = f"{version.dataset}@{version.commit_id}"
         with self._lock:
             found = self._kept.get(key)

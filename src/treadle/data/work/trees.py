@@ -9,10 +9,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from treadle.data.branches.commits import NewVersion, packs_of, read_commit
 from treadle.data.branches.service import Branches
 from treadle.data.branches.types import DEFAULT_BRANCH
-from treadle.data.rules import check_live
+from treadle.data.rules import check_live, check_paths
 from treadle.data.storage.contents import Contents
 from treadle.data.storage.naming import naming
 from treadle.data.storage.writing import PackWriter
@@ -206,6 +208,8 @@ class WorkingTree:
             Conflict: If changes would be lost; nothing was touched.
             StorageFull: If no space is left; run it again when there is.
         """
+        if asked.to:
+            return [self.checkout_one(self._placed(asked), msgspec.structs.replace(asked, ref=""))]
         places = self.pointers(asked.paths)
         if asked.ref and len(places) != 1:
             raise InvalidInput("one path is needed to check another version out", fix="name it")
@@ -229,11 +233,48 @@ class WorkingTree:
             place = pointer_path(target)
             below = list(find_pointers(target)) if target.is_dir() and not place.exists() else []
             if not place.exists() and not below:
+                if self._branches.head(path, DEFAULT_BRANCH):
+                    raise NotFound(
+                        f"dataset {path!r} has no place in this project",
+                        where=str(target),
+                        fix=f"say where it shall lie: treadle data checkout {path} --to PATH",
+                    )
                 raise NotFound(
                     "no version was made of it yet", where=str(target), fix=f"treadle data add {path}"
                 )
             found += below or [place]
         return found
+
+    def _placed(self, asked: Checkout) -> Path:
+        """Writes the pointer to a version that has no place yet; returns where it lies."""
+        target, version = self._inside(asked.to), self._branches.resolve(asked.ref)
+        place, shown = pointer_path(target), self._shown(target)
+        check_paths(version)
+        with self._alone(target):
+            if place.exists() and (named := read_pointer(place)).commit != version.commit_id:
+                raise Conflict(
+                    f"{named.dataset}@v{named.version} lies there",
+                    where=shown,
+                    fix=f"name another path, or a version of it: treadle data checkout {shown} --at VERSION",
+                )
+            if not place.exists():
+                if target.is_symlink() or (
+                    target.exists() and not (target.is_dir() and not any(target.iterdir()))
+                ):
+                    raise Conflict(
+                        "something lies there already", where=shown, fix="name another path, or move it away"
+                    )
+                alone = version.count == 1 and not asked.to.endswith("/")
+                single = (
+                    alone and lookup(version.tree, target.name, self._branches.contents(version)) is not None
+                )
+                name = asked.ref.partition("@")[2]
+                branch = name if self._branches.is_branch(version.dataset, name) else None
+                with storage_errors(str(place)):
+                    place.parent.mkdir(parents=True, exist_ok=True)
+                write_pointer(place, pointer_to(version, single=single, branch=branch))
+        ignore(target)
+        return place
 
     def checkout_one(self, place: Path, asked: Checkout, arrivals: Arrivals | None = None) -> CheckedOut:
         """Brings the data of one pointer; else as :meth:`checkout`.

@@ -42,7 +42,9 @@ class Checkout(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         paths: Where its pointers lie; everywhere when empty.
-        ref: Another version than the pointer's, of one path.
+        ref: Another version than the pointer's, of one path; with ``to``, the version with its dataset.
+        to: Where a version shall lie that has no pointer yet; ends in ``/`` for a folder, where the version
+            is a single file of that name.
         force: Whether changes that are in no version may be lost.
         link: How large files are brought: ``auto`` shares blocks where the file system can and copies
             otherwise; ``hardlink`` makes read-only links.
@@ -50,6 +52,7 @@ class Checkout(msgspec.Struct, frozen=True, kw_only=True):
 
     paths: tuple[str, ...] = ()
     ref: str = ""
+    to: str = ""
     force: bool = False
     link: LinkKind = "auto"
 
