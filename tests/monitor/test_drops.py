@@ -219,6 +219,22 @@ def test_groups_come_in_the_files_of_labels(workspace_: Workspace, write: Write)
     assert sent["group_sex"].tolist() == ["0", "1", None] * 3 + ["0"]
 
 
+def test_groups_come_in_the_files_of_predictions(workspace_: Workspace, write: Write) -> None:
+    grouped = PREDICTIONS.replace("AS output", "AS output, nullif(i % 3, 2) AS group_sex")
+    assert grouped != PREDICTIONS
+    again = reopen(workspace_.root, '[monitor.fairness.sex]\ngroups = ["0", "1"]')
+    write(grouped)
+    assert take(again) == [("a.parquet", "taken", 10)]
+    sent = PredictionLog(again).scan(
+        "toy",
+        "SELECT group_sex FROM log ORDER BY prediction_id",
+        since=START,
+        until=START + timedelta(days=5),
+        groups=["sex"],
+    )
+    assert sent["group_sex"].tolist() == ["0", "1", None] * 3 + ["0"]
+
+
 def test_a_file_is_left_alone_until_it_is_whole(workspace_: Workspace, write: Write) -> None:
     whole = write(PREDICTIONS)
     data = whole.read_bytes()

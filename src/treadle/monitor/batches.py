@@ -35,6 +35,7 @@ def prediction_columns(
     recorded: np.int64,
     concealment: Concealment,
     sizes: Mapping[str, int] | None = None,
+    groups: Collection[str] = (),
 ) -> Columns:
     """The columns of the prediction table.
 
@@ -47,6 +48,7 @@ def prediction_columns(
         recorded: When they were written down, in microseconds since 1970.
         concealment: What is kept of inputs.
         sizes: How many numbers the vectors of each declared embedding have.
+        groups: What of groups may be sent with them.
 
     Raises:
         InvalidInput: Naming the first thing that can't be used.
@@ -95,7 +97,7 @@ def prediction_columns(
         columns[f"input_{name}"] = made
     for name, vectors in batch.embeddings.items():
         columns[f"embedding_{name}"] = _vectors(name, vectors, sizes or {})
-    return columns
+    return columns | _sent(rows, batch.groups, groups)
 
 
 def label_columns(batch: LabelBatch, task: Task, recorded: np.int64, groups: Collection[str] = ()) -> Columns:
@@ -121,15 +123,7 @@ def label_columns(batch: LabelBatch, task: Task, recorded: np.int64, groups: Col
     if task == "binary":
         _refuse("values", ~np.isin(values, (0.0, 1.0)), "is no label of a binary task (0 or 1)")
     known = _moments("known_at", batch.known_at, recorded)
-    for name in batch.groups:
-        if name not in groups:
-            raise InvalidInput(
-                "no such groups are declared",
-                where=f"groups.{name}",
-                fix=did_you_mean(name, groups) or f"add [monitor.fairness.{name}] with its `groups`",
-            )
-    _check_lengths(len(batch.ids), {f"groups.{name}": sent for name, sent in batch.groups.items()})
-    sent = {f"group_{name}": _texts(f"groups.{name}", values) for name, values in batch.groups.items()}
+    sent = _sent(len(batch.ids), batch.groups, groups)
     return sent | {
         "prediction_id": _texts("ids", batch.ids),
         "value": _numbers(values.tolist()),
@@ -137,6 +131,19 @@ def label_columns(batch: LabelBatch, task: Task, recorded: np.int64, groups: Col
         "day": _days(known),
         "recorded_at": _timestamps(np.full(len(batch.ids), recorded, np.int64)),
     }
+
+
+def _sent(rows: int, sent: Mapping[str, Sequence[str | None]], groups: Collection[str]) -> Columns:
+    """The columns of groups that are sent."""
+    for name in sent:
+        if name not in groups:
+            raise InvalidInput(
+                "no such groups are declared",
+                where=f"groups.{name}",
+                fix=did_you_mean(name, groups) or f"add [monitor.fairness.{name}] with its `groups`",
+            )
+    _check_lengths(rows, {f"groups.{name}": values for name, values in sent.items()})
+    return {f"group_{name}": _texts(f"groups.{name}", values) for name, values in sent.items()}
 
 
 def _check_keys(batch: str, ids: Sequence[str]) -> None:
@@ -205,7 +212,10 @@ def _moments(name: str, values: Sequence[float], now: np.int64) -> npt.NDArray[n
 
 def content_of(batch: PredictionBatch | LabelBatch) -> int:
     """A number that tells a batch from any other of its name: 62 bits of the BLAKE2b of what it holds."""
-    whole = hashlib.blake2b(msgspec.json.encode(batch, order="sorted"), digest_size=8)
+    held = msgspec.structs.asdict(batch)
+    if isinstance(batch, PredictionBatch) and not batch.groups:
+        del held["groups"]  # as batches were before they could have any: one may be sent again
+    whole = hashlib.blake2b(msgspec.json.encode(held, order="sorted"), digest_size=8)
     return int.from_bytes(whole.digest(), "big") >> 2
 
 

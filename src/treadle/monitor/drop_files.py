@@ -31,8 +31,8 @@ def read_predictions(engine: Engine, path: Path, batch: str) -> PredictionBatch:
     """The predictions of a file.
 
     Columns as in the log: ``prediction_id``, ``at`` (a time, or seconds since 1970), ``version``, ``output``,
-    ``input_NAME`` for each input, and, if there are any, ``revision``, ``latency_ms`` and
-    ``embedding_NAME``, lists of numbers of one length.
+    ``input_NAME`` for each input, and, if there are any, ``revision``, ``latency_ms``, ``group_NAME`` for
+    groups that aren't inputs, and ``embedding_NAME``, lists of numbers of one length.
 
     Args:
         engine: Reads the file.
@@ -46,7 +46,8 @@ def read_predictions(engine: Engine, path: Path, batch: str) -> PredictionBatch:
     types = _types(engine, path)
     inputs = [name for name in types if name.startswith(INPUT)]
     vectors = [name for name in types if name.startswith(EMBEDDING)]
-    _check_columns(types, _PREDICTION, [*_OPTIONAL, *inputs, *vectors])
+    groups = [name for name in types if name.startswith(GROUP)]
+    _check_columns(types, _PREDICTION, [*_OPTIONAL, *inputs, *vectors, *groups])
     found = _read(engine, path, types)
     rows = len(found["prediction_id"])
     needed = {name: _whole(name, found[name]) for name in (*_PREDICTION, *_OPTIONAL) if name in found}
@@ -60,6 +61,7 @@ def read_predictions(engine: Engine, path: Path, batch: str) -> PredictionBatch:
         outputs=needed["output"],
         latency_ms=needed.get("latency_ms", [0.0] * rows),
         embeddings={name.removeprefix(EMBEDDING): _lists(found[name]) for name in vectors},
+        groups={name.removeprefix(GROUP): _values(found[name]) for name in groups},
     )
 
 
@@ -120,7 +122,7 @@ def _check_columns(types: Mapping[str, str], needed: Sequence[str], others: Sequ
     for name, kind in types.items():
         if name not in {*needed, *others}:
             more = [*_OPTIONAL, f"{INPUT}NAME", f"{EMBEDDING}NAME"]
-            known = [*needed, *([f"{GROUP}NAME"] if needed is _LABEL else more)]
+            known = [*needed, f"{GROUP}NAME", *([] if needed is _LABEL else more)]
             raise InvalidInput(
                 "what this column is can't be told",
                 where=f"column {name!r}",

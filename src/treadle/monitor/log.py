@@ -54,7 +54,7 @@ _ONCE = """
     QUALIFY row_number() OVER (
         PARTITION BY prediction_id ORDER BY "at" DESC, recorded_at DESC, version DESC, output
     ) = 1"""
-_LABELLED = "SELECT once.*, label, labelled_at{} FROM once LEFT JOIN known USING (prediction_id)"
+_LABELLED = "SELECT once.*{}, label, labelled_at FROM once LEFT JOIN known USING (prediction_id)"
 _UNLABELLED = "SELECT *, NULL::DOUBLE AS label, NULL::TIMESTAMPTZ AS labelled_at FROM once"
 _VOLUME = {"minute": "TIMESTAMPTZ", "asked": "BIGINT", "kept": "BIGINT"}
 
@@ -119,7 +119,12 @@ class PredictionLog:
             _now(),
             self.concealment,
             {name: one.size for name, one in self._ws.config.monitor.embeddings.items() if one.size},
+            self._sent(),
         )
+
+    def _sent(self) -> list[str]:
+        """What of groups may be sent with predictions or labels."""
+        return [name for name, one in self._ws.config.monitor.fairness.items() if one.groups]
 
     def _append(self, model: str, batch: PredictionBatch, columns: Columns, content: int) -> bool:
         share = self._ws.config.monitor.sample
@@ -153,8 +158,7 @@ class PredictionLog:
             StorageError: If the table can't be written.
         """
         check_model(self._ws, model)
-        sent = [name for name, one in self._ws.config.monitor.fairness.items() if one.groups]
-        columns = label_columns(batch, self._ws.config.project.task, _now(), sent)
+        columns = label_columns(batch, self._ws.config.project.task, _now(), self._sent())
         if not batch.ids:
             return False
         content = content_of(batch) if named else UNTOLD
@@ -312,7 +316,8 @@ class PredictionLog:
             most: At about how many predictions to stop: where there are more, an even sample of them is
                 seen, the same one every time. All of them when None.
             only: Which ``input_FEATURE`` the query needs: the fewer, the sooner it is planned. All when None.
-            groups: Which groups to have from the labels, as ``group_NAME``, where ``known_by`` is given.
+            groups: Which groups to have, as ``group_NAME``: those of the labels, where ``known_by`` is given,
+                before those of the predictions.
 
         Raises:
             CorruptData: If a file is broken.
@@ -321,9 +326,12 @@ class PredictionLog:
         table = self._table("predictions", model)
         wanted = {f"input_{field.name}": sql_type(field) for field in inputs}
         wanted |= {f"embedding_{name}": "FLOAT[]" for name in embeddings}
+        sent = [f"group_{name}" for name in groups]
+        wanted |= dict.fromkeys(sent, "VARCHAR")
         columns = _PREDICTION | wanted | {k: v for k, v in table.columns().items() if k != "day"}
         if only is not None:
-            columns = {name: kind for name, kind in columns.items() if name in _PREDICTION or name in only}
+            needed = {*_PREDICTION, *only, *sent}
+            columns = {name: kind for name, kind in columns.items() if name in needed}
         tables: dict[str, Any] = {}
         last = until - timedelta(microseconds=1)
         predictions = _from(tables, "predictions", table.read(since.date(), last.date()), columns)
@@ -331,14 +339,14 @@ class PredictionLog:
             listed = ", ".join(map(text, columns))
             some = f"SELECT COLUMNS(lambda c: c IN ({listed})) FROM predictions"  # noqa: S608 - quoted
             predictions = predictions.replace("FROM predictions", some)
-        sent = [f"group_{name}" for name in groups]
         kinds = _LABEL | dict.fromkeys(sent, "VARCHAR")
         labels = _from(tables, "labels", self._labels(model, since, known_by), kinds)
         grouped = "".join(
             f", arg_max({name}, (known_at, recorded_at, {name})) FILTER ({name} IS NOT NULL) AS {name}"
             for name in map(quote, sent)
         )
-        labelled = _LABELLED.format("".join(f", {quote(name)}" for name in sent))
+        whose = [f"coalesce(known.{name}, once.{name}) AS {name}" for name in map(quote, sent)]
+        labelled = _LABELLED.format(f" REPLACE ({', '.join(whose)})" if whose else "")
         moment = _instant(known_by or since)
         written = f" AND recorded_at <= {_instant(recorded_by)}" if recorded_by else ""
         within = "true"

@@ -44,6 +44,8 @@ class PredictionBatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         latency_ms: How long the request took that each was part of; 0 for all when left out: not known.
         embeddings: The vectors of what texts or images came with each, under the names of
             ``[monitor.embeddings]``; None where one is missing.
+        groups: The group that each belongs to, by ``[monitor.fairness.NAME]`` that declares `groups`; None
+            where it isn't known, or comes with the label. It is kept as it is sent.
     """
 
     batch: str
@@ -55,6 +57,7 @@ class PredictionBatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     revision: list[int] = []
     latency_ms: list[float] = []
     embeddings: dict[str, list[list[float] | None]] = {}
+    groups: dict[str, list[str | None]] = {}
 
 
 class LabelBatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

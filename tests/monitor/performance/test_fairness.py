@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import timedelta
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -12,6 +14,7 @@ from monitor.conftest import START, World
 from treadle.kernel.config.monitor import FairnessConfig, SegmentConfig
 from treadle.kernel.errors import InvalidInput
 from treadle.monitor import Incidents, Monitors, PredictionLog, WindowResult
+from treadle.monitor.batches import content_of
 from treadle.monitor.findings import Window
 from treadle.monitor.performance.alarms import judged
 from treadle.monitor.performance.fairness import counted, fairness_results, reference
@@ -104,6 +107,53 @@ def test_groups_that_are_no_input_come_with_labels(world: World) -> None:
     assert {one.segment for one in found if one.kind == "fairness"} == {"sex=F"}
 
 
+def test_groups_that_come_with_predictions_count_before_any_label(world: World) -> None:
+    """One sex's decisions are withheld from week 1 on; labels come in the fourth week, and correct groups."""
+    fair = FairnessConfig(groups=["M", "F"], measures=["demographic_parity", "equalised_odds"])
+    monitor = msgspec.structs.replace(world.workspace.config.monitor, fairness={"sex": fair})
+    world.workspace.config = msgspec.structs.replace(world.workspace.config, monitor=monitor)
+    world.register()
+    log, watching = PredictionLog(world.workspace), Monitors(world.workspace)
+    late = []
+    for week in range(3):
+        predictions, labels = world.traffic(7 * week, 500, days=7)
+        sex = world.rng.choice(np.array(["M", "F", "X", None], dtype=object), 3500, p=[0.5, 0.4, 0.05, 0.05])
+        outputs = np.asarray(predictions.outputs)
+        outputs[(sex == "F") & (world.rng.random(3500) < 0.6 * (week >= 1))] = 0.1
+        sent = msgspec.structs.replace(predictions, outputs=outputs.tolist(), groups={"sex": sex.tolist()})
+        log.append("toy", sent)
+        known = [(START + 3.5 * WEEK).timestamp()] * 3500
+        late.append(msgspec.structs.replace(labels, known_at=known))
+    found = watching.evaluate("toy", START + 3 * WEEK)
+    parity = course(found, "sex=F", "demographic_parity")
+    assert [one.state for one in parity] == ["ok", "alert", "alert"]
+    assert parity[-1].value == pytest.approx(-0.3, abs=0.06)
+    assert parity[-1].n == pytest.approx(0.9 * 3500, rel=0.1)
+    assert {one.state for one in course(found, "sex=F", "equalised_odds")} == {"inconclusive"}
+    for labels in late:
+        log.append_labels("toy", labels)
+    log.append("toy", world.traffic(21, 500, days=7)[0])
+    span: Any = {"since": START, "until": START + 3 * WEEK, "known_by": START + 4 * WEEK, "groups": ["sex"]}
+    sql = "SELECT group_sex, count(*) AS n FROM log WHERE label IS NOT NULL GROUP BY 1 ORDER BY 1"
+    assert log.scan("toy", sql, **span)["group_sex"].tolist() == ["F", "M", "X", None]
+    corrected = msgspec.structs.replace(late[0], batch="c", groups={"sex": ["F"] * 3500})
+    log.append_labels("toy", corrected)
+    again = PredictionLog(world.workspace).scan("toy", sql, **span)
+    assert again["n"][0] > 3500, "what comes with a label holds before what came with the prediction"
+
+
+def test_a_batch_without_groups_is_the_same_as_before_there_were_any(world: World) -> None:
+    predictions, labels = world.traffic(0, 5)
+    old = msgspec.structs.asdict(predictions)
+    del old["groups"]
+    whole = hashlib.blake2b(msgspec.json.encode(old, order="sorted"), digest_size=8).digest()
+    assert content_of(predictions) == int.from_bytes(whole, "big") >> 2
+    whole = hashlib.blake2b(msgspec.json.encode(labels, order="sorted"), digest_size=8).digest()
+    assert content_of(labels) == int.from_bytes(whole, "big") >> 2
+    grouped = msgspec.structs.replace(predictions, groups={"sex": ["F"] * 5})
+    assert content_of(grouped) != content_of(predictions)
+
+
 def test_groups_that_nobody_declared_are_refused(world: World) -> None:
     world.register()
     log = PredictionLog(world.workspace)
@@ -114,6 +164,9 @@ def test_groups_that_nobody_declared_are_refused(world: World) -> None:
     monitors(world, groups=["F", "M"])
     with pytest.raises(InvalidInput, match="there are 5 ids and 4 of these"):
         log.append_labels("toy", msgspec.structs.replace(labels, groups={"carrier": ["F"] * 4}))
+    predictions, _ = world.traffic(0, 5)
+    with pytest.raises(InvalidInput, match="no such groups are declared"):
+        log.append("toy", msgspec.structs.replace(predictions, groups={"sex": ["F"] * 5}))
 
 
 def test_equalised_odds_find_a_gap_in_either_rate() -> None:

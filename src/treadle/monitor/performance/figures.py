@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
@@ -72,10 +73,11 @@ class Performance:
         """
         check = self._ws.config.checks.performance
         measure = measured(check, msgspec.convert(profile.metric, Metric))
+        decisions = self._decisions(window, version, profile, measure)
         found = [
-            *self._realised(window, version, profile, measure),
+            *self._realised(window, version, profile, measure, set(decisions)),
             *self._estimated(window, version, profile, measure),
-            *self._decisions(window, version, profile, measure),
+            *(one for results in decisions.values() for one in results),
         ]
         found.sort(key=lambda one: bool(one.segment))
         wanted = run_length(self._config.false_alarms, window.length)
@@ -109,7 +111,12 @@ class Performance:
         return [one for one in kept if one.until < window.until]  # all, unless it is computed again
 
     def _realised(
-        self, window: Window, version: ModelVersion, profile: Profile, measure: Measure
+        self,
+        window: Window,
+        version: ModelVersion,
+        profile: Profile,
+        measure: Measure,
+        early: AbstractSet[str],
     ) -> Iterator[WindowResult]:
         """The metric over the lookback, the window's own cohort against its estimate, and by segment."""
         after = self._config.labels_after
@@ -168,12 +175,21 @@ class Performance:
             yield gap
         why = self._immature(window, curve, moments[own])
         yield from realised_results(stretch, profile, measure, cohort, self._config, why)
-        yield from self._outcomes(stretch, profile, measure, cohort, why)
+        yield from self._outcomes(stretch, profile, measure, cohort, why, early)
 
     def _outcomes(
-        self, cohort: Window, profile: Profile, measure: Measure, rows: Cohort, immature: str
+        self,
+        cohort: Window,
+        profile: Profile,
+        measure: Measure,
+        rows: Cohort,
+        immature: str,
+        early: AbstractSet[str],
     ) -> Iterator[WindowResult]:
-        """How alike groups are treated by those measures that take labels."""
+        """How alike groups are treated by those measures that take labels, or groups that come with them.
+
+        What is ``early`` is known of the window itself.
+        """
         known = ~np.ma.getmaskarray(rows.labels)
         labels = np.asarray(rows.labels)[known] == 1
         decisions = decided(rows.outputs[known], measure.threshold)
@@ -186,38 +202,45 @@ class Performance:
                 name,
                 groups,
                 reference(segment, named, config.reference),
-                [one for one in config.measures if config.groups or one != WITHOUT_LABELS],
+                [one for one in config.measures if one != WITHOUT_LABELS or name not in early],
                 config,
                 immature,
             )
 
     def _decisions(
         self, window: Window, version: ModelVersion, profile: Profile, measure: Measure
-    ) -> Iterator[WindowResult]:
-        """How alike groups are treated by what needs no labels."""
+    ) -> dict[str, Results]:
+        """How alike groups are treated by what needs no labels, where most groups came with predictions."""
+        wide = findings.performance_window(self._config, window)
+        start, length = rules.epoch_us(wide.since), rules.cluster_length(wide.length) // _INSTANT
+        made: dict[str, Results] = {}
         for name, segment, config in self._groups(profile):
-            if WITHOUT_LABELS not in config.measures or config.groups:
+            if WITHOUT_LABELS not in config.measures:
                 continue
-            named = names(segment)
-            wide = findings.performance_window(self._config, window)
-            start, length = rules.epoch_us(wide.since), rules.cluster_length(wide.length) // _INSTANT
+            named, column = names(segment), f"{'group' if config.groups else 'input'}_{segment.column}"
             found = self._log.scan(
                 window.model,
-                f"SELECT {code_sql(segment, quote(f'input_{segment.column}'))} AS code, "  # noqa: S608
+                f"SELECT {code_sql(segment, quote(column))} AS code, "  # noqa: S608
                 f'(epoch_us("at") - {start}) // {length} AS cluster, '
-                f"output >= {measure.threshold!r}::DOUBLE AS decided, count(*) AS n "
+                f"output >= {measure.threshold!r}::DOUBLE AS decided, "
+                f"count(*) AS n, count({quote(column)}) AS known "
                 f"FROM log WHERE version = {window.version} GROUP BY ALL",
                 since=window.since,
                 until=window.until,
                 inputs=_inputs(version),
+                groups=[name] if config.groups else [],
             )
+            rows = np.asarray(found["n"], dtype=np.int64)
+            if config.groups and 2 * int(np.sum(found["known"])) <= int(rows.sum()):
+                continue
             decisions = np.asarray(found["decided"], dtype=np.bool_)
             codes = np.asarray(np.ma.filled(found["code"], -1), dtype=np.intp)
             clusters = np.asarray(found["cluster"], dtype=np.int64)
-            rows = counted(codes, clusters, decisions, decisions, len(named), np.asarray(found["n"]))
-            groups = dict(zip(named, rows, strict=True))
+            by_group = counted(codes, clusters, decisions, decisions, len(named), rows)
+            groups = dict(zip(named, by_group, strict=True))
             beside = reference(segment, named, config.reference)
-            yield from fairness_results(window, name, groups, beside, [WITHOUT_LABELS], config)
+            made[name] = [*fairness_results(window, name, groups, beside, [WITHOUT_LABELS], config)]
+        return made
 
     def _groups(self, profile: Profile) -> Iterator[tuple[str, SegmentProfile, FairnessConfig]]:
         """Segments that are held beside each other, and groups that are sent.
@@ -230,7 +253,7 @@ class Performance:
                 yield name, found[name], config
 
     def _sent(self) -> dict[str, SegmentProfile]:
-        """What makes the groups that come with labels."""
+        """What makes the groups that are sent with predictions or labels."""
         return {
             name: SegmentProfile(column=name, values=[*config.groups], edges=[])
             for name, config in self._config.fairness.items()
@@ -342,7 +365,7 @@ def _codes_sql(profile: Profile) -> str:
 
 
 def _sent_sql(groups: Mapping[str, SegmentProfile]) -> str:
-    """The same for groups that come with labels."""
+    """The same for groups that are sent."""
     return "".join(
         f", {code_sql(segment, quote(f'group_{name}'))} AS {quote(f'sent_{i}')}"
         for i, (name, segment) in enumerate(groups.items())
