@@ -195,11 +195,21 @@ def test_refusals_for_one_reason_have_triggers_rest_and_each_further_one_twice_a
         refused(20, cause="bound overall"),
         cycle(state="promoted"),
         cycle(state="held"),
-        cycle(state="unchanged"),
     ],
 )
 def test_another_end_ends_the_streak(last: Any) -> None:
     assert signals.streak([refused(0), refused(10), last], RetrainConfig(refusals=2)) is None
+
+
+def test_a_cycle_that_decided_nothing_neither_ends_nor_lengthens_a_streak() -> None:
+    same = cycle(state="unchanged", as_of=NOON + 5 * DAY)
+    past = [refused(0), same, refused(10), same, refused(20)]
+    config = RetrainConfig(cooldown="10d", refusals=3)
+    found = signals.streak([*past, same], config)
+    assert found is not None
+    assert (found.cycles, found.until) == (("cycle_0", "cycle_10", "cycle_20"), NOON + 30 * DAY)
+    assert signals.streak([*past, same, cycle(state="promoted"), same], config) is None
+    assert signals.streak([same] * 5, config) is None
 
 
 def test_a_cycle_that_runs_neither_ends_nor_lengthens_a_streak() -> None:

@@ -177,13 +177,14 @@ def streak(cycles: Sequence[Cycle], config: RetrainConfig) -> Streak | None:
     """The latest cycles, if so many ended for one reason that triggers rest; None otherwise.
 
     They rest for the cooldown after the last of them, and twice as long after each further one, at
-    most 64 times as long; a cycle by hand goes on at any time, and one that ends otherwise ends it.
+    most 64 times as long; a cycle by hand goes on at any time, and one that ends otherwise ends it. One that
+    found nothing new to decide, for its version is there already, neither ends nor lengthens it.
 
     Args:
         cycles: The model's cycles towards production, oldest first.
         config: The ``[retrain]`` table.
     """
-    ended = [cycle for cycle in cycles if cycle.state != "running"]
+    ended = [cycle for cycle in cycles if cycle.state not in {"running", "unchanged"}]
     same: list[Cycle] = []
     for cycle in reversed(ended):
         if not cycle.cause or (same and cycle.cause != same[0].cause):
