@@ -34,6 +34,7 @@ from replica_parts import (
 )
 
 from treadle.deploy.worker import Environments, ForeignModel, Preparing
+from treadle.deploy.worker import environments as environments_module
 from treadle.deploy.worker.environments import _interpreter
 from treadle.experiment import Experiments, JournalBatch, LogArtifact, NewRun
 from treadle.kernel.errors import ModelInvalid, Refused, Unavailable
@@ -286,6 +287,24 @@ def test_an_environment_is_made_once_for_the_same_requirements(tmp_path):
     assert done.stdout.split() == ["42", "None"]
     again = Environments(tmp_path / "environments", "own")
     assert again.python(asked_for(tmp_path / "b", f"hours @ file://{file}\n")) == python
+
+
+def test_a_server_without_pip_installs_by_that_of_the_environment(tmp_path, monkeypatch):
+    python = str(tmp_path / "bin" / "python")
+    venv, pip = environments_module._installer(tmp_path)
+    assert (venv[-1], pip) == ("--without-pip", [sys.executable, "-m", "pip", "--python", python])
+    monkeypatch.setattr(environments_module, "find_spec", lambda _: None)
+    assert environments_module._installer(tmp_path) == (["-m", "venv"], [python, "-m", "pip"])
+
+
+@pytest.mark.soak
+def test_a_server_without_pip_makes_environments_all_the_same(tmp_path, monkeypatch):
+    monkeypatch.setattr(environments_module, "find_spec", lambda _: None)
+    environments = Environments(tmp_path / "environments", "own", ("--no-index",))
+    python = made(environments, asked_for(tmp_path / "a", f"hours @ file://{wheel(tmp_path)}\n"))
+    code = "import hours, sys, pip; print(hours.ANSWER, pip.__file__.startswith(sys.prefix))"
+    done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True, env={})
+    assert done.stdout.split() == ["42", "True"]
 
 
 def test_requirements_that_cannot_be_had_are_told_with_the_installers_words(tmp_path):

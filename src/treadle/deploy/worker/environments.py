@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -90,10 +91,10 @@ class Environments:
             (home / REQUIREMENTS).write_text(requirements)
             with (home / "log").open("wb") as output:
                 log.info("making the environment %s", home)
-                self._run([str(base), "-m", "venv", "--without-pip", str(home)], output)
-                pip = [sys.executable, "-m", "pip", "--python", str(home / "bin" / "python"), "install"]
+                venv, pip = _installer(home)
+                self._run([str(base), *venv, str(home)], output)
                 more = ["--disable-pip-version-check", "--no-input", *self._install]
-                self._run([*pip, *more, "-r", str(home / REQUIREMENTS)], output)
+                self._run([*pip, "install", *more, "-r", str(home / REQUIREMENTS)], output)
             (home / _READY).touch()
         except (OSError, subprocess.SubprocessError) as error:
             self._failed[key] = _last_error(home / "log") or str(error)
@@ -104,6 +105,17 @@ class Environments:
         subprocess.run(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, timeout=_LIMIT, check=True
         )
+
+
+def _installer(home: Path) -> tuple[list[str], list[str]]:
+    """How an environment is made, and what installs into it: its own pip, where the server has none.
+
+    An image has none; Python brings one along for new environments.
+    """
+    python = str(home / "bin" / "python")
+    if find_spec("pip") is None:
+        return ["-m", "venv"], [python, "-m", "pip"]
+    return ["-m", "venv", "--without-pip"], [sys.executable, "-m", "pip", "--python", python]
 
 
 def _wanted_python(model: Path) -> tuple[int, int] | None:
