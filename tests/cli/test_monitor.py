@@ -9,7 +9,8 @@ import pytest
 from cli_parts import Asked, Call, Wire
 from cli_samples import WINDOWS
 
-from treadle.monitor import ChannelTest, Unpaired
+from treadle.monitor import ChannelTest, Delivery, Incident, Unpaired
+from treadle.monitor.incidents.types import Notice, Occasion
 from treadle.monitor.types import Backfill, DroppedFile, Hindsight
 
 AGAIN = Backfill(model="flights", windows=2, changed=(WINDOWS[-1],))
@@ -111,3 +112,25 @@ def test_a_test_notice_that_was_not_taken_is_a_failure(call: Call, wire: Wire) -
     assert (told.code, "slack" in told.out, "no route to host" in told.out) == (1, True, True)
     wire.answers["POST /v1/models/flights/notices/test"] = found[:1]
     assert call("incidents", "test", "flights", "--json").code == 0
+
+
+def test_a_notice_that_waits_behind_another_says_so(call: Call, wire: Wire) -> None:
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    one = Incident(
+        id="flights-1", model="flights", number=1, version=1, state="open", severity="warning", title="x",
+        since=at, opened_at=at, last_at=at, kinds=("input",), subjects=("hour",),
+    )  # fmt: skip
+    occasions: tuple[Occasion, ...] = ("opened", "worse")
+    notices = [
+        Notice(id=f"flights-1-{what}", occasion=what, at=at, incident=one, sentence="x") for what in occasions
+    ]
+    wire.answers["GET /v1/incidents/flights-1/deliveries"] = [
+        Delivery(notice=notices[0], channel="email", attempts=2, next_at=at, error="it is away"),
+        Delivery(notice=notices[0], channel="slack", attempts=1, next_at=at, delivered_at=at),
+        Delivery(notice=notices[1], channel="email", attempts=0, next_at=at),
+        Delivery(notice=notices[1], channel="slack", attempts=0, next_at=at),
+    ]
+    lines = call("incidents", "sent", "flights-1").out.splitlines()[1:]
+    assert ["try 3 at" in lines[0], "2026-01-01" in lines[1]] == [True, True]
+    assert "after the one before" in lines[2]
+    assert "try 1 at" in lines[3]

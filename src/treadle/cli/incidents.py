@@ -184,17 +184,16 @@ def sent(app: App, incident: str) -> None:
 
 
 def show_deliveries(found: list[Delivery]) -> None:
-    """Prints deliveries."""
-    rows = [
-        (
-            one.notice.at,
-            one.notice.occasion,
-            one.channel,
-            one.delivered_at or f"try {one.attempts + 1} at {one.next_at:%Y-%m-%d %H:%M}",
-            one.error,
-        )
-        for one in found
-    ]
+    """Prints deliveries, of which the first that waits holds up the others of its way."""
+    waiting: set[str] = set()
+    rows = []
+    for one in found:
+        when = one.delivered_at or f"try {one.attempts + 1} at {one.next_at:%Y-%m-%d %H:%M:%S}"
+        if not one.delivered_at and one.channel in waiting:
+            when = "after the one before"
+        if not one.delivered_at:
+            waiting.add(one.channel)
+        rows.append((one.notice.at, one.notice.occasion, one.channel, when, one.error))
     show.table(["!when", "occasion", "by", "!taken", "error"], rows, empty="nothing was to be sent")
 
 

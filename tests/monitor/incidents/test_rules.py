@@ -216,6 +216,16 @@ def test_causes_come_likeliest_first() -> None:
     assert rules.causes(windows, START + 30 * DAY, START + 60 * DAY) == ()
 
 
+def test_segments_that_drift_as_all_rows_do_are_no_causes_of_their_own() -> None:
+    parts = [window(7, segment=f"carrier={name}", explained_by="input:hour") for name in ("AA", "UA")]
+    found = rules.causes([window(7), *parts], START, START + 7 * DAY)
+    assert [cause.segment for cause in found] == [""]
+    assert rules.affected(incident(), found) == "all rows of toy/1"
+    alone = msgspec.structs.replace(parts[0], explained_by="")
+    [cause] = rules.causes([window(7, state="ok"), alone, parts[1]], START, START + 7 * DAY)
+    assert cause.segment == "carrier=AA"
+
+
 def test_the_same_occasion_is_the_same_notice() -> None:
     one = incident()
     assert rules.notice(one, "opened", START, "x").id == rules.notice(one, "opened", START, "y").id

@@ -130,6 +130,9 @@ def test_groups_that_come_with_predictions_count_before_any_label(world: World) 
     assert parity[-1].value == pytest.approx(-0.3, abs=0.06)
     assert parity[-1].n == pytest.approx(0.9 * 3500, rel=0.1)
     assert {one.state for one in course(found, "sex=F", "equalised_odds")} == {"inconclusive"}
+    assert {one.sentence for one in course(found, "sex=F", "equalised_odds")} == {
+        "where sex=F, equalised odds: no label has come yet"
+    }
     for labels in late:
         log.append_labels("toy", labels)
     log.append("toy", world.traffic(21, 500, days=7)[0])

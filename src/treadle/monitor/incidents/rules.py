@@ -287,11 +287,16 @@ def causes(windows: Sequence[WindowResult], since: datetime, until: datetime) ->
 
 
 def _alerts(course: Sequence[WindowResult], since: datetime) -> bool:
-    return any(window.state == "alert" and window.until > since for window in course)
+    return any(_stands_out(window) and window.until > since for window in course)
+
+
+def _stands_out(window: WindowResult) -> bool:
+    """Whether a finding is in alert; a segment that only does as all rows do isn't one of its own."""
+    return window.state == "alert" and not (window.segment and window.explained_by)
 
 
 def _cause(course: Sequence[WindowResult]) -> Cause:
-    last = max(place for place, window in enumerate(course) if window.state == "alert")
+    last = max(place for place, window in enumerate(course) if _stands_out(window))
     first = last
     while first and course[first - 1].state == "alert":
         first -= 1

@@ -156,11 +156,13 @@ def immature(share: float, longest: timedelta, needed: float) -> str:
 
     Args:
         share: Of the labels that its predictions will ever get, those that are there.
-        longest: After how long the share has come that must be there.
+        longest: After how long the share has come that must be there; 0 where none has come yet.
         needed: The share that must be there.
     """
     if share >= needed:
         return ""
+    if not longest:
+        return "no label has come yet"
     taken = format_duration(max(longest, timedelta(seconds=1)).total_seconds())
     return (
         f"only {100 * share:.0f} % of the labels to come are there, {100 * needed:.0f} % are needed; "
