@@ -192,9 +192,9 @@ def told(world: Any) -> list[Delivery]:
     return [*Incidents(world.workspace).deliveries("toy-1")]
 
 
-def declare(world: Any) -> None:
+def declare(world: Any, webhook: str = "http://127.0.0.1:9/hook") -> None:
     config = world.workspace.config
-    notify = NotifyConfig(webhook="http://127.0.0.1:9/hook")
+    notify = NotifyConfig(webhook=webhook)
     world.workspace.config = msgspec.structs.replace(
         config, monitor=msgspec.structs.replace(config.monitor, notify=notify)
     )
@@ -416,3 +416,20 @@ def test_a_test_says_who_took_it_and_who_did_not(world: Any, receiver: Receiver)
     assert ends - began == timedelta(minutes=5), "it ends by itself"
     assert (path, body["sentence"].startswith("this is a test by ann")) == ("/alerts", True)
     assert Incidents(world.workspace).list("toy") == []
+
+
+def test_what_waits_is_sent_once_a_test_got_through(outbox: Any, world: Any, receiver: Receiver) -> None:  # noqa: F811
+    world.register()
+    box, channels, clock = outbox
+    for channel in channels.values():
+        channel.failing = True
+    for _ in range(9):
+        box.deliver()
+        clock.at += timedelta(hours=2)
+    box.deliver()  # tried again in about an hour
+    declare(world, f"{receiver.url}/hook")
+    now = datetime.now(UTC)
+    Incidents(world.workspace).test("toy", "ann")
+    waiting = {one.channel: one.next_at for one in Incidents(world.workspace).deliveries("toy-1")}
+    assert now <= waiting["webhook"] <= datetime.now(UTC)
+    assert waiting["email"] > clock.at, "that wasn't tested"

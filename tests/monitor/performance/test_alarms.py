@@ -48,6 +48,7 @@ def test_evidence_adds_up_and_an_alarm_says_since_when() -> None:
     assert states(found) == ["inconclusive"] * 3 + ["alert"]  # 4 * (4 * (4 * 1.5 + 1) + 1) = 116
     assert found[-1].severity == "warning"
     assert found[-1].sentence == "told: worse than allowed, since 3 windows ago at the latest"
+    assert course([1e9])[0].sentence == "told: worse than allowed, since this window"
 
 
 def test_an_alarm_stands_while_figures_are_worse_and_evidence_is_gathered_anew() -> None:

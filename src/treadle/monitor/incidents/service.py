@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from treadle.kernel.clock import SystemClock
 from treadle.kernel.errors import Conflict, InvalidInput, NotFound, TreadleError
 from treadle.kernel.events import timeline
 from treadle.kernel.ids import RandomIds
@@ -178,6 +179,8 @@ class Incidents:
     def test(self, model: str, actor: str) -> tuple[ChannelTest, ...]:
         """Sends a test notice by every way that is declared, once and at once, and says what became of it.
 
+        What waits for another try by a way that took it is sent at the next look.
+
         Raises:
             NotFound: If there is no such model.
             InvalidInput: If nobody is to be told.
@@ -197,10 +200,15 @@ class Incidents:
         incident = msgspec.structs.replace(incident, id=f"{model}-test")
         notice = rules.notice(incident, "test", now, alert.sentence)
         handed = {ALERTS: rules.alert_notice(incident, alert)}
-        return tuple(
+        found = tuple(
             ChannelTest(channel=name, error=_error(one.send, handed.get(name, notice)))
             for name, one in made.items()
         )
+        with self._ws.database.write() as connection:
+            for one in found:
+                if not one.error:
+                    store.hurry(connection, one.channel, SystemClock().now())
+        return found
 
     def _version(self, model: str) -> int:
         production = Registry(self._ws).production(model)

@@ -213,6 +213,12 @@ def alerts_on_way(connection: sa.Connection) -> set[str]:
     return {one.alert.id for one in found if one.alert is not msgspec.UNSET}
 
 
+def hurry(connection: sa.Connection, channel: str, at: datetime) -> None:
+    """Has all that waits for another try by a way tried now."""
+    late = deliveries.c.channel == channel, deliveries.c.delivered_at.is_(None)
+    connection.execute(deliveries.update().where(*late, deliveries.c.next_at > at + LEASE).values(next_at=at))
+
+
 def due(connection: sa.Connection, at: datetime) -> list[Delivery]:
     """What is to be sent by now, oldest first; of what waits about one incident by one way, the first only.
 

@@ -49,7 +49,7 @@ def judged(found: Results, before: Results, wanted: float) -> list[WindowResult]
         if not _worse(one) or not (standing or alarms.get(_key(one))):
             judged.append(one)
             continue
-        since = "" if standing else f", since {detected[_key(one)].since} windows ago at the latest"
+        since = "" if standing else _since(detected[_key(one)].since)
         sentence = f"{one.sentence}: worse than allowed{since}"
         judged.append(msgspec.structs.replace(one, state="alert", sentence=sentence, severity="warning"))
     return judged
@@ -71,6 +71,10 @@ def explained(found: Results) -> list[WindowResult]:
         else one
         for one in found
     ]
+
+
+def _since(windows: int) -> str:
+    return f", since {windows} windows ago at the latest" if windows > 1 else ", since this window"
 
 
 def _worse(one: WindowResult) -> bool:
