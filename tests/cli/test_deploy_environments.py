@@ -8,6 +8,7 @@ from cli_parts import Call, Wire
 from cli_samples import DEPLOYMENT, HEALTH, NOON
 
 from treadle.deploy import DeploymentStatus, InEnvironment, Revision, Stretch
+from treadle.deploy.types import ArmCounts, DeploymentPlan, Rollout
 
 STAGING = InEnvironment(
     environment="staging",
@@ -125,3 +126,35 @@ def test_what_serves_in_both_has_nowhere_to_go(call: Call, wire: Wire) -> None:
     told = call("deploy", "status").out
     assert "serves in production as well" in told
     assert "not yet to production" not in told
+
+
+def test_a_rollback_is_looked_at_first(call: Call, wire: Wire) -> None:
+    wire.answers["GET /v1/deployment-plan"] = DeploymentPlan(
+        model="flights",
+        version=3,
+        serving=revision(7, 4),
+        plan=None,
+        replicas=2,
+        replaces=None,
+        changes=(),
+    )
+    found = call("deploy", "rollback", "--plan")
+    assert found.code == 0
+    assert found.out.splitlines()[1].split() == ["would", "serve", "flights/3"]
+    assert found.out.splitlines()[-1] == "next: treadle deploy rollback flights"
+    assert wire.asked[-1].query == {"ref": "flights/3", "strategy": "at-once"}
+    assert wire.made("POST /v1/deployments") == []
+    trial = Rollout(
+        revision=msgspec.structs.replace(revision(8, 5), state="trial"),
+        steps=3,
+        share=0.05,
+        shadow=False,
+        counts=ArmCounts(),
+        beside=ArmCounts(),
+        guards=(),
+        waits="",
+    )
+    wire.answers["GET /v1/deployments/flights"] = msgspec.structs.replace(DEPLOYMENT, rollout=trial)
+    told = call("deploy", "rollback", "--plan").out
+    assert told.startswith("flights/5, revision 8, would be taken out of its trial\n")
+    assert [asked.path for asked in wire.asked if asked.method != "GET"] == []

@@ -162,17 +162,29 @@ def _coming(
 )
 @click.option("--reason", default="rolled back by hand", metavar="TEXT", help="Why; kept in the history.")
 @env_option
+@click.option("--plan", "only_plan", is_flag=True, help="Only tell what would change.")
 @json_option
 @pass_app
-def rollback(app: App, model: str | None, version: int | None, reason: str, env: str | None) -> None:
+def rollback(
+    app: App, model: str | None, version: int | None, reason: str, env: str | None, only_plan: bool
+) -> None:
     """Take a version in trial back, or go back to the version that served before."""
     model = app.model(model)
-    if version is None and app.client.deployment(model, env).rollout:
+    tried = app.client.deployment(model, env).rollout if version is None else None
+    if tried is not None and only_plan:
+        app.answer(tried, _show_would_withdraw)
+        return
+    if tried is not None:
         app.answer(app.client.withdraw_trial(model, reason, env), _show_withdrawn)
         return
     known = app.client.revisions(model, env)
     newest = max((one.revision for one in known), default=0)
     ref = f"{model}/{version or previous(known, model)}"
+    if only_plan:
+        again = " ".join(["treadle deploy rollback", model, *(["--to", str(version)] if version else [])])
+        found = app.client.deployment_plan(ref, "at-once", env)
+        app.answer(found, lambda plan: show_plan(plan, f"{again} --env {env}" if env else again))
+        return
     done = _deployed(app, ref, reason, "at-once", env, newest)
     app.answer(done, show_revision)
 
@@ -201,6 +213,13 @@ def show_revision(revision: Revision) -> None:
     show.following(f"treadle deploy status{f' --env {revision.environment}' if revision.environment else ''}")
 
 
+def _show_would_withdraw(found: Rollout) -> None:
+    trial = found.revision
+    show.say(f"{trial.model}/{trial.version}, revision {trial.revision}, would be taken out of its trial")
+    show.say("what serves now would answer all requests again")
+    show.following(f"treadle deploy rollback {trial.model}")
+
+
 def _show_withdrawn(revision: Revision) -> None:
     show.say(f"revision {revision.revision}: {revision.model}/{revision.version} was taken back")
     show.following("treadle deploy status")
@@ -219,8 +238,8 @@ def _steps(plan: DeployConfig) -> str:
     }[plan.strategy]
 
 
-def show_plan(found: DeploymentPlan) -> None:
-    """Prints what a deployment would change."""
+def show_plan(found: DeploymentPlan, command: str = "") -> None:
+    """Prints what a deployment would change, and the command that does it."""
     serving = found.serving
     show.facts(
         [
@@ -238,7 +257,7 @@ def show_plan(found: DeploymentPlan) -> None:
         show.table(
             ["what changes"], [(line,) for line in found.changes], empty="nothing: it is the same model"
         )
-    show.following(f"treadle deploy {found.model}/{found.version} --reason TEXT")
+    show.following(command or f"treadle deploy {found.model}/{found.version} --reason TEXT")
 
 
 @deploy.command("status")
@@ -312,10 +331,10 @@ def show_status(found: DeploymentStatus, start: str) -> None:
             ("trouble", found.desired.error),
         ]
     )
-    if found.levels:
-        _show_levels(found.levels)
     if found.rollout:
         _show_rollout(found.rollout)
+    if found.levels:
+        _show_levels(found.levels)
     show.say()
     show.table(
         ["replica at", ">revision", ">requests", ">errors", ">p50 ms", ">p99 ms", "!heard"],
