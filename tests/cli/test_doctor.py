@@ -91,6 +91,18 @@ def test_who_is_told_of_trouble_is_said(call: Call, project: Path, monkeypatch: 
 
 
 @pytest.mark.usefixtures("healthy")
+def test_a_webhook_without_its_secret_is_told(
+    call: Call, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (project / "treadle.toml").open("a") as file:
+        file.write('[retrain.triggers.push]\non = "webhook"\nsecret = "PUSH_SECRET"\n')
+    found = examined(call)[0]["triggers"]
+    assert (found.state, "PUSH_SECRET is not set" in found.text) == ("warn", True)
+    monkeypatch.setenv("PUSH_SECRET", "x")
+    assert "triggers" not in examined(call)[0]
+
+
+@pytest.mark.usefixtures("healthy")
 def test_a_command_that_is_not_there_is_told(call: Call, project: Path) -> None:
     path = project / "treadle.toml"
     path.write_text(path.read_text().replace("python train.py", "no-such-program train.py"))

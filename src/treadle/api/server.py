@@ -272,6 +272,9 @@ def _lineage(rooms: Rooms) -> Iterator[None]:
 @contextlib.contextmanager
 def _clockwork(rooms: Rooms) -> Iterator[None]:
     """Looks at the world every few seconds; what has not ended yet costs nothing."""
+    for name, trigger in rooms.workspace.config.retrain.triggers.items():
+        if trigger.on == "webhook" and not os.environ.get(trigger.secret):
+            _log.warning("the trigger %r refuses webhooks: %s isn't set here", name, trigger.secret)
     with _every(
         _LOOK_EVERY, "treadle-clockwork", rooms, lambda: rooms.loop.look(rooms.workspace.config.model)
     ):

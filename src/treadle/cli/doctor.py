@@ -159,6 +159,7 @@ def _project(root: Path, config: Config) -> Iterator[Finding]:
             )
     yield from _folders(root, config)
     yield from _notify(config)
+    yield from _webhooks(config)
     if config.train is None:
         yield Finding("training", "warn", "treadle.toml has no [train]", "add command, data and features")
         return
@@ -179,6 +180,14 @@ def _notify(config: Config) -> Iterator[Finding]:
         yield Finding("notices", "warn", text, "set it for the process that runs `treadle up`")
     else:
         yield Finding("notices", "ok", f"told by {', '.join(told)}; `treadle incidents test` tries them")
+
+
+def _webhooks(config: Config) -> Iterator[Finding]:
+    """Looks whether the secrets are here that webhooks are checked by."""
+    for name, trigger in config.retrain.triggers.items():
+        if trigger.on == "webhook" and not os.environ.get(trigger.secret):
+            text = f"the trigger {name!r} refuses webhooks: {trigger.secret} is not set here"
+            yield Finding("triggers", "warn", text, "set it for the process that runs `treadle up`")
 
 
 def _command(root: Path, command: str) -> Finding:
