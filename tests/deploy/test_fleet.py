@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 
 from replica_parts import (
@@ -19,7 +20,9 @@ from replica_parts import (
 )
 
 from treadle.deploy import DesiredRevision, ReplicaReport
+from treadle.deploy.replica import fleet
 from treadle.kernel.errors import NotFound, Unavailable
+from treadle.registry import LoadedModel
 
 
 class ManyPlatform:
@@ -80,6 +83,30 @@ def test_each_model_answers_for_itself_and_is_logged_for_itself(tmp_path):
         assert len(sent) == 2
         assert ids_of(answer)[0] in sent
     assert {report.model for report in platform.each["up"].reports} == {"up"}
+
+
+def test_while_a_model_is_loaded_the_others_and_it_are_reported(tmp_path, monkeypatch):
+    monkeypatch.setattr(fleet, "_SILENT", 0.05)
+    platform = ManyPlatform({name: write_model(tmp_path / name) for name in ("one", "two")})
+    load, loading, go_on = LoadedModel.load, threading.Event(), threading.Event()
+
+    def slow(folder: Path) -> LoadedModel:
+        if "two" in folder.parts:
+            loading.set()
+            assert go_on.wait(20)
+        return load(folder)
+
+    monkeypatch.setattr(LoadedModel, "load", slow)
+    with running(options(tmp_path / "state", models=("one", "two")), platform, ready=False) as server:
+        try:
+            assert loading.wait(20)
+            before = [len(one.reports) for one in platform.each.values()]
+            for one, count in zip(platform.each.values(), before, strict=True):
+                wait_for(lambda one=one, count=count: len(one.reports) > count + 3)
+            assert [one.reports[-1].revision for one in platform.each.values()] == [1, None]
+        finally:
+            go_on.set()
+        wait_for(lambda: status(server.url + "/v2/health/ready") == 200)
 
 
 def test_an_older_platform_is_told_of_one_model_after_the_other(tmp_path):

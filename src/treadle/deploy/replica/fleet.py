@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Sequence
 from itertools import zip_longest
 
@@ -19,6 +20,8 @@ log = logging.getLogger("treadle.replica")
 _SHARE = 0.005
 _NEWS = 0.05
 _LONGEST = 5.0
+# Seconds of a pass after which the models are reported beside it; the platform takes ten for an end.
+_SILENT = 3.0
 
 
 class Fleet:
@@ -37,7 +40,9 @@ class Fleet:
         self._said: list[ReplicaReport] = []
         self._stop = threading.Event()
         self._passed = threading.Event()
+        self._began: float | None = None
         self._thread = threading.Thread(target=self._run, name="fleet", daemon=True)
+        self._beside = threading.Thread(target=self._report_beside, name="fleet-beside", daemon=True)
 
     @property
     def names(self) -> list[str]:
@@ -60,6 +65,7 @@ class Fleet:
     def start(self) -> None:
         """Begins to report and to follow."""
         self._thread.start()
+        self._beside.start()
 
     def wait(self, timeout: float) -> None:
         """Returns when every model has been looked after once: what could be loaded is."""
@@ -68,18 +74,35 @@ class Fleet:
     def close(self, timeout: float) -> None:
         """Ends; a model that is being loaded is given up after ``timeout`` seconds."""
         self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout)
+        for thread in (self._thread, self._beside):
+            if thread.is_alive():
+                thread.join(timeout)
 
     def _run(self) -> None:
         while not self._stop.is_set():
             news = len(self._holders)
+            self._began = time.monotonic()
             try:
                 news = self._pass()
             except Exception:  # the thread must live: without it no version would ever change
                 log.exception("following the platform failed")
+            self._began = None
             self._passed.set()
             self._stop.wait(self._pause(news))
+
+    def _report_beside(self) -> None:
+        """Reports while a pass takes long: fetching a large model and loading it do, and nobody is gone."""
+        while not self._stop.wait(_SILENT):
+            began = self._began
+            if began is None or time.monotonic() - began < _SILENT:
+                continue
+            try:
+                for holder in self.holders:
+                    holder.tell()
+            except TreadleError:
+                continue  # the next pass tells
+            except Exception:  # as above
+                log.exception("reporting to the platform failed")
 
     def _pause(self, news: int) -> float:
         """Seconds until the next pass."""

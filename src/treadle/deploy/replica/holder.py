@@ -93,6 +93,7 @@ class Holder:
         self._resting: DesiredRevision | None = None
         self._failed_at = -math.inf
         self._lock = threading.Lock()
+        self._telling = threading.Lock()
         self._away = False
         self._process = f"{os.getpid()}-{time.time_ns()}"
 
@@ -153,12 +154,21 @@ class Holder:
     def follow(self) -> bool:
         """Reports once and takes what is wanted; True if there is something new to report."""
         try:
-            wanted = self._platform.report(self.report())
+            wanted = self.tell()
         except TreadleError as error:
             self.noted(error)
             return False
         self.noted(None)
         return self.heed(wanted)
+
+    def tell(self) -> DesiredRevision | None:
+        """Reports once, from any thread; returns what is wanted.
+
+        Raises:
+            TreadleError: If the platform doesn't answer.
+        """
+        with self._telling:  # in order: the platform goes by what it was told last
+            return self._platform.report(self.report())
 
     def report(self) -> ReplicaReport:
         """How it is."""
