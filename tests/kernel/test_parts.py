@@ -130,11 +130,7 @@ def test_what_is_something_else_is_refused(store: ObjectBlobStore) -> None:
     assert store.get(digest) == data
 
 
-@pytest.mark.parametrize("alone", [True, False])
-def test_a_file_is_taken_at_once_but_for_what_is_there(
-    store: ObjectBlobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alone: bool
-) -> None:
-    monkeypatch.setattr(parts, "_ALONE", 1 << 30 if alone else 0)
+def test_a_file_is_taken_at_once_but_for_what_is_there(store: ObjectBlobStore, tmp_path: Path) -> None:
     data = os.urandom(5 * SMALL - 3)
     file = tmp_path / "file"
     file.write_bytes(data)

@@ -25,7 +25,6 @@ from treadle.kernel.files import storage_errors
 _SEGMENT = 16 << 20
 _BUFFER = 8 << 20
 _HOT = 2 << 20  # stays in the processor's cache between reading and hashing
-_THROUGH = 512 << 10  # larger ones cost more page faults
 _FICLONE = 0x40049409  # linux/fs.h
 _WRITE = 2  # SYNC_FILE_RANGE_WRITE of linux/fs.h
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
@@ -188,43 +187,6 @@ def copy_pieces(
         ready.put(None)
         thread.join()
     return str(hasher.hexdigest())
-
-
-def copy_through(
-    source: int,
-    target: int,
-    size: int,
-    piece: int,
-    have: AbstractSet[int],
-    copied: Callable[[int, int], object],
-) -> str:
-    """As :func:`copy_pieces`, by one thread and a buffer that is hashed while the processor's cache has it.
-
-    Takes less of the processor, and more time where nobody else copies meanwhile.
-    """
-    from blake3 import blake3
-
-    hasher = blake3()
-    buffer = memoryview(bytearray(min(_THROUGH, size)))
-    for number, offset in enumerate(range(0, size, piece)):
-        end = min(offset + piece, size)
-        at, wanted = offset, number not in have
-        while at < end and (count := os.preadv(source if wanted else target, [buffer[: end - at]], at)):
-            if wanted:
-                _write_at(target, buffer[:count], at)
-            hasher.update(buffer[:count])
-            at += count
-        if wanted:
-            begin_writing(target, offset, at - offset)
-            copied(number, at - offset)
-    return str(hasher.hexdigest())
-
-
-def _write_at(descriptor: int, data: memoryview, offset: int) -> None:
-    """Writes all of it: a disk that is almost full takes a part, and only then tells."""
-    while data:
-        done = os.pwrite(descriptor, data, offset)
-        data, offset = data[done:], offset + done
 
 
 def _hash_ahead(descriptor: int) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from treadle.kernel.copying import begin_writing, copy_pieces, copy_through, reflink
+from treadle.kernel.copying import begin_writing, copy_pieces, reflink
 from treadle.kernel.errors import CorruptData
 from treadle.kernel.files import storage_errors
 from treadle.kernel.ids import digest_bytes
@@ -22,8 +22,6 @@ from treadle.kernel.pieces import PieceList, Pieces, piece_size
 
 _STALE = 7 * 86_400.0
 _NUMBER = 8
-_ALONE = 128 << 20
-"""What isn't larger, such as packs, is copied by one thread: several of them are at once."""
 
 
 class Part(Protocol):
@@ -174,8 +172,7 @@ class FilePart:
                 have = set() if anew else self._have
                 if not have and os.fstat(file).st_size == self._size and reflink(file, self._file):
                     have = set(range(self.count))
-                copy = copy_through if self._size <= _ALONE else copy_pieces
-                return copy(file, self._file, self._size, self.piece, have, note)
+                return copy_pieces(file, self._file, self._size, self.piece, have, note)
         finally:
             os.close(file)
 

@@ -17,6 +17,7 @@ from treadle.data.storage.contents import EMPTY, Contents
 from treadle.data.storage.packs import Kind, Pack
 from treadle.data.storage.writing import PackWriter, Written
 from treadle.data.tree.names import check_nesting, check_path
+from treadle.data.tree.paths import Paths
 from treadle.data.tree.trees import build
 from treadle.data.tree.types import Entries, Mode
 from treadle.data.types import DatasetVersion, Source
@@ -88,12 +89,13 @@ def _taken(workspace: Workspace, base: str, url: str, contents: Contents) -> tup
     """What lies below a URL, in the order in which the bucket tells it, and the packs that say where."""
     import numpy as np
 
-    paths: list[str] = []
+    paths = Paths()
     sizes, digests = array("Q"), bytearray()
     objects = workspace.buckets.listed(url)
     with PackWriter(workspace.blobs) as writer:
         while some := list(itertools.islice(objects, _BATCH)):
-            paths += [_path(one.url, base) for one in some]
+            for one in some:
+                paths.append(_path(one.url, base))
             sizes.extend([one.size for one in some])
             digests += _keep(contents, writer, some)
         packs = writer.finish().packs
@@ -127,7 +129,7 @@ def _sorted(found: Entries) -> Entries:
     """
     rows = ordered(found.paths, found.sizes)
     if rows is not None:
-        paths = [found.paths[row] for row in rows]
+        paths = Paths(found.paths[row] for row in rows)
         found = Entries(paths, found.sizes[rows], found.digests[rows], found.modes[rows])
     check_nesting(found.paths)
     return found
@@ -153,7 +155,7 @@ def ordered(paths: Sequence[str], sizes: NDArray[np.uint64]) -> NDArray[np.int64
     empty = {paths[row] for row in np.flatnonzero(sizes == 0).tolist()}
     if not empty and all(one < two for one, two in itertools.pairwise(paths)):
         return None
-    order = np.argsort(np.array(paths, object), kind="stable")
+    order = np.argsort(np.fromiter(paths, object, len(paths)), kind="stable")
     if not empty:
         return order
     folders = {folder for path in paths for folder in _folders(path) if folder in empty}

@@ -46,8 +46,8 @@ class Paths(Sequence[str]):
 
     def __getitem__(self, at: int | slice) -> str | list[str]:
         """One of them, or several that follow each other."""
-        if isinstance(at, int):
-            row = range(len(self._ends))[at]
+        if not isinstance(at, slice):
+            row = range(len(self._ends))[at]  # also a number of NumPy's
             return self._text[self._begin(row) : self._ends[row] - 1].decode()
         first, last, step = at.indices(len(self._ends))
         if step != 1:
