@@ -165,5 +165,5 @@ def _show_checkouts(found: list[CheckedOut]) -> None:
     for one in found:
         what = [f"{one.written:,} written ({format_bytes(one.bytes)})"] if one.written else []
         what += [f"{one.removed:,} removed"] if one.removed else []
-        what += [f"{one.kept:,} were right"] if one.kept else []
+        what += [f"{one.kept:,} {'was' if one.kept == 1 else 'were'} right"] if one.kept else []
         show.say(f"{one.path}: {one.ref}: {', '.join(what) or 'nothing lies in it'}")
