@@ -6,15 +6,16 @@ import contextlib
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from replica_parts import ServicesPlatform, inbox_rows, options, register, running, wait_for, write_model
 
 from treadle.deploy import Deployments, LoadTests, NewLoadTest
-from treadle.deploy.loadtest import service
-from treadle.kernel.errors import Busy, Conflict, InvalidInput, NotFound, Refused
+from treadle.deploy.loadtest import candidate, service
+from treadle.kernel.errors import Busy, Conflict, InvalidInput, JobFailed, NotFound, Refused
 from treadle.kernel.events import timeline
 from treadle.kernel.lock import Holder, exclusive
 from treadle.kernel.workspace import Workspace
-from treadle.registry import Registry
+from treadle.registry import ModelFile, Registry
 from treadle.retrain.publish import publish
 
 SHORT = {"rate": 400.0, "seconds": 1.0, "arrivals": "constant"}
@@ -67,6 +68,28 @@ def test_a_version_that_holds_its_objective_may_be_deployed_and_one_that_does_no
             publish(strict, Registry(strict).get("toy/1"), "eve", "go", "k2", "pass")
     assert "treadle deploy loadtest toy --version 1" in (caught.value.fix or "")
     assert Deployments(strict).history("toy") == before
+
+
+def test_the_example_that_mlflow_logged_is_asked(toy, tmp_path) -> None:
+    workspace = toy("availability = 50")
+    version = Registry(workspace).get("toy/1")
+    split = b'{"columns": ["carrier", "hour"], "data": [["AA", 1.5], [NaN, 2.0]]}'
+    file = ModelFile("input_example.json", workspace.blobs.put(split), len(split))
+    theirs = replace(version, files=(*version.files, file), example="input_example.json")
+    expected = [{"hour": 1.5, "carrier": "AA"}, {"hour": 2.0, "carrier": None}]
+    assert LoadTests(workspace)._example(theirs) == expected
+    assert len(LoadTests(workspace)._example(version)) > 0
+    assert LoadTests(workspace)._example(replace(version, files=())) == []
+
+
+def test_a_version_that_cant_be_loaded_is_told_at_once(toy, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(candidate, "_START", 600.0)
+    workspace = toy("availability = 50\nrate = 400")
+    broken = write_model(tmp_path / "m2")
+    (broken / "model.onnx").write_bytes(b"no model")
+    number = register(workspace, broken, "run_2")
+    with pytest.raises(JobFailed, match=r"did not become ready: .*can't be loaded"):
+        LoadTests(workspace).run("toy", NewLoadTest(version=number, **SHORT), "eve")
 
 
 def test_what_runs_is_tested_and_neither_logged_nor_counted(toy, tmp_path) -> None:

@@ -17,7 +17,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -28,8 +28,11 @@ from treadle.deploy.types import DesiredRevision, ReplicaOptions, ReplicaReport
 from treadle.kernel.errors import JobFailed
 
 _START = 60.0
+# An environment of the model's own may have to be made first.
+_MADE = 1800.0
 _POLL = 0.05
 _STOP = 10.0
+_MLMODEL = "MLmodel"
 
 
 class Folder:
@@ -38,15 +41,21 @@ class Folder:
     Args:
         folder: Holds the model's files, named by their digests.
         wanted: The revision.
+        failed: Is called when it can't be loaded.
     """
 
-    def __init__(self, folder: Path, wanted: DesiredRevision) -> None:
+    def __init__(
+        self, folder: Path, wanted: DesiredRevision, failed: Callable[[], None] = lambda: None
+    ) -> None:
         self._folder = folder
         self._wanted = wanted
+        self._failed = failed
 
     def report(self, report: ReplicaReport) -> DesiredRevision:
         """Takes a report and forgets it."""
         msgspec.json.encode(report)
+        if report.failed == self._wanted.revision:
+            self._failed()
         return self._wanted
 
     def report_all(self, reports: Sequence[ReplicaReport]) -> list[DesiredRevision | None]:
@@ -96,7 +105,8 @@ def candidate(
         )
         stack.callback(_end, process, watch)
         host, port = listening.getsockname()[:2]
-        if not _ready(process, host, port, watch):
+        own = options.environments == "own" and _MLMODEL in wanted.files
+        if not _ready(process, host, port, watch, _MADE if own else _START):
             log.seek(0)
             raise JobFailed(
                 f"the version did not become ready: {_last(log.read())}",
@@ -106,10 +116,10 @@ def candidate(
         yield host, port
 
 
-def _ready(process: subprocess.Popen[bytes], host: str, port: int, watch: Watch) -> bool:
+def _ready(process: subprocess.Popen[bytes], host: str, port: int, watch: Watch, limit: float) -> bool:
     import urllib3
 
-    deadline = time.monotonic() + _START
+    deadline = time.monotonic() + limit
     url = f"http://{host}:{port}/v2/health/ready"
     while process.poll() is None and time.monotonic() < deadline:
         watch.look()
@@ -149,7 +159,9 @@ def main() -> None:
     parser.add_argument("listening", type=int)
     given = parser.parse_args()
     listening = socket.socket(fileno=given.listening)
-    server = ReplicaServer(given.options, Folder(given.folder, given.wanted), listening=listening)
+    # What is the matter is in the log by then.
+    platform = Folder(given.folder, given.wanted, failed=lambda: os._exit(1))
+    server = ReplicaServer(given.options, platform, listening=listening)
 
     def leash() -> None:
         while os.read(0, 1024):

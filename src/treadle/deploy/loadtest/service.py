@@ -32,11 +32,12 @@ from treadle.kernel.lock import Holder, exclusive
 from treadle.kernel.types import Event
 from treadle.kernel.units import parse_duration
 from treadle.kernel.workspace import Workspace
-from treadle.registry import ModelVersion, Registry
+from treadle.registry import ModelVersion, Registry, read_example
 
 _MOST = 1_000_000
 _WARMUP = 2.0
 _LONGEST_WAIT = 10.0
+_EXAMPLE = "example.json"
 _TEST = {"x-treadle-test": "1"}
 _DECLARE = (
     "declare it in treadle.toml, such as: [serve.objective] p99_ms = 50, availability = 99.9, rate = 100"
@@ -185,13 +186,17 @@ class LoadTests:
         return rate
 
     def _example(self, version: ModelVersion) -> Sequence[dict[str, Any]]:
-        """The rows that the version was proven on."""
-        digest = next((file.digest for file in version.files if file.path == "example.json"), None)
-        if digest is None:
+        """The rows that the version was proven on, or that MLflow's client logged with it."""
+        theirs = version.example not in ("", _EXAMPLE)
+        name = version.example if theirs else _EXAMPLE
+        digest = next((file.digest for file in version.files if file.path == name), None)
+        if digest is None or version.signature is None:
             return []
         with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "example.json"
+            path = Path(folder) / _EXAMPLE
             self._workspace.blobs.fetch(digest, path)
+            if theirs:
+                return rows_of(read_example(path.read_bytes(), version.signature))
             return rows_of(msgspec.json.decode(path.read_bytes(), type=dict[str, list[Any]]))
 
     @contextlib.contextmanager
@@ -199,6 +204,11 @@ class LoadTests:
         state = self._workspace.state / "loadtest"
         shutil.rmtree(state, ignore_errors=True)  # of one that was killed; this one holds the lock
         (state / "files").mkdir(parents=True)
+        (state / "replica").mkdir()
+        # Those of models in MLflow's format take minutes to make: they stay for the next test.
+        made = self._workspace.state / "loadtest-environments"
+        made.mkdir(exist_ok=True)
+        (state / "replica" / "environments").symlink_to(made)
         try:
             for file in version.files:
                 self._workspace.blobs.fetch(file.digest, state / "files" / file.digest)
