@@ -87,6 +87,14 @@ def test_the_exit_code_is_the_outcome(outcome: str, code: int, call: Call, wire:
     assert (done.code, done.json(LoadTest)) == (code, found(outcome, revision=3))
 
 
+@pytest.mark.parametrize(("revision", "again"), [(None, "flights --version 4 --for"), (3, "flights --for")])
+def test_what_could_not_tell_is_tested_longer(
+    revision: int | None, again: str, call: Call, wire: Wire
+) -> None:
+    wire.answers[ASKED] = job(found("inconclusive", revision=revision))
+    assert f"next: treadle deploy loadtest {again} 120s" in call("deploy", "loadtest", "flights").out
+
+
 def test_a_line_that_is_no_row_is_named(call: Call, tmp_path: Path) -> None:
     rows = tmp_path / "rows.jsonl"
     rows.write_text('{"hour": 1}\n[2]\n')

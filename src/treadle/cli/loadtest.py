@@ -162,4 +162,5 @@ def _show(found: LoadTest) -> None:
     if found.outcome == "pass" and found.revision is None:
         show.following(f"treadle deploy {found.model}/{found.version} --plan")
     elif found.outcome == "inconclusive":
-        show.following(f"treadle deploy loadtest {found.model} --for {4 * found.seconds:g}s")
+        version = f" --version {found.version}" if found.revision is None else ""
+        show.following(f"treadle deploy loadtest {found.model}{version} --for {4 * found.seconds:g}s")
