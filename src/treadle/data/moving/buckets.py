@@ -60,12 +60,14 @@ def take_bucket(workspace: Workspace, branches: Branches, asked: ImportBucket) -
             where=f"{asked.dataset}@{asked.branch}",
             fix="take the bucket in under another name",
         )
-    contents = branches.contents(*filter(None, [head]))
+    before = [head] if head else []
+    pages = branches.contents(*before).page_indexes
 
     def known(digest: bytes) -> bool:
-        return contents.page_indexes.find(digest) is not None
+        return pages.find(digest) is not None
 
-    entries, packs = _taken(workspace, f"{bucket}/{prefix}", asked.url, contents)
+    # The index of what is kept goes with its contents, before the listing is sorted: both are large.
+    entries, packs = _taken(workspace, f"{bucket}/{prefix}", asked.url, branches.contents(*before))
     with PackWriter(workspace.blobs, known) as writer:
         tree = build([_sorted(entries)], writer)
         written = Written(packs, writer.finish().pages)
@@ -92,7 +94,7 @@ def _taken(workspace: Workspace, base: str, url: str, contents: Contents) -> tup
     paths = Paths()
     sizes, digests = array("Q"), bytearray()
     objects = workspace.buckets.listed(url)
-    with PackWriter(workspace.blobs) as writer:
+    with PackWriter(workspace.blobs, distinct=True) as writer:  # each has its own URL
         while some := list(itertools.islice(objects, _BATCH)):
             for one in some:
                 paths.append(_path(one.url, base))

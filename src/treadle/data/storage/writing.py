@@ -84,15 +84,22 @@ class PackWriter:
         blobs: Where packs are kept.
         known: Says of a digest whether it needn't be kept again; of none, when left out.
         size: When a pack is full, in bytes; :data:`PACK_SIZE` when left out.
+        distinct: Whether no content comes twice: then none is remembered, of a million 50 MB. One that does
+            come twice after all is kept twice.
     """
 
     def __init__(
-        self, blobs: BlobStore, known: Callable[[bytes], bool] | None = None, size: int | None = None
+        self,
+        blobs: BlobStore,
+        known: Callable[[bytes], bool] | None = None,
+        size: int | None = None,
+        *,
+        distinct: bool = False,
     ) -> None:
         size = size or PACK_SIZE
         self._known = known
         self._sender = ThreadPoolExecutor(1, thread_name_prefix="treadle-pack")
-        self._contents = _Open(blobs, size, self._sender)
+        self._contents = _Open(blobs, size, self._sender, distinct=distinct)
         self._pages = _Open(blobs, size, self._sender)
 
     def put(self, data: bytes) -> str:
@@ -185,12 +192,14 @@ class PackWriter:
 class _Open:
     """A pack that is being filled, and those before it that are on their way."""
 
-    def __init__(self, blobs: BlobStore, size: int, sender: ThreadPoolExecutor) -> None:
+    def __init__(
+        self, blobs: BlobStore, size: int, sender: ThreadPoolExecutor, *, distinct: bool = False
+    ) -> None:
         self._blobs, self._size, self._sender = blobs, size, sender
         self._squeezer = Squeezer()
         self._sent: list[Pack] = []
         self._waiting: deque[Future[None]] = deque()
-        self._seen = Seen()
+        self._seen = None if distinct else Seen()
         self._begin()
 
     def _begin(self) -> None:
@@ -200,7 +209,7 @@ class _Open:
         self._upload: BlobUpload | None = None
 
     def add(self, digest: bytes, data: bytes, length: int, kind: Kind | None) -> None:
-        if self._seen.add(digest):
+        if self._seen is None or self._seen.add(digest):
             self._append(digest, data, length, kind)
 
     def add_many(
@@ -210,7 +219,10 @@ class _Open:
         lengths: Sequence[int] | None,
         kind: Kind | None,
     ) -> None:
-        for row in self._seen.add_many(digests).nonzero()[0].tolist():
+        new = (
+            range(len(contents)) if self._seen is None else self._seen.add_many(digests).nonzero()[0].tolist()
+        )
+        for row in new:
             data = contents[row]
             if data:
                 length = lengths[row] if lengths else len(data)
