@@ -60,17 +60,7 @@ def take_bucket(workspace: Workspace, branches: Branches, asked: ImportBucket) -
             where=f"{asked.dataset}@{asked.branch}",
             fix="take the bucket in under another name",
         )
-    before = [head] if head else []
-    pages = branches.contents(*before).page_indexes
-
-    def known(digest: bytes) -> bool:
-        return pages.find(digest) is not None
-
-    # The index of what is kept goes with its contents, before the listing is sorted: both are large.
-    entries, packs = _taken(workspace, f"{bucket}/{prefix}", asked.url, branches.contents(*before))
-    with PackWriter(workspace.blobs, known) as writer:
-        tree = build([_sorted(entries)], writer)
-        written = Written(packs, writer.finish().pages)
+    tree, written = _kept(workspace, branches, head, f"{bucket}/{prefix}", asked.url)
     if head and head.tree == tree:
         return head
     return branches.commit_tree(
@@ -85,6 +75,23 @@ def take_bucket(workspace: Workspace, branches: Branches, asked: ImportBucket) -
             origin=(Source("import", f"{bucket}/{prefix}".rstrip("/"), "no bytes copied"),),
         )
     )
+
+
+def _kept(
+    workspace: Workspace, branches: Branches, head: DatasetVersion | None, base: str, url: str
+) -> tuple[str, Written]:
+    """Keeps a tree of what lies below a URL; what was read for that isn't in memory any more then."""
+    before = [head] if head else []
+    pages = branches.contents(*before).page_indexes
+
+    def known(digest: bytes) -> bool:
+        return pages.find(digest) is not None
+
+    # The index of what is kept goes with its contents, before the listing is sorted: both are large.
+    entries, packs = _taken(workspace, base, url, branches.contents(*before))
+    with PackWriter(workspace.blobs, known) as writer:
+        tree = build([_sorted(entries)], writer)
+        return tree, Written(packs, writer.finish().pages)
 
 
 def _taken(workspace: Workspace, base: str, url: str, contents: Contents) -> tuple[Entries, tuple[Pack, ...]]:
