@@ -140,6 +140,13 @@ def test_the_probe_leaves_a_stuck_prediction_to_the_replica(timeout: int) -> Non
     assert by_itself < (probe["failureThreshold"] - 1) * probe["periodSeconds"] < by_itself + 60
 
 
+@pytest.mark.parametrize("seconds", [0, 60, 300])
+def test_the_probe_leaves_a_model_its_time_to_load(seconds: int) -> None:
+    probe = pod_of(rendered(changed(MINIMAL, "loadSeconds", seconds)))["containers"][0]["livenessProbe"]
+    lasts = (probe["failureThreshold"] - 1) * probe["periodSeconds"]
+    assert seconds < lasts < max(seconds, _NEVER_TIMES * 30) + 60
+
+
 def test_the_least_grace_period_covers_the_drain() -> None:
     ship, fleet, guard = DRAIN, 1.0, 0.25
     drain = _LAST_CALL + _QUIET + DRAIN + ship + fleet + guard

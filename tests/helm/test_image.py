@@ -1,4 +1,4 @@
-"""The Dockerfile, which can't be built without Docker, fits what it copies and the chart that runs it."""
+"""The Dockerfile, built only where Docker or buildah is, fits what it copies and the chart that runs it."""
 
 from __future__ import annotations
 

@@ -51,10 +51,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | quote }}
 {{/*
 How often a liveness probe, every 10 s, may fail. The replica ends by itself when a prediction has not
 come back after three times the time of a request, and a minute at least: the probe is for what is beyond
-that, and must be later, or it would kill what is only slow.
+that, and must be later, or it would kill what is only slow. So must it be than a model that is loaded.
 */}}
 {{- define "model.livenessFailures" -}}
-{{- $stuck := max 60 (mul 3 (int .Values.serve.requestTimeoutSeconds)) -}}
+{{- $stuck := max 60 (mul 3 (int .Values.serve.requestTimeoutSeconds)) (int .Values.loadSeconds) -}}
 {{- div (add $stuck 39) 10 -}}
 {{- end -}}
 
