@@ -162,6 +162,13 @@ def last_window(connection: sa.Connection, model: str) -> datetime | None:
     return found
 
 
+def subjects(connection: sa.Connection, model: str) -> set[str]:
+    """What windows and alerts of a model were about."""
+    query = sa.select(windows.c.subject).where(windows.c.model == model).distinct()
+    told = connection.execute(sa.select(alerts.c.subjects).where(alerts.c.model == model)).scalars()
+    return set(connection.execute(query).scalars()).union(*told)
+
+
 def add_alert(connection: sa.Connection, alert: Alert) -> None:
     """Adds an alert."""
     connection.execute(alerts.insert().values(**msgspec.structs.asdict(alert)))

@@ -234,9 +234,21 @@ def test_what_says_nothing_or_is_not_there_is_refused(world: Any) -> None:
         NewMute(hours=float("nan"), reason="x"),
         NewMute(hours=1, reason=" "),
         NewMute(hours=1, reason="x", kind="drift"),
+        NewMute(hours=1, reason="x", subject="houre"),
+        NewMute(hours=1, reason="x", kind="input", subject="metric"),
     ):
         with pytest.raises(InvalidInput):
             incidents.mute("toy", new, "ann")
+    with pytest.raises(InvalidInput) as refused:
+        incidents.mute("toy", NewMute(hours=1, reason="x", subject="houre"), "ann")
+    assert refused.value.fix == "did you mean 'hour'?"
+    for subject, kind in [
+        ("hour", ""),
+        ("prediction", ""),
+        ("roc_auc", "performance"),
+        ("any", "retraining"),
+    ]:
+        incidents.mute("toy", NewMute(hours=1, reason="x", kind=kind, subject=subject), "ann")
     for ask in (incidents.show, incidents.deliveries):
         with pytest.raises(NotFound, match="toy-9"):
             ask("toy-9")

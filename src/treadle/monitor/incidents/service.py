@@ -12,6 +12,7 @@ from treadle.kernel.clock import SystemClock
 from treadle.kernel.errors import Conflict, InvalidInput, NotFound, TreadleError
 from treadle.kernel.events import timeline
 from treadle.kernel.ids import RandomIds
+from treadle.kernel.names import did_you_mean
 from treadle.kernel.types import Event
 from treadle.kernel.workspace import Workspace
 from treadle.monitor import store as monitor_store
@@ -34,6 +35,8 @@ from treadle.registry import Registry
 _BEFORE = timedelta(days=7)
 _LONGEST = 24 * 366
 _SHOWN = 20
+_UNFORESEEN = frozenset(("operations", "retraining"))
+"""Kinds of alerts whose subjects nobody can list beforehand."""
 
 Found: TypeAlias = list[Incident]
 
@@ -118,7 +121,7 @@ class Incidents:
 
         Raises:
             NotFound: If there is no such model.
-            InvalidInput: If the time is none, or no reason is given.
+            InvalidInput: If the time is none, no reason is given, or nothing is watched that would be quiet.
         """
         check_model(self._ws, model)
         if not 0 < new.hours <= _LONGEST:
@@ -130,6 +133,13 @@ class Incidents:
         if new.kind not in {"", *rules.USUAL}:
             raise InvalidInput(
                 f"there is no kind of monitor {new.kind[:40]!r}", fix=f"use one of {', '.join(rules.USUAL)}"
+            )
+        known = self._subjects(model)
+        if new.subject and new.kind not in _UNFORESEEN and new.subject not in known:
+            raise InvalidInput(
+                f"nothing called {new.subject[:60]!r} is watched",
+                where="subject",
+                fix=did_you_mean(new.subject, known),
             )
         now = self._ws.clock.now()
         mute = Mute(
@@ -145,6 +155,21 @@ class Incidents:
         with self._ws.database.write() as connection:
             store.add_mute(connection, mute)
         return mute
+
+    def _subjects(self, model: str) -> set[str]:
+        """What monitors of a model are about: what they found so far, inputs, and what is declared."""
+        config = self._ws.config
+        with self._ws.database.read() as connection:
+            found = monitor_store.subjects(connection, model)
+        for version in Registry(self._ws).list(model):
+            found.update(field.name for field in (version.signature.inputs if version.signature else ()))
+        watched = config.monitor
+        return found | {
+            *watched.fairness,
+            *watched.embeddings,
+            config.checks.performance.metric,
+            "prediction",
+        }
 
     def mutes(self, model: str) -> tuple[Mute, ...]:
         """What is kept quiet now, oldest first.
