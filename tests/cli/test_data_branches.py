@@ -111,6 +111,9 @@ def test_a_version_is_checked_out_where_its_dataset_lies(call: Call, pets: Path,
     assert "again" in told.splitlines()[1]
     assert "rows" not in told
     assert told.endswith("next: treadle data diff pets@v1 pets@v2\n")
+    typo = call("data", "add", "petz").err
+    assert "there is no file, folder or declared dataset 'petz'" in typo
+    assert "did you mean 'pets'?" in typo
     lost = call("data", "checkout", "cars@v1").err
     assert "dataset 'cars' has no place in this project" in lost
     assert "treadle data checkout cars@v1 --to PATH" in lost

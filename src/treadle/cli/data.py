@@ -22,7 +22,7 @@ from treadle.cli.data_tables import table
 from treadle.cli.data_work import checkout, inside, status, working
 from treadle.cli.deleting import gc
 from treadle.cli.lineage import data_lineage as lineage
-from treadle.kernel.errors import InvalidInput
+from treadle.kernel.errors import InvalidInput, NotFound
 from treadle.kernel.units import format_bytes
 
 if TYPE_CHECKING:
@@ -98,6 +98,7 @@ def add(
     from treadle.data import AddPath
 
     if not _is_path(app, target):
+        _check_declared(app, target)
         if made_of or step or branch:
             raise InvalidInput(
                 f"{target!r} is a dataset of treadle.toml: it takes no --branch, --from or --step",
@@ -137,6 +138,25 @@ def _is_path(app: App, target: str) -> bool:
     from treadle.kernel.config import load_config
 
     return "/" in target or ((app.start / target).exists() and target not in load_config(app.root).data)
+
+
+def _check_declared(app: App, target: str) -> None:
+    """Refuses what is neither a path nor a dataset of ``treadle.toml``.
+
+    Raises:
+        NotFound: If it isn't one.
+    """
+    from treadle.kernel.config import load_config
+    from treadle.kernel.names import did_you_mean
+
+    known = load_config(app.root).data
+    if target not in known:
+        here = {one.name for one in app.start.iterdir() if not one.name.startswith(".")}
+        raise NotFound(
+            f"there is no file, folder or declared dataset {target!r}",
+            where=str(app.start),
+            fix=did_you_mean(target, {*known, *here}) or "name what lies in the project",
+        )
 
 
 def _show_added(app: App, version: DatasetVersion, path: str) -> None:

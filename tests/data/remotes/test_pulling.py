@@ -202,10 +202,14 @@ def test_what_cannot_be_pulled(ada: Clone, clone: Callable[..., Clone]) -> None:
     ben = clone("ben")
     with pytest.raises(NotFound, match="the project has no pointers"):
         pull(ben)
-    with pytest.raises(NotFound, match="no version was made of it yet"):
+    with pytest.raises(NotFound, match="nothing lies there, and there is no pointer"):
         pull(ben, "data")
     ada.add({"a": b"1"})
     ben.take(ada)
+    with pytest.raises(NotFound, match="'data/a' is a part of 'data', which has the pointer"):
+        pull(ben, "data/a")
+    with pytest.raises(NotFound, match="'data@v1' is a version, not a path"):
+        pull(ben, "data@v1")
     with pytest.raises(NotFound, match="remote 'origin' isn't there"):
         pull(ben)
     ada.push()

@@ -233,17 +233,39 @@ class WorkingTree:
             place = pointer_path(target)
             below = list(find_pointers(target)) if target.is_dir() and not place.exists() else []
             if not place.exists() and not below:
-                if self._branches.head(path, DEFAULT_BRANCH):
-                    raise NotFound(
-                        f"dataset {path!r} has no place in this project",
-                        where=str(target),
-                        fix=f"say where it shall lie: treadle data checkout {path} --to PATH",
-                    )
-                raise NotFound(
-                    "no version was made of it yet", where=str(target), fix=f"treadle data add {path}"
-                )
+                raise self._no_pointer(path, target)
             found += below or [place]
         return found
+
+    def _no_pointer(self, path: str, target: Path) -> NotFound:
+        """What somebody probably meant with a path that no pointer is at, or below."""
+        above = [one for one in target.parents if one.is_relative_to(self._ws.root) and one != self._ws.root]
+        whole = next((self._shown(one) for one in above if pointer_path(one).is_file()), "")
+        if whole:
+            return NotFound(
+                f"{path!r} is a part of {whole!r}, which has the pointer",
+                where=str(target),
+                fix=f"name {whole}; or bring only that part into the store: treadle data fetch {path}",
+            )
+        if target.exists():
+            fix = f"treadle data add {path}"
+            return NotFound("no version was made of it yet", where=str(target), fix=fix)
+        if "@" in path:
+            return NotFound(
+                f"{path!r} is a version, not a path",
+                fix=f"treadle data fetch {path}, and treadle data checkout PATH --at VERSION",
+            )
+        if self._branches.head(path, DEFAULT_BRANCH):
+            return NotFound(
+                f"dataset {path!r} has no place in this project",
+                where=str(target),
+                fix=f"say where it shall lie: treadle data checkout {path} --to PATH",
+            )
+        return NotFound(
+            "nothing lies there, and there is no pointer",
+            where=str(target),
+            fix="`treadle data status` tells what has one",
+        )
 
     def _placed(self, asked: Checkout) -> Path:
         """Writes the pointer to a version that has no place yet; returns where it lies."""
