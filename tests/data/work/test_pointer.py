@@ -54,6 +54,12 @@ def test_one_that_was_edited_by_hand_is_refused_and_stays(made: Place, old: str,
     assert made.status().clean
 
 
+def test_a_number_of_another_clone_is_told_as_it_is_here(made: Place) -> None:
+    made.pointer.write_text(made.pointer.read_text().replace("version = 1", "version = 7"))
+    assert made.status().ref == "pets@v1"
+    assert made.status().clean
+
+
 def test_bytes_that_are_no_text_are_refused(made: Place) -> None:
     made.pointer.write_bytes(b"\xff\xfe")
     with pytest.raises(InvalidInput, match="not text in UTF-8"):

@@ -173,7 +173,9 @@ class WorkingTree:
         shown = self._shown(target)
         base = WorkStatus(
             path=shown,
-            ref=f"{pointer.dataset}@v{pointer.version}",
+            ref=version.ref
+            if version
+            else f"{pointer.dataset}@v{pointer.version}",  # numbers are each clone's
             branch=pointer.branch,
             head=head.ref if head else None,
             present=target.exists(),
