@@ -55,6 +55,7 @@ def performance_result(
     *,
     binary: bool,
     immature: str = "",
+    newest: datetime | None = None,
     one_in: int = 1,
 ) -> WindowResult:
     """Whether the version in production has become worse than it may.
@@ -70,6 +71,8 @@ def performance_result(
         check: The settings of metrics.
         binary: Whether labels are 0 or 1.
         immature: Why the figure isn't to be published, because too many labels are still to come.
+        newest: When the last of the rows was asked, where later ones are left out because most of their
+            labels are still to come.
         one_in: Of how many predictions each row is one.
     """
     metric: Metric = msgspec.convert(profile.metric, Metric)
@@ -79,7 +82,7 @@ def performance_result(
     allowed = rules.limit(profile.value, config.tolerance, loss=loss)
     size = (
         f"{len(truth):,} of version {window.version}'s {len(outputs):,} predictions since "
-        f"{window.since:%Y-%m-%d} have labels"
+        f"{window.since:%Y-%m-%d}{f' and up to {newest:%Y-%m-%d}' if newest else ''} have labels"
         + (f" ({100 * len(truth) / len(outputs):.0f} %)" if len(outputs) else "")
         + sampled(one_in)
     )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import numpy as np
 import pytest
 from statsmodels.duration.survfunc import SurvfuncRight
 
-from treadle.monitor.performance.delays import coverage, delay_curve
+from treadle.monitor.performance.delays import coverage, delay_curve, newest, ripe
 
 DAY = 86_400.0
 
@@ -39,10 +41,32 @@ def test_labels_that_have_not_come_yet_count() -> None:
     assert curve.delay(0.5) == pytest.approx(10 * DAY * -np.log(1 - 0.5 * curve.ever / 0.9), rel=0.05)
 
 
+@pytest.mark.parametrize("needed", [0.0, 0.5, 0.7, 0.8, 0.95, 1.0])
+def test_as_few_of_the_newest_are_left_out_as_need_be(needed: float) -> None:
+    ages, delays = world(3, 3000)
+    ages[::5] = np.round(ages[::5] / DAY) * DAY  # some of the same age
+    here = delays <= ages
+    curve = delay_curve(np.where(here, delays, ages), here.astype(float))
+    chosen = ripe(curve, ages, needed)
+    tried = [least for least in np.unique(ages) if coverage(curve, ages[ages >= least]) >= needed - 1e-9]
+    if tried and 2 * np.count_nonzero(ages >= tried[0]) >= len(ages):
+        assert np.array_equal(chosen, ages >= tried[0])
+        assert coverage(curve, ages[chosen]) >= needed - 1e-9
+    else:
+        assert chosen.all()
+    assert needed in {0.5, 0.7} or chosen.all() == (needed in {0.0, 0.95, 1.0}), "both happen"
+    until = datetime(2026, 3, 1, tzinfo=UTC)
+    told = newest(until, ages, chosen)
+    assert (told is None) == chosen.all()
+    assert told is None or told == until - timedelta(seconds=float(ages[chosen].min()))
+
+
 def test_without_labels_nothing_has_come() -> None:
     curve = delay_curve(np.array([1.0, 2.0]), np.zeros(2))
     assert (curve.ever, curve.delay(0.9), coverage(curve, np.array([5.0]))) == (0, np.inf, 0)
     assert coverage(delay_curve(np.array([0.0]), np.ones(1)), np.array([])) == 0
+    assert ripe(curve, np.array([5.0, 1.0]), 0.8).tolist() == [True, True]
+    assert ripe(curve, np.array([]), 0.8).tolist() == []
 
 
 def test_a_label_before_its_prediction_took_no_time() -> None:

@@ -14,6 +14,7 @@ from treadle.evaluate import Measure, estimate
 from treadle.kernel.config.monitor import MonitorConfig, SegmentConfig
 from treadle.kernel.workspace import Workspace
 from treadle.monitor import (
+    Hindsights,
     Monitors,
     PredictionLog,
     WindowResult,
@@ -97,15 +98,32 @@ def test_another_world_is_seen_only_in_what_becomes_true(estimating: World) -> N
 
 
 def test_young_labels_are_not_taken_for_all(estimating: World) -> None:
-    """Labels take ten days: of a lookback of four weeks a third is missing, and nothing is published."""
+    """Labels take twenty days: of a lookback of four weeks most are missing, and nothing is published."""
     estimating.register()
     for week in range(5):
-        send(estimating, week, delay=timedelta(days=10))
+        send(estimating, week, delay=timedelta(days=20))
     found = configure(estimating).evaluate("toy", START + 5 * WEEK)
     young = [one for one in found if one.kind == "performance"][-1]
     assert (young.state, young.value) == ("inconclusive", None)
-    assert "only 64 % of the labels to come are there, 80 % are needed" in young.sentence
+    assert "only 28 % of the labels to come are there, 80 % are needed" in young.sentence
     assert "labels_after" in young.sentence
+
+
+def test_the_newest_predictions_are_left_out_where_their_labels_are_still_to_come(estimating: World) -> None:
+    """Labels take ten days: 18 of 28 days have theirs, and are four fifths of what the figure is of."""
+    estimating.register()
+    for week in range(5):
+        send(estimating, week, delay=timedelta(days=10))
+    monitors = configure(estimating)
+    found = [one for one in monitors.evaluate("toy", START + 5 * WEEK) if one.kind == "performance"][-1]
+    assert (found.state, found.since, found.until) == ("ok", START + WEEK, START + 5 * WEEK)
+    assert found.n == pytest.approx(18 * 200, abs=60)
+    newest = START + WEEK + timedelta(days=18 / 0.8)
+    assert f"predictions since {START + WEEK:%Y-%m-%d} and up to {newest:%Y-%m-%d} have labels (80 %)" in (
+        found.sentence
+    )
+    [later] = Hindsights(estimating.workspace).performance("toy", START + 5 * WEEK)
+    assert later.now == later.then == found
 
 
 def test_declared_delays_make_figures_late_and_whole(estimating: World) -> None:

@@ -7,10 +7,16 @@ longer than its age; the product-limit estimator counts both (Kaplan and Meier, 
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+from typing import TypeAlias
+
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from treadle.monitor.performance.calibrating import Floats
+
+Bools: TypeAlias = npt.NDArray[np.bool_]
 
 
 class DelayCurve(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +65,38 @@ def delay_curve(delays: Floats, labelled: Floats) -> DelayCurve:
         share = 1 - np.cumprod(1 - came / waiting)
     rises = came > 0
     return DelayCurve(after=times[rises].tolist(), share=share[rises].tolist(), rows=len(delays))
+
+
+def ripe(curve: DelayCurve, ages: Floats, needed: float) -> Bools:
+    """The predictions that a figure is of: all, or the older ones where the others' labels are still to come.
+
+    As few are left out as need be, and at most half, so that the rest together have the share of labels that
+    is needed. Which are left out depends on their age alone.
+
+    Args:
+        curve: How labels come.
+        ages: How old each prediction is, in seconds.
+        needed: The share of the labels that they will ever get that must be there.
+
+    Returns:
+        Which these are; all of them where half doesn't have enough labels either.
+    """
+    everything: Bools = np.ones(len(ages), dtype=np.bool_)
+    if not len(ages) or not curve.ever:
+        return everything
+    oldest, rows = np.unique(ages, return_counts=True)
+    oldest, rows = oldest[::-1], np.cumsum(rows[::-1])
+    share = np.cumsum(curve.come(oldest) * np.diff(rows, prepend=0)) / rows / curve.ever
+    enough = np.flatnonzero(share >= needed * (1 - 1e-12))
+    if not len(enough) or 2 * rows[enough[-1]] < len(ages):
+        return everything
+    chosen: Bools = ages >= oldest[enough[-1]]
+    return chosen
+
+
+def newest(until: datetime, ages: Floats, chosen: Bools) -> datetime | None:
+    """When the newest of those that were chosen was asked; None where all were."""
+    return None if chosen.all() else until - timedelta(seconds=float(ages[chosen].min()))
 
 
 def coverage(curve: DelayCurve, ages: Floats) -> float:

@@ -26,7 +26,7 @@ from treadle.monitor.log import PredictionLog
 from treadle.monitor.parts import code_sql, names
 from treadle.monitor.performance.alarms import explained, judged
 from treadle.monitor.performance.by_part import Cohort, Histograms, estimated_results, realised_results
-from treadle.monitor.performance.delays import DelayCurve, coverage, delay_curve
+from treadle.monitor.performance.delays import DelayCurve, delay_curve, newest, ripe
 from treadle.monitor.performance.fairness import (
     WITHOUT_LABELS,
     counted,
@@ -142,18 +142,21 @@ class Performance:
         labels, outputs = found["label"], np.asarray(found["output"], dtype=np.float64)
         clusters = np.asarray(found["cluster"], dtype=np.int64)
         moments = np.asarray(found["moment"], dtype=np.int64)
-        curve = self._delays(window, found, moments)
+        ages = (rules.epoch_us(window.until) - moments) / 1e6
+        curve, mature = self._delays(window, found, moments), self._config.mature
+        old = ripe(curve, ages, mature)
         yield findings.performance_result(
             wide,
             profile,
-            labels,
-            outputs,
-            clusters,
+            labels[old],
+            outputs[old],
+            clusters[old],
             window.length,
             self._config,
             self._ws.config.checks.performance,
             binary=self._ws.config.project.task == "binary",
-            immature=self._immature(window, curve, moments),
+            immature=immature(curve, ages[old], mature),
+            newest=newest(window.until, ages, old),
             one_in=one_in,
         )
         own = moments >= rules.epoch_us(window.since - due)
@@ -173,7 +176,7 @@ class Performance:
         )
         if gap is not None:
             yield gap
-        why = self._immature(window, curve, moments[own])
+        why = immature(curve, ages[own], mature)
         yield from realised_results(stretch, profile, measure, cohort, self._config, why)
         yield from self._outcomes(stretch, profile, measure, cohort, why, early)
 
@@ -266,14 +269,6 @@ class Performance:
         ages = (rules.epoch_us(window.until) - moments) / 1e6
         taken = np.asarray(np.ma.filled(found["delay"], 0), dtype=np.float64) / 1e6
         return delay_curve(np.where(labelled, taken, ages), labelled.astype(np.float64))
-
-    def _immature(self, window: Window, curve: DelayCurve, moments: npt.NDArray[np.int64]) -> str:
-        """Why a figure of predictions of some moments isn't published; empty where it is."""
-        share, longest = 0.0, timedelta(0)
-        if curve.ever:
-            share = coverage(curve, (rules.epoch_us(window.until) - moments) / 1e6)
-            longest = timedelta(seconds=curve.delay(self._config.mature))
-        return immature(share, longest, self._config.mature)
 
     def _estimated(
         self, window: Window, version: ModelVersion, profile: Profile, measure: Measure

@@ -19,7 +19,8 @@ from treadle.kernel.workspace import Workspace
 from treadle.monitor import findings, rules, store
 from treadle.monitor.findings import Window
 from treadle.monitor.log import PredictionLog, check_model
-from treadle.monitor.performance.delays import coverage, delay_curve
+from treadle.monitor.performance.calibrating import Floats
+from treadle.monitor.performance.delays import DelayCurve, delay_curve, newest, ripe
 from treadle.monitor.performance.results import immature
 from treadle.monitor.profile import decode_profile
 from treadle.monitor.types import Hindsight, WindowResult
@@ -97,17 +98,20 @@ class Hindsights:
         due = parse_duration(self._config.labels_after) if self._config.labels_after else timedelta(0)
         rows = msgspec.structs.replace(wide, since=wide.since - due, until=wide.until - due)
         before, after = self._scan(rows, until, None), self._scan(rows, as_of, recorded_by)
+        ages, curve = _delays(after, as_of)
+        old = ripe(curve, ages, self._config.mature)
         now = findings.performance_result(
             wide,
             profile,
-            after["label"],
-            np.asarray(after["output"], dtype=np.float64),
-            np.asarray(after["cluster"], dtype=np.int64),
+            after["label"][old],
+            np.asarray(after["output"], dtype=np.float64)[old],
+            np.asarray(after["cluster"], dtype=np.int64)[old],
             window.length,
             self._config,
             self._ws.config.checks.performance,
             binary=self._ws.config.project.task == "binary",
-            immature=self._immature(after, as_of),
+            immature=immature(curve, ages[old], self._config.mature),
+            newest=newest(as_of, ages, old),
         )
         came, corrected = _compare(before, after)
         then = [one for one in kept if one.kind == "performance" and not one.segment]
@@ -128,16 +132,13 @@ class Hindsights:
             most=self._config.performance_rows,
         )
 
-    def _immature(self, found: dict[str, Column], as_of: datetime) -> str:
-        """Why the figure can't be told yet, at that moment: too many labels were still to come."""
-        labelled = ~np.ma.getmaskarray(found["label"])
-        ages = (rules.epoch_us(as_of) - np.asarray(found["moment"], dtype=np.int64)) / 1e6
-        taken = np.asarray(np.ma.filled(found["delay"], 0), dtype=np.float64) / 1e6
-        curve = delay_curve(np.where(labelled, taken, ages), labelled.astype(np.float64))
-        if not curve.ever:
-            return immature(0.0, timedelta(0), self._config.mature)
-        longest = timedelta(seconds=curve.delay(self._config.mature))
-        return immature(coverage(curve, ages), longest, self._config.mature)
+
+def _delays(found: dict[str, Column], as_of: datetime) -> tuple[Floats, DelayCurve]:
+    """How old predictions were at that moment, in seconds, and how their labels come."""
+    labelled = ~np.ma.getmaskarray(found["label"])
+    ages = (rules.epoch_us(as_of) - np.asarray(found["moment"], dtype=np.int64)) / 1e6
+    taken = np.asarray(np.ma.filled(found["delay"], 0), dtype=np.float64) / 1e6
+    return ages, delay_curve(np.where(labelled, taken, ages), labelled.astype(np.float64))
 
 
 def _compare(before: dict[str, Column], after: dict[str, Column]) -> tuple[int, int]:

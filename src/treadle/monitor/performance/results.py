@@ -18,6 +18,7 @@ from treadle.kernel.units import format_duration
 from treadle.monitor import rules, sequential
 from treadle.monitor.findings import Window
 from treadle.monitor.performance.calibrating import Floats, probabilities
+from treadle.monitor.performance.delays import DelayCurve, coverage
 from treadle.monitor.performance.expecting import Expected, expect, expected_terms
 from treadle.monitor.performance.losses import expect_loss
 from treadle.monitor.types import LossModel, Profile, WindowResult
@@ -151,18 +152,20 @@ def gap_result(
     return _told(filled, worse - config.tolerance, told)
 
 
-def immature(share: float, longest: timedelta, needed: float) -> str:
+def immature(curve: DelayCurve, ages: Floats, needed: float) -> str:
     """Why a figure isn't published; empty where enough of its labels are there.
 
     Args:
-        share: Of the labels that its predictions will ever get, those that are there.
-        longest: After how long the share has come that must be there; 0 where none has come yet.
-        needed: The share that must be there.
+        curve: How labels come.
+        ages: How old each of its predictions is, in seconds.
+        needed: Of the labels that they will ever get, the share that must be there.
     """
+    share = coverage(curve, ages)
     if share >= needed:
         return ""
-    if not longest:
+    if not curve.ever:
         return "no label has come yet"
+    longest = timedelta(seconds=curve.delay(needed))
     taken = format_duration(max(longest, timedelta(seconds=1)).total_seconds())
     return (
         f"only {100 * share:.0f} % of the labels to come are there, {100 * needed:.0f} % are needed; "
