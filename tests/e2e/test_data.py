@@ -129,5 +129,8 @@ def test_an_unknown_dataset_is_answered_with_the_nearest(user: User) -> None:
     before = user.state()
     done = user.run("data", "add", "row")
     assert (done.code, done.out) == (2, "")
-    assert done.err == "error: there is no dataset 'row'\n  fix: did you mean 'rows'?\n"
+    assert done.err == (
+        "error: there is no file, folder or declared dataset 'row'\n"
+        f"  where: {user.folder}\n  fix: did you mean 'rows'?\n"
+    )
     assert user.state() == before

@@ -40,13 +40,11 @@ def test_several_replicas_share_a_port_and_one_that_dies_comes_back(made: Path, 
         killed.kill()
         wait_until(lambda: len(replicas(top)) == 2 and killed.pid not in {one.pid for one in replicas(top)})
         wait_until(lambda: ask("GET", ready)[0] == 200)
+        places = user.folder / ".treadle" / "replicas"
+        wait_until(lambda: sorted(path.name for path in places.iterdir()) == ["more", "more-2"])
         left = replicas(top)
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=30)
         assert process.returncode == 0
         assert not psutil.wait_procs(left, timeout=10)[1]
-        assert sorted(path.name for path in (user.folder / ".treadle" / "replicas").iterdir()) == [
-            "more",
-            "more-2",
-        ]
         assert (user.folder / ".treadle" / "logs" / "more-2.log").exists()

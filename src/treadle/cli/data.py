@@ -141,7 +141,7 @@ def _is_path(app: App, target: str) -> bool:
 
 
 def _check_declared(app: App, target: str) -> None:
-    """Refuses what is neither a path nor a dataset of ``treadle.toml``.
+    """Refuses what is neither a path nor a dataset of ``treadle.toml``; without that file the server does.
 
     Raises:
         NotFound: If it isn't one.
@@ -149,8 +149,11 @@ def _check_declared(app: App, target: str) -> None:
     from treadle.kernel.config import load_config
     from treadle.kernel.names import did_you_mean
 
-    known = load_config(app.root).data
-    if target not in known:
+    try:
+        known = load_config(app.root).data
+    except NotFound:
+        return
+    if target.partition("@")[0] not in known:
         here = {one.name for one in app.start.iterdir() if not one.name.startswith(".")}
         raise NotFound(
             f"there is no file, folder or declared dataset {target!r}",
