@@ -21,6 +21,15 @@ def fill(rooms: Rooms) -> Rooms:
     return rooms
 
 
+def project(folder: Path, metadata_url: str) -> Iterator[Rooms]:  # noqa: F811
+    """A project with ``pets`` whose rows are in a metadata store of its own; closed at the end."""
+    folder.mkdir()
+    (folder / "treadle.toml").write_text(f'{TOML}[store]\nmetadata = "{metadata_url}"\n')
+    found = fill(Rooms(folder, "test", None))
+    yield found
+    found.close()
+
+
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("retention") / "project"
@@ -42,9 +51,4 @@ def rooms(tmp_path: Path, prepared: Path) -> Iterator[Rooms]:
 @pytest.fixture
 def anywhere(tmp_path: Path, metadata_url: str) -> Iterator[Rooms]:  # noqa: F811
     """The same, on each kind of metadata store."""
-    folder = tmp_path / "project"
-    folder.mkdir()
-    (folder / "treadle.toml").write_text(f'{TOML}[store]\nmetadata = "{metadata_url}"\n')
-    found = fill(Rooms(folder, "test", None))
-    yield found
-    found.close()
+    yield from project(tmp_path / "project", metadata_url)

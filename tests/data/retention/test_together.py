@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from branching import commit, contents
+from data.retention.conftest import project
 from data.retention.using import start, use
+from servers import postgres_server, postgres_url  # noqa: F401
 from treadle.api.rooms import Rooms
-from treadle.data import DeleteVersions, Merge, RestoreVersions, Revert, Verify
+from treadle.data import DeleteVersions, Merge, PruneVersions, RestoreVersions, Revert, Verify
+from treadle.data import store as versions
 from treadle.data.branches import commits
+from treadle.data.branches import store as refs
 from treadle.data.retention.uses import Uses
 from treadle.govern import Collect
 from treadle.kernel.errors import Conflict, Deleted, TreadleError
@@ -226,3 +231,26 @@ def test_uses_are_looked_at_after_marking(anywhere: Rooms, monkeypatch: pytest.M
     for one in threads:
         one.join()
     assert seen == ["refused"]
+
+
+@pytest.fixture
+def on_postgres(tmp_path: Path, postgres_url: str) -> Iterator[Rooms]:  # noqa: F811
+    """The same on Postgres, where others write while somebody deletes."""
+    yield from project(tmp_path / "project", postgres_url)
+
+
+@pytest.mark.parametrize("moment", [(refs, "refs_of"), (versions, "known"), (versions, "lineage")])
+@pytest.mark.parametrize("prunes", [False, True])
+def test_a_version_is_made_while_another_is_deleted(
+    on_postgres: Rooms, monkeypatch: pytest.MonkeyPatch, prunes: bool, moment: tuple[object, str]
+) -> None:
+    """Whenever it is made, what it stands on is known to who deletes."""
+    rooms = on_postgres
+    during(monkeypatch, *moment, lambda: commit(rooms.branches, {"new": "1"}))
+    if prunes:
+        rooms.retention.prune("pets", PruneVersions(keep_last=2, apply=True))
+    else:
+        delete(rooms, "v1..v3")
+    live = [one.number for one in rooms.datasets.log("pets") if one.deleted_at is None]
+    assert live in ([6, 5], [6, 5, 4])
+    assert contents(rooms.branches, "pets")["new"] == "1"

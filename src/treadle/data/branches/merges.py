@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import sqlalchemy as sa
+
 from treadle.data import store as versions
 from treadle.data.branches import graph as graphs
 from treadle.data.branches.graph import Graph, Node
@@ -138,7 +140,12 @@ def _told(clash: Clash, why: str = "", rows: tuple = ()) -> PathConflict:  # typ
 def load_graph(workspace: Workspace, dataset: str) -> dict[str, Node]:
     """How the versions of a dataset follow each other."""
     with workspace.database.read() as connection:
-        rows = versions.lineage(connection, dataset)
+        return graph_of(connection, dataset)
+
+
+def graph_of(connection: sa.Connection, dataset: str) -> dict[str, Node]:
+    """As :func:`load_graph`, in a transaction."""
+    rows = versions.lineage(connection, dataset)
     return {commit: Node(number, parents) for number, commit, parents in rows}
 
 

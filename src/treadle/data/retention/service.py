@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from treadle.data import store as versions
 from treadle.data.branches import store as refs
 from treadle.data.branches.adopting import adopt
-from treadle.data.branches.merges import load_graph
+from treadle.data.branches.merges import graph_of
 from treadle.data.branches.service import Branches
 from treadle.data.retention import rules
 from treadle.data.retention.caches import unneeded
@@ -102,11 +102,11 @@ class Retention:
         since = self._ws.clock.now() - parse_duration(asked.keep_for) if asked.keep_for else None
         adopt(self._ws, dataset)
         pointed = self._uses.pointed(dataset)
-        graph = load_graph(self._ws, dataset)
         with self._ws.database.write() if asked.apply else self._ws.database.read() as connection:
-            found = [one for one in self._all(connection, dataset) if one.deleted_at is None]
-            commits = {one.number: one.commit_id for one in found}
             standing = [ref.number for ref in refs.refs_of(connection, dataset, "branch")]
+            found = [one for one in self._all(connection, dataset) if one.deleted_at is None]
+            graph = graph_of(connection, dataset)  # last: what is made meanwhile is at least in this
+            commits = {one.number: one.commit_id for one in found}
             heads = [commits[number] for number in standing if number in commits]
             meant = rules.outlived(found, graph, heads, asked.keep_last, since)
             if asked.apply:

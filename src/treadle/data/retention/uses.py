@@ -82,10 +82,16 @@ class Uses:
             going: Those that are being deleted in this transaction: what stands at them counts.
             whole: Whether its branches and tags go as well, and need nothing.
         """
+        # Read before the history: of every commit at which something stands, the history then tells.
+        standing = [
+            *refs.refs_of(connection, dataset, "branch"),
+            *refs.refs_of(connection, dataset, "tag"),
+        ]
         line = _line(connection, dataset, going)
+        standing = [ref for ref in standing if ref.number in line.live]
         found: dict[int, dict[str, VersionUse]] = defaultdict(dict)
         wanted = {version.number: version for version in asked}
-        for number, use in self._all(connection, dataset, wanted, line, pointed, whole=whole):
+        for number, use in self._all(connection, dataset, wanted, standing, line, pointed, whole=whole):
             if number in wanted and len(found[number]) < MOST:
                 found[number].setdefault(use.fix, use)  # what ends one use ends the others of the same
         return {number: tuple(uses.values()) for number, uses in found.items()}
@@ -95,19 +101,12 @@ class Uses:
         connection: sa.Connection,
         dataset: str,
         wanted: Mapping[int, DatasetVersion],
+        standing: Sequence[Ref],
         line: _Line,
         pointed: Mapping[str, str],
         *,
         whole: bool,
     ) -> Iterator[tuple[int, VersionUse]]:
-        standing = [
-            ref
-            for ref in (
-                *refs.refs_of(connection, dataset, "branch"),
-                *refs.refs_of(connection, dataset, "tag"),
-            )
-            if ref.number in line.live
-        ]
         yield from _reviewed(connection, dataset, standing)
         if whole:
             yield from _protected(standing)
@@ -147,8 +146,8 @@ class Uses:
 
 
 def _line(connection: sa.Connection, dataset: str, going: Collection[int]) -> _Line:
-    rows = versions.lineage(connection, dataset)
     known = versions.known(connection, dataset)
+    rows = versions.lineage(connection, dataset)  # after it: what is made meanwhile is at least in this
     return _Line(
         {commit: Node(number, parents) for number, commit, parents in rows},
         {number: commit for number, commit, _ in rows},
