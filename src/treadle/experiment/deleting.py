@@ -123,17 +123,21 @@ def erase_models(
 
 def erase_experiment(connection: sa.Connection, number: str, before: datetime) -> bool:
     """Erases an experiment that is still deleted, and has neither runs nor logged models any more."""
-    busy = [
-        connection.execute(sa.select(table.c.id).where(table.c.experiment == number).limit(1)).first()
-        for table in (runs, logged_models)
-    ]
-    if number == DEFAULT_ID or any(busy):
-        return False
     this = sa.and_(experiments.c.id == number, _old(experiments, before))
     found = connection.execute(sa.select(experiments.c.id).where(this).with_for_update()).first()
-    if found is not None:
-        connection.execute(experiments.delete().where(this))
-    return found is not None
+    # Looked at once nothing can be added to it any more.
+    if number == DEFAULT_ID or found is None or _has_any(connection, number):
+        return False
+    connection.execute(experiments.delete().where(this))
+    return True
+
+
+def _has_any(connection: sa.Connection, experiment: str) -> bool:
+    """Whether an experiment has runs or logged models."""
+    return any(
+        connection.execute(sa.select(table.c.id).where(table.c.experiment == experiment).limit(1)).first()
+        for table in (runs, logged_models)
+    )
 
 
 def _erase_beside(connection: sa.Connection, kind: str, ids: Sequence[str]) -> None:

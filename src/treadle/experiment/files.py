@@ -16,6 +16,7 @@ from treadle.experiment.logged_store import logged_models
 from treadle.experiment.tables import artifacts, experiments, runs
 from treadle.experiment.types import Artifact, LogArtifact
 from treadle.kernel.clock import SystemClock
+from treadle.kernel.database import take_turn
 from treadle.kernel.errors import Conflict, InvalidInput, NotFound
 from treadle.kernel.ids import digest_bytes
 from treadle.kernel.uploads import BlobUpload
@@ -185,6 +186,7 @@ class Files:
         with self._database.write() as connection:
             if _root(connection, place, writing=True) is None:
                 raise NotFound(f"there is no {_NOUNS[place.kind]} {place.owner!r:.100}")
+            take_turn(connection, "files", place.owner)  # or two add a file and a folder of one name
             _check_free(connection, place)
             file = LogArtifact(place.path, size, digest)
             store.put_artifacts(connection, place.owner, [file], self._clock.now())

@@ -91,7 +91,10 @@ class Homes:
                 raise store.name_taken(other)
             return msgspec.structs.replace(found, name=name)
 
-        self._change_experiment(number, rename)
+        try:
+            self._change_experiment(number, rename)
+        except sa.exc.IntegrityError:  # somebody else took the name right now
+            raise store.name_taken(self.experiment_named(name)) from None
 
     def delete_experiment(self, number: str) -> None:
         """Deletes an experiment with its runs; they can be restored.

@@ -74,20 +74,18 @@ class Imports:
         limits.check_experiment_name(copy.name)
         for key, value in copy.tags.items():
             limits.check_experiment_tag(key, value)
-        with self._database.write() as connection:
-            if connection.dialect.name == "postgresql":
-                connection.execute(sa.text("LOCK TABLE experiments IN SHARE ROW EXCLUSIVE MODE"))
-            is_default = copy.name == DEFAULT
-            known = store.find_experiment(connection, DEFAULT_ID if is_default else None, copy.name)
-            if known is None and is_default:
-                known = store.find_experiment(connection, DEFAULT_ID)
-            if known is None:
-                return self._add_experiment(connection, copy)
-            both = copy.tags | known.tags
-            if both != known.tags:
-                known = msgspec.structs.replace(known, tags=both)
-                store.update_experiment(connection, known)
-            return known
+        while True:
+            with self._database.write() as connection:
+                known = _known_experiment(connection, copy, lock=True)
+                if known is not None:
+                    both = copy.tags | known.tags
+                    if both != known.tags:
+                        known = msgspec.structs.replace(known, tags=both)
+                        store.update_experiment(connection, known)
+                    return known
+                store.lock_experiments(connection)
+                if _known_experiment(connection, copy) is None:  # else somebody else has just made it
+                    return self._add_experiment(connection, copy)
 
     def _add_experiment(self, connection: sa.Connection, copy: ExperimentCopy) -> Experiment:
         now = self._clock.now()
@@ -151,7 +149,9 @@ class Imports:
             limits.check_key("metric", name)
         return Ready(new, found, transfer.run_tally(new.run, found))
 
-    def _written(self, ready: Sequence[Ready]) -> tuple[list[Imported], list[NotImported]]:
+    def _written(
+        self, ready: Sequence[Ready], *, again: bool = False
+    ) -> tuple[list[Imported], list[NotImported]]:
         if not ready:
             return [], []
         try:
@@ -162,7 +162,9 @@ class Imports:
                 return [], [NotImported(ready[0].new.run.id, error.code, error.message)]
         except sa.exc.IntegrityError:  # a run that came twice, or from another import at this moment
             if len(ready) == 1:
-                raise
+                if again:
+                    raise
+                return self._written(ready, again=True)
         pairs = [self._written([one]) for one in ready]
         return [one for done, _ in pairs for one in done], [one for _, refused in pairs for one in refused]
 
@@ -219,6 +221,12 @@ class Imports:
         _check_texts(new.model)
         _check_files(new.files)
         self._check_bytes(new.files)
+        try:
+            return self._write_model(new)
+        except sa.exc.IntegrityError:  # another import has taken it in at this moment
+            return self._write_model(new)
+
+    def _write_model(self, new: ImportModel) -> Imported:
         tally = transfer.model_tally(new.model, new.files)
         with self._database.write() as connection:
             home = store.find_experiment(connection, new.model.experiment)
@@ -343,6 +351,16 @@ def _noted(
     return Imported(
         kind=kind, id=identity, source=new.source, stamp=new.stamp, whole=new.whole, tally=tally, added=added
     )
+
+
+def _known_experiment(
+    connection: sa.Connection, copy: ExperimentCopy, *, lock: bool = False
+) -> Experiment | None:
+    """The experiment here that one of another server is."""
+    known = store.find_experiment(connection, name=copy.name, lock=lock)
+    if known is None and copy.name == DEFAULT:
+        known = store.find_experiment(connection, DEFAULT_ID, lock=lock)
+    return known
 
 
 def _check_run(run: RunCopy) -> None:

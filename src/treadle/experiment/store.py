@@ -81,8 +81,7 @@ def add_experiment(
     Raises:
         Conflict: If one has that name, deleted or not.
     """
-    if connection.dialect.name == "postgresql":  # numbers are given one after the other
-        connection.execute(sa.text("LOCK TABLE experiments IN SHARE ROW EXCLUSIVE MODE"))
+    lock_experiments(connection)  # numbers are given one after the other
     known = find_experiment(connection, name=name)
     if known is not None:
         raise name_taken(known)
@@ -100,6 +99,16 @@ def add_experiment(
     )
     connection.execute(experiments.insert().values(msgspec.structs.asdict(made)))
     return made
+
+
+def lock_experiments(connection: sa.Connection) -> None:
+    """Lets nobody else add or change an experiment until the transaction ends.
+
+    Before anything else of the transaction locks one: whoever has locked one and waits to change it would
+    be waited for.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.text("LOCK TABLE experiments IN SHARE ROW EXCLUSIVE MODE"))
 
 
 def name_taken(known: Experiment) -> AlreadyExists:
@@ -154,9 +163,15 @@ def experiment_ids(connection: sa.Connection, names: Iterable[str]) -> dict[str,
 
 def _home(connection: sa.Connection, name: str, now: datetime) -> str:
     """The number of the experiment of that name, which is made if there is none."""
-    found = find_experiment(connection, name=name)
-    if found is None and name.lower() == DEFAULT.lower():
+    # It is neither deleted nor erased until the run is there.
+    key = sa.select(experiments.c.id).where(experiments.c.name == name).with_for_update(read=True)
+    known = connection.execute(key).scalar()
+    if known is not None:
+        return str(known)
+    if name.lower() == DEFAULT.lower():
         return DEFAULT_ID
+    lock_experiments(connection)
+    found = find_experiment(connection, name=name)  # by somebody else, right now
     return (found or add_experiment(connection, name, now, {})).id
 
 

@@ -8,6 +8,7 @@ numbered migrations in ``kernel/migrations``.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import shutil
 import sqlite3
 import time
@@ -217,6 +218,18 @@ def insert_once(connection: sa.Connection, table: sa.Table, values: Mapping[str,
     insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     statement = insert(table).values(**values).on_conflict_do_nothing()
     return connection.execute(statement, execution_options={"preserve_rowcount": True}).rowcount == 1
+
+
+def take_turn(connection: sa.Connection, *of: str) -> None:
+    """Has whoever takes a turn of the same name wait until the transaction ends.
+
+    For what no row stands for that could be locked, such as that something isn't there yet. SQLite has one
+    writer at a time anyway.
+    """
+    if connection.dialect.name == "postgresql":
+        name = hashlib.blake2b("\0".join(of).encode(), digest_size=8).digest()
+        key = int.from_bytes(name, "big", signed=True)
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(key)))
 
 
 def open_database(url: str, root: Path) -> Database:
