@@ -356,12 +356,16 @@ def test_suggested_monitors_are_printed_as_they_are_written(call: Call) -> None:
     assert call("monitor", "suggest").out == '[monitor]\nevery = "1d"\n'
 
 
-def test_the_latest_window_of_each_monitor_is_shown_worst_first(call: Call) -> None:
+def test_the_latest_window_of_each_monitor_is_shown_worst_first(call: Call, wire: Wire) -> None:
     lines = table(call("monitor").out)
     assert lines[1][:6] == ["!", "roc_auc", "roc_auc", "0.65", "0.7", "5,000"]
     assert lines[1][-1] == "█▁"
     assert lines[2][:3] == ["✓", "origin", "psi"]
     assert lines[3] == ["!", "roc_auc", "is", "at", "0.65"]
+    early = msgspec.structs.replace(WINDOWS[-1], kind="estimated", subject="roc_auc", statistic="roc_auc")
+    wire.answers["GET /v1/monitors/flights/windows"] = [*WINDOWS, early]
+    lines = table(call("monitor").out)
+    assert ["roc_auc", "roc_auc,", "estimated"] in [line[1:4] for line in lines], "two figures, told apart"
 
 
 def test_a_look_says_what_it_started_or_why_not(call: Call, wire: Wire) -> None:

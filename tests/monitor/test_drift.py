@@ -149,6 +149,14 @@ def test_alerts_come_by_importance_times_excess() -> None:
     [alert] = to_alerts(results, delivered=True)
     assert alert.subjects == ("main", "idle")
     assert alert.sentence.startswith("2 of 4 inputs drifted: main (PSI 0.200), idle (PSI 0.900). main")
+    # Parts of an input are that input: how many segments are watched is no number of inputs.
+    parts = [one("main", 0.3, 0.9, segment="by=x"), one("idle", 0, 0.01, segment="by=y", state="ok")]
+    calm = one("segments", 0, None, statistic="drifted", state="ok")
+    [alert] = to_alerts([results[1], results[2], one("idle", 0, 0, state="ok"), *parts, calm], delivered=True)
+    assert alert.sentence.startswith("1 of 3 inputs drifted: main where by=x (PSI 0.300), main (PSI 0.200). ")
+    failed = [one("main", 0.3, 0.9, kind="quality", statistic="nulls"), one("idle", 0.3, 0, kind="quality")]
+    [alert] = to_alerts(failed, delivered=True)
+    assert alert.sentence.startswith("2 checks of inputs failed: main (nulls 0.300), "), "of more than two"
     assert [rules.weight(r) for r in results[:2]] == pytest.approx([0.08, 0.9])
 
 

@@ -161,13 +161,20 @@ BAD = {
     "output, row 3: the value is missing": ("0.25::FLOAT", "CASE i WHEN 3 THEN NULL ELSE 0.5 END"),
     "prediction_id, row 2: a prediction is named": ("'p' || i", "CASE i WHEN 2 THEN '' ELSE 'p' || i END"),
     "there is no version 9 of toy": ("1 AS version", "9 AS version"),
-    "column 'version': a column of DOUBLE can't be taken": ("1 AS version", "1.0::DOUBLE AS version"),
+    "column 'version': a column of DOUBLE can't be taken (write whole numbers)": (
+        "1 AS version",
+        "1.0::DOUBLE AS version",
+    ),
     "column 'version': the file has no such column; it has prediction_id": ("1 AS version,", ""),
     "input_hour: this input of the model is missing": ("i::INTEGER AS input_hour,", ""),
     "column 'hour': what this column is can't be told": ("input_hour", "hour"),
     "input_hours: the model has no such input": ("input_hour", "input_hours"),
     "input_hour, row 0: 'late' is no number": ("i::INTEGER", "'late'"),
     "column 'input_carrier': a column of INTEGER[] can't be taken": ("'AA'", "[1, 2]"),
+    "column 'at': a column of VARCHAR can't be taken (write timestamps, or seconds since 1970)": (
+        ")::TIMESTAMPTZ AS",
+        ") AS",
+    ),
     "the file has 1,000,001 rows; a file is taken whole": ("range(10)", "range(1000001)"),
 }
 

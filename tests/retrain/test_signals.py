@@ -83,6 +83,11 @@ def test_drift_counts_by_how_far_it_is_over_its_limit() -> None:
     ]  # fmt: skip
     reason = signals.drift_signal("drift", trigger, weighted).reason
     assert reason == "inputs are 0.95 over their limits, over 0.5 (a 0.50, b 0.45)"  # 2 * 1/4 + 0.6 * 3/4
+    broken = [window("a", 3, explained_by="quality:a:nulls"), window("b", 0.12)]
+    bad = signals.drift_signal("drift", trigger, broken)  # 0.2 / 2, and nothing for what no retraining mends
+    assert not bad.fires
+    why = "inputs are 0.10 over their limits, under 0.5 (b 0.10); without a, whose drift is bad data"
+    assert bad.reason == why
     none = signals.drift_signal("drift", trigger, [])
     assert (none.fires, none.reason) == (False, "no window tells of the inputs yet")
 

@@ -65,7 +65,7 @@ def _mutes(call: Call) -> list[Mute]:
 
 def _unmute(call: Call) -> None:
     """Ends a mute."""
-    call.rooms.incidents.unmute(call.path["mute"])
+    call.rooms.incidents.unmute(call.path["mute"], call.query.get("actor", ""))
 
 
 async def _page(request: Request) -> Response:
@@ -85,6 +85,6 @@ INCIDENT_ROUTES = (
     RouteSpec("POST", "/v1/models/{model}/notices/test", _test, list[ChannelTest], query=(_ACTOR,)),
     RouteSpec("POST", "/v1/models/{model}/mutes", _mute, Mute, NewMute, (_ACTOR,)),
     RouteSpec("GET", "/v1/models/{model}/mutes", _mutes, list[Mute]),
-    RouteSpec("DELETE", "/v1/mutes/{mute}", _unmute, None),
+    RouteSpec("DELETE", "/v1/mutes/{mute}", _unmute, None, query=(Query("actor"),)),
 )
 INCIDENT_RAW_ROUTES = (RawSpec("GET", "/v1/incidents/{incident}/page", _page, "text/html"),)

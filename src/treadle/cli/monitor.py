@@ -50,7 +50,7 @@ def show_windows(found: list[WindowResult]) -> None:
             (
                 show.mark(course[-1].state),
                 " where ".join(filter(None, (course[-1].subject, course[-1].segment))),
-                course[-1].statistic,
+                _statistic(course[-1]),
                 course[-1].value,
                 course[-1].limit,
                 f"{course[-1].n:,}",
@@ -65,6 +65,12 @@ def show_windows(found: list[WindowResult]) -> None:
         if course[-1].state != "ok":
             show.item(course[-1].state, course[-1].sentence)
     show.following("treadle monitor alerts" if found else "treadle monitor look")
+
+
+def _statistic(found: WindowResult) -> str:
+    """Which figure it is: a metric may be realised, or estimated before labels are there."""
+    estimated = found.kind == "estimated" and found.statistic == found.subject
+    return f"{found.statistic}, estimated" if estimated else found.statistic
 
 
 @monitor.command("look")

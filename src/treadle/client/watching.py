@@ -72,7 +72,7 @@ class IncidentCalls(Calls):
 
     def unmute(self, mute: str) -> None:
         """Ends a mute."""
-        self._ask(None, "DELETE", f"/v1/mutes/{quote(mute, safe='')}")
+        self._ask(None, "DELETE", f"/v1/mutes/{quote(mute, safe='')}", actor=_actor())
 
 
 def _of(incident: str) -> str:

@@ -14,7 +14,7 @@ from treadle.kernel.errors import InvalidInput
 from treadle.kernel.names import did_you_mean
 from treadle.monitor import rules
 from treadle.monitor.drift import distance, drift_result, open_ended
-from treadle.monitor.findings import Window
+from treadle.monitor.findings import SEGMENTS, Window
 from treadle.monitor.profile import (
     Shape,
     Tally,
@@ -158,7 +158,7 @@ def _calm(window: Window, tests: int, sentence: str) -> WindowResult:
         until=window.until,
         version=window.version,
         state="ok" if tests else "inconclusive",
-        statistic="drifted",
+        statistic=SEGMENTS,
         value=0.0 if tests else None,
         n=tests,
         sentence=sentence,

@@ -129,7 +129,9 @@ def _check_columns(types: Mapping[str, str], needed: Sequence[str], others: Sequ
                 fix=did_you_mean(name, known),
             )
         if not _readable(name, kind):
-            raise InvalidInput(f"a column of {kind} can't be taken", where=f"column {name!r}")
+            raise InvalidInput(
+                f"a column of {kind} can't be taken", where=f"column {name!r}", fix=f"write {_wanted(name)}"
+            )
 
 
 def _readable(name: str, kind: str) -> bool:
@@ -142,6 +144,19 @@ def _readable(name: str, kind: str) -> bool:
     if name.startswith(EMBEDDING):
         return bool(_VECTOR.fullmatch(kind))
     return bool(_NUMBER.fullmatch(kind)) or (name.startswith((INPUT, GROUP)) and kind in {"VARCHAR", "UUID"})
+
+
+def _wanted(name: str) -> str:
+    """What a column is to have, in words."""
+    if name in _MOMENTS:
+        return "timestamps, or seconds since 1970"
+    if name == "prediction_id":
+        return "texts, or whole numbers"
+    if name in _COUNTS:
+        return "whole numbers"
+    if name.startswith(EMBEDDING):
+        return "lists of numbers"
+    return "numbers or texts" if name.startswith((INPUT, GROUP)) else "numbers"
 
 
 def _read(engine: Engine, path: Path, types: Mapping[str, str]) -> dict[str, Any]:

@@ -137,10 +137,11 @@ def sampled(one_in: int) -> str:
     return f", of an even sample of one in {one_in:,}" if one_in > 1 else ""
 
 
+SEGMENTS = "drifted"
+"""The statistic of the one finding that tells of all segments together: how many comparisons are in alert."""
+
 STATISTICS = {"psi": "PSI", "js": "Jensen-Shannon", "ks": "KS", "wasserstein": "Wasserstein"}
 """What statistics of drift are called in words."""
-
-_MANY = {"quality": "checks of inputs failed", "input": "inputs drifted"}
 
 
 def to_alerts(results: Sequence[WindowResult], *, delivered: bool) -> list[Alert]:
@@ -154,18 +155,17 @@ def to_alerts(results: Sequence[WindowResult], *, delivered: bool) -> list[Alert
         worst = [result for result in of_kind if result.state == "alert" and not result.explained_by]
         worst.sort(key=rules.weight, reverse=True)
         if worst:
-            found.append(_alert(worst, len(of_kind), delivered=delivered))
+            found.append(_alert(worst, of_kind, delivered=delivered))
     return found
 
 
-def _alert(worst: Sequence[WindowResult], watched: int, *, delivered: bool) -> Alert:
+def _alert(worst: Sequence[WindowResult], watched: Sequence[WindowResult], *, delivered: bool) -> Alert:
     first = worst[0]
     sentence = first.sentence
     if len(worst) > 1:
         named = ", ".join(_named(result) for result in worst[:3])
         more = f" and {len(worst) - 3} more" if len(worst) > 3 else ""
-        what = _MANY.get(first.kind, "found something")
-        sentence = f"{len(worst)} of {watched} {what}: {named}{more}. {first.sentence}"
+        sentence = f"{_many(worst, watched)}: {named}{more}. {first.sentence}"
     return Alert(
         id=f"{first.model}-{first.kind}-{first.until:%Y%m%dT%H%M%S}",
         model=first.model,
@@ -176,6 +176,16 @@ def _alert(worst: Sequence[WindowResult], watched: int, *, delivered: bool) -> A
         version=first.version,
         delivered=delivered,
     )
+
+
+def _many(worst: Sequence[WindowResult], watched: Sequence[WindowResult]) -> str:
+    """How much is in alert; of inputs, beside how many there are, each once however many segments it has."""
+    if worst[0].kind == "input":
+        columns = {one.subject for one in watched if one.statistic != SEGMENTS}
+        return f"{len({one.subject for one in worst})} of {len(columns)} inputs drifted"
+    # A check of quality is a finding only where it fails, so there is no number to name beside.
+    what = "checks of inputs failed" if worst[0].kind == "quality" else "figures are in alert"
+    return f"{len(worst)} {what}"
 
 
 def _named(result: WindowResult) -> str:

@@ -64,8 +64,9 @@ def drift_signal(name: str, trigger: TriggerConfig, results: Sequence[WindowResu
     """Whether the inputs have drifted where the model leans on them.
 
     The excess is the mean, weighted by the inputs' importance, of how far each one's index is over the
-    limit from which it is an alert, as a share of that limit; an input below its limit counts as 0. Where
-    the importance of one isn't known, all count alike.
+    limit from which it is an alert, as a share of that limit; an input below its limit counts as 0, and so
+    does one whose drift bad data explains: a feed that is broken isn't learned from. Where the importance
+    of one isn't known, all count alike.
 
     Args:
         name: The trigger's name.
@@ -82,7 +83,9 @@ def drift_signal(name: str, trigger: TriggerConfig, results: Sequence[WindowResu
     shares = [one.importance for one in inputs if one.importance is not None]
     known = len(shares) == len(inputs) and sum(shares) > 0
     weights = [share / sum(shares) for share in shares] if known else [1 / len(inputs)] * len(inputs)
-    over = [max(0.0, (one.value or 0.0) / (one.limit or 1.0) - 1) for one in inputs]
+    over = [
+        0.0 if one.explained_by else max(0.0, (one.value or 0.0) / (one.limit or 1.0) - 1) for one in inputs
+    ]
     parts = sorted(
         zip([w * o for w, o in zip(weights, over, strict=True)], inputs, strict=True),
         key=lambda part: -part[0],
@@ -91,11 +94,13 @@ def drift_signal(name: str, trigger: TriggerConfig, results: Sequence[WindowResu
     worst = ", ".join(f"{one.subject} {part:.2f}" for part, one in parts[:3] if part > 0)
     fires = excess >= trigger.excess
     reason = f"inputs are {excess:.2f} over their limits, {'over' if fires else 'under'} {trigger.excess:g}"
+    reason = f"{reason} ({worst})" if worst else reason
+    bad = ", ".join(one.subject for one in inputs if one.explained_by)
     return Signal(
         trigger=name,
         kind="drift",
         fires=fires,
-        reason=f"{reason} ({worst})" if worst else reason,
+        reason=f"{reason}; without {bad}, whose drift is bad data" if bad else reason,
         key=f"{inputs[0].version}:{inputs[0].until.isoformat()}",
     )
 

@@ -116,8 +116,9 @@ def test_it_is_taken_and_resolved_once(troubled: Any) -> None:
     incidents = evaluate(troubled)
     taken = incidents.change("toy-1", IncidentChange(state="acknowledged", note="looking"), "ann")
     assert (taken.state, taken.acknowledged_by, taken.note) == ("acknowledged", "ann", "looking")
-    over = incidents.change("toy-1", IncidentChange(state="resolved"), "bob")
-    assert (over.state, over.resolved_by, over.note) == ("resolved", "bob", "looking")
+    over = incidents.change("toy-1", IncidentChange(state="resolved", note="it was the till"), "bob")
+    assert (over.state, over.resolved_by) == ("resolved", "bob")
+    assert over.note == "looking; it was the till", "what ann wrote isn't lost"
     assert incidents.list("toy", "open") == []
     assert incidents.list("toy", "resolved") == [over]
     assert incidents.show("toy-1").next == ("treadle incidents",)
@@ -125,6 +126,7 @@ def test_it_is_taken_and_resolved_once(troubled: Any) -> None:
         incidents.change("toy-1", IncidentChange(state="acknowledged"), "ann")
     messages = [event.message for event in timeline(troubled.workspace.database, "model:toy")]
     assert any("toy-1 was resolved by bob" in message for message in messages)
+    assert "toy-1 was taken by ann: looking" in messages
 
 
 def test_it_resolves_by_itself_when_all_is_well_again(troubled: Any) -> None:
@@ -208,8 +210,14 @@ def test_a_muted_model_keeps_its_alerts_to_itself(troubled: Any) -> None:
     assert incidents.mutes("toy") == (mute,)
     assert evaluate(troubled).list("toy"), "it is kept"
     assert told(troubled) == []
-    incidents.unmute(mute.id)
+    incidents.unmute(mute.id, "bob")
     assert incidents.mutes("toy") == ()
+    did = [one for one in timeline(troubled.workspace.database, "model:toy") if "muted" in one.kind]
+    until = f"{mute.until:%Y-%m-%d %H:%M}"
+    assert [(one.actor, one.message) for one in did] == [
+        ("ann", f"nobody is told of toy until {until}: moving house"),
+        ("bob", f"people are told of toy again, before {until}"),
+    ]
     with pytest.raises(NotFound):
         incidents.unmute(mute.id)
 

@@ -70,11 +70,12 @@ class FairnessConfig(Table, frozen=True):
     """``[monitor.fairness.NAME]``: whether groups are treated alike over time.
 
     ``NAME`` is that of ``[monitor.segments.NAME]``, which makes the groups of an input; or, with ``groups``,
-    of what is sent with labels. Each group is held beside the reference group.
+    of what is sent with predictions or labels. Each group is held beside the reference group.
 
     Attributes:
         groups: The groups, where they are none of an input: a protected attribute seldom is one. They come
-            with labels, and all measures wait for these.
+            with predictions or with labels; where no more than half of the predictions of a window brought
+            theirs, all measures wait for labels.
         measures: What is compared: ``demographic_parity``, how often the decision is true;
             ``equal_opportunity``, how often where the label is; ``equalised_odds``, that and how often where
             it isn't; ``predictive_parity``, how often the label is where the decision is. The last three wait

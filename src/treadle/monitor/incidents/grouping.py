@@ -143,7 +143,7 @@ def resolve(
 ) -> Incident:
     """Notes that an incident is over, and tells."""
     after = msgspec.structs.replace(
-        incident, state="resolved", resolved_at=at, resolved_by=by, note=note or incident.note
+        incident, state="resolved", resolved_at=at, resolved_by=by, note=rules.noted(incident.note, note)
     )
     sentence = f"{incident.id} was resolved by {by}" + (f": {note}" if note else "")
     heard = store.told_by(connection, incident.id)  # of what was muted nobody hears that it is over

@@ -153,6 +153,11 @@ def joined(incident: Incident, alert: Alert, how_bad: Severity, told: Told = fro
     )
 
 
+def noted(before: str, note: str) -> str:
+    """What was said of an incident, with one thing more; what people wrote isn't lost when it is over."""
+    return note if not before else before if not note or before.endswith(note) else f"{before}; {note}"
+
+
 def is_worse(before: Incident, after: Incident) -> bool:
     """Whether people are told of an alert that joined: it is more severe, or of another kind."""
     return after.severity != before.severity or after.kinds != before.kinds

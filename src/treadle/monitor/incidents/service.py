@@ -10,7 +10,7 @@ import msgspec
 
 from treadle.kernel.clock import SystemClock
 from treadle.kernel.errors import Conflict, InvalidInput, NotFound, TreadleError
-from treadle.kernel.events import timeline
+from treadle.kernel.events import record, timeline
 from treadle.kernel.ids import RandomIds
 from treadle.kernel.names import did_you_mean
 from treadle.kernel.types import Event
@@ -111,9 +111,12 @@ class Incidents:
                 state="acknowledged",
                 acknowledged_at=now,
                 acknowledged_by=actor,
-                note=change.note or incident.note,
+                note=rules.noted(incident.note, change.note),
             )
             store.put_incident(connection, after)
+            said = f"{after.id} was taken by {actor}" + (f": {change.note}" if change.note else "")
+            facts = {"incident": after.id, "occasion": "taken", "severity": after.severity}
+            record(connection, self._event(after.model, "incident", actor, said, facts))
             return after
 
     def mute(self, model: str, new: NewMute, actor: str) -> Mute:
@@ -154,6 +157,8 @@ class Incidents:
         )
         with self._ws.database.write() as connection:
             store.add_mute(connection, mute)
+            said = f"nobody is told of {_quiet(mute)} until {mute.until:%Y-%m-%d %H:%M}: {mute.reason}"
+            record(connection, self._event(model, "muted", actor, said, {"mute": mute.id}))
         return mute
 
     def _subjects(self, model: str) -> set[str]:
@@ -181,15 +186,35 @@ class Incidents:
         with self._ws.database.read() as connection:
             return tuple(store.read_mutes(connection, model, self._ws.clock.now()))
 
-    def unmute(self, mute_id: str) -> None:
+    def unmute(self, mute_id: str, actor: str = "") -> None:
         """Ends a mute.
+
+        Args:
+            mute_id: The mute.
+            actor: Who asks for it, where that is known.
 
         Raises:
             NotFound: If no such mute holds.
         """
         with self._ws.database.write() as connection:
-            if not store.end_mute(connection, mute_id, self._ws.clock.now()):
+            ended = store.end_mute(connection, mute_id, self._ws.clock.now())
+            if ended is None:
                 raise NotFound(f"no mute {mute_id[:60]!r} holds", fix="see `treadle incidents mutes`")
+            said = f"people are told of {_quiet(ended)} again, before {ended.until:%Y-%m-%d %H:%M}"
+            record(connection, self._event(ended.model, "unmuted", actor, said, {"mute": mute_id}))
+
+    def _event(self, model: str, kind: str, actor: str, said: str, facts: dict[str, str]) -> Event:
+        """What the model's timeline has of what somebody did."""
+        return Event(
+            id=RandomIds().new("event"),
+            at=self._ws.clock.now(),
+            recorded_at=SystemClock().now(),
+            subject=f"model:{model}",
+            kind=kind,
+            actor=actor,
+            message=said,
+            facts=facts,
+        )
 
     def deliveries(self, incident_id: str) -> tuple[Delivery, ...]:
         """What was sent about an incident, or is on its way.
@@ -278,6 +303,12 @@ def _error(send: Callable[[Any], None], what: object) -> str:
     except TreadleError as error:
         return f"{error.where}: {error.message}" if error.where else error.message
     return ""
+
+
+def _quiet(mute: Mute) -> str:
+    """What a mute keeps quiet, in words."""
+    what = " of ".join(filter(None, (mute.kind, mute.subject)))
+    return f"{mute.model} ({what})" if what else mute.model
 
 
 def _next(incident: Incident) -> tuple[str, ...]:

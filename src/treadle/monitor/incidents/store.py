@@ -191,10 +191,12 @@ def read_mutes(connection: sa.Connection, model: str, at: datetime | None = None
     return [Mute(**row) for row in connection.execute(query).mappings()]
 
 
-def end_mute(connection: sa.Connection, mute_id: str, at: datetime) -> bool:
-    """Ends a mute now; False if there is none of that name that still holds."""
-    ended = mutes.update().where(mutes.c.id == mute_id, mutes.c.until > at).values(until=at)
-    return connection.execute(ended).rowcount == 1
+def end_mute(connection: sa.Connection, mute_id: str, at: datetime) -> Mute | None:
+    """Ends a mute now; the mute as it was, None if there is none of that name that still holds."""
+    which = mutes.c.id == mute_id, mutes.c.until > at
+    found = connection.execute(sa.select(mutes).where(*which)).mappings().first()
+    ended = connection.execute(mutes.update().where(*which).values(until=at))
+    return Mute(**found) if found and ended.rowcount == 1 else None
 
 
 def add_delivery(connection: sa.Connection, notice: Notice, channel: str, at: datetime) -> None:

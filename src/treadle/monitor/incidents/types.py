@@ -36,7 +36,7 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
         escalated_at: When nobody had for too long.
         resolved_at: When it was over.
         resolved_by: Who said so: a person, or ``monitor`` where every monitor was fine again.
-        note: What was said last of it.
+        note: What was said of it, the newest last.
     """
 
     id: str
