@@ -27,6 +27,7 @@ from treadle.monitor import (
 )
 from treadle.monitor.incidents.channels import channels
 from treadle.monitor.incidents.outbox import Outbox
+from treadle.monitor.sampling import draw
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 WEEK = timedelta(days=7)
@@ -158,6 +159,28 @@ def test_labels_that_are_not_known_yet_are_not_used_and_reported(world: Any) -> 
     assert f"{found[2].n:,} of version 1's {left:,} predictions since" in found[2].sentence
     assert "and up to 2026-01-14 have labels (80 %)" in found[2].sentence
     assert found[2].value is not None
+
+
+@pytest.mark.parametrize("sample", [1.0, 0.5])
+def test_labels_that_name_no_prediction_are_told(world: Any, sample: float) -> None:
+    """Who sends them under other keys hears no error, and wonders why there is no figure."""
+    world.register()
+    config = world.workspace.config
+    world.workspace.config = msgspec.structs.replace(
+        config, monitor=msgspec.structs.replace(config.monitor, sample=sample)
+    )
+    predictions, labels = world.traffic(0, days=7, delay=timedelta(0))
+    log, astray = PredictionLog(world.workspace), [f"order-{one}" for one in labels.ids]
+    log.append("toy", predictions)
+    log.append_labels("toy", msgspec.structs.replace(labels, ids=astray))
+    [found] = by(Monitors(world.workspace).evaluate("toy", START + WEEK), "performance")
+    kept = sum(draw(one) < sample for one in astray)
+    told = f"{kept:,} of the {kept:,} labels that became known since 2025-12-11 name no prediction since then"
+    assert told in found.sentence
+    assert log.strays("toy", START, START + WEEK) == (kept, kept)
+    log.append_labels("toy", msgspec.structs.replace(labels, batch="again"))
+    named = sum(draw(one) < sample for one in labels.ids)
+    assert log.strays("toy", START, START + WEEK) == (kept + named, kept)
 
 
 def test_duplicates_and_wrong_labels_corrected_in_time_change_nothing(world: Any) -> None:

@@ -72,7 +72,7 @@ def show_report(found: IncidentReport) -> None:
     show.say()
     watched = set(one.kinds) - {"operations", "retraining"}  # these two have no windows
     show.table(
-        ["what changed", "where", "statistic", ">value", ">limit", "!since", "course"],
+        ["what changed", "where", "statistic", ">value", ">limit", "!since", "!until", "course"],
         [
             (
                 f"{cause.kind} {cause.subject}",
@@ -81,14 +81,16 @@ def show_report(found: IncidentReport) -> None:
                 cause.value,
                 cause.limit,
                 cause.since,
+                cause.until,
                 show.spark(cause.course, 16),
             )
             for cause in found.causes
         ],
         empty="no monitor is in alert any more" if watched else "it is no window's finding",
     )
-    for cause in found.causes[:3]:
-        show.item("alert", cause.sentence)
+    for cause in sorted(found.causes, key=lambda one: one.until is not None)[:3]:  # what stands first
+        over = f" (until {show.when(cause.until)}; well since)" if cause.until else ""
+        show.item("ok" if cause.until else "alert", f"{cause.sentence}{over}")
     if found.production:
         show.say()
         rows = [(event.at, event.message, event.actor) for event in found.production]

@@ -207,6 +207,38 @@ class PredictionLog:
         query = f"SELECT {sql} FROM ({rows}) WHERE {' AND '.join(within) or 'true'}"  # noqa: S608 - moments
         return int(self._ws.engine.rows(query, (), tables)[0][0])
 
+    def strays(self, model: str, since: datetime, until: datetime) -> tuple[int, int]:
+        """Labels that became known within a stretch of time, and how many name no prediction of it.
+
+        Such a label is of an older prediction, or of none: its identity is not one that was logged. Of a
+        sampled log only labels count whose predictions would be kept.
+
+        Args:
+            model: The model.
+            since: The first moment, inclusive.
+            until: The last, exclusive.
+
+        Returns:
+            How many predictions are named, and how many of them aren't there.
+        """
+        tables: dict[str, Any] = {}
+        last = (until - timedelta(microseconds=1)).date()
+        labels = _from(tables, "labels", self._labels(model, since, until), _LABEL)
+        logged = self._table("predictions", model).read(since.date(), last)
+        predictions = _from(tables, "predictions", logged, {"prediction_id": "VARCHAR"})
+        share = self._ws.config.monitor.sample
+        kept = sampling.below(share) if share < 1 else "true"
+        query = f"""
+            WITH named AS (
+                SELECT DISTINCT prediction_id FROM ({labels})
+                WHERE known_at >= {_instant(since)} AND known_at < {_instant(until)} AND {kept}
+            )
+            SELECT count(*),
+                count(*) FILTER (prediction_id NOT IN (SELECT prediction_id FROM ({predictions})))
+            FROM named"""  # noqa: S608 - moments
+        [(labelled, astray)] = self._ws.engine.rows(query, (), tables)
+        return int(labelled), int(astray)
+
     def days(self, model: str) -> list[date]:
         """The days that have predictions, in UTC, in order."""
         return self._table("predictions", model).days()

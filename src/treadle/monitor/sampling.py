@@ -24,11 +24,16 @@ if TYPE_CHECKING:
 _WHOLE = 1 << 64
 _MINUTE = 60_000_000
 
-THIN = """
+_DRAW = "('0x' || left(md5(prediction_id), 16))::UBIGINT::DOUBLE / 18446744073709551616.0"
+THIN = f"""
     CASE WHEN (SELECT min(coalesce(share, 1)) FROM stretch) >= 1 THEN true
-    ELSE ('0x' || left(md5(prediction_id), 16))::UBIGINT::DOUBLE / 18446744073709551616.0
-        < (SELECT min(coalesce(share, 1)) FROM stretch) END"""
+    ELSE {_DRAW} < (SELECT min(coalesce(share, 1)) FROM stretch) END"""  # noqa: S608 - no input
 """SQL: whether a row of the relation ``stretch`` belongs to the sample that is even over all of it."""
+
+
+def below(share: float) -> str:
+    """SQL: whether the prediction that a row is about is kept at a share."""
+    return f"{_DRAW} < {share!r}::DOUBLE"
 
 
 def draw(prediction_id: str) -> float:

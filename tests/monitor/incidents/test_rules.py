@@ -216,6 +216,23 @@ def test_causes_come_likeliest_first() -> None:
     assert rules.causes(windows, START + 30 * DAY, START + 60 * DAY) == ()
 
 
+def test_a_cause_that_has_passed_says_since_when() -> None:
+    null, calm = {"subject": "day", "statistic": "nulls"}, {"subject": "inputs", "statistic": "failed"}
+    stands = [window(7, kind="quality", **null), window(7)]
+    few = window(14, kind="quality", state="inconclusive", **calm), window(14, state="inconclusive")
+    for later in ((), few):
+        found = rules.causes([*stands, *later], START, START + 14 * DAY)
+        assert [cause.until for cause in found] == [None, None], "too few rows to tell say nothing"
+    well = [window(14, kind="quality", state="ok", **calm), window(14, state="ok")]
+    found = rules.causes([*stands, *well], START, START + 14 * DAY)
+    assert [cause.until for cause in found] == [START + 7 * DAY] * 2
+    other = window(14, kind="quality", subject="hour", statistic="unseen")  # what it doesn't name is well
+    found = rules.causes([*stands, other], START, START + 14 * DAY)
+    assert {(one.kind, one.subject): one.until for one in found} == {
+        ("quality", "day"): START + 7 * DAY, ("quality", "hour"): None, ("input", "hour"): None
+    }  # fmt: skip
+
+
 def test_segments_that_drift_as_all_rows_do_are_no_causes_of_their_own() -> None:
     parts = [window(7, segment=f"carrier={name}", explained_by="input:hour") for name in ("AA", "UA")]
     found = rules.causes([window(7), *parts], START, START + 7 * DAY)

@@ -51,7 +51,7 @@ def course(cause: Cause) -> str:
     """A cause's windows as a line, with its limit."""
     values = cause.course
     if len(values) < 2:
-        return drawing.nothing("one window has ended so far")
+        return drawing.nothing("a figure of one window only")
     limit = (cause.limit,) if cause.limit is not None else ()
     y, at = drawing.vertical([*values, *limit], 10, _HEIGHT - 10)
     x = drawing.between(0, len(values) - 1, _LEFT, _WIDTH - 10)

@@ -276,7 +276,9 @@ def causes(windows: Sequence[WindowResult], since: datetime, until: datetime) ->
         if window.until <= until:
             key = (window.kind, window.subject, window.segment, window.statistic)
             courses.setdefault(key, []).append(window)
-    found = [_cause(course) for course in courses.values() if _alerts(course, since)]
+    named = [one.until for one in windows if one.kind == "quality" and one.state != "inconclusive"]
+    looked = max((one for one in named if one <= until), default=None)
+    found = [_cause(course, looked) for course in courses.values() if _alerts(course, since)]
     order = (
         "quality",
         "operations",
@@ -300,12 +302,16 @@ def _stands_out(window: WindowResult) -> bool:
     return window.state == "alert" and not (window.segment and window.explained_by)
 
 
-def _cause(course: Sequence[WindowResult]) -> Cause:
+def _cause(course: Sequence[WindowResult], looked: datetime | None) -> Cause:
+    """What the windows of one figure come to; the monitor of quality ``looked`` last at that moment."""
     last = max(place for place, window in enumerate(course) if _stands_out(window))
     first = last
     while first and course[first - 1].state == "alert":
         first -= 1
     shown = course[last]
+    # Quality names what is wrong, and nothing else: what a later look doesn't name is well.
+    silent = shown.kind == "quality" and looked is not None and looked > shown.until
+    over = silent or any(window.state == "ok" for window in course[last + 1 :])
     return Cause(
         kind=shown.kind,
         subject=shown.subject,
@@ -315,6 +321,7 @@ def _cause(course: Sequence[WindowResult]) -> Cause:
         limit=shown.limit,
         weight=weight(shown),
         since=course[first].since,
+        until=shown.until if over else None,
         course=tuple(window.value for window in course if window.value is not None),
         sentence=shown.sentence,
     )

@@ -119,11 +119,12 @@ class Cause(msgspec.Struct, frozen=True, kw_only=True):
         subject: The column, metric or ``prediction``.
         segment: Of which rows; empty for all.
         statistic: The statistic's name.
-        value: Its value in the latest window.
+        value: Its value in the latest window that was in alert.
         limit: From where on it is an alert.
         weight: How much it matters beside the others: how far it is over its limit, times the column's
             importance where that is known.
         since: The first window of the stretch of alerts that it is in.
+        until: When the last window in alert ended, where a later one found all well; None while it stands.
         course: The values of its windows, oldest first.
         sentence: The finding in words.
     """
@@ -138,6 +139,7 @@ class Cause(msgspec.Struct, frozen=True, kw_only=True):
     course: tuple[float, ...]
     sentence: str
     segment: str = ""
+    until: datetime | None = None
 
 
 class IncidentReport(msgspec.Struct, frozen=True, kw_only=True):

@@ -145,7 +145,7 @@ class Performance:
         ages = (rules.epoch_us(window.until) - moments) / 1e6
         curve, mature = self._delays(window, found, moments), self._config.mature
         old = ripe(curve, ages, mature)
-        yield findings.performance_result(
+        realised = findings.performance_result(
             wide,
             profile,
             labels[old],
@@ -159,6 +159,7 @@ class Performance:
             newest=newest(window.until, ages, old),
             one_in=one_in,
         )
+        yield self._told_of_strays(realised, rows, len(outputs))
         own = moments >= rules.epoch_us(window.since - due)
         stretch = msgspec.structs.replace(window, since=window.since - due)
         cohort = Cohort(
@@ -179,6 +180,24 @@ class Performance:
         why = immature(curve, ages[own], mature)
         yield from realised_results(stretch, profile, measure, cohort, self._config, why)
         yield from self._outcomes(stretch, profile, measure, cohort, why, early)
+
+    def _told_of_strays(self, found: WindowResult, rows: Window, predictions: int) -> WindowResult:
+        """A figure that lacks labels, and whether there are some that find no prediction.
+
+        Labels under other identities than predictions have are no error of one request, and are seen by
+        nobody else. Looked for only where there are predictions enough and labels too few.
+        """
+        least = max(self._config.min_rows, 1)
+        if found.n >= least or predictions < least:
+            return found
+        labels, astray = self._log.strays(rows.model, rows.since, found.until)
+        if 2 * astray <= labels:
+            return found
+        what = (
+            f"{astray:,} of the {labels:,} labels that became known since {rows.since:%Y-%m-%d} name no "
+            "prediction since then: are their ids those of the predictions?"
+        )
+        return msgspec.structs.replace(found, sentence=f"{found.sentence}; {what}")
 
     def _outcomes(
         self,
