@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from meanwhile import on_postgres  # noqa: F401
 from servers import (  # noqa: F401
     full_disk,
     metadata_url,

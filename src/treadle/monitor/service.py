@@ -9,7 +9,6 @@ from functools import partial
 from typing import TypeAlias, get_args
 
 import msgspec
-import sqlalchemy as sa
 
 from treadle.deploy import service_levels
 from treadle.kernel.engine import quote
@@ -119,7 +118,7 @@ class Monitors:
             found = self._compute(model, since, since + every)
             if self._keep(model, before, since + every, found):
                 computed += found
-        with self._ws.database.write() as connection:
+        with store.changing(self._ws.database, model) as connection:
             escalate(connection, model, until, self._config.notify, self._ways)
         if self._config.keep_log is not None:
             self._log.expire(model, (until - parse_duration(self._config.keep_log)).date(), "monitor")
@@ -151,7 +150,7 @@ class Monitors:
         found = service_results(levels, version)
         found = watch.settled(found) if watch else found
         alert = service_alert(found)
-        with self._ws.database.write() as connection:
+        with store.changing(self._ws.database, model) as connection:
             if alert is not None and stands(connection, model, alert, severity(alert, found)):
                 alert = None
             if alert is not None:
@@ -221,7 +220,7 @@ class Monitors:
         found = self._compute(model, since, until)
         kept = {_key(one): one for one in before}
         new = [one for one in found if _key(one) not in kept or not rules.same(one, kept[_key(one)])]
-        with self._ws.database.write() as connection:
+        with store.changing(self._ws.database, model) as connection:
             store.replace_windows(connection, model, until, found)
             if new:  # told at once: who asks again after an interruption finds them changed already
                 record(
@@ -265,7 +264,7 @@ class Monitors:
         """
         check_model(self._ws, alert.model)
         alert = msgspec.structs.replace(alert, delivered=self._nobody)
-        with self._ws.database.write() as connection:
+        with store.changing(self._ws.database, alert.model) as connection:
             if store.find_alert(connection, alert.id) is not None:
                 return False
             store.add_alert(connection, alert)
@@ -445,29 +444,25 @@ class Monitors:
     def _keep(self, model: str, before: datetime | None, until: datetime, found: Results) -> bool:
         """Writes a window's results and the alerts that are news, once; False if somebody else has."""
         cooldown = parse_duration(self._ws.config.retrain.cooldown)
-        try:
-            with self._ws.database.write() as connection:
-                if not store.move_on(connection, model, before, until):
-                    return False
-                store.add_windows(connection, found)
-                raised: Alerts = []
-                grew: dict[str, str] = {}
-                for one in findings.to_alerts(found, delivered=self._nobody):
-                    if not raising.persists(connection, one, self._config):
-                        continue
-                    if more := grown(connection, one, found, self._config):
-                        grew[one.id] = more
-                    elif not raising.is_news(connection, one, cooldown):
-                        continue
-                    alert = msgspec.structs.replace(one, sentence=said(more, one.sentence)) if more else one
-                    store.add_alert(connection, alert)
-                    record(connection, raising.alert_event(alert))
-                    raised.append(alert)
-                now = self._ws.clock.now()
-                group(connection, model, until, raised, found, self._config.notify, self._ways, now, grew)
-        except sa.exc.IntegrityError:
-            # On Postgres two can find no first window and both write it; one gets through.
-            return False
+        with store.changing(self._ws.database, model) as connection:
+            if not store.move_on(connection, model, before, until):
+                return False
+            store.add_windows(connection, found)
+            raised: Alerts = []
+            grew: dict[str, str] = {}
+            for one in findings.to_alerts(found, delivered=self._nobody):
+                if not raising.persists(connection, one, self._config):
+                    continue
+                if more := grown(connection, one, found, self._config):
+                    grew[one.id] = more
+                elif not raising.is_news(connection, one, cooldown):
+                    continue
+                alert = msgspec.structs.replace(one, sentence=said(more, one.sentence)) if more else one
+                store.add_alert(connection, alert)
+                record(connection, raising.alert_event(alert))
+                raised.append(alert)
+            now = self._ws.clock.now()
+            group(connection, model, until, raised, found, self._config.notify, self._ways, now, grew)
         return True
 
     def _tell(self, model: str) -> None:

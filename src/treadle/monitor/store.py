@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 
-from treadle.kernel.database import Instant, Json, schema
+from treadle.kernel.database import Database, Instant, Json, schema, take_turn
 from treadle.monitor.types import Alert, MonitorKind, WindowResult
 
 windows = sa.Table(
@@ -66,6 +67,14 @@ monitored = sa.Table(
 """Up to when each model's windows have been computed."""
 
 
+@contextmanager
+def changing(database: Database, model: str) -> Iterator[sa.Connection]:
+    """A transaction in which nobody else changes a model's windows, alerts and incidents."""
+    with database.write() as connection:
+        take_turn(connection, "monitors", model)
+        yield connection
+
+
 def monitored_until(connection: sa.Connection, model: str) -> datetime | None:
     """Up to when the windows have been computed; None before the first."""
     found: datetime | None = connection.execute(_progress(model)).scalar()
@@ -80,12 +89,12 @@ def move_on(connection: sa.Connection, model: str, before: datetime | None, unti
     """Takes the next window, unless somebody else has.
 
     Args:
-        connection: A write transaction.
+        connection: As of :func:`changing`.
         model: The model.
         before: What :func:`monitored_until` was when the window was chosen.
         until: The window's end.
     """
-    if connection.execute(_progress(model).with_for_update()).scalar() != before:
+    if monitored_until(connection, model) != before:
         return False
     if before is None:
         connection.execute(monitored.insert().values(model=model, until=until))

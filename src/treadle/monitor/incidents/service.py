@@ -96,7 +96,9 @@ class Incidents:
         """
         told = ways(self._ws.config.monitor.notify)
         now = self._ws.clock.now()
-        with self._ws.database.write() as connection:
+        with self._ws.database.read() as connection:
+            model = self._find(store.find_incident(connection, incident_id), incident_id).model
+        with monitor_store.changing(self._ws.database, model) as connection:
             incident = self._find(store.find_incident(connection, incident_id), incident_id)
             if incident.state == "resolved":
                 raise Conflict(

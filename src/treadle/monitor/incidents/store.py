@@ -95,8 +95,8 @@ def read_incidents(
 
 
 def find_incident(connection: sa.Connection, incident_id: str) -> Incident | None:
-    """An incident by its name; others wait with changing it."""
-    query = sa.select(incidents).where(incidents.c.id == incident_id).with_for_update()
+    """An incident by its name."""
+    query = sa.select(incidents).where(incidents.c.id == incident_id)
     row = connection.execute(query).mappings().first()
     return Incident(**row) if row else None
 
