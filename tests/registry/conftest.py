@@ -12,6 +12,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from meanwhile import on_postgres  # noqa: F401
 from retrain.wheel import FIRST, make, turn
 from servers import metadata_url, postgres_server, postgres_url  # noqa: F401 - fixtures
 from treadle.data.types import DataInput, SliceSpec

@@ -280,13 +280,15 @@ def log_model_metrics(connection: sa.Connection, metrics: Sequence[ModelMetric])
     logged_store.add_once(connection, logged_store.model_metrics, rows)
 
 
-def find_logged_model(connection: sa.Connection, identity: str, *, deleted: bool = False) -> LoggedModel:
-    """A logged model; one that was deleted only if that will do.
+def find_logged_model(
+    connection: sa.Connection, identity: str, *, deleted: bool = False, lock: bool = False
+) -> LoggedModel:
+    """A logged model; one that was deleted only if that will do; locked if that is asked for.
 
     Raises:
         NotFound: If there is none.
     """
-    found = None if "\0" in identity else logged_store.find_model(connection, identity)
+    found = None if "\0" in identity else logged_store.find_model(connection, identity, lock=lock)
     if found is None or (found.lifecycle == "deleted" and not deleted):
         raise NotFound(f"Logged model with ID '{identity:.80}' not found.")
     return found

@@ -61,7 +61,10 @@ class Approvals:
         with self._database.write() as connection:
             catalog_store.lock_model(connection, version.model)
             mine = (store.versions.c.model == version.model, store.versions.c.number == version.number)
-            version = store.find_version(connection, *mine) or version  # as it is once nobody else moves it
+            found = store.find_version(connection, *mine)  # as it is once nobody else moves it
+            if found is None:
+                raise NotFound(f"{version.ref} was deleted right now", fix=f"treadle models {version.model}")
+            version = found
             stage = self._checked(connection, version, actor, outcome)
             self._add(connection, version, stage, actor, reason)
             return self._standing(connection, version)

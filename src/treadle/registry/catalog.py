@@ -16,7 +16,7 @@ from datetime import datetime
 import msgspec
 import sqlalchemy as sa
 
-from treadle.experiment import limits, tag_logged_model, whole_milliseconds
+from treadle.experiment import find_logged_model, limits, tag_logged_model, whole_milliseconds
 from treadle.experiment.grammar import (
     MODELS,
     VERSIONS,
@@ -257,7 +257,9 @@ class Catalog:
             store.update_model(connection, new.model, now)
             if found.logged:
                 entry = {"name": version.model, "version": version.number}
-                value = _with_entry(found.logged_tags.get(_VERSIONS_TAG), entry)
+                # Read again, locked: under another model it may be registered right now as well.
+                logged = find_logged_model(connection, found.logged, deleted=True, lock=True)
+                value = _with_entry(logged.tags.get(_VERSIONS_TAG), entry)
                 tag_logged_model(connection, found.logged, {_VERSIONS_TAG: value})
             return version
 

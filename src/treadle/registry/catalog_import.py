@@ -27,8 +27,7 @@ def import_model(workspace: Workspace, new: ImportCatalogModel) -> CatalogModel:
     model = new.model
     _check(new)
     with workspace.database.write() as connection:
-        store.insert_model(connection, model.name, model.created_at, model.description)
-        store.lock_model(connection, model.name)
+        store.hold_model(connection, model.name, model.created_at, model.description)
         known = store.find_model(connection, model.name)
         assert known is not None  # noqa: S101 - just made
         for version in sorted(new.versions, key=lambda one: one.number):

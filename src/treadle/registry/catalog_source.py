@@ -25,14 +25,12 @@ class Origin(msgspec.Struct, frozen=True):
         storage: Where they are in the end.
         run: The run that made it, if one did.
         logged: The logged model that it is, if it is one.
-        logged_tags: That one's tags.
     """
 
     source: str
     storage: str
     run: str = ""
     logged: str = ""
-    logged_tags: dict[str, str] = {}
 
 
 def resolve(connection: sa.Connection, new: NewCatalogVersion) -> Origin:
@@ -47,7 +45,7 @@ def resolve(connection: sa.Connection, new: NewCatalogVersion) -> Origin:
         if text:
             _check_identity(text, where)
     if found.kind in {"version", "alias"}:
-        return _copy(connection, new, _named(connection, found))
+        return _copy(new, _named(connection, found))
     if new.logged_model or found.kind == "logged":
         return _of_logged_model(connection, new, found)
     run = new.run or ""
@@ -106,7 +104,7 @@ def _named(connection: sa.Connection, source: Source) -> CatalogVersion:
     return found
 
 
-def _copy(connection: sa.Connection, new: NewCatalogVersion, known: CatalogVersion) -> Origin:
+def _copy(new: NewCatalogVersion, known: CatalogVersion) -> Origin:
     other_run = new.run is not None and new.run != known.run
     if other_run or (new.logged_model is not None and new.logged_model != known.logged_model):
         raise InvalidInput(
@@ -114,11 +112,8 @@ def _copy(connection: sa.Connection, new: NewCatalogVersion, known: CatalogVersi
             where="source",
             fix="leave run_id and model_id out: they are the referenced version's",
         )
-    tags = {}
-    if known.logged_model:
-        tags = find_logged_model(connection, known.logged_model, deleted=True).tags
     source = f"models:/{known.model}/{known.number}"
-    return Origin(source, known.storage, known.run, known.logged_model, tags)
+    return Origin(source, known.storage, known.run, known.logged_model)
 
 
 def _of_logged_model(connection: sa.Connection, new: NewCatalogVersion, found: Source) -> Origin:
@@ -128,7 +123,7 @@ def _of_logged_model(connection: sa.Connection, new: NewCatalogVersion, found: S
     if found.kind == "artifacts" and not _within(found, model.artifacts):
         raise _foreign(new.source, "model_id")
     storage = model.artifacts if found.kind == "logged" else new.source
-    return Origin(new.source, storage, new.run or model.run, model.id, model.tags)
+    return Origin(new.source, storage, new.run or model.run, model.id)
 
 
 def _run_folder(connection: sa.Connection, run: str) -> str | None:

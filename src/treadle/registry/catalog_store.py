@@ -106,6 +106,12 @@ def lock_model(connection: sa.Connection, name: str) -> bool:
     return connection.execute(query).first() is not None
 
 
+def hold_model(connection: sa.Connection, name: str, now: datetime, description: str = "") -> None:
+    """As :func:`lock_model`; a model that isn't there, or is being deleted, is made."""
+    while not lock_model(connection, name):
+        insert_model(connection, name, now, description)
+
+
 def update_model(connection: sa.Connection, name: str, now: datetime, **values: Any) -> None:
     """Changes columns of a registered model."""
     connection.execute(models.update().where(models.c.name == name).values(updated_at=now, **values))

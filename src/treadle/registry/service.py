@@ -59,7 +59,7 @@ class Registry:
             known = store.find_version(connection, *_made_by(new.run))
         if known is None:
             self._check_complete(new)
-            known = self._add(new)
+            known = self._added(new)
         if known.model != new.model:
             raise Conflict(f"run {new.run} is registered as {known.ref}", where=new.model)
         return known
@@ -83,11 +83,20 @@ class Registry:
                 " nothing was registered",
             )
 
+    def _added(self, new: NewVersion) -> ModelVersion:
+        try:
+            return self._add(new)
+        except sa.exc.IntegrityError:  # the run has just become a version of another model
+            with self._database.read() as connection:
+                known = store.find_version(connection, *_made_by(new.run))
+            if known is None:
+                raise
+            return known
+
     def _add(self, new: NewVersion) -> ModelVersion:
         at = self._workspace.clock.now()
         with self._database.write() as connection:
-            catalog_store.insert_model(connection, new.model, at, "")
-            catalog_store.lock_model(connection, new.model)
+            catalog_store.hold_model(connection, new.model, at)
             known = store.find_version(connection, *_made_by(new.run))
             if known is not None:
                 return known

@@ -170,8 +170,7 @@ class Archives:
         at, imported = self._workspace.clock.now(), version.imported
         assert imported is not None  # noqa: S101 - made above
         with self._workspace.database.write() as connection:
-            catalog_store.insert_model(connection, version.model, at, "")
-            catalog_store.lock_model(connection, version.model)
+            catalog_store.hold_model(connection, version.model, at)
             if (known := _known(connection, version.model, incoming)) is not None:
                 return known
             entry = CatalogVersion(

@@ -71,7 +71,8 @@ class Cards:
             raise NotFound(f"{new.model} has no version yet", fix="`treadle run` makes the first")
         at = self._workspace.clock.now()
         with self._workspace.database.write() as connection:
-            catalog_store.lock_model(connection, new.model)
+            if not catalog_store.lock_model(connection, new.model):
+                raise NotFound(f"{new.model} was deleted right now", fix="treadle models")
             latest = {one.section: one for one in store.history(connection, new.model)}
             for part in new.parts:
                 there = latest.get(part.section)

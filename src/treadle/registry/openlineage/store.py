@@ -56,6 +56,6 @@ def untold_versions(connection: sa.Connection, after: datetime, limit: int) -> l
 
 def tell(connection: sa.Connection, kind: str, identity: str, state: str, at: datetime) -> None:
     """Notes what was told last."""
-    mine = sa.and_(told.c.kind == kind, told.c.id == identity)
-    connection.execute(told.delete().where(mine))
-    connection.execute(told.insert().values(kind=kind, id=identity, state=state, at=at))
+    if not insert_once(connection, told, {"kind": kind, "id": identity, "state": state, "at": at}):
+        mine = sa.and_(told.c.kind == kind, told.c.id == identity)
+        connection.execute(told.update().where(mine).values(state=state, at=at))
