@@ -58,6 +58,19 @@ def serving(workspace: Workspace) -> Iterator[str]:
         thread.join(20)
 
 
+def test_of_two_that_begin_at_once_one_is_told(past, replays, monkeypatch):
+    bounds, at = replays._bounds, START + 60 * DAY
+
+    def meanwhile() -> tuple[datetime, datetime]:
+        monkeypatch.setattr(replays, "_bounds", bounds)
+        replays.start(at)
+        return bounds()
+
+    monkeypatch.setattr(replays, "_bounds", meanwhile)
+    with pytest.raises(Conflict, match="a replay is under way"):
+        replays.start(at)
+
+
 def test_a_past_is_replayed_until_the_wheel_turns(past: Workspace, replays: Replays) -> None:
     began = START + 50 * DAY
     state = replays.start(began)

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from treadle.deploy.types import Replica, ReplicaReport, Revision, TrialReport
 from treadle.kernel.config import DeployConfig
-from treadle.kernel.database import Instant, Json, schema
+from treadle.kernel.database import Instant, Json, insert_once, schema
 
 _FORGOTTEN_AFTER = timedelta(days=1)
 
@@ -152,17 +152,12 @@ def save_report(connection: sa.Connection, report: ReplicaReport, now: datetime)
         replicas.c.environment == report.environment,
         replicas.c.replica == report.replica,
     )
-    before = connection.execute(sa.select(replicas.c.report).where(mine)).scalar()
-    connection.execute(replicas.delete().where(mine | (replicas.c.heard_at < now - _FORGOTTEN_AFTER)))
-    connection.execute(
-        replicas.insert().values(
-            model=report.model,
-            environment=report.environment,
-            replica=report.replica,
-            heard_at=now,
-            report=report,
-        )
-    )
+    name = {"model": report.model, "environment": report.environment, "replica": report.replica}
+    before = None
+    if not insert_once(connection, replicas, {**name, "heard_at": now, "report": report}):
+        before = connection.execute(sa.select(replicas.c.report).where(mine).with_for_update()).scalar()
+        connection.execute(replicas.update().where(mine).values(heard_at=now, report=report))
+    connection.execute(replicas.delete().where(~mine, replicas.c.heard_at < now - _FORGOTTEN_AFTER))
     return before
 
 

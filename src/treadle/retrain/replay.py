@@ -16,6 +16,7 @@ import sqlalchemy as sa
 
 from treadle.data import Datasets, DatasetVersion
 from treadle.deploy import Deployments
+from treadle.kernel.database import insert_once
 from treadle.kernel.engine import quote
 from treadle.kernel.errors import Conflict, InvalidInput
 from treadle.kernel.workspace import Workspace, replays
@@ -56,7 +57,7 @@ class Replays:
             InvalidInput: If the data doesn't reach back to that moment.
         """
         if self.state() is not None:
-            raise Conflict("a replay is under way", fix="go on with it, or `treadle replay stop`")
+            raise _under_way()
         if PredictionLog(self._ws).count(self._ws.config.model):
             raise Conflict(
                 "this workspace has predictions already; a replay would mix a past into them",
@@ -68,7 +69,8 @@ class Replays:
                 f"{at:%Y-%m-%d} lies outside the data, which covers {first:%Y-%m-%d} to {last:%Y-%m-%d}"
             )
         with self._ws.database.write() as connection:
-            connection.execute(replays.insert().values(id=1, since=at, at=at))
+            if not insert_once(connection, replays, {"id": 1, "since": at, "at": at}):
+                raise _under_way()
         return ReplayState(since=at, at=at, end=last)
 
     def stop(self) -> None:
@@ -172,6 +174,10 @@ class Replays:
         if batch.ids:
             PredictionLog(self._ws).append_labels(self._ws.config.model, batch)
         return len(batch.ids)
+
+
+def _under_way() -> Conflict:
+    return Conflict("a replay is under way", fix="go on with it, or `treadle replay stop`")
 
 
 def _naive(at: datetime) -> datetime:
