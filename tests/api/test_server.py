@@ -8,21 +8,23 @@ import re
 import signal
 import socket
 import subprocess
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from live import AT, BY_HAND, PATIENCE, command, environment, make, turn, until, up
-from treadle.api.server import _url
+from treadle.api.server import _every, _url
 from treadle.client import Client, connect, find_server
 from treadle.client.finding import ENGINE_LOCK
 from treadle.kernel.errors import Busy, Unavailable
 from treadle.kernel.lock import holder
-from treadle.kernel.workspace import Workspace
+from treadle.kernel.workspace import Workspace, replays
 from treadle.monitor import PredictionLog
 from treadle.retrain import NewCycle
 from treadle.retrain.worker import LOCK
@@ -152,6 +154,23 @@ def test_nobody_else_can_take_the_port_while_it_starts() -> None:
 
     with _listen("127.0.0.1", 0) as first, pytest.raises(Conflict):
         _listen("127.0.0.1", first.getsockname()[1])
+
+
+def test_people_are_told_while_the_past_is_replayed(toy: Path) -> None:
+    """Nothing is looked at between the steps; what a receiver didn't take is tried again all the same."""
+    workspace = Workspace.open(toy)
+    rooms: Any = SimpleNamespace(workspace=workspace)
+    looked, delivered = threading.Event(), threading.Event()
+    with _every(0.01, "test", rooms, looked.set, delivered.set):
+        assert looked.wait(PATIENCE)
+        assert not delivered.is_set()
+    with workspace.database.write() as connection:
+        connection.execute(replays.insert().values(id=1, since=AT, at=AT))
+    looked.clear()
+    with _every(0.01, "test", rooms, looked.set, delivered.set):
+        assert delivered.wait(PATIENCE)
+        assert not looked.is_set()
+    workspace.close()
 
 
 def test_an_ipv6_address_is_written_in_brackets() -> None:

@@ -137,9 +137,9 @@ def test_alerts_and_cycles_are_told_as_they_come(call: Call, wire: Wire) -> None
     lines = [" ".join(line.split()) for line in found.out.splitlines()]
     assert lines[:6] == [
         "! 2013-07-01 12:00 roc_auc fell to 0.65, below 0.70",
+        "✓ 2013-07-01 12:00 flights/3 is in production · 1m 12s · 42 CPU-seconds",
         "! 2013-07-01 12:00 roc_auc fell to 0.65, below 0.70",
         "· 2013-07-29 12:00 no cycle was started: the last cycle ended 14d ago",
-        "✓ 2013-07-01 12:00 flights/3 is in production · 1m 12s · 42 CPU-seconds",
         "! 2013-07-01 12:00 roc_auc fell to 0.65, below 0.70",
         "✗ 2013-08-12 12:00 flights/4 was refused · 1m 12s · 42 CPU-seconds: evaluate went well",
     ]

@@ -9,6 +9,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -275,9 +276,10 @@ def _clockwork(rooms: Rooms) -> Iterator[None]:
     for name, trigger in rooms.workspace.config.retrain.triggers.items():
         if trigger.on == "webhook" and not os.environ.get(trigger.secret):
             _log.warning("the trigger %r refuses webhooks: %s isn't set here", name, trigger.secret)
-    with _every(
-        _LOOK_EVERY, "treadle-clockwork", rooms, lambda: rooms.loop.look(rooms.workspace.config.model)
-    ):
+    model, monitors = rooms.workspace.config.model, Monitors(rooms.workspace)
+    looks = partial(rooms.loop.look, model)
+    # The past is looked at step by step, and people are told of it by the machine's clock.
+    with _every(_LOOK_EVERY, "treadle-clockwork", rooms, looks, partial(monitors.deliver, model)):
         yield
 
 
@@ -298,17 +300,19 @@ def _watch(rooms: Rooms) -> Iterator[Callable[[], None]]:
 
 @contextlib.contextmanager
 def _every(
-    seconds: float, name: str, rooms: Rooms, look: Callable[[], object]
+    seconds: float,
+    name: str,
+    rooms: Rooms,
+    look: Callable[[], object],
+    replaying: Callable[[], object] = lambda: None,
 ) -> Iterator[Callable[[], None]]:
-    """Does something again and again in a thread of its own, but not while the past is replayed."""
+    """Does something again and again in a thread of its own; something else while the past is replayed."""
     stop = threading.Event()
 
     def tick() -> None:
         while not stop.wait(seconds):
-            if rooms.workspace.replayed_time() is not None:
-                continue
             try:
-                look()
+                (look if rooms.workspace.replayed_time() is None else replaying)()
             except TreadleError as error:
                 _log.warning("the monitors could not look: %s", error)
             except Exception:  # noqa: BLE001 - the thread must outlive a bug in one look

@@ -70,7 +70,6 @@ def show_report(found: IncidentReport) -> None:
         ]
     )
     show.say()
-    watched = set(one.kinds) - {"operations", "retraining"}  # these two have no windows
     show.table(
         ["what changed", "where", "statistic", ">value", ">limit", "!since", "!until", "course"],
         [
@@ -86,11 +85,13 @@ def show_report(found: IncidentReport) -> None:
             )
             for cause in found.causes
         ],
-        empty="no monitor is in alert any more" if watched else "it is no window's finding",
+        empty="no monitor is in alert any more" if found.windowed else "it is no window's finding",
     )
     for cause in sorted(found.causes, key=lambda one: one.until is not None)[:3]:  # what stands first
         over = f" (until {show.when(cause.until)}; well since)" if cause.until else ""
         show.item("ok" if cause.until else "alert", f"{cause.sentence}{over}")
+    for alert in found.beside:
+        show.item("alert", f"{show.when(alert.at)}  {alert.sentence}")
     if found.production:
         show.say()
         rows = [(event.at, event.message, event.actor) for event in found.production]

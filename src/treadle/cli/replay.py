@@ -165,8 +165,10 @@ class _Drive:
                 step = self._app.client.step_replay(min(self._total.until + self._step, self._target))
                 if step.until <= self._total.until:
                     break
+                self._tell_ended(wait=False)  # what began in a step before comes before this one's news
                 self._add(step)
-                self._tell_ended(wait=False)
+                if step.tick.cycle:
+                    self._tell_ended(wait=False)
                 elapsed = progress.tasks[0].elapsed or 0.0
                 rate = f"{self._total.rows / elapsed:,.0f} rows/s" if elapsed else ""
                 done = (step.until - self._total.since).total_seconds()

@@ -122,7 +122,7 @@ class Monitors:
             escalate(connection, model, until, self._config.notify, self._ways)
         if self._config.keep_log is not None:
             self._log.expire(model, (until - parse_duration(self._config.keep_log)).date(), "monitor")
-        self._tell(model)
+        self.deliver(model)
         return computed
 
     def watch_service(
@@ -160,7 +160,7 @@ class Monitors:
             raised = [alert] if alert is not None else []
             group(connection, model, levels.at, raised, found, self._config.notify, self._ways)
         if alert is not None:
-            self._tell(model)
+            self.deliver(model)
         return alert
 
     def backfill(
@@ -270,7 +270,7 @@ class Monitors:
             store.add_alert(connection, alert)
             record(connection, raising.alert_event(alert))
             group(connection, alert.model, alert.at, [alert], [], self._config.notify, self._ways)
-        self._tell(alert.model)
+        self.deliver(alert.model)
         return True
 
     def mark_cycle(self, alert_id: str, cycle_id: str) -> None:
@@ -465,8 +465,12 @@ class Monitors:
             group(connection, model, until, raised, found, self._config.notify, self._ways, now, grew)
         return True
 
-    def _tell(self, model: str) -> None:
-        """Sends what is to be sent now."""
+    def deliver(self, model: str) -> None:
+        """Sends what is to be sent now: alerts, and notices of incidents.
+
+        Raises:
+            ConfigError: If people are to be told by a way that can't work.
+        """
         outbox = Outbox(self._ws, channels(self._config))
         outbox.add_alerts(model)
         outbox.deliver()

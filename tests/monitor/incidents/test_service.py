@@ -19,6 +19,7 @@ from treadle.kernel.events import record, timeline
 from treadle.kernel.types import Event
 from treadle.kernel.workspace import Workspace
 from treadle.monitor import (
+    Alert,
     Incident,
     IncidentChange,
     Incidents,
@@ -98,6 +99,21 @@ def test_what_moved_together_is_one_incident_that_tells_why(troubled: Any) -> No
     assert "<svg" in page
     assert "toy-1" in page
     assert "Another replica" in page
+
+
+def test_what_no_window_tells_of_is_shown_beside_the_causes(troubled: Any) -> None:
+    incidents = evaluate(troubled)
+    about = only(incidents).version
+    rest = Alert(
+        id="rest", model="toy", kind="retraining", at=START + 3 * WEEK, subjects=("toy",),
+        sentence="3 cycles in a row were refused, so triggers rest", version=about,
+    )  # fmt: skip
+    assert incidents.show("toy-1").beside == []
+    for again in ("rest", "rest-2"):
+        assert Monitors(troubled.workspace).report(msgspec.structs.replace(rest, id=again))
+    report = incidents.show("toy-1")
+    assert [one.sentence for one in report.beside] == [rest.sentence]
+    assert (report.windowed, rest.sentence in incident_page(report)) == (True, True)
 
 
 def test_calm_weeks_open_nothing(troubled: Any) -> None:

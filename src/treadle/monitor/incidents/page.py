@@ -23,6 +23,7 @@ def incident_page(report: IncidentReport) -> str:
         incident=report.incident,
         facts=facts(report),
         causes=[(cause, Markup(course(cause))) for cause in report.causes],  # noqa: S704 - our own SVG of numbers
+        beside=report.beside,
         production=report.production,
         next=report.next,
     )

@@ -111,6 +111,10 @@ class IncidentChange(msgspec.Struct, frozen=True, kw_only=True):
     note: str = ""
 
 
+_WINDOWLESS: frozenset[MonitorKind] = frozenset({"operations", "retraining"})
+"""Monitors that look at no window."""
+
+
 class Cause(msgspec.Struct, frozen=True, kw_only=True):
     """Something that changed, and may be why.
 
@@ -165,6 +169,19 @@ class IncidentReport(msgspec.Struct, frozen=True, kw_only=True):
     production: tuple[Event, ...]
     next: tuple[str, ...]
     growths: tuple[str, ...] = ()
+
+    @property
+    def beside(self) -> list[Alert]:
+        """Alerts of the service and of retraining, of which no window tells; not the one that opened it."""
+        apart = [
+            one for one in self.alerts if one.kind in _WINDOWLESS and one.sentence != self.incident.title
+        ]
+        return list({one.sentence: one for one in apart}.values())
+
+    @property
+    def windowed(self) -> bool:
+        """Whether any of its monitors looks at windows."""
+        return bool(set(self.incident.kinds) - _WINDOWLESS)
 
 
 class Notice(msgspec.Struct, frozen=True, kw_only=True):
