@@ -212,6 +212,7 @@ def test_causes_come_likeliest_first() -> None:
         ("quality", "day"), ("input", "day"), ("input", "hour"), ("performance", "roc_auc")
     ]  # fmt: skip
     assert (found[2].since, found[2].course) == (START, (0.05, 0.4, 0.5))
+    assert found[2].ends == (START, START + 7 * DAY, START + 14 * DAY)
     assert found[1].weight == pytest.approx(0.9 * 2)
     assert rules.causes(windows, START + 30 * DAY, START + 60 * DAY) == ()
 

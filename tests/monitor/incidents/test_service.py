@@ -97,6 +97,7 @@ def test_what_moved_together_is_one_incident_that_tells_why(troubled: Any) -> No
     assert report.next[0] == "treadle incidents ack toy-1"
     page = incident_page(report)
     assert "<svg" in page
+    assert f">{START + 3 * WEEK:%Y-%m-%d}</text>" in page, "the course says when"
     assert "toy-1" in page
     assert "Another replica" in page
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 from importlib import resources
 
 from treadle.kernel import drawing
 from treadle.monitor.incidents.types import Cause, Incident, IncidentReport
 
-_WIDTH, _HEIGHT, _LEFT = 640.0, 120.0, 60.0
+_WIDTH, _HEIGHT, _LEFT, _BELOW = 640.0, 120.0, 60.0, 16.0
 
 
 def incident_page(report: IncidentReport) -> str:
@@ -49,17 +50,23 @@ def facts(report: IncidentReport) -> list[tuple[str, str]]:
 
 
 def course(cause: Cause) -> str:
-    """A cause's windows as a line, with its limit."""
+    """A cause's windows as a line over time, with its limit; a gap in time is one in the picture."""
     values = cause.course
     if len(values) < 2:
         return drawing.nothing("a figure of one window only")
-    limit = (cause.limit,) if cause.limit is not None else ()
+    ink, limit = drawing.colour(0), (cause.limit,) if cause.limit is not None else ()
     y, at = drawing.vertical([*values, *limit], 10, _HEIGHT - 10)
-    x = drawing.between(0, len(values) - 1, _LEFT, _WIDTH - 10)
-    line = drawing.polyline([(x(i), y(value)) for i, value in enumerate(values)], drawing.colour(0))
-    return drawing.svg(
-        _WIDTH, _HEIGHT, [line], _limit(y, limit), drawing.gridlines(at, y, _LEFT, _WIDTH - 10)
-    )
+    moments = [end.timestamp() for end in cause.ends]
+    x = drawing.between(moments[0], moments[-1], _LEFT, _WIDTH - 10)
+    line = drawing.polyline([(x(when), y(value)) for when, value in zip(moments, values, strict=True)], ink)
+    grid = drawing.gridlines(at, y, _LEFT, _WIDTH - 10)
+    return drawing.svg(_WIDTH, _HEIGHT + _BELOW, [line], _limit(y, limit), _dates(cause.ends), grid)
+
+
+def _dates(ends: Sequence[datetime]) -> Iterable[str]:
+    """The days of the first and the last window, below the picture."""
+    for at, place, side in ((ends[0], _LEFT, ""), (ends[-1], _WIDTH - 10, " end")):
+        yield f'<text x="{place:g}" y="{_HEIGHT + _BELOW - 4:g}" class="tick{side}">{at:%Y-%m-%d}</text>'
 
 
 def _limit(y: drawing.Scale, limit: Iterable[float]) -> Iterable[str]:

@@ -323,5 +323,6 @@ def _cause(course: Sequence[WindowResult], looked: datetime | None) -> Cause:
         since=course[first].since,
         until=shown.until if over else None,
         course=tuple(window.value for window in course if window.value is not None),
+        ends=tuple(window.until for window in course if window.value is not None),
         sentence=shown.sentence,
     )

@@ -130,6 +130,7 @@ class Cause(msgspec.Struct, frozen=True, kw_only=True):
         since: The first window of the stretch of alerts that it is in.
         until: When the last window in alert ended, where a later one found all well; None while it stands.
         course: The values of its windows, oldest first.
+        ends: When each of these windows ended.
         sentence: The finding in words.
     """
 
@@ -144,6 +145,7 @@ class Cause(msgspec.Struct, frozen=True, kw_only=True):
     sentence: str
     segment: str = ""
     until: datetime | None = None
+    ends: tuple[datetime, ...] = ()
 
 
 class IncidentReport(msgspec.Struct, frozen=True, kw_only=True):
