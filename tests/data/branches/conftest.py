@@ -1,5 +1,6 @@
 import pytest
 
+from meanwhile import on_postgres  # noqa: F401
 from servers import metadata_url, postgres_server, postgres_url, s3, s3_server  # noqa: F401
 from treadle.data.branches.service import Branches
 from treadle.kernel.workspace import Workspace

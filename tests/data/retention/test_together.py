@@ -12,6 +12,7 @@ import pytest
 from branching import commit, contents
 from data.retention.conftest import project
 from data.retention.using import start, use
+from meanwhile import meanwhile
 from servers import postgres_server, postgres_url  # noqa: F401
 from treadle.api.rooms import Rooms
 from treadle.data import DeleteVersions, Merge, PruneVersions, RestoreVersions, Revert, Verify
@@ -254,3 +255,29 @@ def test_a_version_is_made_while_another_is_deleted(
     live = [one.number for one in rooms.datasets.log("pets") if one.deleted_at is None]
     assert live in ([6, 5], [6, 5, 4])
     assert contents(rooms.branches, "pets")["new"] == "1"
+
+
+def test_a_version_is_made_while_the_whole_dataset_is_deleted(
+    on_postgres: Rooms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All goes, or the version is refused: none is left alone."""
+    rooms = on_postgres
+    during(monkeypatch, versions, "mark_deleted", lambda: commit(rooms.branches, {"new": "1"}))
+    delete(rooms)
+    assert [one.number for one in rooms.datasets.log("pets") if one.deleted_at is None] == []
+
+
+@pytest.mark.parametrize("moment", ["any_of", "delete_dataset"])
+def test_a_version_is_made_while_its_dataset_is_forgotten(
+    on_postgres: Rooms, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    rooms = on_postgres
+    delete(rooms)
+    database = rooms.workspace.database
+    other = meanwhile(
+        monkeypatch, database, refs, moment, lambda: commit(rooms.branches, {"new": "1"}, "again")
+    )
+    free(rooms)
+    assert other.result(10).number == 6
+    assert "pets" in [one.name for one in rooms.branches.datasets()]
+    assert contents(rooms.branches, "pets@again") == {"new": "1"}

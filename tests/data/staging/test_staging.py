@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -238,3 +238,41 @@ def test_listings_are_those_of_a_store_that_has_what_is_staged(
         if len(page) < limit:
             break
     assert found == sorted(expected)
+
+
+def during(monkeypatch: pytest.MonkeyPatch, name: str, work: Callable[[], object]) -> None:
+    """Does something once, right after the staging has looked at a branch's head."""
+    head = Branches.head
+
+    def looked(self: Branches, dataset: str, branch: str) -> DatasetVersion | None:
+        monkeypatch.setattr(Branches, "head", head)
+        found = head(self, dataset, branch)
+        work()
+        return found
+
+    monkeypatch.setattr(Branches, name, looked)
+
+
+def test_an_object_that_may_not_be_there_is_committed_meanwhile(staging, workspace, branches, monkeypatch):
+    put(staging, workspace, "cat", b"theirs")
+    during(monkeypatch, "head", lambda: staging.commit("pets", "main", message="", actor="ben"))
+    mine = Entry("cat", 4, workspace.blobs.put(b"mine"))
+    with pytest.raises(AlreadyExists):
+        staging.put("pets", "main", mine, About(), new=True)
+    assert list(staging.changes("pets", "main")) == []
+
+
+def test_an_object_is_removed_while_it_is_committed(staging, workspace, branches, monkeypatch):
+    put(staging, workspace, "cat", b"x")
+    during(monkeypatch, "head", lambda: staging.commit("pets", "main", message="", actor="ben"))
+    staging.remove("pets", "main", ["cat"])
+    assert seen(staging, branches) == []
+
+
+def test_an_object_is_removed_between_looking_and_committing(staging, workspace, branches, monkeypatch):
+    put(staging, workspace, "cat", b"x")
+    put(staging, workspace, "dog", b"x")
+    during(monkeypatch, "head", lambda: staging.remove("pets", "main", ["cat"]))
+    monkeypatch.setattr(Staging, "_check_writable", lambda *_: None)
+    staging.commit("pets", "main", message="", actor="ben")
+    assert seen(staging, branches) == ["dog"]

@@ -74,7 +74,7 @@ def adopt(workspace: Workspace, dataset: str) -> None:
         for version in made[1:]:
             versions.adopt(connection, version)
         at = made[0].created_at
-        store.insert_dataset(connection, Dataset(name=dataset, created_at=at, actor=made[0].actor))
+        store.hold_dataset(connection, Dataset(name=dataset, created_at=at, actor=made[0].actor))
         if store.find_ref(connection, dataset, "branch", DEFAULT_BRANCH) is None:
             store.insert_ref(
                 connection,

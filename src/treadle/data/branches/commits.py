@@ -20,7 +20,7 @@ from treadle.data.storage.writing import Written
 from treadle.data.tree.pages import Root
 from treadle.data.tree.trees import read_root
 from treadle.data.types import Column, DatasetVersion, FileEntry, Source
-from treadle.kernel.errors import Conflict, CorruptData, NotFound
+from treadle.kernel.errors import Conflict, CorruptData, InvalidInput, NotFound
 from treadle.kernel.events import record
 from treadle.kernel.types import Event
 from treadle.kernel.workspace import Workspace
@@ -130,6 +130,7 @@ def write_version(
 
     Raises:
         Conflict: If the branch doesn't stand where it was expected, or is protected.
+        InvalidInput: If a tag has the name of a branch that isn't there yet.
         Deleted: If a version was deleted meanwhile that it follows or has contents of.
         StorageFull: If no space is left; the branch stands where it stood.
         StorageError: If a store can't be written.
@@ -153,7 +154,7 @@ def write_version(
         version = version_of(commit, commit_id, new.files)
         try:
             with workspace.database.write() as connection:
-                store.insert_dataset(connection, Dataset(name=new.dataset, created_at=at, actor=new.actor))
+                store.hold_dataset(connection, Dataset(name=new.dataset, created_at=at, actor=new.actor))
                 check_live(*versions.hold(connection, new.dataset, {*follows, *new.needs}))
                 _move(connection, new, number, at)
                 versions.insert(connection, version)
@@ -191,11 +192,15 @@ def _move(connection: sa.Connection, new: NewVersion, number: int, at: datetime)
     found = _check_head(connection, new)
     if found is not None and not new.reviewed:
         check_unprotected(found)
-    done = (
-        store.move_ref(connection, ref, new.expected, at, new.actor)
-        if found
-        else store.insert_ref(connection, ref)
-    )
+    if found is None:
+        other = store.taken(connection, ref)
+        if other == "tag":
+            raise InvalidInput(
+                f"{new.dataset!r} has a tag {new.branch!r}", where=new.dataset, fix="commit on another branch"
+            )
+        done = other is None and store.insert_ref(connection, ref)
+    else:
+        done = store.move_ref(connection, ref, new.expected, at, new.actor)
     if not done:
         raise moved(new.dataset, new.branch, new.expected, None)
 

@@ -375,7 +375,10 @@ class Branches:
         how = "protected" if settings.protected else "open"
         at = self._ws.clock.now()
         with self._ws.database.write() as connection:
-            store.set_settings(connection, ref, settings)
+            if not store.set_settings(connection, ref, settings):
+                raise unknown(
+                    "branch", branch, [one.name for one in store.refs_of(connection, dataset, "branch")]
+                )
             record(
                 connection,
                 Event(
@@ -417,14 +420,11 @@ class Branches:
             changed_at=self._ws.clock.now(),
             actor=actor,
         )
-        other: RefKind = "tag" if kind == "branch" else "branch"
         with self._ws.database.write() as connection:
             check_live(*versions.hold(connection, dataset, [version.number]))
-            taken = store.find_ref(connection, dataset, other, name)
-            if taken or not store.insert_ref(connection, ref):
-                raise AlreadyExists(
-                    f"{dataset!r} has a {taken.kind if taken else kind} {name!r}", fix="choose another name"
-                )
+            if (taken := store.taken(connection, ref)) is not None:
+                raise AlreadyExists(f"{dataset!r} has a {taken} {name!r}", fix="choose another name")
+            store.insert_ref(connection, ref)
         return ref
 
     def delete_ref(self, dataset: str, kind: RefKind, name: str) -> None:
@@ -435,7 +435,7 @@ class Branches:
             Conflict: If it is the branch ``main``, or protected.
         """
         with self._ws.database.write() as connection:
-            ref = store.find_ref(connection, dataset, kind, name)
+            ref = store.find_ref(connection, dataset, kind, name, lock=True)
             if ref is None:
                 raise unknown(kind, name, [one.name for one in store.refs_of(connection, dataset, kind)])
             if ref.settings.protected or (kind, name) == ("branch", DEFAULT_BRANCH):

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from treadle.data.branches.types import Dataset, Ref, RefKind, RefSettings
 from treadle.data.staging.store import drop_below
-from treadle.kernel.database import Instant, Json, insert_once, schema
+from treadle.kernel.database import Instant, Json, insert_once, schema, take_turn
 
 datasets = sa.Table(
     "data_sets",
@@ -39,6 +39,18 @@ def insert_dataset(connection: sa.Connection, dataset: Dataset) -> bool:
     return insert_once(connection, datasets, {**msgspec.structs.asdict(dataset), "settings": "{}"})
 
 
+def hold_dataset(connection: sa.Connection, dataset: Dataset) -> None:
+    """Has a dataset be there until the transaction ends; adds it where it isn't, or is being forgotten."""
+    this = sa.select(datasets.c.name).where(datasets.c.name == dataset.name)
+    while connection.execute(this.with_for_update(read=True, key_share=True)).first() is None:
+        insert_dataset(connection, dataset)
+
+
+def lock_dataset(connection: sa.Connection, dataset: str) -> None:
+    """Lets nobody else hold a dataset until the transaction ends."""
+    connection.execute(sa.select(datasets.c.name).where(datasets.c.name == dataset).with_for_update())
+
+
 def all_datasets(connection: sa.Connection) -> list[Dataset]:
     """Every dataset, by name."""
     columns = (datasets.c.name, datasets.c.created_at, datasets.c.actor)
@@ -51,10 +63,20 @@ def insert_ref(connection: sa.Connection, ref: Ref) -> bool:
     return insert_once(connection, refs, msgspec.structs.asdict(ref))
 
 
-def find_ref(connection: sa.Connection, dataset: str, kind: RefKind, name: str) -> Ref | None:
-    """A branch or a tag."""
+def taken(connection: sa.Connection, ref: Ref) -> RefKind | None:
+    """What has the name that a new branch or tag is to have; nobody else gives it away from here on."""
+    take_turn(connection, "refs", ref.dataset, ref.name)
+    kinds = sa.select(refs.c.kind).where(refs.c.dataset == ref.dataset, refs.c.name == ref.name)
+    found: RefKind | None = connection.execute(kinds).scalar()
+    return found
+
+
+def find_ref(
+    connection: sa.Connection, dataset: str, kind: RefKind, name: str, *, lock: bool = False
+) -> Ref | None:
+    """A branch or a tag; locked until the transaction ends if that is asked for."""
     query = sa.select(refs).where(_is(dataset, kind, name))
-    row = connection.execute(query).mappings().one_or_none()
+    row = connection.execute(query.with_for_update() if lock else query).mappings().one_or_none()
     return Ref(**row) if row else None
 
 
@@ -83,10 +105,10 @@ def move_ref(connection: sa.Connection, ref: Ref, expected: int | None, at: date
     return connection.execute(change).rowcount == 1
 
 
-def set_settings(connection: sa.Connection, ref: Ref, settings: RefSettings) -> None:
-    """Changes how a branch is protected."""
+def set_settings(connection: sa.Connection, ref: Ref, settings: RefSettings) -> bool:
+    """Changes how a branch is protected; returns whether it is there."""
     change = refs.update().where(_is(ref.dataset, ref.kind, ref.name))
-    connection.execute(change.values(settings=settings))
+    return connection.execute(change.values(settings=settings)).rowcount == 1
 
 
 def delete_ref(connection: sa.Connection, dataset: str, kind: RefKind, name: str) -> bool:

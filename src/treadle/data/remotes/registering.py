@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-import sqlalchemy as sa
 from msgspec.structs import replace
 
 from treadle.data import store as versions
@@ -14,6 +13,7 @@ from treadle.data.branches.graph import ancestors
 from treadle.data.branches.merges import load_graph
 from treadle.data.branches.service import Branches
 from treadle.data.branches.types import Dataset, Ref, RefKind
+from treadle.data.rules import check_live
 from treadle.data.types import DatasetVersion
 from treadle.kernel.events import record
 from treadle.kernel.types import Event
@@ -36,7 +36,7 @@ def register(workspace: Workspace, made: Sequence[DatasetVersion], actor: str) -
     at = workspace.clock.now()
     with workspace.database.write() as connection:
         first = made[0]
-        store.insert_dataset(connection, Dataset(name=first.dataset, created_at=at, actor=actor))
+        store.hold_dataset(connection, Dataset(name=first.dataset, created_at=at, actor=actor))
         numbers = {commit: number for number, commit, _ in versions.lineage(connection, first.dataset)}
         taken = set(numbers.values())
         for version in made:
@@ -94,6 +94,9 @@ def follow(
 
     Returns:
         Whether it stands there now and didn't before; and what somebody should know.
+
+    Raises:
+        Deleted: If the version was deleted meanwhile.
     """
     ref = Ref(
         dataset=version.dataset,
@@ -107,9 +110,13 @@ def follow(
         graph = load_graph(workspace, version.dataset)
         head = Branches(workspace).head(version.dataset, name) if kind == "branch" else None
         with workspace.database.write() as connection:
+            check_live(*versions.hold(connection, version.dataset, [version.number]))
             found = store.find_ref(connection, version.dataset, kind, name)
             if found is None:
-                if _taken(connection, ref):
+                taken = store.taken(connection, ref)
+                if taken == kind:
+                    continue  # it was made just now
+                if taken is not None:
                     return False, f"{name!r} is something else here: no {kind} was made of it"
                 return store.insert_ref(connection, ref), ""
             if kind == "branch" and found.number != (head.number if head else None):
@@ -136,8 +143,3 @@ def _stays(ref: Ref, head: DatasetVersion | None, version: DatasetVersion, befor
     if ref.settings.protected:
         return f"branch {ref.name!r} is protected here: it moves by reviews"
     return None
-
-
-def _taken(connection: sa.Connection, ref: Ref) -> bool:
-    other: RefKind = "tag" if ref.kind == "branch" else "branch"
-    return store.find_ref(connection, ref.dataset, other, ref.name) is not None

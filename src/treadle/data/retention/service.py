@@ -84,6 +84,10 @@ class Retention:
         with self._ws.database.write() as connection:
             meant, others = self._meant(connection, dataset, asked.versions)
             self._mark(connection, meant, asked.actor, reason)
+            # What was made of it until then goes as well; what is to be made now waits, and is refused.
+            while whole and (more := self._live(connection, dataset)):
+                self._mark(connection, more, asked.actor, reason)
+                meant = [*more, *meant]
             uses = self._uses.of(connection, dataset, meant, pointed, going=_numbers(meant), whole=whole)
             if uses:
                 raise _in_use(_told(dataset, meant, uses, others, applied=False))
@@ -191,8 +195,10 @@ class Retention:
         versions.take_back(connection, dataset, uses.keys())
         found = [one for one in found if one.number not in uses]
         refs.drop_at(connection, dataset, _numbers(found))
-        if not refs.any_of(connection, dataset) and not versions.any_left(connection, dataset):
-            refs.delete_dataset(connection, dataset)
+        if not _any_left(connection, dataset):
+            refs.lock_dataset(connection, dataset)
+            if not _any_left(connection, dataset):  # nor has anybody begun it anew
+                refs.delete_dataset(connection, dataset)
         return found
 
     def caches(self, connection: sa.Connection, needed: AbstractSet[str]) -> Iterator[Path]:
@@ -209,6 +215,9 @@ class Retention:
                 raise NotFound(f"{dataset!r} has no version yet", where=dataset)
             raise unknown("dataset", dataset, known)
         return found
+
+    def _live(self, connection: sa.Connection, dataset: str) -> list[DatasetVersion]:
+        return [one for one in versions.newest_first(connection, dataset) if one.deleted_at is None]
 
     def _meant(
         self, connection: sa.Connection, dataset: str, texts: Sequence[str]
@@ -249,6 +258,11 @@ class Retention:
                 facts={"versions": names + (", …" if len(meant) > _NAMED else ""), "reason": reason},
             ),
         )
+
+
+def _any_left(connection: sa.Connection, dataset: str) -> bool:
+    """Whether a dataset has branches, tags or versions that weren't given up."""
+    return refs.any_of(connection, dataset) or versions.any_left(connection, dataset)
 
 
 def _numbers(found: Sequence[DatasetVersion]) -> set[int]:

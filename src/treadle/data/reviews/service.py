@@ -63,7 +63,7 @@ class Reviews:
         at = self._ws.clock.now()
         while True:
             with self._ws.database.write() as connection:
-                refs.insert_dataset(connection, Dataset(name=dataset, created_at=at, actor=new.actor))
+                refs.hold_dataset(connection, Dataset(name=dataset, created_at=at, actor=new.actor))
                 store.lock_dataset(connection, dataset)
                 self._check_alone(connection, dataset, new.source, new.target)
                 review = Review(

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TypeAlias
 
+import sqlalchemy as sa
+
 from treadle.data import store as versions
+from treadle.data.branches import store as refs
 from treadle.data.branches.commits import NewVersion, packs_of, read_commit
 from treadle.data.branches.service import Branches
 from treadle.data.rules import check_live
@@ -164,17 +168,20 @@ class Staging:
         check_path(entry.path)
         self._check_writable(dataset, branch)
         staged = Staged(entry.path, entry, self._now())
-        head = self._branches.head(dataset, branch) if new else None
-        there = lookup(head.tree, entry.path, self.contents(head)) if head else None
-        with self._ws.database.write() as connection:
-            if new:
-                before = store.find(connection, dataset, branch, entry.path)
-                taken = before.entry if before else there
-                if taken or not store.put_new(connection, dataset, branch, staged):
-                    raise AlreadyExists(f"there is an object {entry.path!r}", where=f"{dataset}@{branch}")
-            else:
-                store.put(connection, dataset, branch, staged)
-            store.tell(connection, dataset, entry.path, entry.digest, about)
+        while True:
+            head = self._branches.head(dataset, branch) if new else None
+            there = lookup(head.tree, entry.path, self.contents(head)) if head else None
+            with contextlib.suppress(_Moved), self._ws.database.write() as connection:
+                if new:
+                    before = store.find(connection, dataset, branch, entry.path)
+                    taken = before.entry if before else there
+                    if taken or not store.put_new(connection, dataset, branch, staged):
+                        raise AlreadyExists(f"there is an object {entry.path!r}", where=f"{dataset}@{branch}")
+                    _check_stands(connection, dataset, branch, head)
+                else:
+                    store.put(connection, dataset, branch, staged)
+                store.tell(connection, dataset, entry.path, entry.digest, about)
+                return
 
     def remove(self, dataset: str, branch: str, paths: Sequence[str]) -> None:
         """Stages that objects go; those that aren't there are passed over.
@@ -184,15 +191,20 @@ class Staging:
             Conflict: If the branch is protected.
         """
         self._check_writable(dataset, branch)
-        head = self._branches.head(dataset, branch)
-        look = self._looker(head)
-        gone = [path for path in sorted(set(paths)) if look(path)]
-        at = self._now()
-        with self._ws.database.write() as connection:
-            for path in set(paths).difference(gone):
-                store.drop(connection, dataset, branch, path)
-            for path in gone:
-                store.put(connection, dataset, branch, Staged(path, None, at))
+        every, at = sorted(set(paths)), self._now()
+        while True:
+            head = self._branches.head(dataset, branch)
+            look = self._looker(head)
+            here = {path for path in every if look(path)}
+            with contextlib.suppress(_Moved), self._ws.database.write() as connection:
+                for path in every:
+                    gone = Staged(path, None, at)
+                    if path in here:
+                        store.put(connection, dataset, branch, gone)
+                    else:  # also of what is only staged: a commit may have read it by now
+                        store.replace(connection, dataset, branch, gone)
+                _check_stands(connection, dataset, branch, head)
+                return
 
     def reset(self, dataset: str, branch: str, *, path: str = "", prefix: str = "") -> None:
         """Forgets what is staged: at a path, below a prefix, or everything.
@@ -415,6 +427,21 @@ class Staging:
 
     def _now(self) -> int:
         return round((self._ws.clock.now() - _EPOCH).total_seconds() * 1_000_000)
+
+
+class _Moved(Exception):
+    """The branch doesn't stand any more where it was looked at."""
+
+
+def _check_stands(connection: sa.Connection, dataset: str, branch: str, head: DatasetVersion | None) -> None:
+    """Looked at last: what was staged before is in the head only once that has moved.
+
+    Raises:
+        _Moved: If the branch stands elsewhere than at its head.
+    """
+    found = refs.find_ref(connection, dataset, "branch", branch)
+    if found is not None and found.number != (head.number if head else None):
+        raise _Moved
 
 
 def _known(contents: Contents) -> Callable[[bytes], bool]:

@@ -43,8 +43,14 @@ def put(connection: sa.Connection, dataset: str, branch: str, one: Staged) -> No
     entry = _encode(one.entry) if one.entry else None
     values = {"dataset": dataset, "branch": branch, "path": one.path, "entry": entry, "at": one.at}
     if not insert_once(connection, staged, values):
-        change = staged.update().where(_at(dataset, branch, [one.path]))
-        connection.execute(change.values(entry=entry, at=one.at))
+        replace(connection, dataset, branch, one)
+
+
+def replace(connection: sa.Connection, dataset: str, branch: str, one: Staged) -> None:
+    """Stages a change instead of what is staged at its path, if anything is."""
+    entry = _encode(one.entry) if one.entry else None
+    change = staged.update().where(_at(dataset, branch, [one.path]))
+    connection.execute(change.values(entry=entry, at=one.at))
 
 
 def put_new(connection: sa.Connection, dataset: str, branch: str, one: Staged) -> bool:
