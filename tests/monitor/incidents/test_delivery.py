@@ -63,9 +63,9 @@ class Sender:
         self.clock = ManualClock(NOW)
         self.outbox = Outbox(workspace, {name: channel}, self.clock)
 
-    def write(self, incident: Incident, occasion: Occasion, at: datetime = NOW, growths: int = 0) -> None:
+    def write(self, incident: Incident, occasion: Occasion, at: datetime = NOW, again: int = 0) -> None:
         notice = rules.notice(incident, occasion, at, f"{incident.id} {occasion}")
-        notice = msgspec.structs.replace(notice, growths=growths)
+        notice = msgspec.structs.replace(notice, again=again)
         with self._ws.database.write() as connection:
             store.add_delivery(connection, notice, self._name, self.clock.now())
 
@@ -339,12 +339,12 @@ def test_alertmanager_tells_once_of_each_change(
     assert sender.again() == 1
     wait_for(lambda: [one["labels"]["severity"] for one in manager.active()] == ["critical"])
     wait_for(lambda: told()[-1:] == [("firing", "critical")])
-    sender.write(WORSE, "worse", NOW + timedelta(seconds=1), growths=1)  # as severe as before, and larger
+    sender.write(WORSE, "worse", NOW + timedelta(seconds=1), again=1)  # as severe as before, of another kind
     before = len(told())
     assert sender.again() == 1
     wait_for(lambda: ("firing", "critical") in told()[before:])
-    assert [one["labels"].get("grown") for one in manager.active()] == ["1"]
-    sender.write(OVER, "resolved", NOW + timedelta(seconds=2), growths=1)
+    assert [one["labels"].get("again") for one in manager.active()] == ["1"]
+    sender.write(OVER, "resolved", NOW + timedelta(seconds=2), again=1)
     assert sender.again() == 1
     wait_for(lambda: told()[-1:] == [("resolved", "")])
     assert manager.active() == []

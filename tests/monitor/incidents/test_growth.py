@@ -181,7 +181,7 @@ def test_a_drift_that_grows_within_its_incident_is_told_by_every_way(world: Any)
     sent = [one for one in incidents.deliveries("toy-1") if one.notice.occasion == "worse"]
     assert {one.channel for one in sent} == {"webhook", "alertmanager"}
     notice = sent[0].notice
-    assert notice.growths == 1
+    assert (notice.growths, notice.again) == (1, 1)
     assert "it has grown since 2026-01-15 00:00 UTC: " in text(notice)
     assert "hour (PSI) is 6." in text(notice)
     assert "prediction (PSI) is 6." in text(notice), "which is another monitor"

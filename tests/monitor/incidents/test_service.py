@@ -103,6 +103,7 @@ def test_what_moved_together_is_one_incident_that_tells_why(troubled: Any) -> No
 
 
 def test_what_no_window_tells_of_is_shown_beside_the_causes(troubled: Any) -> None:
+    declare(troubled)
     incidents = evaluate(troubled)
     about = only(incidents).version
     rest = Alert(
@@ -115,6 +116,9 @@ def test_what_no_window_tells_of_is_shown_beside_the_causes(troubled: Any) -> No
     report = incidents.show("toy-1")
     assert [one.sentence for one in report.beside] == [rest.sentence]
     assert (report.windowed, rest.sentence in incident_page(report)) == (True, True)
+    notices = [one.notice for one in incidents.deliveries("toy-1")]
+    assert [(one.occasion, one.growths, one.again) for one in notices] == [("opened", 0, 0), ("worse", 0, 1)]
+    assert notices[0].incident.severity == notices[1].incident.severity, "so only `again` tells Alertmanager"
 
 
 def test_calm_weeks_open_nothing(troubled: Any) -> None:

@@ -316,16 +316,16 @@ class Alertmanager:
         one = notice.incident
         resolved = one.state == "resolved" and one.resolved_at is not None
         stands = _TEST_STANDS if notice.occasion == "test" else _STANDS
-        now = one.severity, notice.growths
+        now = one.severity, notice.again
         alerts = [self._alert(notice, *now, notice.at if resolved else notice.at + stands)]
         if notice.occasion not in {"opened", "test"}:
-            # Labels are an alert's identity, and what it is routed by: what was less severe, or hadn't grown
-            # so far, ends. Nobody is told of an alert again whose labels haven't changed.
-            every = [(how, grown) for grown in range(notice.growths + 1) for how in get_args(Severity)]
+            # Labels are an alert's identity, and what it is routed by: what was less severe, or was told less
+            # often, ends. Nobody is told of an alert again whose labels haven't changed.
+            every = [(how, again) for again in range(notice.again + 1) for how in get_args(Severity)]
             alerts += [self._alert(notice, *before, notice.at) for before in every if before != now]
         post(self._url, msgspec.json.encode(alerts), {})
 
-    def _alert(self, notice: Notice, severity: Severity, growths: int, ends: datetime) -> Json:
+    def _alert(self, notice: Notice, severity: Severity, again: int, ends: datetime) -> Json:
         one = notice.incident
         summary = notice.sentence if notice.occasion == "worse" else one.title
         alert: dict[str, Json] = {
@@ -334,7 +334,7 @@ class Alertmanager:
                 "model": one.model,
                 "incident": one.id,
                 "severity": severity,
-                **({"grown": str(growths)} if growths else {}),
+                **({"again": str(again)} if again else {}),
             },
             "annotations": {"summary": summary, "description": text(notice)},
             "startsAt": _stamp(min(one.opened_at, ends)),

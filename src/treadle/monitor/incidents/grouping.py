@@ -178,7 +178,8 @@ def _keep(
     if notice is None:
         return
     now, growths = SystemClock().now(), len(store.growths(connection, incident)) + bool(grew)
-    notice = msgspec.structs.replace(notice, growths=growths)
+    again = store.told_again(connection, incident) + (notice.occasion in {"worse", "escalated"})
+    notice = msgspec.structs.replace(notice, growths=growths, again=again)
     for way in ways:
         store.add_delivery(connection, notice, way, now)
     record(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import get_args
 
@@ -119,7 +119,14 @@ def growths(connection: sa.Connection, incident: Incident) -> list[str]:
     return [facts["grew"] for _, facts in _told_of(connection, incident) if "grew" in facts]
 
 
-def _told_of(connection: sa.Connection, incident: Incident) -> list[tuple[datetime, Mapping[str, str]]]:
+def told_again(connection: sa.Connection, incident: Incident) -> int:
+    """How often people were told of an incident again before it was over: it was worse, or left alone."""
+    return len(_told_of(connection, incident, ("worse", "escalated")))
+
+
+def _told_of(
+    connection: sa.Connection, incident: Incident, occasions: Sequence[str] = ("opened", "worse")
+) -> list[tuple[datetime, Mapping[str, str]]]:
     query = (
         sa.select(events.c.at, events.c.facts)
         .where(events.c.subject == f"model:{incident.model}", events.c.kind == "incident")
@@ -129,7 +136,7 @@ def _told_of(connection: sa.Connection, incident: Incident) -> list[tuple[dateti
     return [
         (at, facts)
         for at, facts in connection.execute(query)
-        if facts.get("incident") == incident.id and facts.get("occasion") in {"opened", "worse"}
+        if facts.get("incident") == incident.id and facts.get("occasion") in occasions
     ]
 
 

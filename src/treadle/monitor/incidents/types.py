@@ -198,6 +198,7 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
         affected: Which rows are concerned, in words; empty where nothing new was found.
         causes: What changed, in sentences, the likeliest cause first; none where nothing new was found.
         growths: How often people have been told that it had grown, with this notice.
+        again: How often they have been told again for whatever reason, likewise.
         alert: The alert that is handed on, where ``[monitor] webhook`` gets it.
     """
 
@@ -209,6 +210,7 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
     affected: str = ""
     causes: tuple[str, ...] = ()
     growths: int = 0
+    again: int = 0
     alert: Alert | msgspec.UnsetType = msgspec.UNSET
 
 
