@@ -259,6 +259,7 @@ def s3_server() -> Iterator[S3]:
     command = [
         program, "mini", f"-dir={home}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-webdav=false",
         "-admin.ui=false", "-master.telemetry=false", f"-filer.localSocket={home}/filer.sock",
+        "-volume.max=10000",  # a bucket takes one; else there are as many as fit on what the disk has left
         *(f"-{flag}={port}" for flag, port in ports.items()),
     ]  # fmt: skip
     endpoint = f"http://127.0.0.1:{ports['s3.port']}"
