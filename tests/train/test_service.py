@@ -405,9 +405,13 @@ def test_a_job_lost_with_its_supervisor_is_begun_anew(train, trainer: Trainer, e
     script(SLOW)
     first, second = trainer.folder("run_1"), trainer.folder("run_1.2")
 
+    def begun() -> Begun:
+        return msgspec.json.decode((first / BEGUN).read_bytes(), type=Begun)
+
     def kill() -> None:
         until(lambda: experiments.ingest(first).metrics)
-        os.kill(msgspec.json.decode((first / BEGUN).read_bytes(), type=Begun).supervisor, signal.SIGKILL)
+        until(lambda: begun().command)  # the script may be further than who started it is with noting that
+        os.kill(begun().supervisor, signal.SIGKILL)
         threading.Thread(target=lambda: (until((second / "running").exists), go(second)())).start()
 
     training = train("run_1", on_poll=Once(first, kill))
