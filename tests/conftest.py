@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import signal
 from collections.abc import Generator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -53,6 +54,12 @@ by = ["carrier"]
 margin = 0.02
 min_rows = 50
 """
+
+
+def pytest_configure() -> None:
+    """Lets Ctrl-C interrupt also where whoever started the tests in the background has it ignored."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True)
