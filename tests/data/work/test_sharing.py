@@ -222,6 +222,27 @@ def test_an_interrupt_ends_both(zoo: Place, helpers: Helpers) -> None:
     assert zoo.seen() == before
 
 
+def test_an_interrupt_while_the_helper_starts_leaves_none_behind(
+    zoo: Place, helpers: Helpers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would hold the lock until it had started and found nobody there."""
+    before, start = zoo.seen(), sharing._start
+
+    def interrupted(base: str, lock: int | None) -> subprocess.Popen[bytes] | None:
+        process = start(base, lock)
+        monkeypatch.setattr(sharing, "_start", start)
+        os.kill(os.getpid(), signal.SIGINT)
+        return process
+
+    monkeypatch.setattr(sharing, "_start", interrupted)
+    shutil.rmtree(zoo.folder)
+    with pytest.raises(KeyboardInterrupt):
+        zoo.checkout()
+    assert helpers.started[-1].poll() is not None
+    zoo.checkout()
+    assert zoo.seen() == before
+
+
 def test_an_empty_answer_is_not_the_end(
     zoo: Place, helpers: Helpers, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
+from types import FrameType
 from typing import IO, TYPE_CHECKING
 
 import msgspec
@@ -67,23 +69,30 @@ class Sharing:
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
         """A helper takes chunks while the block runs; at its end all that it took is made, or left."""
-        process = _start(self._base, self._lock)
-        if process is None:
-            yield
-            return
-        thread = threading.Thread(target=self._feed, args=(process,), name="treadle-helper")
+        process: subprocess.Popen[bytes] | None = None
         try:
-            thread.start()
-            yield
-            thread.join()
+            # An interrupt in between would leave one that nobody ends, and that holds the lock.
+            with _uninterrupted():
+                process = _start(self._base, self._lock)
+            if process is None:
+                yield
+                return
+            thread = threading.Thread(target=self._feed, args=(process,), name="treadle-helper")
+            try:
+                thread.start()
+                yield
+                thread.join()
+            finally:
+                self._chunks.stop()
+                process.terminate()
+                thread.join()
         finally:
-            self._chunks.stop()
-            process.terminate()
-            process.wait()
-            thread.join()
-            for stream in (process.stdin, process.stdout):
-                with contextlib.suppress(BrokenPipeError):
-                    _open(stream).close()
+            if process is not None:
+                process.terminate()
+                process.wait()
+                for stream in (process.stdin, process.stdout):
+                    with contextlib.suppress(BrokenPipeError):
+                        _open(stream).close()
 
     def _feed(self, process: subprocess.Popen[bytes]) -> None:
         """Gives chunks to the helper until there are none; what it leaves undone is in ``left``."""
@@ -158,6 +167,22 @@ class Sharing:
 def can_share() -> bool:
     """Whether there is a processor for a second process, and a Python that it can run."""
     return (os.cpu_count() or 1) > 1 and bool(sys.executable)
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Has Ctrl-C wait for the end of the block; only the main thread hears of it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[tuple[int, FrameType | None]] = []
+    before = signal.signal(signal.SIGINT, lambda *what: came.append(what))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if came and callable(before):
+            before(*came[0])
 
 
 def _start(base: str, lock: int | None) -> subprocess.Popen[bytes] | None:
