@@ -78,6 +78,7 @@ def test_what_training_had_as_well_is_no_trouble() -> None:
 def test_few_rows_and_none_are_inconclusive() -> None:
     few = number(counts=[5] * 10, nulls=9)
     assert [(r.subject, r.state, r.value) for r in found(few)] == [("inputs", "inconclusive", None)]
+    assert found(few)[0].sentence.startswith("inputs: 59 rows are too few to tell (")
     assert found(number(counts=[0] * 10))[0].state == "inconclusive"
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from monitor.conftest import START
 from treadle.kernel.config import MonitorConfig
+from treadle.kernel.config.monitor import ColumnConfig
 from treadle.kernel.errors import NotFound
 from treadle.kernel.units import parse_duration
 from treadle.monitor import CategoryProfile, Monitors, NumericProfile, PredictionLog, Profile, rules
@@ -48,6 +49,9 @@ def test_what_is_suggested_is_a_monitor_table() -> None:
     assert {name for name in PROFILE.inputs if not found.watches(name)} == {"order id", "street"}
     assert [found.of_column(name).threshold for name in ("price", "rare")] == [0.1, 0.25]
     assert list(found.segments) == ["weekend", "country"]  # by importance
+    hidden = MonitorConfig(columns={"country": ColumnConfig(keep="hash")})
+    text_too = suggest_monitors("toy/3", PROFILE, 5000.0, hidden)
+    assert list(parsed(text_too).segments) == ["weekend"], "segments are made of values, which aren't kept"
     assert "toy/3 (10,000 rows)" in text
     assert "# NL 60 %, BE 30 %, DE 10 %" in text
     assert "every row has a text of its own" in text

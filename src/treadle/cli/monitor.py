@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from treadle.monitor.types import Alert, Backfill, DroppedFile, Hindsight, WindowResult
     from treadle.retrain.types import Tick
 
+_BLIND = 3
+"""After so many windows that had too few rows, it is said that this won't change by itself."""
+
 _A_WHILE, _MOST = 1.0, 64
 """Windows are asked for in more and more at a time, as long as that takes less than so many seconds."""
 
@@ -64,7 +67,19 @@ def show_windows(found: list[WindowResult]) -> None:
     for course in latest:
         if course[-1].state != "ok":
             show.item(course[-1].state, course[-1].sentence)
-    show.following("treadle monitor alerts" if found else "treadle monitor look")
+    few = [course for course in current if course[-1].kind in {"input", "quality"}]
+    blind = min((_untold(course) for course in few), default=0)
+    if blind >= _BLIND:
+        what = f"the last {blind} windows had too few rows to judge any input"
+        show.item("inconclusive", f"{what}: longer ones (`every`) would tell")
+    told = "treadle monitor suggest" if blind >= _BLIND else "treadle monitor alerts"
+    show.following(told if found else "treadle monitor look")
+
+
+def _untold(course: list[WindowResult]) -> int:
+    """How many of the latest windows of a monitor could not tell."""
+    told = (place for place, one in enumerate(reversed(course)) if one.value is not None)
+    return next(told, len(course))
 
 
 def _statistic(found: WindowResult) -> str:

@@ -92,7 +92,8 @@ def quality_results(
     ]
     n = max((check.n for check in checks), default=0)
     if n < config.min_rows:
-        return [_calm(window, n, f"{n:,} rows are too few to tell ({config.min_rows:,} needed)", told=False)]
+        few = f"inputs: {n:,} rows are too few to tell ({config.min_rows:,} needed)"
+        return [_calm(window, n, few, told=False)]
     alpha = rules.level(config.false_alarms, window.length) / len(checks)
     failed = [check for check in checks if check.share > check.limit and check.p_value <= alpha]
     if not failed:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from treadle.evaluate import psi_quantile
-from treadle.kernel.config.monitor import MonitorConfig
+from treadle.kernel.config.monitor import ColumnConfig, MonitorConfig
 from treadle.kernel.units import format_duration
 from treadle.monitor import rules
 from treadle.monitor.profile import Shape, counts
@@ -70,7 +70,8 @@ def _lines(
     for column, shape in profile.inputs.items():
         yield from _column(column, shape, profile.importance.get(column), idle, config)
     # Without importance, in the order in which the model has them.
-    parted = sorted(profile.inputs, key=lambda column: -profile.importance.get(column, 0.0))
+    kept = [one for one in profile.inputs if config.columns.get(one, ColumnConfig()).keep == "value"]
+    parted = sorted(kept, key=lambda column: -profile.importance.get(column, 0.0))
     found = [(column, parts) for column in parted if (parts := _parts(profile.inputs[column]))]
     for column, parts in found[:_MOST_SEGMENTS]:
         yield from ("", f"[monitor.segments.{_key(column)}]  # {parts}")

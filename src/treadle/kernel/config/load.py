@@ -394,16 +394,18 @@ def _check_columns(config: Config, train: TrainConfig, text: str, where: str) ->
                 fix=did_you_mean(column, train.features),
             )
     for name, segment in monitor.segments.items():
-        edges = segment.edges or []
+        edges, fix = segment.edges or [], None
         if monitor.columns.get(segment.column or name, ColumnConfig()).keep != "value":
             problem = "segments are made of values, and the log doesn't keep those of this input"
+            column = segment.column or name
+            fix = f"make segments of another input, or leave `keep` out of [monitor.columns.{column}]"
         elif segment.values is not None and segment.edges is not None:
             problem = "a segment is made by `values` or by `edges`, not by both"
         elif edges != sorted(set(edges)) or not all(math.isfinite(edge) for edge in edges):
             problem = "`edges` must be finite numbers, each greater than the one before"
         else:
             continue
-        raise ConfigError(problem, where=_place(text, ("monitor", "segments", name), where))
+        raise ConfigError(problem, where=_place(text, ("monitor", "segments", name), where), fix=fix)
 
 
 def _check_fairness(config: Config, text: str, where: str) -> None:
