@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,8 +14,19 @@ from treadle.data.tree import leaves
 from treadle.data.tree.leaves import begins_leaf
 from treadle.data.tree.names import check_nesting
 from treadle.data.tree.pages import as_columns, decode_leaf, decode_root, encode_root, entry_at
-from treadle.data.tree.trees import apply, below, build, diff, entries, listing, lookup, read_root
-from treadle.data.tree.types import Change, Difference, Entry, Mode
+from treadle.data.tree.paths import Paths
+from treadle.data.tree.trees import (
+    all_entries,
+    apply,
+    below,
+    build,
+    diff,
+    entries,
+    listing,
+    lookup,
+    read_root,
+)
+from treadle.data.tree.types import Change, Difference, Entries, Entry, Mode
 from treadle.kernel.errors import CorruptData, InvalidInput, NotFound
 from treadle.kernel.ids import digest_bytes
 
@@ -210,3 +223,31 @@ def test_leaves_have_the_size_that_they_should(monkeypatch):
     for pattern in ("d{0:03d}/f{1:05d}.bin", "{0}/{1}", "train/{1:04d}-{0:04d}.jpeg"):
         count = sum(begins_leaf(pattern.format(i % 97, i)) for i in range(200_000))
         assert 25 < count < 80  # 49 expected; six standard deviations are 42
+
+
+@settings(max_examples=30)
+@given(models)
+def test_all_at_once_is_what_the_leaves_list(model):
+    memory = Memory()
+    every = [Entry(path, *model[path]) for path in sorted(model)]
+    found = all_entries(build([as_columns(every)], memory), memory)
+    assert [entry_at(found, row) for row in range(len(found))] == every
+
+
+def test_all_at_once_is_held_once(monkeypatch):
+    """A million are held beside all else that a checkout needs; as strings they would be twice as much."""
+    monkeypatch.setattr(leaves, "_SHIFT", 32 - leaves.LEAF_BITS)
+    memory, count = Memory(), 150_000
+    paths = Paths(f"folder-{number // 1000:03}/file-{number:07}.jpeg" for number in range(count))
+    digests = np.frombuffer(random.Random(7).randbytes(32 * count), np.uint8).reshape(-1, 32)
+    every = Entries(paths, np.arange(count, dtype=np.uint64), digests, np.zeros(count, np.uint8))
+    tree = build([every], memory)
+    tracemalloc.start()
+    try:
+        found = all_entries(tree, memory)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert found.paths == paths
+    columns = len(paths[0]) + 1 + 8 + found.sizes.itemsize + 32 + 1
+    assert peak < 1.4 * count * columns

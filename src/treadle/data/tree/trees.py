@@ -22,6 +22,7 @@ from treadle.data.tree.pages import (
     joined,
     part,
 )
+from treadle.data.tree.paths import Paths
 from treadle.data.tree.types import Change, Difference, Entries, Entry, Mode, Pages, PageSink
 from treadle.kernel.errors import NotFound
 
@@ -53,6 +54,20 @@ def entries(tree: str, pages: Pages) -> Iterator[Entries]:
     """Everything that a tree lists, leaf by leaf."""
     for digest in read_root(tree, pages).digests:
         yield decode_leaf(pages.page(digest), digest)
+
+
+def all_entries(tree: str, pages: Pages) -> Entries:
+    """Everything that a tree lists at once: 70 MB where it is a million short paths."""
+    import numpy as np
+
+    root = read_root(tree, pages)
+    paths, sizes = Paths(), np.empty(root.count, np.uint64)
+    digests, modes = np.empty((root.count, 32), np.uint8), np.empty(root.count, np.uint8)
+    for leaf in entries(tree, pages):
+        rows = slice(len(paths), len(paths) + len(leaf))
+        paths.extend(leaf.paths)
+        sizes[rows], digests[rows], modes[rows] = leaf.sizes, leaf.digests, leaf.modes
+    return Entries(paths, sizes, digests, modes)
 
 
 def lookup(tree: str, path: str, pages: Pages) -> Entry | None:

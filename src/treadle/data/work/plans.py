@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import bisect
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from treadle.data.tree.paths import places
 from treadle.data.tree.types import Entries, Mode
 from treadle.data.work.scanning import Scan
-from treadle.data.work.state import Comparison, join
+from treadle.data.work.state import Comparison
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,12 +63,7 @@ def plan(
         every = np.arange(len(target))
         none = np.empty(0, np.int64)
         return Plan(every, np.zeros(len(target), dtype=bool), none, none, [], [])
-    if len(scan) == len(target) and join(scan.paths) == join(target.paths):
-        here = np.arange(len(scan))
-        left: dict[str, int] = {}
-    else:
-        left = {path: row for row, path in enumerate(scan.paths)}
-        here = np.array([left.pop(path, -1) for path in target.paths], np.int64)
+    here = np.arange(len(scan)) if scan.paths == target.paths else places(target.paths, scan.paths)
     there = here >= 0
     same = there.copy()
     same[there] &= found.known[here[there]]
@@ -86,8 +84,11 @@ def plan(
         same[extra] = True
         write = np.flatnonzero(~same)
     keep = np.flatnonzero(same)
-    remove = [path for path, row in left.items() if found.known[row]]
-    others = [p for p, row in left.items() if not found.known[row] and scan.modes[row] != Mode.FOLDER]
+    left = np.ones(len(scan), dtype=bool)
+    left[here[there]] = False
+    remove = [scan.paths[row] for row in np.flatnonzero(left & found.known).tolist()]
+    strange = np.flatnonzero(left & ~found.known & (scan.modes != Mode.FOLDER))
+    others = [scan.paths[row] for row in strange.tolist()]
     blocking = _in_the_way(target, others)
     (remove if force else conflicts).extend(blocking)
     return Plan(write, there[write], keep, here[keep], remove, sorted(conflicts))
@@ -95,12 +96,18 @@ def plan(
 
 def _in_the_way(target: Entries, others: list[str]) -> list[str]:
     """Files that lie where the target has a folder, or below where it has a file."""
-    if not others:
-        return []
-    modes = target.modes.tolist()
-    files = {path for path, mode in zip(target.paths, modes, strict=True) if mode != Mode.FOLDER}
-    folders = {parent for path in target.paths for parent in _parents(path)}
-    return [path for path in others if path in folders or any(one in files for one in _parents(path))]
+    paths = target.paths
+
+    def is_folder(path: str) -> bool:
+        at = bisect.bisect_left(paths, f"{path}/")
+        return at < len(paths) and paths[at].startswith(f"{path}/")
+
+    @functools.cache
+    def is_file(path: str) -> bool:
+        at = bisect.bisect_left(paths, path)
+        return at < len(paths) and paths[at] == path and target.modes[at] != Mode.FOLDER
+
+    return [path for path in others if is_folder(path) or any(map(is_file, _parents(path)))]
 
 
 def _parents(path: str) -> list[str]:

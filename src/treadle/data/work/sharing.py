@@ -17,6 +17,7 @@ import msgspec
 
 from treadle.data.storage.indexes import Located
 from treadle.data.storage.packs import Kind
+from treadle.data.tree.paths import pick
 from treadle.data.tree.types import Entries
 from treadle.data.work.chunks import Chunk, Chunks
 from treadle.data.work.helper import LENGTH, Job, Stretch, read_frame
@@ -144,7 +145,7 @@ class Sharing:
             np.stack([starts, ends, found.lengths[span]]).tobytes(),
             (found.kinds[span] == Kind.ZSTD).tobytes(),
             target.digests[rows].tobytes(),
-            [target.paths[row] for row in rows.tolist()],
+            pick(target.paths, rows),
             target.modes[rows].tobytes(),
             chunk.replace[found.rows[span]].tobytes(),
         )

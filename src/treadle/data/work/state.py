@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from treadle.data.tree.paths import Paths, places
 from treadle.data.work.scanning import Scan
 from treadle.kernel.files import replacing
 
@@ -57,9 +58,9 @@ class State:
         """How many."""
         return len(self.digests)
 
-    def paths(self) -> list[str]:
+    def paths(self) -> Paths:
         """The paths."""
-        return bytes(self.names).decode().split("\0") if len(self) else []
+        return Paths.of_text(self.names)
 
     def has_paths(self, paths: Sequence[str]) -> bool:
         """Whether the paths are these."""
@@ -149,12 +150,12 @@ class Comparison:
     Attributes:
         digests: What each file of the scan holds, as far as it is known; uint8 of shape (n, 32).
         known: For which it is known; bool, n.
-        gone: Paths that aren't there any more.
+        gone: Whether paths aren't there any more.
     """
 
     digests: NDArray[np.uint8]
     known: NDArray[np.bool_]
-    gone: list[str]
+    gone: bool
 
 
 def compare(scan: Scan, state: State) -> Comparison:
@@ -167,18 +168,17 @@ def compare(scan: Scan, state: State) -> Comparison:
         same = _same(mine, state.stats)
         state.let_go()
         # A copy where digests will be filled in, so that the cache needn't stay in memory beside them.
-        return Comparison(state.digests if same.all() else state.digests.copy(), same, [])
+        return Comparison(state.digests if same.all() else state.digests.copy(), same, gone=False)
     digests, known = np.zeros((len(scan), 32), np.uint8), np.zeros(len(scan), dtype=bool)
-    if not len(state):
-        return Comparison(digests, known, [])
-    rows = {path: row for row, path in enumerate(state.paths())}
-    pairs = [(new, old) for new, path in enumerate(scan.paths) if (old := rows.pop(path, -1)) >= 0]
-    if pairs:
-        new, old = np.array(pairs, np.int64).T
-        same = _same([column[new] for column in mine], [column[old] for column in state.stats])
-        digests[new[same]] = state.digests[old[same]]
-        known[new] = same
-    return Comparison(digests, known, list(rows))
+    if not len(scan) or not len(state):
+        return Comparison(digests, known, gone=len(state) > 0)
+    at = places(scan.paths, state.paths())
+    new = np.flatnonzero(at >= 0)
+    old = at[new]
+    same = _same([column[new] for column in mine], [column[old] for column in state.stats])
+    digests[new[same]] = state.digests[old[same]]
+    known[new] = same
+    return Comparison(digests, known, gone=len(new) < len(state))
 
 
 def _same(mine: Sequence[NDArray[Any]], theirs: Sequence[NDArray[Any]]) -> NDArray[np.bool_]:

@@ -18,8 +18,7 @@ from treadle.data.rules import check_live, check_paths
 from treadle.data.storage.contents import Contents
 from treadle.data.storage.naming import naming
 from treadle.data.storage.writing import PackWriter
-from treadle.data.tree.pages import joined
-from treadle.data.tree.trees import build, entries, lookup
+from treadle.data.tree.trees import all_entries, build, entries, lookup
 from treadle.data.tree.types import Entries
 from treadle.data.types import DatasetVersion
 from treadle.data.work import differing
@@ -316,14 +315,14 @@ class WorkingTree:
         base = target.parent if pointer.single else target
         here = self._named(pointer) if ref else version
         contents = self._branches.contents(*filter(None, [version, here]))
-        wanted = joined(list(entries(version.tree, contents)))
+        wanted = all_entries(version.tree, contents)
         self._check_clashes(base, wanted)
         with self._alone(target) as lock:
             present = target.exists() or target.is_symlink()
             found = scan(target) if present else nothing_in(base)
             known, _ = self._compared(found, target)
             if here is not None and not known.known.all():
-                held = wanted if here is version else joined(list(entries(here.tree, contents)))
+                held = wanted if here is version else all_entries(here.tree, contents)
                 known = differing.recognised(known, found, held)
             journal = self._cache(target).with_suffix(".checkout")
             if arrivals and (present or journal.exists()):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from treadle.data.storage.contents import Contents
+from treadle.data.tree.paths import pick
 from treadle.data.tree.types import Entries, Mode
 from treadle.data.work.arriving import Arrivals
 from treadle.data.work.chunks import Chunk, Chunks
@@ -66,18 +67,17 @@ class Writer:
         """
         import numpy as np
 
-        stats = np.zeros((len(target), 3), np.int64)  # times of the content's change, of any change, inodes
-        sizes = target.sizes.copy()
+        stats = np.zeros((3, len(target)), np.int64)  # times of the content's change, of any change, inodes
         progress.expect(len(plan.write), int(target.sizes[plan.write].sum()))
         with storage_errors(self._base):
             self._remove(plan.remove)
             self._folders(target, plan.write)
             self._files(target, plan, stats)
-        columns = (scan.mtimes, scan.ctimes, scan.inodes)
-        for at, column in enumerate(columns):
-            stats[plan.keep, at] = column[plan.kept]
-        sizes[target.modes >= Mode.LINK] = 0
-        mtimes, ctimes, inodes = (np.ascontiguousarray(stats[:, at]) for at in range(len(columns)))
+        for mine, column in zip(stats, (scan.mtimes, scan.ctimes, scan.inodes), strict=True):
+            mine[plan.keep] = column[plan.kept]
+        no_files = target.modes >= Mode.LINK
+        sizes = np.where(no_files, np.uint64(0), target.sizes) if no_files.any() else target.sizes
+        mtimes, ctimes, inodes = stats
         return Scan(scan.base, target.paths, sizes, mtimes, ctimes, inodes.view(np.uint64), target.modes)
 
     # ── folders ──────────────────────────────────────────────────────────
@@ -103,12 +103,12 @@ class Writer:
     def _folders(self, target: Entries, rows: NDArray[np.int64]) -> None:
         os.makedirs(self._base, exist_ok=True)  # noqa: PTH103
         made = {""}
-        paths = target.paths
-        for row in rows.tolist():
-            folder = paths[row].rpartition("/")[0]
-            if folder not in made:
-                os.makedirs(f"{self._base}/{folder}", exist_ok=True)  # noqa: PTH103
-                made.add(folder)
+        for begin in range(0, len(rows), _BATCH):
+            for path in pick(target.paths, rows[begin : begin + _BATCH]):
+                folder = path.rpartition("/")[0]
+                if folder not in made:
+                    os.makedirs(f"{self._base}/{folder}", exist_ok=True)  # noqa: PTH103
+                    made.add(folder)
 
     # ── files ────────────────────────────────────────────────────────────
 
@@ -119,7 +119,7 @@ class Writer:
         chunks = Chunks(target, plan, self._contents, most, self._arrivals)
 
         def made(rows: NDArray[np.int64], found: NDArray[np.int64]) -> None:
-            stats[rows] = found
+            stats[:, rows] = found.T
 
         sharing = Sharing(self._base, target, chunks, made, self._lock)
         with sharing.running() if shared else contextlib.nullcontext():
@@ -133,7 +133,7 @@ class Writer:
         import numpy as np
 
         rows = chunk.rows
-        paths = [target.paths[row] for row in rows.tolist()]
+        paths = pick(target.paths, rows)
         modes, over = target.modes[rows].tolist(), chunk.replace.tolist()
         found = [(0, 0, 0)] * len(rows)
         count = size = 0
