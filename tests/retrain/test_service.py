@@ -174,6 +174,19 @@ def test_a_plan_names_a_budget_that_is_used_up(workspace: Workspace) -> None:
             raise _error(turn(limited))
 
 
+def test_a_cycle_that_passes_its_budget_says_so_and_a_plan_says_it_before(workspace: Workspace) -> None:
+    """The budget keeps further replicas from being trained; one that runs is not stopped by it."""
+    file = workspace.root / "treadle.toml"
+    file.write_text(file.read_text().replace("replicas = 2", "replicas = 1") + '[budget]\ncycle = "0.01s"\n')
+    with opened(workspace.root, workspace.clock) as limited:
+        cycle = turn(limited)
+        [stage] = [one for one in cycle.stages if one.name == "train"]
+        assert "over its budget of 0.01s" in stage.summary
+        [problem] = Cycles(limited).plan(NEW).problems
+        assert problem.startswith("a cycle takes about ")
+        assert problem.endswith("of CPU time; its budget is 0.01s ([budget] cycle)")
+
+
 def _error(cycle: Cycle) -> Exception:
     """The reason of a cycle that failed for its budget."""
     assert cycle.state == "failed"

@@ -8,7 +8,7 @@ from treadle.data import Datasets
 from treadle.govern import Usages
 from treadle.kernel.config import DatasetConfig
 from treadle.kernel.errors import NotFound, TreadleError
-from treadle.kernel.units import format_duration
+from treadle.kernel.units import format_duration, parse_duration
 from treadle.kernel.workspace import Workspace
 from treadle.registry import ModelVersion, Registry
 from treadle.retrain import rules
@@ -100,6 +100,11 @@ def _problems(workspace: Workspace, cost: float | None) -> list[str]:
         Usages(workspace).check(workspace.config.model, cost, workspace.clock.now())
     except TreadleError as error:
         problems.append(error.message)
+    limit = workspace.config.budget.cycle
+    if limit is not None and cost is not None and cost > parse_duration(limit).total_seconds():
+        problems.append(
+            f"a cycle takes about {format_duration(cost)} of CPU time; its budget is {limit} ([budget] cycle)"
+        )
     return problems
 
 

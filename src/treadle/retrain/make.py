@@ -10,7 +10,7 @@ import msgspec
 from treadle.data import Datasets
 from treadle.govern import Usage, Usages
 from treadle.kernel.errors import BudgetExceeded
-from treadle.kernel.units import format_duration
+from treadle.kernel.units import format_duration, parse_duration
 from treadle.kernel.workspace import Workspace
 from treadle.registry import Registry
 from treadle.retrain import rules
@@ -65,7 +65,15 @@ def train(context: CycleContext) -> Step:
     summary = f"{_replicas(len(trainings))} in {format_duration(spent)} of CPU time"
     if again:
         summary += f"; {again} found trained already (same recipe)"
-    return Step(work, summary)
+    return Step(work, f"{summary}{_overdrawn(workspace, cycle)}")
+
+
+def _overdrawn(workspace: Workspace, cycle: Cycle) -> str:
+    """By how much a cycle's training passed its budget, in words: what runs isn't stopped by it."""
+    limit, used = workspace.config.budget.cycle, Usages(workspace).cycle_used(cycle.id)
+    if limit is None or used <= parse_duration(limit).total_seconds():
+        return ""
+    return f"; the cycle has used {format_duration(used)}, over its budget of {limit}"
 
 
 def _replicas(count: int) -> str:

@@ -290,7 +290,8 @@ class Budget(Table, frozen=True):
     """``[budget]``: compute that may be spent, in CPU time of training jobs.
 
     Attributes:
-        cycle: In one cycle.
+        cycle: In one cycle. Once it is used up no further replica is trained; what runs is stopped by
+            ``[train] timeout`` alone.
         month: In any 30 days.
     """
 
