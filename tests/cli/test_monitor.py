@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import msgspec
 import pytest
 from cli_parts import Asked, Call, Wire
-from cli_samples import WINDOWS
+from cli_samples import NOON, WINDOWS
 
 from treadle.monitor import ChannelTest, Delivery, Incident, Unpaired
 from treadle.monitor.incidents.types import Notice, Occasion
@@ -134,3 +135,23 @@ def test_a_notice_that_waits_behind_another_says_so(call: Call, wire: Wire) -> N
     assert ["try 3 at" in lines[0], "2026-01-01" in lines[1]] == [True, True]
     assert "after the one before" in lines[2]
     assert "try 1 at" in lines[3]
+
+
+def test_windows_that_are_always_too_short_are_told(call: Call, wire: Wire) -> None:
+    """Each `?` looks as if the next window would do; a whole row of them asks for another `every`."""
+
+    def few(week: int, subject: str, **more: Any) -> Any:
+        until = NOON + timedelta(days=7 * week)
+        made = {"kind": "input", "subject": subject, "state": "inconclusive", "value": None, **more}
+        return msgspec.structs.replace(WINDOWS[0], until=until, **made)
+
+    told = "the last 3 windows had too few rows to judge any input"
+    wire.answers["GET /v1/monitors/flights/windows"] = [few(w, s) for w in range(3) for s in "ab"]
+    out = call("monitor").out
+    assert told in " ".join(out.split())
+    assert out.splitlines()[-1] == "next: treadle monitor suggest"
+    one = few(1, "b", state="ok", value=0.01)
+    wire.answers["GET /v1/monitors/flights/windows"] = [few(w, "a") for w in range(3)] + [
+        few(0, "b"), one, few(2, "b")
+    ]  # fmt: skip
+    assert told not in " ".join(call("monitor").out.split())

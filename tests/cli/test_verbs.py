@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -367,26 +366,6 @@ def test_the_latest_window_of_each_monitor_is_shown_worst_first(call: Call, wire
     wire.answers["GET /v1/monitors/flights/windows"] = [*WINDOWS, early]
     lines = table(call("monitor").out)
     assert ["roc_auc", "roc_auc,", "estimated"] in [line[1:4] for line in lines], "two figures, told apart"
-
-
-def test_windows_that_are_always_too_short_are_told(call: Call, wire: Wire) -> None:
-    """Each `?` looks as if the next window would do; a whole row of them asks for another `every`."""
-
-    def few(week: int, subject: str, **more: Any) -> Any:
-        until = NOON + timedelta(days=7 * week)
-        made = {"kind": "input", "subject": subject, "state": "inconclusive", "value": None, **more}
-        return msgspec.structs.replace(WINDOWS[0], until=until, **made)
-
-    told = "the last 3 windows had too few rows to judge any input"
-    wire.answers["GET /v1/monitors/flights/windows"] = [few(w, s) for w in range(3) for s in "ab"]
-    out = call("monitor").out
-    assert told in " ".join(out.split())
-    assert out.splitlines()[-1] == "next: treadle monitor suggest"
-    one = few(1, "b", state="ok", value=0.01)
-    wire.answers["GET /v1/monitors/flights/windows"] = [few(w, "a") for w in range(3)] + [
-        few(0, "b"), one, few(2, "b")
-    ]  # fmt: skip
-    assert told not in " ".join(call("monitor").out.split())
 
 
 def test_a_look_says_what_it_started_or_why_not(call: Call, wire: Wire) -> None:
