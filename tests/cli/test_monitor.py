@@ -147,11 +147,11 @@ def test_windows_that_are_always_too_short_are_told(call: Call, wire: Wire) -> N
 
     told = "the last 3 windows had too few rows to judge any input"
     wire.answers["GET /v1/monitors/flights/windows"] = [few(w, s) for w in range(3) for s in "ab"]
-    out = call("monitor").out
+    out = call("monitor", "show", "flights").out
     assert told in " ".join(out.split())
     assert out.splitlines()[-1] == "next: treadle monitor suggest"
     one = few(1, "b", state="ok", value=0.01)
     wire.answers["GET /v1/monitors/flights/windows"] = [few(w, "a") for w in range(3)] + [
         few(0, "b"), one, few(2, "b")
     ]  # fmt: skip
-    assert told not in " ".join(call("monitor").out.split())
+    assert told not in " ".join(call("monitor", "show", "flights").out.split())
