@@ -30,21 +30,35 @@ def put(whole: str, data: bytes | memoryview, mode: int, *, replace: bool) -> os
     if mode == _LINK:
         return _put_link(whole, os.fsdecode(bytes(data)))
     place = whole + PARTIAL if replace else whole
+    descriptor = _new(place, PERMISSIONS[mode])
     try:
-        descriptor = os.open(place, NEW, PERMISSIONS[mode])
-    except FileExistsError:
-        _clear(place)
-        descriptor = os.open(place, NEW, PERMISSIONS[mode])
-    try:
-        _write(descriptor, data)
-        if not replace:
-            return os.fstat(descriptor)
+        try:
+            _write(descriptor, data)
+            if not replace:
+                return os.fstat(descriptor)
+        finally:
+            os.close(descriptor)
+        return into_place(place, whole)
     except BaseException:
-        os.unlink(place)  # noqa: PTH108 - half a file is nobody's data
+        with contextlib.suppress(OSError):
+            os.unlink(place)  # noqa: PTH108 - half a file is nobody's data
         raise
-    finally:
-        os.close(descriptor)
-    return into_place(place, whole)
+
+
+def _new(place: str, permissions: int) -> int:
+    """A file where nothing lies, or what lies there is nobody's."""
+    try:
+        try:
+            return os.open(place, NEW, permissions)
+        except FileExistsError:
+            _clear(place)
+            return os.open(place, NEW, permissions)
+    except OSError:
+        raise
+    except BaseException:  # Ctrl-C, or the helper's end: it is told after the call that made the file
+        with contextlib.suppress(OSError):
+            os.unlink(place)  # noqa: PTH108
+        raise
 
 
 def into_place(place: str, whole: str) -> os.stat_result:
@@ -61,8 +75,13 @@ def _put_link(whole: str, target: str) -> os.stat_result:
     place = whole + PARTIAL
     with contextlib.suppress(FileNotFoundError):
         os.unlink(place)  # noqa: PTH108
-    os.symlink(target, place)  # noqa: PTH211
-    return into_place(place, whole)
+    try:
+        os.symlink(target, place)  # noqa: PTH211
+        return into_place(place, whole)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(place)  # noqa: PTH108
+        raise
 
 
 def _write(descriptor: int, data: bytes | memoryview) -> None:
